@@ -1,0 +1,21 @@
+// output = forward(input), element by element; `forward` comes from the function's own file (relu.wgsl, ..).
+//
+// input, output: [len], any layout, both the same.
+// One invocation owns one element. No workgroup memory, no barrier.
+
+struct Params { len: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<T>;
+@group(0) @binding(2) var<storage, read_write> output: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.len { return; }
+    output[i] = forward(input[i]);
+}

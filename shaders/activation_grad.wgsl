@@ -1,0 +1,23 @@
+// grad_input = grad_output * f'(x), element by element; `backward(y, dy)` comes from the function's own file (relu.wgsl,
+// ..) and needs the output y alone.
+//
+// output, grad_output, grad_input: [len], any layout, all the same.
+// One invocation owns one element. No workgroup memory, no barrier.
+
+struct Params { len: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> output: array<T>;
+@group(0) @binding(2) var<storage, read> grad_output: array<T>;
+@group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.len { return; }
+    grad_input[i] = backward(output[i], grad_output[i]);
+}

@@ -1,0 +1,33 @@
+// avg_pool2d: output[n, oh, ow, c] = the sum of input[n, h, w, c] over the part of the window inside the input, divided by
+// divisor_override, or by the size of the window clipped to the padded input (count_include_pad) or to the input.
+//
+// input: [batch, in_h, in_w, channels]; output: [batch, out_h, out_w, channels].
+// One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
+
+@group(0) @binding(1) var<storage, read> input: array<T>;
+@group(0) @binding(2) var<storage, read_write> output: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+    let channel = i % params.channels;
+    let pixel = i / params.channels;
+    let rows = side(pixel / params.out_w % params.out_h * params.stride_h, params.kernel_h, params.pad_h, params.in_h);
+    let columns = side(pixel % params.out_w * params.stride_w, params.kernel_w, params.pad_w, params.in_w);
+    let image = pixel / (params.out_w * params.out_h) * params.in_h * params.in_w;
+
+    var sum = ACC(0);
+    for (var h = rows.low; h < rows.high; h++) {
+        for (var w = columns.low; w < columns.high; w++) {
+            sum += input[(image + h * params.in_w + w) * params.channels + channel];
+        }
+    }
+    // A window that lies wholly in the padding has nothing to divide.
+    let empty = rows.low == rows.high || columns.low == columns.high;
+    output[i] = T(select(sum / divisor(rows, columns), ACC(0), empty));
+}

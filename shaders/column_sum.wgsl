@@ -1,0 +1,30 @@
+// output[i, c] = sum over the rows r of chunk i of input[r, c]: the gradient of a bias, and the partial sums of a split
+// product. Two dispatches, chunks of rows and then the chunks' sums, add up many rows; the order is fixed by the shape.
+//
+// input: [rows, columns]; output: [ceil(rows / chunk), columns].
+// One invocation owns one element of the output. No workgroup memory, no barrier.
+
+struct Params { rows: u32, columns: u32, chunk: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<T>;
+@group(0) @binding(2) var<storage, read_write> output: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    let chunks = (params.rows + params.chunk - 1) / params.chunk;
+    if i >= chunks * params.columns { return; }
+    let column = i % params.columns;
+    let first = i / params.columns * params.chunk;
+    let last = min(first + params.chunk, params.rows);
+    var sum = ACC(0);
+    for (var row = first; row < last; row++) {
+        sum += input[row * params.columns + column];
+    }
+    output[i] = T(sum);
+}

@@ -1,0 +1,71 @@
+// The gradient of conv2d by its weight as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with m = (kh, kw,
+// ci), n = output channel and k = (image, oh, ow); A is the input under the window, B is grad_output as it lies in memory.
+// The formula is that of conv2d_grad_weight_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
+// The depth is long, so it is split: grad_weight is [splits, m, n], added up by column_sum.wgsl if there are several.
+
+@group(0) @binding(1) var<storage, read> input: array<T>;
+@group(0) @binding(2) var<storage, read> grad_output: array<T>;
+@group(0) @binding(3) var<storage, read_write> grad_weight: array<T>;
+
+// A weight's tap, as the distance from an output pixel's corner, which may be negative, and its input channel.
+struct Row { h: u32, w: u32, channel: u32, valid: bool }
+
+fn row_of(m: u32) -> Row {
+    let tap = m / params.in_c;
+    return Row(
+        tap / params.kernel_w * params.dilation_h - params.pad_top,
+        tap % params.kernel_w * params.dilation_w - params.pad_left,
+        m % params.in_c,
+        m < params.m,
+    );
+}
+
+// An output pixel: the corner of its window, and the first element of its image in the input.
+struct Depth { k: u32, oh: u32, ow: u32, h: u32, w: u32, image: u32 }
+
+fn depth_of(k: u32) -> Depth {
+    let ow = k % params.out_w;
+    let oh = k / params.out_w % params.out_h;
+    let image = k / (params.out_w * params.out_h);
+    return Depth(k, oh, ow, oh * params.stride_h, ow * params.stride_w, image * params.in_h * params.in_w * params.in_c);
+}
+
+fn next_depth(depth: Depth) -> Depth {
+    var d = depth;
+    d.k++;
+    d.ow++;
+    d.w += params.stride_w;
+    if d.ow == params.out_w {
+        d.ow = 0u;
+        d.w = 0u;
+        d.oh++;
+        d.h += params.stride_h;
+        if d.oh == params.out_h {
+            d.oh = 0u;
+            d.h = 0u;
+            d.image += params.in_h * params.in_w * params.in_c;
+        }
+    }
+    return d;
+}
+
+fn load_a(row: Row, depth: Depth) -> T {
+    // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
+    let h = row.h + depth.h;
+    let w = row.w + depth.w;
+    if row.valid && h < params.in_h && w < params.in_w {
+        return input[depth.image + (h * params.in_w + w) * params.in_c + row.channel];
+    }
+    return T(0);
+}
+
+fn load_b(depth: Depth, n: u32) -> T {
+    if n < params.n {
+        return grad_output[depth.k * params.n + n];
+    }
+    return T(0);
+}
+
+fn store(split: u32, m: u32, n: u32, sum: ACC) {
+    grad_weight[(split * params.m + m) * params.n + n] = T(sum);
+}

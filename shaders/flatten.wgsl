@@ -1,0 +1,27 @@
+// flatten(1) in PyTorch's order: output[n, c H W + p] = input[n, p, c], p the pixel; and the way back, its gradient.
+// Activations lie channels last in memory, so this transposes pixels and channels of each image.
+//
+// FORWARD: input [batch, pixels, channels], output [batch, channels, pixels]; otherwise the reverse.
+// One invocation owns one element of the output. No workgroup memory, no barrier.
+
+struct Params { batch: u32, channels: u32, pixels: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<T>;
+@group(0) @binding(2) var<storage, read_write> output: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    let image = params.channels * params.pixels;
+    if i >= params.batch * image { return; }
+    // The faster axis of the output is the slower of the input.
+    let fast = select(params.channels, params.pixels, FORWARD);
+    let slow = select(params.pixels, params.channels, FORWARD);
+    let within = i % image;
+    output[i] = input[i - within + (within % fast) * slow + within / fast];
+}

@@ -1,0 +1,89 @@
+// A tiled product for GPUs: C[m, n] = sum over k of A[m, k] B[k, n], the tile's A and B held in workgroup memory.
+//
+// The file that this is linked with says what A, B and C are: row_of(m) and depth_of(k) prepare a row and a place in the
+// depth, load_a(row, depth) and load_b(depth, n) give elements (0 outside), store(split, m, n, sum) takes one of C.
+// params: m, n, k, and k_chunk, the depth of one split.
+//
+// One workgroup owns one tile of 64 rows and TILE_N columns of one split; its WG = 64 invocations lie in a grid TILE_N / 4
+// wide, each owning TILE_N / 4 rows of four columns. Workgroup memory: 4,096 + 64 TILE_N bytes (8,192 with TILE_N 64).
+// Barriers: one after the tiles are loaded, so that all of them are there, one after they are used, so that none is
+// overwritten too early.
+
+const TILE_M: u32 = 64;
+const TILE_K: u32 = 16;
+const GRID_X: u32 = TILE_N / 4;
+const QUADS: u32 = TILE_M / 4;
+
+var<workgroup> tile_a: array<vec4<ACC>, TILE_K * QUADS>;
+var<workgroup> tile_b: array<vec4<ACC>, TILE_K * GRID_X>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let tiles_m = (params.m + TILE_M - 1) / TILE_M;
+    let tiles_n = (params.n + TILE_N - 1) / TILE_N;
+    let tile = workgroup_number(workgroup, groups);
+    let split = tile / (tiles_m * tiles_n);
+    let first_m = tile / tiles_n % tiles_m * TILE_M;
+    let first_n = tile % tiles_n * TILE_N;
+    // A dispatch folded to two dimensions may have workgroups beyond the last tile: their depth is empty.
+    let first_k = min(split * params.k_chunk, params.k);
+    let last_k = min(first_k + params.k_chunk, params.k);
+
+    // This invocation loads four rows of A at every fourth place of the depth, and four columns of B.
+    let quad = local % QUADS;
+    let r0 = row_of(first_m + quad * 4);
+    let r1 = row_of(first_m + quad * 4 + 1);
+    let r2 = row_of(first_m + quad * 4 + 2);
+    let r3 = row_of(first_m + quad * 4 + 3);
+    let x = local % GRID_X;
+    let y = local / GRID_X;
+    let column = first_n + x * 4;
+
+    var sums: array<vec4<ACC>, GRID_X>;
+    for (var k = first_k; k < last_k; k += TILE_K) {
+        for (var at = local / QUADS; at < TILE_K; at += WG / QUADS) {
+            var a = vec4<ACC>();
+            if k + at < last_k {
+                let depth = depth_of(k + at);
+                a = vec4<ACC>(load_a(r0, depth), load_a(r1, depth), load_a(r2, depth), load_a(r3, depth));
+            }
+            tile_a[at * QUADS + quad] = a;
+        }
+        for (var at = y; at < TILE_K; at += WG / GRID_X) {
+            var b = vec4<ACC>();
+            if k + at < last_k {
+                let depth = depth_of(k + at);
+                b = vec4<ACC>(
+                    load_b(depth, column), load_b(depth, column + 1), load_b(depth, column + 2), load_b(depth, column + 3),
+                );
+            }
+            tile_b[at * GRID_X + x] = b;
+        }
+        workgroupBarrier();
+        for (var at = 0u; at < TILE_K; at++) {
+            let b = tile_b[at * GRID_X + x];
+            for (var q = 0u; q < GRID_X / 4; q++) {
+                let a = tile_a[at * QUADS + y * (GRID_X / 4) + q];
+                sums[q * 4] += a.x * b;
+                sums[q * 4 + 1] += a.y * b;
+                sums[q * 4 + 2] += a.z * b;
+                sums[q * 4 + 3] += a.w * b;
+            }
+        }
+        workgroupBarrier();
+    }
+
+    for (var r = 0u; r < GRID_X; r++) {
+        let m = first_m + y * GRID_X + r;
+        if split * params.k_chunk >= params.k || m >= params.m { break; }
+        for (var c = 0u; c < 4u; c++) {
+            if column + c < params.n {
+                store(split, m, column + c, sums[r][c]);
+            }
+        }
+    }
+}

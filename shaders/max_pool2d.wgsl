@@ -1,0 +1,59 @@
+// max_pool2d: output[n, oh, ow, c] = the largest of input[n, oh stride - pad + kh dilation, ow stride - pad + kw dilation, c]
+// over the window's taps that lie inside the input, scanned row by row; a later one wins only if it is larger, or NaN.
+// indices[..] is where the winner lies in its plane, h in_w + w. Source: torch.nn.MaxPool2d.
+//
+// input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels].
+// One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
+
+struct Params {
+    batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
+    kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
+    dilation_h: u32, dilation_w: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<T>;
+@group(0) @binding(2) var<storage, read_write> output: array<T>;
+@group(0) @binding(3) var<storage, read_write> indices: array<i32>;
+
+// Compilers may take x != x for false, so NaN is told by its bits.
+fn is_nan(x: T) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+    let channel = i % params.channels;
+    let pixel = i / params.channels;
+    let ow = pixel % params.out_w;
+    let oh = pixel / params.out_w % params.out_h;
+    let image = pixel / (params.out_w * params.out_h) * params.in_h * params.in_w;
+
+    // Where all taps of a dilated window lie in the padding the result is minus infinity and nobody wins. WGSL has no
+    // constant for it, and refuses one made from bits, so the bits come from a variable.
+    var minus_infinity = 0xff800000u;
+    var best = bitcast<T>(minus_infinity);
+    var index = -1;
+    for (var kh = 0u; kh < params.kernel_h; kh++) {
+        // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
+        let h = oh * params.stride_h + kh * params.dilation_h - params.pad_h;
+        if h >= params.in_h { continue; }
+        for (var kw = 0u; kw < params.kernel_w; kw++) {
+            let w = ow * params.stride_w + kw * params.dilation_w - params.pad_w;
+            if w >= params.in_w { continue; }
+            let value = input[(image + h * params.in_w + w) * params.channels + channel];
+            if index < 0 || value > best || is_nan(value) {
+                best = value;
+                index = i32(h * params.in_w + w);
+            }
+        }
+    }
+    output[i] = best;
+    indices[i] = index;
+}

@@ -1,0 +1,42 @@
+// One SGD step of a parameter group, in place. For each parameter p with gradient grad and momentum buffer b:
+//     g = maximize ? -grad : grad
+//     g = g + weight_decay p + l1 sign(p)                       (the gradients of the L2 and L1 penalties)
+//     b = first step ? g : momentum b + (1 - dampening) g       (only if momentum is not 0)
+//     g = nesterov ? g + momentum b : b                         (likewise)
+//     p = p - lr g
+// Source: torch.optim.SGD; the L1 penalty is not PyTorch's.
+//
+// hyper: [4] = lr, momentum, whether this is the first step with momentum, unused: written before each step.
+// grad, parameter, momentum_buffer: [len], the same piece of the group's flat buffers; what pads a tensor stays 0.
+// One invocation owns one parameter. No workgroup memory, no barrier.
+
+struct Params { len: u32, keep: f32, weight_decay: f32, l1: f32, nesterov: u32, maximize: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> hyper: array<T>;
+@group(0) @binding(2) var<storage, read> grad: array<T>;
+@group(0) @binding(3) var<storage, read_write> parameter: array<T>;
+@group(0) @binding(4) var<storage, read_write> momentum_buffer: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.len { return; }
+    let p = parameter[i];
+    let momentum = hyper[1];
+    var g = select(grad[i], -grad[i], params.maximize != 0u);
+    g += params.weight_decay * p + params.l1 * sign(p);
+    if momentum != T(0) {
+        var b = g;
+        if hyper[2] == T(0) {
+            b = momentum * momentum_buffer[i] + params.keep * g;
+        }
+        momentum_buffer[i] = b;
+        g = select(b, g + momentum * b, params.nesterov != 0u);
+    }
+    parameter[i] = p - hyper[0] * g;
+}

@@ -1,0 +1,200 @@
+//! Data sets in host memory: the readers of files and the generator of synthetic digits all give an [`ImageSet`].
+
+pub mod idx;
+pub mod synthetic;
+
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+
+/// Labelled images in host memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageSet {
+    /// Bytes of the images, one after another, each [height, width, channels].
+    pub images: Vec<u8>,
+    /// One class per image, 0..classes.
+    pub labels: Vec<i32>,
+    /// Bytes per pixel: 1 for gray, 3 for red, green and blue.
+    pub channels: usize,
+    /// Rows of an image.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// How many classes there are, including those without an image.
+    pub classes: usize,
+}
+
+impl ImageSet {
+    /// A set whose parts have been checked against each other.
+    ///
+    /// `extents` is [height, width, channels]. A set without images is allowed. [`Error::Config`] names the part at fault:
+    /// an extent or number of classes that is zero, a byte count that is not one whole image per label, or a label
+    /// outside 0..classes.
+    pub fn new(images: Vec<u8>, labels: Vec<i32>, extents: [usize; 3], classes: usize) -> Result<Self> {
+        let [height, width, channels] = extents;
+        for (name, extent) in [("height", height), ("width", width), ("channels", channels), ("classes", classes)] {
+            if extent == 0 {
+                return Err(Error::config(name, "is 0, must be at least 1"));
+            }
+        }
+        let expected = height
+            .checked_mul(width)
+            .and_then(|pixels| pixels.checked_mul(channels))
+            .and_then(|bytes| bytes.checked_mul(labels.len()));
+        if expected != Some(images.len()) {
+            return Err(Error::config(
+                "images",
+                format!(
+                    "hold {} bytes, but {} labels ask for {} images of {height}x{width}x{channels} bytes",
+                    images.len(),
+                    labels.len(),
+                    labels.len(),
+                ),
+            ));
+        }
+        if let Some((i, label)) = misplaced_label(&labels, classes) {
+            return Err(Error::config(
+                "labels",
+                format!("label {i} is {label}, must be in 0..={} for {classes} classes", classes - 1),
+            ));
+        }
+        Ok(ImageSet { images, labels, channels, height, width, classes })
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Bytes of one image: height x width x channels.
+    pub fn image_bytes(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// The bytes of image `i`, [height, width, channels].
+    ///
+    /// # Panics
+    /// Where `i` is not below [`len`](Self::len), as indexing a slice does.
+    pub fn image(&self, i: usize) -> &[u8] {
+        let bytes = self.image_bytes();
+        &self.images[i * bytes..(i + 1) * bytes]
+    }
+
+    /// The images at `indices`, in that order; an index may come more than once.
+    ///
+    /// # Panics
+    /// Where an index is not below [`len`](Self::len), as indexing a slice does.
+    pub fn subset(&self, indices: &[u32]) -> ImageSet {
+        let mut images = Vec::with_capacity(indices.len() * self.image_bytes());
+        for &i in indices {
+            images.extend_from_slice(self.image(i as usize));
+        }
+        ImageSet { images, labels: indices.iter().map(|&i| self.labels[i as usize]).collect(), ..*self }
+    }
+
+    /// Two sets, (training, validation): a `fraction` of the images, drawn at random by `seed`, is held out for validation.
+    ///
+    /// Every image lands in exactly one of the two. The count held out is rounded to the nearest; [`Error::Config`] if
+    /// `fraction` is not between 0 and 1 or leaves either side without an image.
+    pub fn split_validation(&self, fraction: f64, seed: u64) -> Result<(ImageSet, ImageSet)> {
+        if !(fraction > 0.0 && fraction < 1.0) {
+            return Err(Error::config("validation fraction", format!("is {fraction}, must be above 0 and below 1")));
+        }
+        let held_out = (self.len() as f64 * fraction).round() as usize;
+        if held_out == 0 || held_out >= self.len() {
+            return Err(Error::config(
+                "validation fraction",
+                format!(
+                    "{fraction} of {} images holds out {held_out}; training and validation need at least one each",
+                    self.len()
+                ),
+            ));
+        }
+        let order = Rng::new(seed, "validation split").permutation(self.len());
+        let (validation, training) = order.split_at(held_out);
+        Ok((self.subset(training), self.subset(validation)))
+    }
+}
+
+/// The first label outside 0..`classes`, with its index.
+fn misplaced_label(labels: &[i32], classes: usize) -> Option<(usize, i32)> {
+    let inside = |label: i32| usize::try_from(label).is_ok_and(|class| class < classes);
+    let i = labels.iter().position(|&label| !inside(label))?;
+    Some((i, labels[i]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Images of 1x2x3 bytes in which every byte of image i is i, of class i modulo 4.
+    fn numbered(count: usize) -> ImageSet {
+        let images = (0..count * 6).map(|byte| (byte / 6) as u8).collect();
+        let labels = (0..count as i32).map(|i| i % 4).collect();
+        ImageSet::new(images, labels, [1, 2, 3], 4).unwrap()
+    }
+
+    fn refusal(images: usize, labels: &[i32], extents: [usize; 3], classes: usize) -> (String, String) {
+        match ImageSet::new(vec![0; images], labels.to_vec(), extents, classes) {
+            Err(Error::Config { field, message }) => (field, message),
+            other => panic!("a set of {images} bytes gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_set_that_does_not_fit_together_is_refused_by_the_name_of_the_part() {
+        assert_eq!(refusal(0, &[], [0, 2, 3], 4).0, "height");
+        assert_eq!(refusal(0, &[], [1, 0, 3], 4).0, "width");
+        assert_eq!(refusal(0, &[], [1, 2, 0], 4).0, "channels");
+        assert_eq!(refusal(0, &[], [1, 2, 3], 0).0, "classes");
+        assert_eq!(refusal(11, &[0, 1], [1, 2, 3], 4).0, "images");
+        assert_eq!(refusal(12, &[0], [1, 2, 3], 4).0, "images");
+        // The product of the extents overflows and must not be taken for a match.
+        assert_eq!(refusal(0, &[0], [usize::MAX, 2, 3], 4).0, "images");
+        let (field, message) = refusal(12, &[3, 4], [1, 2, 3], 4);
+        assert_eq!(field, "labels");
+        assert!(message.contains("label 1 is 4"), "{message}");
+        assert_eq!(refusal(6, &[-1], [1, 2, 3], 4).0, "labels");
+    }
+
+    #[test]
+    fn a_subset_keeps_images_with_their_labels_in_the_order_asked_for() {
+        let set = numbered(9);
+        assert_eq!((set.len(), set.image_bytes()), (9, 6));
+        let part = set.subset(&[7, 2, 7]);
+        assert_eq!(part.labels, [3, 2, 3]);
+        assert_eq!(part.image(1), [2; 6]);
+        assert_eq!(part.image(2), set.image(7));
+        assert!(set.subset(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_split_gives_every_image_to_one_side_and_follows_the_seed() {
+        let set = numbered(50);
+        let (training, validation) = set.split_validation(0.2, 1).unwrap();
+        assert_eq!((training.len(), validation.len()), (40, 10));
+        let mut seen: Vec<u8> =
+            [&training, &validation].iter().flat_map(|side| (0..side.len()).map(|i| side.image(i)[0])).collect();
+        seen.sort_unstable();
+        assert!(seen.iter().enumerate().all(|(i, &v)| i == v as usize));
+        let again = set.split_validation(0.2, 1).unwrap();
+        assert_eq!(again, (training, validation));
+        assert_ne!(set.split_validation(0.2, 2).unwrap(), again);
+    }
+
+    #[test]
+    fn a_split_leaves_neither_side_empty() {
+        let set = numbered(4);
+        for fraction in [0.0, 1.0, -0.5, 1.5, f64::NAN, 0.1, 0.9] {
+            let refused = set.split_validation(fraction, 1);
+            assert!(matches!(refused, Err(Error::Config { .. })), "a fraction of {fraction} gave {refused:?}");
+        }
+        assert!(numbered(1).split_validation(0.5, 1).is_err());
+        assert!(numbered(0).split_validation(0.5, 1).is_err());
+        assert!(numbered(2).split_validation(0.5, 1).is_ok());
+    }
+}

@@ -1,0 +1,115 @@
+//! The one error type of the library: every message names the thing at fault and, where there is one, the way out.
+
+use std::path::{Path, PathBuf};
+
+/// What every fallible function of the library returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a tape, plan, device, data set or run could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Shapes that do not fit an operation.
+    #[error("{op} \"{name}\": {message}")]
+    Shape {
+        /// The operation, by PyTorch's name.
+        op: &'static str,
+        /// The node's name on the tape.
+        name: String,
+        /// What does not fit, with the shapes.
+        message: String,
+    },
+    /// An attribute of an operation or layer outside its range.
+    #[error("{op} \"{name}\": {message}")]
+    Attribute {
+        /// The operation, by PyTorch's name.
+        op: &'static str,
+        /// The node's name on the tape.
+        name: String,
+        /// The attribute, its value and the values allowed.
+        message: String,
+    },
+    /// A setting (of an optimizer, a run, a data set) outside its range.
+    #[error("{field}: {message}")]
+    Config {
+        /// The setting's name.
+        field: String,
+        /// Its value and the values allowed.
+        message: String,
+    },
+    /// A parameter, tensor or input that was asked for by a name that does not exist, or exists twice.
+    #[error("\"{name}\": {message}")]
+    Name {
+        /// The name as asked for.
+        name: String,
+        /// What was looked in and what is there.
+        message: String,
+    },
+    /// Something larger than the device allows.
+    #[error("{what} needs {needed}, the device allows {allowed}; {hint}")]
+    Limit {
+        /// The tensor, kernel or buffer.
+        what: String,
+        /// What it needs, with its unit.
+        needed: String,
+        /// What the device allows, with its unit.
+        allowed: String,
+        /// The way out.
+        hint: String,
+    },
+    /// No adapter fits the request.
+    #[error("no GPU adapter: {tried}; {hint}")]
+    NoAdapter {
+        /// Which backends and names were tried, and what was found.
+        tried: String,
+        /// What to install or to ask for instead.
+        hint: String,
+    },
+    /// The device went away (driver reset, removal, `destroy`). A session can be rebuilt from its plan and a host copy.
+    #[error("the device was lost: {0}")]
+    DeviceLost(String),
+    /// The device has no room for a buffer.
+    #[error("out of device memory: {0}; a smaller batch needs less")]
+    OutOfMemory(String),
+    /// wgpu or naga refused a kernel, buffer or dispatch: a defect of this library, please report it.
+    #[error("validation: {0}")]
+    Validation(String),
+    /// A data or checkpoint file whose content is not what it should be.
+    #[error("{}: {message}", path.display())]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// The offset or field, what was expected and what was found.
+        message: String,
+    },
+    /// The operating system refused a file operation.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// An [`Error::Config`] for `field`.
+    pub fn config(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Error::Config { field: field.into(), message: message.into() }
+    }
+
+    /// An [`Error::Name`] for `name`.
+    pub fn name(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Error::Name { name: name.into(), message: message.into() }
+    }
+
+    /// An [`Error::Data`] for the file at `path`.
+    pub fn data(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
+        Error::Data { path: path.as_ref().to_path_buf(), message: message.into() }
+    }
+
+    /// An [`Error::Io`] for the file at `path`.
+    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Error::Io { path: path.as_ref().to_path_buf(), source }
+    }
+}

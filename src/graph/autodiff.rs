@@ -1,0 +1,79 @@
+//! Reverse-mode differentiation: one walk backward over the tape that appends gradient nodes to it.
+
+use std::collections::HashMap;
+
+use super::tape::{Role, Stage, Tape, TensorId};
+use crate::error::{Error, Result};
+
+impl Tape {
+    /// Appends the gradients of the scalar `loss` by every trainable parameter that it depends on.
+    ///
+    /// A tensor that several nodes read gets the sum of their gradients. Tensors that lead to no trainable parameter get
+    /// none, so frozen layers at the bottom of a model cost nothing. The pairs (parameter, gradient) come back in the
+    /// order of the parameters.
+    pub fn backward(&mut self, loss: TensorId) -> Result<Vec<(TensorId, TensorId)>> {
+        let trained =
+            |tape: &Tape, id: TensorId| matches!(tape.tensor(id).role, Role::Parameter { trainable: true, .. });
+        let wanted: Vec<TensorId> = self.parameters().into_iter().filter(|&id| trained(self, id)).collect();
+        if self.shape(loss).len() != 1 {
+            let tensor = self.tensor(loss);
+            return Err(Error::Shape {
+                op: "backward",
+                name: tensor.name.clone(),
+                message: format!("the loss must be one number, it has shape {}", tensor.shape),
+            });
+        }
+        let one = self.constant(1.0);
+        let mut gradients = self.gradients_of(&[(loss, one)], &wanted)?;
+        let mut pairs = Vec::new();
+        for id in wanted {
+            if let Some(gradient) = gradients.remove(&id) {
+                self.set_gradient(gradient, id);
+                pairs.push((id, gradient));
+            }
+        }
+        Ok(pairs)
+    }
+
+    /// Appends the gradients by each of `wanted` of a sum over `seeds`: tensors, each with the gradient that it starts from.
+    pub fn gradients_of(
+        &mut self,
+        seeds: &[(TensorId, TensorId)],
+        wanted: &[TensorId],
+    ) -> Result<HashMap<TensorId, TensorId>> {
+        let mut needed = vec![false; self.tensors().len()];
+        for id in wanted {
+            needed[id.0] = true;
+        }
+        for node in self.nodes() {
+            if node.inputs.iter().any(|id| needed[id.0]) {
+                node.outputs.iter().for_each(|id| needed[id.0] = true);
+            }
+        }
+        self.set_stage(Stage::Backward);
+        let nodes = self.nodes().to_vec();
+        let mut gradients: HashMap<TensorId, TensorId> = seeds.iter().copied().collect();
+        for node in nodes.iter().rev() {
+            let grad_outputs: Vec<Option<TensorId>> =
+                node.outputs.iter().map(|id| gradients.get(id).copied()).collect();
+            let needs: Vec<bool> = node.inputs.iter().map(|id| needed[id.0]).collect();
+            if !needs.contains(&true) || grad_outputs.iter().all(Option::is_none) {
+                continue;
+            }
+            let made = node.op.gradient(self, node, &grad_outputs, &needs)?;
+            for ((&input, gradient), _) in node.inputs.iter().zip(made).zip(&needs).filter(|(_, need)| **need) {
+                let Some(gradient) = gradient else { continue };
+                let total = match gradients.get(&input) {
+                    None => gradient,
+                    Some(&other) => {
+                        let name = format!("{}.grad", self.tensor(input).name);
+                        self.append(&name, crate::ops::add::Add, &[other, gradient], &[])?[0]
+                    }
+                };
+                gradients.insert(input, total);
+            }
+        }
+        gradients.retain(|id, _| wanted.contains(id));
+        Ok(gradients)
+    }
+}

@@ -1,0 +1,361 @@
+//! Tensors, nodes and the builder that checks every shape as it appends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::ops::{Misfit, Operation};
+use crate::rng::Init;
+use crate::shape::{DType, Layout, Shape};
+
+/// A tensor of a tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TensorId(pub(crate) usize);
+
+/// A node of a tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(crate) usize);
+
+/// The part of a step that a node belongs to; stages run in this order and can run apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// Collects the batch from a resident data set.
+    Gather,
+    /// The model and its loss.
+    Forward,
+    /// The gradients.
+    Backward,
+    /// The optimizer.
+    Update,
+}
+
+/// Where a tensor's values come from and how long they live.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Role {
+    /// Written by the host before a step.
+    Input,
+    /// A parameter of the model, kept between steps.
+    Parameter {
+        /// Its first values.
+        init: Init,
+        /// Whether gradients are made for it.
+        trainable: bool,
+        /// The parameter group of the optimizer that updates it.
+        group: Option<usize>,
+    },
+    /// The gradient of a parameter: it lies in the group's flat gradient buffer.
+    Gradient {
+        /// The parameter.
+        of: TensorId,
+    },
+    /// The momentum buffer of a parameter, kept between steps.
+    Momentum {
+        /// The parameter.
+        of: TensorId,
+    },
+    /// A small tensor kept between steps and shared by its name, such as an accumulator; it starts at zero.
+    State,
+    /// A data set that lies on the device, shared by its name.
+    Resident,
+    /// One number that never changes.
+    Constant(f32),
+    /// Made by a node; its memory is used again as soon as nobody reads it any more.
+    Activation,
+}
+
+/// What is known of a tensor.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    /// Unique among the parameters, and among the inputs, of a tape.
+    pub name: String,
+    /// The extents in PyTorch's order.
+    pub shape: Shape,
+    /// The order of the elements in device memory.
+    pub layout: Layout,
+    /// What an element is.
+    pub dtype: DType,
+    /// Where the values come from.
+    pub role: Role,
+}
+
+impl Tensor {
+    /// The bytes of the tensor in device memory; images of bytes are padded to whole words, one by one.
+    pub fn bytes(&self) -> u64 {
+        match self.dtype {
+            DType::F32 | DType::I32 => 4 * self.shape.len() as u64,
+            DType::U8 => {
+                let rows = self.shape.dims().first().copied().unwrap_or(1);
+                let row = self.shape.len() / rows.max(1);
+                (rows * row.next_multiple_of(4)) as u64
+            }
+        }
+    }
+}
+
+/// What an operation's shape rule says of one output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// The extents in PyTorch's order.
+    pub shape: Shape,
+    /// The order of the elements in device memory.
+    pub layout: Layout,
+    /// What an element is.
+    pub dtype: DType,
+}
+
+impl Spec {
+    /// An f32 tensor: channels last if it has four extents, else row by row.
+    pub fn f32(shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        let layout = if shape.rank() == 4 { Layout::ChannelsLast } else { Layout::RowMajor };
+        Spec { shape, layout, dtype: DType::F32 }
+    }
+
+    /// An i32 tensor with the layout that [`Spec::f32`] gives.
+    pub fn i32(shape: impl Into<Shape>) -> Self {
+        Spec { dtype: DType::I32, ..Spec::f32(shape) }
+    }
+
+    /// A tensor like `other`.
+    pub fn like(other: &Tensor) -> Self {
+        Spec { shape: other.shape.clone(), layout: other.layout, dtype: other.dtype }
+    }
+
+    fn tensor(self, name: String, role: Role) -> Tensor {
+        Tensor { name, shape: self.shape, layout: self.layout, dtype: self.dtype, role }
+    }
+}
+
+/// One operation applied to tensors.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The name that errors and the plan's printout use.
+    pub name: String,
+    /// The operation with its attributes.
+    pub op: Arc<dyn Operation>,
+    /// Tensors that are read.
+    pub inputs: Vec<TensorId>,
+    /// Tensors that are made.
+    pub outputs: Vec<TensorId>,
+    /// Tensors that are kept between steps and changed in place.
+    pub updates: Vec<TensorId>,
+    /// When it runs.
+    pub stage: Stage,
+}
+
+/// A program as data: tensors, and nodes in an order in which they can run.
+#[derive(Clone, Debug)]
+pub struct Tape {
+    tensors: Vec<Tensor>,
+    nodes: Vec<Node>,
+    parameters: HashMap<String, TensorId>,
+    inputs: HashMap<String, TensorId>,
+    kept: Vec<TensorId>,
+    scope: Vec<String>,
+    stage: Stage,
+    training: bool,
+}
+
+impl Tape {
+    /// An empty tape for training, or for evaluation.
+    pub fn new(training: bool) -> Self {
+        Tape {
+            tensors: Vec::new(),
+            nodes: Vec::new(),
+            parameters: HashMap::new(),
+            inputs: HashMap::new(),
+            kept: Vec::new(),
+            scope: Vec::new(),
+            stage: Stage::Forward,
+            training,
+        }
+    }
+
+    /// Whether layers that differ between training and evaluation are to act as in training.
+    pub fn training(&self) -> bool {
+        self.training
+    }
+
+    /// All tensors; a [`TensorId`] counts into them.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// All nodes in order; a [`NodeId`] counts into them.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// What is known of `id`.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.0]
+    }
+
+    /// The extents of `id` in PyTorch's order.
+    pub fn shape(&self, id: TensorId) -> &Shape {
+        &self.tensors[id.0].shape
+    }
+
+    /// The parameters in the order in which they were declared.
+    pub fn parameters(&self) -> Vec<TensorId> {
+        let mut ids: Vec<TensorId> = self.parameters.values().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The input called `name`.
+    pub fn find_input(&self, name: &str) -> Option<TensorId> {
+        self.inputs.get(name).copied()
+    }
+
+    /// The gradients of parameters that [`Tape::backward`] made, with their parameters.
+    pub fn gradients(&self) -> Vec<(TensorId, TensorId)> {
+        let of = |(i, tensor): (usize, &Tensor)| match tensor.role {
+            Role::Gradient { of } => Some((of, TensorId(i))),
+            _ => None,
+        };
+        self.tensors.iter().enumerate().filter_map(of).collect()
+    }
+
+    /// Runs `build` with `name` and a dot in front of every name that it declares.
+    pub fn scoped<R>(&mut self, name: &str, build: impl FnOnce(&mut Self) -> R) -> R {
+        self.scope.push(name.to_string());
+        let result = build(self);
+        self.scope.pop();
+        result
+    }
+
+    /// The full name of `name` in the present scope.
+    pub fn full_name(&self, name: &str) -> String {
+        let mut parts: Vec<&str> = self.scope.iter().map(String::as_str).collect();
+        parts.push(name);
+        parts.retain(|part| !part.is_empty());
+        parts.join(".")
+    }
+
+    /// The stage of the nodes that are appended from now on.
+    pub fn set_stage(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
+    /// Keeps the values of `id` after a step, so that they can be read.
+    pub fn keep(&mut self, id: TensorId) {
+        if !self.kept.contains(&id) {
+            self.kept.push(id);
+        }
+    }
+
+    /// The tensors that [`Tape::keep`] named.
+    pub fn kept(&self) -> &[TensorId] {
+        &self.kept
+    }
+
+    /// Declares a tensor that the host writes before a step.
+    pub fn input(&mut self, name: &str, spec: Spec) -> Result<TensorId> {
+        if self.inputs.contains_key(name) {
+            return Err(Error::name(name, "this tape has an input of that name already"));
+        }
+        let id = self.push(spec.tensor(name.to_string(), Role::Input));
+        self.inputs.insert(name.to_string(), id);
+        Ok(id)
+    }
+
+    /// Declares a parameter, with the present scope in front of its name.
+    pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, layout: Layout, init: Init) -> Result<TensorId> {
+        let name = self.full_name(name);
+        if self.parameters.contains_key(&name) {
+            return Err(Error::name(name, "this tape has a parameter of that name already"));
+        }
+        let tensor = Tensor {
+            name: name.clone(),
+            shape: shape.into(),
+            layout,
+            dtype: DType::F32,
+            role: Role::Parameter { init, trainable: true, group: None },
+        };
+        let id = self.push(tensor);
+        self.parameters.insert(name, id);
+        Ok(id)
+    }
+
+    /// Excludes a parameter from training: no gradient is made for it.
+    pub fn freeze(&mut self, id: TensorId) -> Result<()> {
+        match &mut self.tensors[id.0].role {
+            Role::Parameter { trainable, .. } => {
+                *trainable = false;
+                Ok(())
+            }
+            _ => Err(Error::name(self.tensors[id.0].name.clone(), "only a parameter can be frozen")),
+        }
+    }
+
+    /// Puts a parameter into a group of the optimizer.
+    pub(crate) fn set_group(&mut self, id: TensorId, index: usize) {
+        if let Role::Parameter { group, .. } = &mut self.tensors[id.0].role {
+            *group = Some(index);
+        }
+    }
+
+    /// Declares a small tensor that is kept between steps and shared by name among the tapes of a run.
+    pub fn state(&mut self, name: &str, shape: impl Into<Shape>) -> TensorId {
+        self.push(Spec::f32(shape).tensor(name.to_string(), Role::State))
+    }
+
+    /// Declares a data set that lies on the device, shared by name among the tapes of a run.
+    pub fn resident(&mut self, name: &str, spec: Spec) -> TensorId {
+        self.push(spec.tensor(name.to_string(), Role::Resident))
+    }
+
+    /// Declares one number that never changes.
+    pub fn constant(&mut self, value: f32) -> TensorId {
+        self.push(Spec::f32([1]).tensor(value.to_string(), Role::Constant(value)))
+    }
+
+    /// Declares the momentum buffer of a parameter.
+    pub(crate) fn momentum(&mut self, of: TensorId) -> TensorId {
+        let tensor = Tensor {
+            name: format!("{}.momentum_buffer", self.tensor(of).name),
+            role: Role::Momentum { of },
+            ..self.tensor(of).clone()
+        };
+        self.push(tensor)
+    }
+
+    /// Makes `id`, which a node has made, the gradient of the parameter `of`.
+    pub(crate) fn set_gradient(&mut self, id: TensorId, of: TensorId) {
+        self.tensors[id.0].role = Role::Gradient { of };
+        self.tensors[id.0].name = format!("{}.grad", self.tensors[of.0].name);
+    }
+
+    fn push(&mut self, tensor: Tensor) -> TensorId {
+        self.tensors.push(tensor);
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// Appends a node after its shape rule has agreed; the outputs' ids come back in the operation's order.
+    pub fn append(
+        &mut self,
+        name: &str,
+        op: impl Operation + 'static,
+        inputs: &[TensorId],
+        updates: &[TensorId],
+    ) -> Result<Vec<TensorId>> {
+        let name = self.full_name(name);
+        let tensors: Vec<&Tensor> = inputs.iter().map(|&id| self.tensor(id)).collect();
+        let specs = op.infer(&tensors).map_err(|misfit| match misfit {
+            Misfit::Shape(message) => Error::Shape { op: op.name(), name: name.clone(), message },
+            Misfit::Attribute(message) => Error::Attribute { op: op.name(), name: name.clone(), message },
+        })?;
+        let outputs =
+            specs.into_iter().map(|spec| self.push(spec.tensor(name.clone(), Role::Activation))).collect::<Vec<_>>();
+        self.nodes.push(Node {
+            name,
+            op: Arc::new(op),
+            inputs: inputs.to_vec(),
+            outputs: outputs.clone(),
+            updates: updates.to_vec(),
+            stage: self.stage,
+        });
+        Ok(outputs)
+    }
+}

@@ -1,0 +1,50 @@
+//! The sum of two tensors of one shape: residual connections, and gradients that meet.
+
+use super::activation::elementwise;
+use super::lowering::{Kernel, Lowering, source};
+use super::{Misfit, Operation, arity};
+use crate::error::Result;
+use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
+
+/// `a + b`, both of one shape and layout.
+#[derive(Clone, Copy, Debug)]
+pub struct Add;
+
+impl Tape {
+    /// `a + b`, as a residual connection has it.
+    pub fn add(&mut self, name: &str, a: TensorId, b: TensorId) -> Result<TensorId> {
+        Ok(self.append(name, Add, &[a, b], &[])?[0])
+    }
+}
+
+impl Operation for Add {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2])?;
+        if inputs[0].shape != inputs[1].shape || inputs[0].layout != inputs[1].layout {
+            return Err(Misfit::Shape(format!(
+                "both operands need one shape, they are {} and {}",
+                inputs[0].shape, inputs[1].shape
+            )));
+        }
+        Ok(vec![Spec::like(inputs[0])])
+    }
+
+    fn gradient(
+        &self,
+        _tape: &mut Tape,
+        _node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        Ok(vec![grad_outputs[0]; 2])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let files = [source!("add.wgsl"), source!("lib/index.wgsl")];
+        elementwise(lowering, Kernel::new("add", &files).constant("WG", 64), &["a", "b"])
+    }
+}

@@ -1,0 +1,146 @@
+//! avg_pool2d and its gradient.
+
+use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::max_pool2d::pooled;
+use super::{Misfit, Operation, arity};
+use crate::error::Result;
+use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
+use crate::shape::Shape;
+
+/// The mean of each window. Source: torch.nn.AvgPool2d.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AvgPool2d {
+    /// The window's height and width.
+    pub kernel: [usize; 2],
+    /// How far it moves; PyTorch's default is the kernel.
+    pub stride: [usize; 2],
+    /// Rows and columns of zeros on each side, at most half the kernel.
+    pub padding: [usize; 2],
+    /// Whether the last window may reach beyond the padded input.
+    pub ceil_mode: bool,
+    /// Whether the divisor counts the padding: the window clipped to the padded input, else to the input.
+    pub count_include_pad: bool,
+    /// A divisor to use in place of either.
+    pub divisor_override: Option<usize>,
+}
+
+impl AvgPool2d {
+    /// Windows of `kernel`, side by side.
+    pub fn new(kernel: [usize; 2]) -> Self {
+        AvgPool2d {
+            kernel,
+            stride: kernel,
+            padding: [0; 2],
+            ceil_mode: false,
+            count_include_pad: true,
+            divisor_override: None,
+        }
+    }
+}
+
+/// The gradient of [`AvgPool2d`]: the operand is grad_output.
+#[derive(Clone, Debug)]
+pub struct AvgPool2dGrad {
+    /// The pooling.
+    pub pool: AvgPool2d,
+    /// The shape of its input.
+    pub input: Shape,
+}
+
+params! {
+    /// Extents and attributes of an average pooling; divisor_override 0 is none.
+    Params {
+        batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
+        kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
+        count_include_pad: u32, divisor_override: u32,
+    }
+}
+
+impl Tape {
+    /// The mean of each window of `input` [N, C, H, W].
+    pub fn avg_pool2d(&mut self, name: &str, input: TensorId, pool: AvgPool2d) -> Result<TensorId> {
+        Ok(self.append(name, pool, &[input], &[])?[0])
+    }
+}
+
+impl AvgPool2d {
+    fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
+        Params {
+            batch: input[0],
+            channels: input[1],
+            in_h: input[2],
+            in_w: input[3],
+            out_h: output[2],
+            out_w: output[3],
+            kernel_h: self.kernel[0] as u32,
+            kernel_w: self.kernel[1] as u32,
+            stride_h: self.stride[0] as u32,
+            stride_w: self.stride[1] as u32,
+            pad_h: self.padding[0] as u32,
+            pad_w: self.padding[1] as u32,
+            count_include_pad: u32::from(self.count_include_pad),
+            divisor_override: self.divisor_override.unwrap_or(0) as u32,
+        }
+    }
+}
+
+impl Operation for AvgPool2d {
+    fn name(&self) -> &'static str {
+        "avg_pool2d"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        if self.divisor_override == Some(0) {
+            return Err(Misfit::Attribute("divisor_override must not be 0".into()));
+        }
+        let output = pooled(inputs[0], self.kernel, self.stride, self.padding, [1; 2], self.ceil_mode)?;
+        Ok(vec![Spec::f32(output)])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
+        let op = AvgPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone() };
+        Ok(vec![Some(tape.append(&node.name, op, &[grad_output], &[])?[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.params(lowering.input_dims(0), lowering.output_dims(0));
+        let (input, output) = (lowering.input(0), lowering.output(0));
+        let files = [source!("avg_pool2d.wgsl"), source!("avg_pool2d_window.wgsl"), source!("lib/index.wgsl")];
+        let kernel = Kernel::new("avg_pool2d", &files).constant("WG", 64);
+        let extent = Extent::Invocations(lowering.output_len(0));
+        lowering.dispatch(kernel, bytes_of!(Params, &params), extent).bind("input", input).bind("output", output);
+        Ok(())
+    }
+}
+
+impl Operation for AvgPool2dGrad {
+    fn name(&self) -> &'static str {
+        "avg_pool2d_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        Ok(vec![Spec::f32(self.input.clone())])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.pool.params(lowering.output_dims(0), lowering.input_dims(0));
+        let (grad_output, grad_input) = (lowering.input(0), lowering.output(0));
+        let files = [source!("avg_pool2d_grad.wgsl"), source!("avg_pool2d_window.wgsl"), source!("lib/index.wgsl")];
+        let kernel = Kernel::new("avg_pool2d_grad", &files).constant("WG", 64);
+        let extent = Extent::Invocations(lowering.output_len(0));
+        lowering
+            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .bind("grad_output", grad_output)
+            .bind("grad_input", grad_input);
+        Ok(())
+    }
+}

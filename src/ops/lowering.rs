@@ -1,0 +1,424 @@
+//! From an operation to dispatches: kernels as data, operands by tensor, and what must be known of the device.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::graph::{Node, Tape, Tensor, TensorId};
+
+/// A WGSL file of `shaders/`, embedded in the binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source {
+    /// The path below `shaders/`.
+    pub file: &'static str,
+    /// The text.
+    pub text: &'static str,
+}
+
+/// The WGSL file of `shaders/` at this path, as a [`Source`].
+macro_rules! source {
+    ($file:literal) => {
+        $crate::ops::Source { file: $file, text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file)) }
+    };
+}
+pub(crate) use source;
+
+/// A params struct: `repr(C)`, plain bytes, with the name and offset of every field, which linking compares with the shader's.
+macro_rules! params {
+    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        pub(crate) struct $name { $(pub $field: $type),* }
+        impl $name {
+            pub(crate) const FIELDS: &'static [(&'static str, usize)] =
+                &[$((stringify!($field), std::mem::offset_of!($name, $field))),*];
+        }
+    };
+}
+pub(crate) use params;
+
+/// A value of the generated header that stands before a kernel's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Constant {
+    /// `const NAME: u32 = ..;`
+    U32(u32),
+    /// `const NAME: bool = ..;`
+    Bool(bool),
+}
+
+/// A kernel as data: the files to concatenate and the constants of its header.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Kernel {
+    /// The name in printouts: operation, product and variant.
+    pub name: &'static str,
+    /// The files, in the order in which a reader wants them; WGSL does not mind.
+    pub sources: Vec<Source>,
+    /// The header.
+    pub constants: Vec<(&'static str, Constant)>,
+    /// Whether it uses the subgroup built-ins.
+    pub subgroups: bool,
+}
+
+impl Kernel {
+    /// A kernel of these files, with no constants yet.
+    pub fn new(name: &'static str, sources: &[Source]) -> Self {
+        Kernel { name, sources: sources.to_vec(), constants: Vec::new(), subgroups: false }
+    }
+
+    /// Adds `const NAME: u32` to the header.
+    pub fn constant(mut self, name: &'static str, value: u32) -> Self {
+        self.constants.push((name, Constant::U32(value)));
+        self
+    }
+
+    /// Adds `const NAME: bool` to the header.
+    pub fn flag(mut self, name: &'static str, value: bool) -> Self {
+        self.constants.push((name, Constant::Bool(value)));
+        self
+    }
+
+    /// Adds files, an epilogue say.
+    pub fn with(mut self, sources: &[Source]) -> Self {
+        self.sources.extend_from_slice(sources);
+        self
+    }
+
+    /// The whole WGSL text: header, then files.
+    pub fn link(&self) -> String {
+        // T is what is stored and ACC what accumulates: half precision is a change of this line, not of the kernels.
+        let mut text = String::from("alias T = f32;\nalias ACC = f32;\n");
+        for (name, value) in &self.constants {
+            match value {
+                Constant::U32(value) => text += &format!("const {name}: u32 = {value}u;\n"),
+                Constant::Bool(value) => text += &format!("const {name}: bool = {value};\n"),
+            }
+        }
+        for source in &self.sources {
+            text += &format!("// ---- {} ----\n{}\n", source.file, source.text);
+        }
+        text
+    }
+}
+
+/// What kind of device runs the kernels; tiles are chosen by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DeviceClass {
+    /// A card with memory of its own.
+    Discrete,
+    /// A GPU that shares the host's memory, Apple's among them.
+    Integrated,
+    /// A rasteriser on the CPU.
+    Software,
+}
+
+/// What a plan must know of a device, as plain data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caps {
+    /// The kind of device.
+    pub class: DeviceClass,
+    /// Bytes of one storage binding.
+    pub max_binding: u64,
+    /// Bytes of one buffer.
+    pub max_buffer: u64,
+    /// Workgroups along one dimension of a dispatch.
+    pub max_workgroups: u32,
+    /// Bytes of workgroup memory.
+    pub max_workgroup_memory: u32,
+    /// Invocations of one workgroup.
+    pub max_invocations: u32,
+    /// Storage buffers of one kernel.
+    pub max_storage_buffers: u32,
+    /// Smallest and largest subgroup, where the built-ins may be used.
+    pub subgroups: Option<(u32, u32)>,
+}
+
+impl Caps {
+    /// WebGPU's default limits: what every device allows.
+    pub fn webgpu(class: DeviceClass) -> Self {
+        Caps {
+            class,
+            max_binding: 128 << 20,
+            max_buffer: 256 << 20,
+            max_workgroups: 65_535,
+            max_workgroup_memory: 16 << 10,
+            max_invocations: 256,
+            max_storage_buffers: 8,
+            subgroups: None,
+        }
+    }
+
+    /// Whether values can be shuffled among exactly eight lanes on a device that is no GPU: there the shuffle saves the
+    /// loads that cost most, and eight lanes are what its kernels are written for.
+    pub fn shuffles_eight_lanes(&self) -> bool {
+        self.class == DeviceClass::Software && self.subgroups == Some((8, 8))
+    }
+}
+
+/// Which variant of which operation to take, where it is not the best first one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Choices {
+    /// Takes this variant wherever it is valid.
+    pub everywhere: Option<&'static str>,
+    /// Takes this variant for the operation of that name, where valid.
+    pub by_operation: BTreeMap<&'static str, &'static str>,
+}
+
+/// One of the flat buffers of a parameter group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FlatBuffer {
+    /// The parameters.
+    Parameter,
+    /// Their gradients.
+    Gradient,
+    /// Their momentum buffers.
+    Momentum,
+}
+
+/// What a binding holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Operand {
+    /// A piece of a tensor; most have only piece 0.
+    Tensor {
+        /// The tensor.
+        id: TensorId,
+        /// Which of its pieces.
+        piece: usize,
+    },
+    /// Memory of the node's own, by number.
+    Scratch(usize),
+    /// A whole piece of a flat buffer.
+    Flat {
+        /// Which buffer.
+        buffer: FlatBuffer,
+        /// Of which parameter group.
+        group: usize,
+        /// Which of its pieces.
+        piece: usize,
+    },
+}
+
+/// A name of the kernel's module scope and what is bound to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binding {
+    /// The name of the WGSL variable.
+    pub name: &'static str,
+    /// What is bound.
+    pub operand: Operand,
+}
+
+/// How much a dispatch runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// At least this many invocations, along one axis.
+    Invocations(u64),
+    /// This many workgroups, along one axis.
+    Workgroups(u64),
+}
+
+/// One dispatch of a kernel.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// What runs.
+    pub kernel: Kernel,
+    /// On what.
+    pub bindings: Vec<Binding>,
+    /// The uniform `params`.
+    pub params: Vec<u8>,
+    /// Name and offset of each field of `params`.
+    pub fields: &'static [(&'static str, usize)],
+    /// How much.
+    pub extent: Extent,
+}
+
+impl Dispatch {
+    /// Binds `operand` to the module's variable `name`.
+    pub fn bind(&mut self, name: &'static str, operand: Operand) -> &mut Self {
+        self.bindings.push(Binding { name, operand });
+        self
+    }
+}
+
+/// How a tensor is cut where one binding can't hold it: runs of whole rows (of its outermost extent).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pieces {
+    /// The first row of each piece, and the number of rows at the end.
+    pub bounds: Vec<usize>,
+}
+
+impl Pieces {
+    /// First row and number of rows of each piece.
+    pub fn rows(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.bounds.windows(2).map(|w| (w[0], w[1] - w[0]))
+    }
+
+    /// How many pieces there are.
+    pub fn len(&self) -> usize {
+        self.bounds.len() - 1
+    }
+
+    /// Whether there is no piece.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Cuts `rows` rows of `row_bytes` bytes so that no piece is larger than `limit`. A piece of more than one has a
+    /// multiple of 64 rows, which keeps every piece's size a multiple of 256 bytes.
+    pub fn cut(rows: usize, row_bytes: u64, limit: u64) -> Option<Self> {
+        let total = rows as u64 * row_bytes;
+        if total <= limit {
+            return Some(Pieces { bounds: vec![0, rows] });
+        }
+        let step = (limit / row_bytes.max(1) / 64 * 64) as usize;
+        if step == 0 {
+            return None;
+        }
+        let mut bounds: Vec<usize> = (0..rows).step_by(step).collect();
+        bounds.push(rows);
+        Some(Pieces { bounds })
+    }
+}
+
+/// A node on its way to dispatches.
+pub struct Lowering<'a> {
+    tape: &'a Tape,
+    node: &'a Node,
+    caps: &'a Caps,
+    choices: &'a Choices,
+    flat: &'a dyn Fn(usize) -> Vec<u64>,
+    pub(crate) dispatches: Vec<Dispatch>,
+    pub(crate) scratch: Vec<u64>,
+}
+
+impl<'a> Lowering<'a> {
+    /// Starts to lower `node`; `flat` gives the sizes in bytes of the pieces of a parameter group's flat buffers.
+    pub(crate) fn new(
+        tape: &'a Tape,
+        node: &'a Node,
+        caps: &'a Caps,
+        choices: &'a Choices,
+        flat: &'a dyn Fn(usize) -> Vec<u64>,
+    ) -> Self {
+        Lowering { tape, node, caps, choices, flat, dispatches: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// The device.
+    pub fn caps(&self) -> &Caps {
+        self.caps
+    }
+
+    /// The inputs.
+    pub fn inputs(&self) -> Vec<&'a Tensor> {
+        self.node.inputs.iter().map(|&id| self.tape.tensor(id)).collect()
+    }
+
+    /// The variant to emit: the chosen one where it is valid, else the best.
+    pub fn variant(&self) -> &'static str {
+        let valid = self.node.op.variants(&self.inputs(), self.caps);
+        let chosen = self.choices.by_operation.get(self.node.op.name()).copied();
+        [chosen, self.choices.everywhere].into_iter().flatten().find(|name| valid.contains(name)).unwrap_or(valid[0])
+    }
+
+    /// The extents of input `i` as [N, C, H, W]; the shape rule has seen to it that there are four.
+    pub fn input_dims(&self, i: usize) -> [u32; 4] {
+        dims(self.tape.tensor(self.node.inputs[i]))
+    }
+
+    /// The extents of output `i` as [N, C, H, W].
+    pub fn output_dims(&self, i: usize) -> [u32; 4] {
+        dims(self.tape.tensor(self.node.outputs[i]))
+    }
+
+    /// How many elements output `i` has.
+    pub fn output_len(&self, i: usize) -> u64 {
+        self.tape.shape(self.node.outputs[i]).len() as u64
+    }
+
+    /// Input `i`, whole.
+    pub fn input(&self, i: usize) -> Operand {
+        self.piece_of(self.node.inputs[i], 0)
+    }
+
+    /// Output `i`, whole.
+    pub fn output(&self, i: usize) -> Operand {
+        self.piece_of(self.node.outputs[i], 0)
+    }
+
+    /// Piece `piece` of input `i`.
+    pub fn input_piece(&self, i: usize, piece: usize) -> Operand {
+        self.piece_of(self.node.inputs[i], piece)
+    }
+
+    /// Piece `piece` of output `i`.
+    pub fn output_piece(&self, i: usize, piece: usize) -> Operand {
+        self.piece_of(self.node.outputs[i], piece)
+    }
+
+    /// The tensor `i` that the node changes in place.
+    pub fn update(&self, i: usize) -> Operand {
+        self.piece_of(self.node.updates[i], 0)
+    }
+
+    fn piece_of(&self, id: TensorId, piece: usize) -> Operand {
+        Operand::Tensor { id, piece }
+    }
+
+    /// How input `i` is cut.
+    pub fn input_pieces(&self, i: usize) -> Result<Pieces> {
+        tensor_pieces(self.tape.tensor(self.node.inputs[i]), self.caps)
+    }
+
+    /// How output `i` is cut.
+    pub fn output_pieces(&self, i: usize) -> Result<Pieces> {
+        tensor_pieces(self.tape.tensor(self.node.outputs[i]), self.caps)
+    }
+
+    /// The sizes in bytes of the pieces of a group's flat buffers.
+    pub fn flat_pieces(&self, group: usize) -> Vec<u64> {
+        (self.flat)(group)
+    }
+
+    /// Memory of `bytes` bytes that lives as long as the node runs.
+    pub fn scratch(&mut self, bytes: u64) -> Operand {
+        self.scratch.push(bytes);
+        Operand::Scratch(self.scratch.len() - 1)
+    }
+
+    /// Appends a dispatch; bind its operands on what comes back.
+    pub fn dispatch(
+        &mut self,
+        kernel: Kernel,
+        (params, fields): (&[u8], &'static [(&'static str, usize)]),
+        extent: Extent,
+    ) -> &mut Dispatch {
+        self.dispatches.push(Dispatch { kernel, bindings: Vec::new(), params: params.to_vec(), fields, extent });
+        self.dispatches.last_mut().expect("just pushed")
+    }
+}
+
+fn dims(tensor: &Tensor) -> [u32; 4] {
+    let mut dims = [1; 4];
+    for (to, &from) in dims.iter_mut().zip(tensor.shape.dims()) {
+        *to = from as u32;
+    }
+    dims
+}
+
+/// How a tensor is cut on a device of these limits; an error where its rows alone are too large.
+pub(crate) fn tensor_pieces(tensor: &Tensor, caps: &Caps) -> Result<Pieces> {
+    let rows = tensor.shape.dims().first().copied().unwrap_or(1).max(1);
+    let limit = caps.max_binding.min(caps.max_buffer);
+    Pieces::cut(rows, tensor.bytes() / rows as u64, limit).ok_or_else(|| Error::Limit {
+        what: format!("tensor \"{}\" {}", tensor.name, tensor.shape),
+        needed: format!("{} bytes", tensor.bytes()),
+        allowed: format!("{limit} bytes in one binding"),
+        hint: "use a smaller batch or layer".into(),
+    })
+}
+
+/// The bytes of a params struct with its fields, as [`Lowering::dispatch`] takes them.
+macro_rules! bytes_of {
+    ($name:ident, $value:expr) => {
+        (bytemuck::bytes_of($value), $name::FIELDS)
+    };
+}
+pub(crate) use bytes_of;

@@ -1,0 +1,212 @@
+//! The matrix product, each operand as it is or transposed, with an optional bias; `linear` is one of them.
+
+use super::lowering::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
+use super::product::{self, Tiling};
+use super::{Misfit, Operation, arity};
+use crate::error::{Error, Result};
+use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
+
+/// `op(a) op(b) + bias`, where op transposes or not; [m, k] by [k, n], bias [n]. Source: torch.matmul, torch.nn.Linear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Matmul {
+    /// `a` is [k, m].
+    pub transpose_a: bool,
+    /// `b` is [n, k], as the weight of a linear layer is.
+    pub transpose_b: bool,
+}
+
+params! {
+    /// Extents, how far apart rows, columns and places of the depth lie in each operand, and where this piece of it starts.
+    Params {
+        m: u32, n: u32, k: u32, k_chunk: u32,
+        a_row: u32, a_depth: u32, a_first: u32,
+        b_depth: u32, b_column: u32, b_first: u32,
+        output_row: u32, output_first: u32,
+        bias_first: u32, accumulate: u32,
+    }
+}
+
+impl Tape {
+    /// `a b`, [m, k] by [k, n].
+    pub fn matmul(&mut self, name: &str, a: TensorId, b: TensorId) -> Result<TensorId> {
+        self.product(name, Matmul::default(), a, b, None)
+    }
+
+    /// `input weight^T + bias`: [N, in] by [out, in], bias [out].
+    pub fn linear(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        weight: TensorId,
+        bias: Option<TensorId>,
+    ) -> Result<TensorId> {
+        let op = Matmul { transpose_a: false, transpose_b: true };
+        self.product(name, op, input, weight, bias)
+    }
+
+    /// `op(a) op(b) + bias` as `op` says.
+    pub fn product(
+        &mut self,
+        name: &str,
+        op: Matmul,
+        a: TensorId,
+        b: TensorId,
+        bias: Option<TensorId>,
+    ) -> Result<TensorId> {
+        let operands: Vec<TensorId> = [a, b].into_iter().chain(bias).collect();
+        Ok(self.append(name, op, &operands, &[])?[0])
+    }
+}
+
+impl Matmul {
+    /// m, n, k for operands of these shapes.
+    fn extents(&self, a: &Tensor, b: &Tensor) -> Option<[usize; 3]> {
+        let (&[a0, a1], &[b0, b1]) = (a.shape.dims(), b.shape.dims()) else { return None };
+        let (m, k) = if self.transpose_a { (a1, a0) } else { (a0, a1) };
+        let (depth, n) = if self.transpose_b { (b1, b0) } else { (b0, b1) };
+        (k == depth && m * n * k > 0).then_some([m, n, k])
+    }
+}
+
+impl Operation for Matmul {
+    fn name(&self) -> &'static str {
+        if self.transpose_b { "linear" } else { "matmul" }
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2, 3])?;
+        let (a, b) = (inputs[0], inputs[1]);
+        let [m, n, _] = self.extents(a, b).ok_or_else(|| {
+            let names = if self.transpose_b { ["input", "weight"] } else { ["a", "b"] };
+            Misfit::Shape(format!(
+                "the inner extents differ or one is empty; {} {}{}, {} {}{}",
+                names[0],
+                a.shape,
+                if self.transpose_a { " transposed" } else { "" },
+                names[1],
+                b.shape,
+                if self.transpose_b { " transposed" } else { "" },
+            ))
+        })?;
+        if let Some(bias) = inputs.get(2).filter(|bias| bias.shape.dims() != [n]) {
+            return Err(Misfit::Shape(format!("bias must be [{n}], it is {}", bias.shape)));
+        }
+        Ok(vec![Spec::f32([m, n])])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad) = grad_outputs[0] else { return Ok(vec![None; needs.len()]) };
+        let (a, b) = (node.inputs[0], node.inputs[1]);
+        let mut product = |ta, tb, x, y| {
+            let op = Matmul { transpose_a: ta, transpose_b: tb };
+            tape.product(&node.name, op, x, y, None)
+        };
+        let (ta, tb) = (self.transpose_a, self.transpose_b);
+        let mut grads = vec![None; needs.len()];
+        // With C = op(a) op(b): d op(a) = dC op(b)^T and d op(b) = op(a)^T dC, each transposed back where op transposes.
+        if needs[1] {
+            grads[1] = Some(if tb { product(true, ta, grad, a)? } else { product(!ta, false, a, grad)? });
+        }
+        if needs[0] {
+            grads[0] = Some(if ta { product(tb, true, b, grad)? } else { product(false, !tb, grad, b)? });
+        }
+        if let Some(bias) = grads.get_mut(2) {
+            *bias = super::conv2d::grad_bias(tape, node, grad, needs)?;
+        }
+        Ok(grads)
+    }
+
+    fn variants(&self, _inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        product::variants(caps)
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let inputs = lowering.inputs();
+        let [m, n, k] = self.extents(inputs[0], inputs[1]).expect("the shape rule has agreed");
+        let cuts = [lowering.input_pieces(0)?, lowering.input_pieces(1)?, lowering.output_pieces(0)?];
+        let (a, b, output) = (0, 1, 2);
+        let cut: Vec<usize> = (0..3).filter(|&i| cuts[i].len() > 1).collect();
+        if cut.len() > 1 {
+            return Err(Error::Limit {
+                what: format!("the product of {} and {}", inputs[0].shape, inputs[1].shape),
+                needed: "two operands cut into pieces".into(),
+                allowed: "one operand larger than a binding".into(),
+                hint: "use a smaller batch or layer".into(),
+            });
+        }
+        // Which of m, n, k the rows of the cut operand are.
+        let axis = match cut.first() {
+            Some(&i) if i == a => {
+                if self.transpose_a {
+                    'k'
+                } else {
+                    'm'
+                }
+            }
+            Some(&i) if i == b => {
+                if self.transpose_b {
+                    'n'
+                } else {
+                    'k'
+                }
+            }
+            _ => 'm',
+        };
+        let pieces = &cuts[cut.first().copied().unwrap_or(output)];
+        let (a_row, a_depth) = if self.transpose_a { (1, m) } else { (k, 1) };
+        let (b_depth, b_column) = if self.transpose_b { (1, k) } else { (n, 1) };
+        for (piece, (first, rows)) in pieces.rows().enumerate() {
+            let part = |name, full| if name == axis { (first, rows) } else { (0, full) };
+            let ((m0, m), (n0, n_rows), (k0, k_rows)) = (part('m', m), part('n', n), part('k', k));
+            // Inside a piece of its own an operand starts at 0.
+            let start = |operand, offset: usize| if cut.contains(&operand) { 0 } else { offset };
+            let bias = (inputs.len() == 3 && (axis != 'k' || piece == 0)).then(|| lowering.input(2));
+            let params = Params {
+                m: m as u32,
+                n: n_rows as u32,
+                k: k_rows as u32,
+                k_chunk: k_rows as u32,
+                a_row: a_row as u32,
+                a_depth: a_depth as u32,
+                a_first: start(a, m0 * a_row + k0 * a_depth) as u32,
+                b_depth: b_depth as u32,
+                b_column: b_column as u32,
+                b_first: start(b, k0 * b_depth + n0 * b_column) as u32,
+                output_row: n as u32,
+                output_first: start(output, m0 * n + n0) as u32,
+                bias_first: n0 as u32,
+                accumulate: u32::from(axis == 'k' && piece > 0),
+            };
+            let at = |operand| if cut.contains(&operand) { piece } else { 0 };
+            let (a, b, output) =
+                (lowering.input_piece(0, at(a)), lowering.input_piece(1, at(b)), lowering.output_piece(0, at(output)));
+            let epilogue = product::epilogue(bias.is_some());
+            let dispatch = match lowering.variant() {
+                "direct" => {
+                    let files =
+                        [source!("matmul_direct.wgsl"), source!("matmul.wgsl"), epilogue, source!("lib/index.wgsl")];
+                    let kernel = Kernel::new("matmul/direct", &files).constant("WG", 64);
+                    let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
+                    lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
+                }
+                variant => {
+                    let tiling = Tiling::new(variant, params.m, params.n, 1);
+                    let files = [source!("matmul_product.wgsl"), source!("matmul.wgsl"), epilogue];
+                    let kernel = tiling.kernel(["matmul/workgroup", "matmul/shuffle"], &files);
+                    lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
+                }
+            };
+            dispatch.bind("a", a).bind("b", b).bind("output", output);
+            if let Some(bias) = bias {
+                dispatch.bind("bias", bias);
+            }
+        }
+        Ok(())
+    }
+}

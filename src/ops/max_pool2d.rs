@@ -1,0 +1,163 @@
+//! max_pool2d and its gradient, which goes to the one element that won.
+
+use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::{Misfit, Operation, arity, nchw, window::positive};
+use crate::error::Result;
+use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
+use crate::shape::{Shape, pool_output};
+
+/// The largest element of each window; the first of equals wins, and NaN wins over all. Source: torch.nn.MaxPool2d.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MaxPool2d {
+    /// The window's height and width.
+    pub kernel: [usize; 2],
+    /// How far it moves; PyTorch's default is the kernel.
+    pub stride: [usize; 2],
+    /// Rows and columns of minus infinity on each side, at most half the kernel.
+    pub padding: [usize; 2],
+    /// How far apart the window's elements lie.
+    pub dilation: [usize; 2],
+    /// Whether the last window may reach beyond the padded input.
+    pub ceil_mode: bool,
+}
+
+impl MaxPool2d {
+    /// Windows of `kernel`, side by side.
+    pub fn new(kernel: [usize; 2]) -> Self {
+        MaxPool2d { kernel, stride: kernel, padding: [0; 2], dilation: [1; 2], ceil_mode: false }
+    }
+}
+
+/// The gradient of [`MaxPool2d`]: operands are grad_output and the indices of the winners.
+#[derive(Clone, Debug)]
+pub struct MaxPool2dGrad {
+    /// The pooling.
+    pub pool: MaxPool2d,
+    /// The shape of its input.
+    pub input: Shape,
+}
+
+params! {
+    /// Extents and attributes of a max pooling.
+    Params {
+        batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
+        kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
+        dilation_h: u32, dilation_w: u32,
+    }
+}
+
+impl Tape {
+    /// The largest element of each window of `input` [N, C, H, W].
+    pub fn max_pool2d(&mut self, name: &str, input: TensorId, pool: MaxPool2d) -> Result<TensorId> {
+        Ok(self.append(name, pool, &[input], &[])?[0])
+    }
+}
+
+/// Output extents of a pooling, after its attributes are checked.
+pub(super) fn pooled(
+    input: &Tensor,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    ceil_mode: bool,
+) -> Result<[usize; 4], Misfit> {
+    let [n, c, h, w] = nchw(input, "input")?;
+    positive("kernel", kernel)?;
+    positive("stride", stride)?;
+    positive("dilation", dilation)?;
+    if padding[0] > kernel[0] / 2 || padding[1] > kernel[1] / 2 {
+        return Err(Misfit::Attribute(format!("padding {padding:?} must be at most half the kernel {kernel:?}")));
+    }
+    let extent = |size, axis: usize| {
+        pool_output(size, kernel[axis], stride[axis], padding[axis], dilation[axis], ceil_mode).ok_or_else(|| {
+            Misfit::Shape(format!("the dilated kernel {kernel:?} is larger than the padded input {}", input.shape))
+        })
+    };
+    Ok([n, c, extent(h, 0)?, extent(w, 1)?])
+}
+
+impl MaxPool2d {
+    fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
+        Params {
+            batch: input[0],
+            channels: input[1],
+            in_h: input[2],
+            in_w: input[3],
+            out_h: output[2],
+            out_w: output[3],
+            kernel_h: self.kernel[0] as u32,
+            kernel_w: self.kernel[1] as u32,
+            stride_h: self.stride[0] as u32,
+            stride_w: self.stride[1] as u32,
+            pad_h: self.padding[0] as u32,
+            pad_w: self.padding[1] as u32,
+            dilation_h: self.dilation[0] as u32,
+            dilation_w: self.dilation[1] as u32,
+        }
+    }
+}
+
+impl Operation for MaxPool2d {
+    fn name(&self) -> &'static str {
+        "max_pool2d"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        let output = pooled(inputs[0], self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)?;
+        Ok(vec![Spec::f32(output), Spec::i32(output)])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
+        let op = MaxPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone() };
+        let operands = [grad_output, node.outputs[1]];
+        Ok(vec![Some(tape.append(&node.name, op, &operands, &[])?[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.params(lowering.input_dims(0), lowering.output_dims(0));
+        let files = [source!("max_pool2d.wgsl"), source!("lib/index.wgsl")];
+        let kernel = Kernel::new("max_pool2d", &files).constant("WG", 64);
+        let (input, output, indices) = (lowering.input(0), lowering.output(0), lowering.output(1));
+        let extent = Extent::Invocations(lowering.output_len(0));
+        lowering
+            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .bind("input", input)
+            .bind("output", output)
+            .bind("indices", indices);
+        Ok(())
+    }
+}
+
+impl Operation for MaxPool2dGrad {
+    fn name(&self) -> &'static str {
+        "max_pool2d_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2])?;
+        Ok(vec![Spec::f32(self.input.clone())])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.pool.params(lowering.output_dims(0), lowering.input_dims(0));
+        let files = [source!("max_pool2d_grad.wgsl"), source!("lib/index.wgsl")];
+        let kernel = Kernel::new("max_pool2d_grad", &files).constant("WG", 64);
+        let (grad_output, indices, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
+        let extent = Extent::Invocations(lowering.output_len(0));
+        lowering
+            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .bind("grad_output", grad_output)
+            .bind("indices", indices)
+            .bind("grad_input", grad_input);
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! The operations, one file each: attributes, shape rule, gradient rule and the kernels that it becomes.
+//!
+//! An operation is a small struct of attributes that implements [`Operation`]; its CPU twin has the same file name in
+//! [`crate::reference`] and its shaders start with the same name in `shaders/`. Adding one touches those three places,
+//! one test and the `mod` lines: nothing anywhere lists the operations.
+
+pub mod activation;
+pub mod add;
+pub mod avg_pool2d;
+pub mod column_sum;
+pub mod conv2d;
+pub mod flatten;
+pub mod gather;
+mod lowering;
+pub mod matmul;
+pub mod max_pool2d;
+pub mod metrics;
+mod product;
+pub mod sgd;
+pub mod softmax_cross_entropy;
+mod window;
+
+use std::fmt::Debug;
+
+pub(crate) use lowering::tensor_pieces;
+pub use lowering::{
+    Binding, Caps, Choices, Constant, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces,
+    Source,
+};
+
+use crate::error::Result;
+use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
+use crate::reference::DynTwin;
+
+/// Why a shape rule refuses its operands; the tape adds the operation and the node's name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Misfit {
+    /// The operands do not fit each other or the operation.
+    Shape(String),
+    /// An attribute is outside its range.
+    Attribute(String),
+}
+
+/// An operation with its attributes.
+pub trait Operation: DynTwin + Debug + Send + Sync {
+    /// PyTorch's name for it.
+    fn name(&self) -> &'static str;
+
+    /// The shape rule: the outputs for these inputs, or what does not fit.
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit>;
+
+    /// The gradient rule: appends nodes to `tape` and gives the gradient of each input that `needs` one.
+    ///
+    /// `grad_outputs` has an entry for each output, `None` where nothing depends on it.
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let _ = (tape, grad_outputs);
+        Err(crate::Error::Attribute {
+            op: self.name(),
+            name: node.name.clone(),
+            message: format!("has no gradient, and {} of its inputs need one", needs.len()),
+        })
+    }
+
+    /// Whether output 0 is input 0 in memory, so that nothing need be computed.
+    fn is_view(&self, inputs: &[&Tensor]) -> bool {
+        let _ = inputs;
+        false
+    }
+
+    /// The names of the kernel variants that are right for these operands on this device, the best first.
+    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        let _ = (inputs, caps);
+        vec!["direct"]
+    }
+
+    /// Appends the dispatches that compute the outputs.
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()>;
+}
+
+/// Checks that an operation has `expected` operands; the tape's builder methods always pass as many.
+pub(crate) fn arity(inputs: &[&Tensor], expected: &[usize]) -> Result<(), Misfit> {
+    if expected.contains(&inputs.len()) {
+        Ok(())
+    } else {
+        Err(Misfit::Shape(format!("takes {expected:?} operands, got {}", inputs.len())))
+    }
+}
+
+/// The extents of an [N, C, H, W] operand, or the error that says what it has instead.
+pub(crate) fn nchw(tensor: &Tensor, what: &str) -> Result<[usize; 4], Misfit> {
+    match tensor.shape.nchw() {
+        Some(dims) if !tensor.shape.is_empty() => Ok(dims),
+        _ => Err(Misfit::Shape(format!("{what} must be [N,C,H,W] with no empty extent, it is {}", tensor.shape))),
+    }
+}

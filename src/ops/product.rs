@@ -1,0 +1,82 @@
+//! The tiled product that matmul and the three products of a convolution share: which core, which tile, how many of them.
+//!
+//! A core (`shaders/lib/product_*.wgsl`) computes C\[m, n\] = sum over k of A\[m, k\] B\[k, n\] tile by tile; the operation's own file
+//! says what an element of A and of B is and where one of C goes. The depth k may be split: each split writes partial
+//! sums, which one more dispatch adds in a fixed order.
+
+use super::lowering::{Caps, DeviceClass, Extent, Kernel, Source, source};
+
+/// The tile of one dispatch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tiling {
+    shuffle: bool,
+    /// Rows and columns of C that a tile covers.
+    rows: u32,
+    columns: u32,
+    tiles: u64,
+    /// Into how many pieces the depth is cut.
+    pub splits: u32,
+}
+
+/// Invocations of a workgroup: a GPU's tile needs all of them together, eight-lane tiles are just dealt out by eights.
+const WORKGROUP: u32 = 64;
+
+/// The variants that are right on this device, the best first.
+pub(super) fn variants(caps: &Caps) -> Vec<&'static str> {
+    match caps.class {
+        _ if caps.shuffles_eight_lanes() => vec!["shuffle", "direct", "workgroup"],
+        // Without shuffles a barrier costs a software device more than the loads that it saves.
+        DeviceClass::Software => vec!["direct", "workgroup"],
+        _ => vec!["workgroup", "direct"],
+    }
+}
+
+/// What is done to an element of C before it is stored.
+pub(super) fn epilogue(bias: bool) -> Source {
+    if bias { source!("lib/epilogue_bias.wgsl") } else { source!("lib/epilogue_none.wgsl") }
+}
+
+impl Tiling {
+    /// Tiles of the variant for an [m, n] result.
+    pub fn new(variant: &str, m: u32, n: u32, splits: u32) -> Self {
+        let shuffle = variant == "shuffle";
+        // Eight lanes hold four rows each; eight columns are enough where there are no more.
+        let (rows, columns) = match shuffle {
+            true => (32, if n <= 8 { 8 } else { 16 }),
+            false => (64, if n <= 16 { 16 } else { 64 }),
+        };
+        Tiling { shuffle, rows, columns, tiles: u64::from(m.div_ceil(rows)) * u64::from(n.div_ceil(columns)), splits }
+    }
+
+    /// Cuts a long depth `k` so that there are tiles enough to fill the device. The count depends on the shape and on
+    /// the class of the device, never on the moment, so the order of the sum is fixed.
+    pub fn split(mut self, k: u32, caps: &Caps) -> Self {
+        let wanted = match caps.class {
+            DeviceClass::Software => 32,
+            DeviceClass::Integrated => 256,
+            DeviceClass::Discrete => 1024,
+        };
+        let most = k.div_ceil(64);
+        self.splits = (wanted / self.tiles.max(1)).clamp(1, u64::from(most)) as u32;
+        self
+    }
+
+    /// The kernel of `files` on this core; `names` for the workgroup-memory core and the shuffle core.
+    pub fn kernel(&self, names: [&'static str; 2], files: &[Source]) -> Kernel {
+        let core =
+            if self.shuffle { source!("lib/product_shuffle.wgsl") } else { source!("lib/product_workgroup.wgsl") };
+        let mut kernel = Kernel::new(names[usize::from(self.shuffle)], files)
+            .with(&[core, source!("lib/index.wgsl")])
+            .constant("WG", WORKGROUP)
+            .constant("TILE_N", self.columns);
+        kernel.subgroups = self.shuffle;
+        kernel
+    }
+
+    /// How many workgroups that takes.
+    pub fn extent(&self) -> Extent {
+        let tiles = self.tiles * u64::from(self.splits);
+        let per_workgroup = if self.shuffle { u64::from(WORKGROUP / 8) } else { 1 };
+        Extent::Workgroups(tiles.div_ceil(per_workgroup))
+    }
+}

@@ -1,0 +1,183 @@
+//! The cross-entropy of softmax(logits) and class labels, with class weights, label smoothing and ignored targets.
+
+use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use super::{Misfit, Operation, arity};
+use crate::error::Result;
+use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
+use crate::shape::DType;
+
+/// How the losses of a batch become one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduction {
+    /// Their sum over the sum of the class weights of the targets that are not ignored.
+    Mean,
+    /// Their sum.
+    Sum,
+}
+
+/// Softmax and cross-entropy in one. Source: torch.nn.CrossEntropyLoss with class indices.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SoftmaxCrossEntropy {
+    /// Mean or sum.
+    pub reduction: Reduction,
+    /// Targets of this value count for nothing.
+    pub ignore_index: i32,
+    /// How much of the target is spread evenly over the classes, 0 to 1.
+    pub label_smoothing: f32,
+}
+
+impl Default for SoftmaxCrossEntropy {
+    fn default() -> Self {
+        SoftmaxCrossEntropy { reduction: Reduction::Mean, ignore_index: -100, label_smoothing: 0.0 }
+    }
+}
+
+/// The gradient of [`SoftmaxCrossEntropy`] by the logits: operands are grad_output, logits, target, rows, totals and,
+/// where there are, class weights.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftmaxCrossEntropyGrad(pub SoftmaxCrossEntropy);
+
+/// What [`Tape::softmax_cross_entropy`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossEntropy {
+    /// The loss, \[1\].
+    pub loss: TensorId,
+    /// [4]: the sum of the losses, the sum of the weights, how many predictions are right, how many targets count.
+    pub totals: TensorId,
+}
+
+/// Columns of the per-row results: loss, weight, correct, counted, log of the sum of exponentials, sum of class weights.
+pub(crate) const ROW: usize = 6;
+
+params! {
+    /// Extents and attributes.
+    Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32, mean: u32 }
+}
+
+impl Tape {
+    /// The loss of `logits` [N, classes] for `target` [N], class indices as i32, with optional class `weight` [classes].
+    pub fn softmax_cross_entropy(
+        &mut self,
+        name: &str,
+        logits: TensorId,
+        target: TensorId,
+        weight: Option<TensorId>,
+        op: SoftmaxCrossEntropy,
+    ) -> Result<CrossEntropy> {
+        let operands: Vec<TensorId> = [logits, target].into_iter().chain(weight).collect();
+        let outputs = self.append(name, op, &operands, &[])?;
+        Ok(CrossEntropy { loss: outputs[0], totals: outputs[2] })
+    }
+}
+
+impl SoftmaxCrossEntropy {
+    fn params(&self, [rows, classes, ..]: [u32; 4]) -> Params {
+        Params {
+            rows,
+            classes,
+            ignore_index: self.ignore_index,
+            label_smoothing: self.label_smoothing,
+            mean: u32::from(self.reduction == Reduction::Mean),
+        }
+    }
+}
+
+fn class_weight(weighted: bool) -> Source {
+    if weighted { source!("lib/class_weight.wgsl") } else { source!("lib/class_weight_none.wgsl") }
+}
+
+impl Operation for SoftmaxCrossEntropy {
+    fn name(&self) -> &'static str {
+        "softmax_cross_entropy"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2, 3])?;
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            return Err(Misfit::Attribute(format!("label_smoothing must be 0 to 1, it is {}", self.label_smoothing)));
+        }
+        let (logits, target) = (inputs[0], inputs[1]);
+        let &[n, classes] = logits.shape.dims() else {
+            return Err(Misfit::Shape(format!("logits must be [N,classes], they are {}", logits.shape)));
+        };
+        if n * classes == 0 || target.shape.dims() != [n] || target.dtype != DType::I32 {
+            return Err(Misfit::Shape(format!(
+                "target must be [N] of i32 for logits [N,classes]; logits {}, target {} of {:?}",
+                logits.shape, target.shape, target.dtype
+            )));
+        }
+        if let Some(weight) = inputs.get(2).filter(|weight| weight.shape.dims() != [classes]) {
+            return Err(Misfit::Shape(format!("class weight must be [{classes}], it is {}", weight.shape)));
+        }
+        Ok(vec![Spec::f32([1]), Spec::f32([n, ROW]), Spec::f32([4])])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let mut grads = vec![None; needs.len()];
+        if let Some(grad_output) = grad_outputs[0].filter(|_| needs[0]) {
+            let mut operands = vec![grad_output, node.inputs[0], node.inputs[1], node.outputs[1], node.outputs[2]];
+            operands.extend(node.inputs.get(2));
+            let op = SoftmaxCrossEntropyGrad(*self);
+            grads[0] = Some(tape.append(&node.name, op, &operands, &[])?[0]);
+        }
+        Ok(grads)
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.params(lowering.input_dims(0));
+        let weighted = lowering.inputs().len() == 3;
+        let (logits, target) = (lowering.input(0), lowering.input(1));
+        let (loss, rows, totals) = (lowering.output(0), lowering.output(1), lowering.output(2));
+        let weight = weighted.then(|| lowering.input(2));
+        let files = [source!("softmax_cross_entropy.wgsl"), class_weight(weighted), source!("lib/index.wgsl")];
+        let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64);
+        let extent = Extent::Invocations(u64::from(params.rows));
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        dispatch.bind("logits", logits).bind("targets", target).bind("rows", rows);
+        if let Some(weight) = weight {
+            dispatch.bind("class_weights", weight);
+        }
+        let kernel = Kernel::new("softmax_cross_entropy/totals", &[source!("softmax_cross_entropy_totals.wgsl")])
+            .constant("WG", 64);
+        lowering
+            .dispatch(kernel, bytes_of!(Params, &params), Extent::Workgroups(1))
+            .bind("rows", rows)
+            .bind("totals", totals)
+            .bind("loss", loss);
+        Ok(())
+    }
+}
+
+impl Operation for SoftmaxCrossEntropyGrad {
+    fn name(&self) -> &'static str {
+        "softmax_cross_entropy_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[5, 6])?;
+        Ok(vec![Spec::like(inputs[1])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.0.params(lowering.input_dims(1));
+        let weighted = lowering.inputs().len() == 6;
+        let operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
+        let grad_logits = lowering.output(0);
+        let files = [source!("softmax_cross_entropy_grad.wgsl"), class_weight(weighted), source!("lib/index.wgsl")];
+        let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64);
+        let extent = Extent::Invocations(lowering.output_len(0));
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        let names = ["grad_output", "logits", "targets", "rows", "totals", "class_weights"];
+        for (name, operand) in names.into_iter().zip(operands) {
+            dispatch.bind(name, operand);
+        }
+        dispatch.bind("grad_logits", grad_logits);
+        Ok(())
+    }
+}

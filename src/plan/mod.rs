@@ -1,0 +1,329 @@
+//! From a tape to a plan: which nodes run, in which order, on which memory, by which dispatches.
+//!
+//! A plan is plain data and holds nothing of a device, so it can be printed, compared and kept when a device is lost.
+
+mod flat;
+mod lifetime;
+mod print;
+
+pub use flat::{ParameterLayout, Placement};
+pub use lifetime::{Interval, assign_slots};
+pub use print::Memory;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::graph::{Role, Stage, Tape, Tensor, TensorId};
+use crate::ops::{Caps, Choices, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces};
+
+/// Which buffer; a plan names them, a session has them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Buffer {
+    /// Memory that tensors which are never alive together share.
+    Slot(usize),
+    /// Written by the host before a step.
+    Input(String),
+    /// One piece of a flat buffer of a parameter group.
+    Flat {
+        /// Which buffer.
+        buffer: FlatBuffer,
+        /// Of which group.
+        group: usize,
+        /// Which piece.
+        piece: usize,
+    },
+    /// Kept between steps, shared by name.
+    State(String),
+    /// One piece of a data set, shared by name.
+    Resident {
+        /// The data set.
+        name: String,
+        /// Which piece.
+        piece: usize,
+    },
+    /// A number that never changes, by its bits.
+    Constant(u32),
+}
+
+/// A part of a buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// Which buffer.
+    pub buffer: Buffer,
+    /// The first byte.
+    pub offset: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// One dispatch with its memory.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The node that it belongs to.
+    pub node: String,
+    /// The node's operation.
+    pub operation: &'static str,
+    /// When it runs.
+    pub stage: Stage,
+    /// What runs.
+    pub kernel: Kernel,
+    /// The names of the kernel's variables and what is bound to them.
+    pub bindings: Vec<(&'static str, Span)>,
+    /// The uniform `params`.
+    pub params: Vec<u8>,
+    /// Name and offset of each of its fields.
+    pub fields: &'static [(&'static str, usize)],
+    /// How much runs.
+    pub extent: Extent,
+}
+
+/// A tape ready to run on a device with these limits.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The tape.
+    pub tape: Arc<Tape>,
+    /// Where the parameters lie.
+    pub layout: Arc<ParameterLayout>,
+    /// The dispatches in order.
+    pub steps: Vec<Step>,
+    /// The bytes of each slot.
+    pub slots: Vec<u64>,
+    /// The tensors that have a slot, with the nodes between which they are alive.
+    pub intervals: Vec<(TensorId, Interval, usize)>,
+    /// The memory of each tensor that has any, piece by piece.
+    places: HashMap<TensorId, Vec<Span>>,
+    /// The bytes of all activations, had each memory of its own.
+    unshared: u64,
+}
+
+impl Plan {
+    /// Plans `tape` for a device.
+    pub fn new(tape: Arc<Tape>, layout: Arc<ParameterLayout>, caps: &Caps, choices: &Choices) -> Result<Self> {
+        let live = live_nodes(&tape);
+        let root = views(&tape, &live);
+        let limit = caps.max_binding.min(caps.max_buffer);
+
+        // Lower first, since a node's own scratch memory is planned together with the tensors.
+        let flat = |group: usize| layout.pieces(group).to_vec();
+        let mut lowered: Vec<(usize, Vec<Dispatch>, Vec<u64>)> = Vec::new();
+        for (i, node) in tape.nodes().iter().enumerate() {
+            let is_view = node.outputs.first().is_some_and(|id| root[id.0] != *id);
+            if !live[i] || is_view {
+                continue;
+            }
+            let mut lowering = Lowering::new(&tape, node, caps, choices, &flat);
+            node.op.lower(&mut lowering)?;
+            lowered.push((i, lowering.dispatches, lowering.scratch));
+        }
+
+        // Who is alive when: (tensor or scratch, interval, bytes).
+        let mut owners: Vec<Owner> = Vec::new();
+        let mut wanted: Vec<(Interval, u64)> = Vec::new();
+        let last = tape.nodes().len();
+        let mut intervals: HashMap<TensorId, Interval> = HashMap::new();
+        for (i, node) in tape.nodes().iter().enumerate().filter(|(i, _)| live[*i]) {
+            for id in node.inputs.iter().chain(&node.outputs).map(|id| root[id.0]) {
+                let interval = intervals.entry(id).or_insert(Interval { first: i, last: i });
+                interval.last = i;
+            }
+        }
+        for id in tape.kept() {
+            if let Some(interval) = intervals.get_mut(&root[id.0]) {
+                interval.last = last;
+            }
+        }
+        let mut ids: Vec<TensorId> = intervals.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids.into_iter().filter(|&id| tape.tensor(id).role == Role::Activation) {
+            owners.push(Owner::Tensor(id));
+            wanted.push((intervals[&id], tape.tensor(id).bytes().next_multiple_of(4)));
+        }
+        for (i, _, scratch) in &lowered {
+            for (number, &bytes) in scratch.iter().enumerate() {
+                owners.push(Owner::Scratch(*i, number));
+                wanted.push((Interval { first: *i, last: *i }, bytes));
+            }
+        }
+        let (slots, slot_of) = assign_slots(&wanted);
+
+        let mut places: HashMap<TensorId, Vec<Span>> = HashMap::new();
+        let mut scratch_places: HashMap<(usize, usize), Span> = HashMap::new();
+        let mut slot_intervals = Vec::new();
+        for ((owner, (interval, bytes)), &slot) in owners.iter().zip(&wanted).zip(&slot_of) {
+            let span = Span { buffer: Buffer::Slot(slot), offset: 0, bytes: *bytes };
+            match *owner {
+                Owner::Tensor(id) => {
+                    slot_intervals.push((id, *interval, slot));
+                    places.insert(id, vec![span]);
+                }
+                Owner::Scratch(node, number) => {
+                    scratch_places.insert((node, number), span);
+                }
+            }
+        }
+        for &id in intervals.keys().filter(|&&id| tape.tensor(id).role != Role::Activation) {
+            places.insert(id, kept_place(&tape, id, &layout, caps)?);
+        }
+        for node in tape.nodes() {
+            for &id in &node.updates {
+                places.insert(id, kept_place(&tape, id, &layout, caps)?);
+            }
+        }
+        for id in (0..tape.tensors().len()).map(TensorId) {
+            if root[id.0] != id
+                && let Some(spans) = places.get(&root[id.0])
+            {
+                places.insert(id, spans.clone());
+            }
+        }
+
+        let mut steps = Vec::new();
+        for (i, dispatches, _) in lowered {
+            let node = &tape.nodes()[i];
+            let resolve = |operand: Operand| match operand {
+                Operand::Tensor { id, piece } => places[&id][piece].clone(),
+                Operand::Scratch(number) => scratch_places[&(i, number)].clone(),
+                Operand::Flat { buffer, group, piece } => Span {
+                    buffer: Buffer::Flat { buffer, group, piece },
+                    offset: 0,
+                    bytes: layout.pieces(group)[piece],
+                },
+            };
+            let operands: Vec<Operand> = dispatches.iter().flat_map(|d| d.bindings.iter().map(|b| b.operand)).collect();
+            // An operation that knows only whole tensors must not silently see the first piece of one.
+            for &id in node.inputs.iter().chain(&node.outputs) {
+                let pieces = places[&id].len();
+                let all = (0..pieces).all(|piece| operands.contains(&Operand::Tensor { id, piece }));
+                if pieces > 1 && node.op.name() != "sgd" && !all {
+                    return Err(too_large(tape.tensor(id), limit));
+                }
+            }
+            for dispatch in dispatches {
+                steps.push(Step {
+                    node: node.name.clone(),
+                    operation: node.op.name(),
+                    stage: node.stage,
+                    kernel: dispatch.kernel,
+                    bindings: dispatch
+                        .bindings
+                        .iter()
+                        .map(|binding| (binding.name, resolve(binding.operand)))
+                        .collect(),
+                    params: dispatch.params,
+                    fields: dispatch.fields,
+                    extent: dispatch.extent,
+                });
+            }
+        }
+        for (owner, (_, bytes)) in owners.iter().zip(&wanted).filter(|(_, (_, bytes))| *bytes > limit) {
+            return Err(match *owner {
+                Owner::Tensor(id) => too_large(tape.tensor(id), limit),
+                Owner::Scratch(node, _) => Error::Limit {
+                    what: format!("the work of \"{}\"", tape.nodes()[node].name),
+                    needed: format!("{bytes} bytes"),
+                    allowed: format!("{limit} bytes in one binding"),
+                    hint: "use a smaller batch or layer".into(),
+                },
+            });
+        }
+        let unshared = wanted.iter().map(|(_, bytes)| bytes).sum();
+        Ok(Plan { tape, layout, steps, slots, intervals: slot_intervals, places, unshared })
+    }
+
+    /// Where `id` lies, piece by piece; `None` if nothing that runs needs it.
+    pub fn place(&self, id: TensorId) -> Option<&[Span]> {
+        self.places.get(&id).map(Vec::as_slice)
+    }
+
+    /// The tensors that have memory.
+    pub fn placed(&self) -> impl Iterator<Item = (TensorId, &[Span])> {
+        self.places.iter().map(|(&id, spans)| (id, spans.as_slice()))
+    }
+
+    /// The kernels that the plan needs, each once.
+    pub fn kernels(&self) -> Vec<&Kernel> {
+        let mut kernels: Vec<&Kernel> = self.steps.iter().map(|step| &step.kernel).collect();
+        kernels.sort_unstable();
+        kernels.dedup();
+        kernels
+    }
+}
+
+enum Owner {
+    Tensor(TensorId),
+    Scratch(usize, usize),
+}
+
+/// The nodes that something depends on: a state, a parameter's gradient, or a tensor that is kept.
+fn live_nodes(tape: &Tape) -> Vec<bool> {
+    let mut needed = vec![false; tape.tensors().len()];
+    for id in tape.kept() {
+        needed[id.0] = true;
+    }
+    for (_, gradient) in tape.gradients() {
+        needed[gradient.0] = true;
+    }
+    let mut live = vec![false; tape.nodes().len()];
+    for (i, node) in tape.nodes().iter().enumerate().rev() {
+        live[i] = !node.updates.is_empty() || node.outputs.iter().any(|id| needed[id.0]);
+        if live[i] {
+            node.inputs.iter().for_each(|id| needed[id.0] = true);
+        }
+    }
+    live
+}
+
+/// For each tensor the one whose memory it is: itself, unless its node only looks at its input in another way.
+fn views(tape: &Tape, live: &[bool]) -> Vec<TensorId> {
+    let mut root: Vec<TensorId> = (0..tape.tensors().len()).map(TensorId).collect();
+    for (_, node) in tape.nodes().iter().enumerate().filter(|(i, _)| live[*i]) {
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
+        // A parameter's gradient has a place of its own, where a view can't put it.
+        if node.op.is_view(&inputs) && tape.tensor(node.outputs[0]).role == Role::Activation {
+            root[node.outputs[0].0] = root[node.inputs[0].0];
+        }
+    }
+    root
+}
+
+/// Where a tensor lies that outlives the step.
+fn kept_place(tape: &Tape, id: TensorId, layout: &ParameterLayout, caps: &Caps) -> Result<Vec<Span>> {
+    let tensor = tape.tensor(id);
+    let limit = caps.max_binding.min(caps.max_buffer);
+    let whole = |buffer| {
+        if tensor.bytes() > limit {
+            return Err(too_large(tensor, limit));
+        }
+        Ok(vec![Span { buffer, offset: 0, bytes: tensor.bytes().next_multiple_of(4) }])
+    };
+    match tensor.role {
+        Role::Parameter { .. } => layout.spans(FlatBuffer::Parameter, tensor),
+        Role::Gradient { of } => layout.spans(FlatBuffer::Gradient, tape.tensor(of)),
+        Role::Momentum { of } => layout.spans(FlatBuffer::Momentum, tape.tensor(of)),
+        Role::Input => whole(Buffer::Input(tensor.name.clone())),
+        Role::State => whole(Buffer::State(tensor.name.clone())),
+        Role::Constant(value) => whole(Buffer::Constant(value.to_bits())),
+        Role::Resident => {
+            let pieces: Pieces = crate::ops::tensor_pieces(tensor, caps)?;
+            let rows = *pieces.bounds.last().expect("pieces have an end") as u64;
+            let row_bytes = tensor.bytes() / rows.max(1);
+            let span = |(piece, (_, count)): (usize, (usize, usize))| Span {
+                buffer: Buffer::Resident { name: tensor.name.clone(), piece },
+                offset: 0,
+                bytes: (count as u64 * row_bytes).next_multiple_of(4),
+            };
+            Ok(pieces.rows().enumerate().map(span).collect())
+        }
+        Role::Activation => unreachable!("activations have slots"),
+    }
+}
+
+fn too_large(tensor: &Tensor, limit: u64) -> Error {
+    Error::Limit {
+        what: format!("tensor \"{}\" {}", tensor.name, tensor.shape),
+        needed: format!("{} bytes", tensor.bytes()),
+        allowed: format!("{limit} bytes in one binding"),
+        hint: "use a smaller batch or layer".into(),
+    }
+}

@@ -1,0 +1,131 @@
+//! A plan in words: its memory, and its dispatches one by one.
+
+use std::fmt;
+
+use super::{Buffer, Plan};
+use crate::graph::{Role, Stage};
+use crate::ops::FlatBuffer;
+
+/// The device memory of a plan in bytes, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Slots: activations, their gradients and scratch memory, shared over time.
+    pub activations: u64,
+    /// The same, had each tensor memory of its own.
+    pub activations_unshared: u64,
+    /// Parameters.
+    pub parameters: u64,
+    /// Gradients of parameters.
+    pub gradients: u64,
+    /// Momentum buffers.
+    pub momentum: u64,
+    /// Inputs, states and data sets.
+    pub data: u64,
+}
+
+impl Memory {
+    /// All of it, as it is allocated.
+    pub fn total(&self) -> u64 {
+        self.activations + self.kept()
+    }
+
+    /// All of it, had each tensor memory of its own.
+    pub fn total_unshared(&self) -> u64 {
+        self.activations_unshared + self.kept()
+    }
+
+    fn kept(&self) -> u64 {
+        self.parameters + self.gradients + self.momentum + self.data
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        write!(
+            f,
+            "{:.2} MiB: activations {:.2} ({:.2} without sharing), parameters {:.2}, gradients {:.2}, momentum {:.2}, data {:.2}",
+            mib(self.total()),
+            mib(self.activations),
+            mib(self.activations_unshared),
+            mib(self.parameters),
+            mib(self.gradients),
+            mib(self.momentum),
+            mib(self.data),
+        )
+    }
+}
+
+impl Plan {
+    /// What the plan needs of the device's memory.
+    pub fn memory(&self) -> Memory {
+        let mut counted = std::collections::HashSet::new();
+        let mut data = 0;
+        for (id, spans) in self.placed() {
+            if matches!(self.tape.tensor(id).role, Role::Input | Role::State | Role::Resident | Role::Constant(_)) {
+                for span in spans.iter().filter(|span| counted.insert(span.buffer.clone())) {
+                    data += span.bytes;
+                }
+            }
+        }
+        let trains = self.steps.iter().any(|step| step.stage == Stage::Update);
+        let flat = |buffer, counts: bool| if counts { self.layout.bytes(buffer) } else { 0 };
+        Memory {
+            activations: self.slots.iter().sum(),
+            activations_unshared: self.unshared,
+            parameters: flat(FlatBuffer::Parameter, true),
+            gradients: flat(FlatBuffer::Gradient, trains),
+            momentum: flat(FlatBuffer::Momentum, trains),
+            data,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let memory = self.memory();
+        writeln!(
+            f,
+            "{} dispatches of {} kernels, {} slots; memory {memory}",
+            self.steps.len(),
+            self.kernels().len(),
+            self.slots.len(),
+        )?;
+        writeln!(f, "peak {} bytes with sharing, {} without", memory.total(), memory.total_unshared())?;
+        let shape_of = |span: &super::Span| {
+            self.placed()
+                .filter(|(_, spans)| spans.contains(span))
+                .map(|(id, _)| id)
+                .min()
+                .map_or_else(String::new, |id| self.tape.shape(id).to_string())
+        };
+        for step in &self.steps {
+            writeln!(
+                f,
+                "{:8} {:28} {:32} {:?}",
+                format!("{:?}", step.stage).to_lowercase(),
+                step.node,
+                step.kernel.name,
+                step.extent
+            )?;
+            for (name, span) in &step.bindings {
+                writeln!(f, "{:13}{name:14} {:16} {:24} {} bytes", "", shape_of(span), place(span), span.bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn place(span: &super::Span) -> String {
+    let at = match &span.buffer {
+        Buffer::Slot(slot) => format!("slot {slot}"),
+        Buffer::Input(name) => format!("input {name}"),
+        Buffer::Flat { buffer, group, piece } => {
+            format!("{}[{group}.{piece}]", format!("{buffer:?}").to_lowercase())
+        }
+        Buffer::State(name) => format!("state {name}"),
+        Buffer::Resident { name, piece } => format!("data set {name}[{piece}]"),
+        Buffer::Constant(bits) => format!("constant {}", f32::from_bits(*bits)),
+    };
+    if span.offset > 0 { format!("{at}+{}", span.offset) } else { at }
+}

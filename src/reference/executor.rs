@@ -1,0 +1,152 @@
+//! Runs a tape on the CPU: every node by its twin, in order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::graph::{Role, Stage, Tape, Tensor, TensorId};
+use crate::reference::{DynTwin, Inputs, Outputs, Real, Value};
+
+/// What is kept between steps and shared by the programs of a run: parameters, momentum buffers, states, data sets, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Store<R> {
+    values: HashMap<String, Value<R>>,
+}
+
+impl<R: Real> Store<R> {
+    /// The parameters of `tape` with their first values under `seed`.
+    pub fn new(tape: &Tape, seed: u64) -> Self {
+        let mut values = HashMap::new();
+        for id in tape.parameters() {
+            let tensor = tape.tensor(id);
+            if let Role::Parameter { init, .. } = tensor.role {
+                let first = init.values(seed, &tensor.name, tensor.shape.len());
+                let first = first.into_iter().map(|v| R::of(f64::from(v))).collect();
+                values.insert(tensor.name.clone(), Value::Real(first));
+            }
+        }
+        Store { values }
+    }
+
+    /// Whether there is a value called `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// The value called `name`.
+    pub fn get(&self, name: &str) -> Option<&Value<R>> {
+        self.values.get(name)
+    }
+
+    /// Sets the value called `name`.
+    pub fn set(&mut self, name: &str, value: Value<R>) {
+        self.values.insert(name.to_string(), value);
+    }
+}
+
+/// A tape with the values of its inputs and of its last run.
+pub struct Program<R> {
+    tape: Arc<Tape>,
+    values: Vec<Option<Value<R>>>,
+}
+
+impl<R: Real> Program<R>
+where
+    dyn crate::ops::Operation: Eval<R>,
+{
+    /// A program for `tape`, its inputs zero.
+    pub fn new(tape: Arc<Tape>) -> Self {
+        let values = tape.tensors().iter().map(initial).collect();
+        Program { tape, values }
+    }
+
+    /// The tape.
+    pub fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    /// Writes the input called `name`.
+    pub fn write(&mut self, name: &str, value: Value<R>) -> Result<()> {
+        let id = self.tape.find_input(name).ok_or_else(|| Error::name(name, "the tape has no input of that name"))?;
+        self.values[id.0] = Some(value);
+        Ok(())
+    }
+
+    /// The values of `id` after the last run.
+    pub fn read(&self, id: TensorId) -> Option<&Value<R>> {
+        self.values[id.0].as_ref()
+    }
+
+    /// Replaces the values of `id`, a gradient between backward and update, say.
+    pub fn set(&mut self, id: TensorId, value: Value<R>) {
+        self.values[id.0] = Some(value);
+    }
+
+    /// Runs the nodes of `stages` over the tensors kept in `store`.
+    pub fn run(&mut self, store: &mut Store<R>, stages: &[Stage]) -> Result<()> {
+        let tape = Arc::clone(&self.tape);
+        for node in tape.nodes().iter().filter(|node| stages.contains(&node.stage)) {
+            let mut updates = Vec::with_capacity(node.updates.len());
+            for &id in &node.updates {
+                let tensor = tape.tensor(id);
+                let kept = store.values.remove(&tensor.name);
+                updates.push(kept.unwrap_or_else(|| Value::zeros(tensor.dtype, tensor.shape.len())));
+            }
+            let mut outputs = Outputs {
+                outputs: node
+                    .outputs
+                    .iter()
+                    .map(|&id| Value::zeros(tape.tensor(id).dtype, tape.shape(id).len()))
+                    .collect(),
+                updates,
+            };
+            let mut values = Vec::with_capacity(node.inputs.len());
+            for &id in &node.inputs {
+                let tensor = tape.tensor(id);
+                let value = match tensor.role {
+                    Role::Parameter { .. } | Role::Momentum { .. } | Role::State | Role::Resident => {
+                        store.values.get(&tensor.name)
+                    }
+                    _ => self.values[id.0].as_ref(),
+                };
+                let value = value.ok_or_else(|| Error::name(&tensor.name, "has no value yet"))?;
+                values.push((&tensor.shape, value));
+            }
+            let inputs = Inputs { values, outputs: node.outputs.iter().map(|&id| tape.shape(id)).collect() };
+            Eval::<R>::eval(&*node.op, &inputs, &mut outputs);
+            for (&id, value) in node.outputs.iter().zip(outputs.outputs) {
+                self.values[id.0] = Some(value);
+            }
+            for (&id, value) in node.updates.iter().zip(outputs.updates) {
+                store.values.insert(tape.tensor(id).name.clone(), value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn initial<R: Real>(tensor: &Tensor) -> Option<Value<R>> {
+    match tensor.role {
+        Role::Input => Some(Value::zeros(tensor.dtype, tensor.shape.len())),
+        Role::Constant(value) => Some(Value::Real(vec![R::of(f64::from(value))])),
+        _ => None,
+    }
+}
+
+/// Chooses the twin's precision by type.
+pub trait Eval<R> {
+    /// [`crate::reference::Twin::eval`].
+    fn eval(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>);
+}
+
+impl<T: DynTwin + ?Sized> Eval<f32> for T {
+    fn eval(&self, inputs: &Inputs<'_, f32>, outputs: &mut Outputs<f32>) {
+        self.eval_f32(inputs, outputs);
+    }
+}
+
+impl<T: DynTwin + ?Sized> Eval<f64> for T {
+    fn eval(&self, inputs: &Inputs<'_, f64>, outputs: &mut Outputs<f64>) {
+        self.eval_f64(inputs, outputs);
+    }
+}
