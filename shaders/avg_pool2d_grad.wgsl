@@ -30,8 +30,8 @@ fn main(
             if kw > iw || (iw - kw) % params.stride_w != 0u || (iw - kw) / params.stride_w >= params.out_w { continue; }
             let columns = side(iw - kw, params.kernel_w, params.pad_w, params.in_w);
             let ow = (iw - kw) / params.stride_w;
-            let from = (image + oh * params.out_w + ow) * params.channels + channel;
-            sum += grad_output[from] / divisor(rows, columns);
+            let base = (image + oh * params.out_w + ow) * params.channels + channel;
+            sum += grad_output[base] / divisor(rows, columns);
         }
     }
     grad_input[i] = T(sum);

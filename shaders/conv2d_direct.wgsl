@@ -32,10 +32,10 @@ fn main(
         for (var kw = 0u; kw < params.kernel_w; kw++) {
             let w = ow * params.stride_w + kw * params.dilation_w - params.pad_left;
             if w >= params.in_w { continue; }
-            let from = ((image * params.in_h + h) * params.in_w + w) * params.in_c + first_in;
+            let base = ((image * params.in_h + h) * params.in_w + w) * params.in_c + first_in;
             let by = (kh * params.kernel_w + kw) * group_in * params.out_c + channel;
             for (var ci = 0u; ci < group_in; ci++) {
-                sum += input[from + ci] * weight[by + ci * params.out_c];
+                sum += input[base + ci] * weight[by + ci * params.out_c];
             }
         }
     }

@@ -34,11 +34,11 @@ fn main(
             if w < 0 || u32(w) % params.stride_w != 0u || u32(w) / params.stride_w >= params.out_w { continue; }
             let oh = u32(h) / params.stride_h;
             let ow = u32(w) / params.stride_w;
-            let from = ((image * params.out_h + oh) * params.out_w + ow) * params.out_c + first_out;
+            let base = ((image * params.out_h + oh) * params.out_w + ow) * params.out_c + first_out;
             let tap = (kh * params.kernel_w + kw) * group_in + channel % group_in;
             let by = tap * params.out_c + first_out;
             for (var co = 0u; co < group_out; co++) {
-                sum += grad_output[from + co] * weight[by + co];
+                sum += grad_output[base + co] * weight[by + co];
             }
         }
     }

@@ -32,9 +32,9 @@ fn main(
             for (var ow = 0u; ow < params.out_w; ow++) {
                 let w = ow * params.stride_w + kw * params.dilation_w - params.pad_left;
                 if w >= params.in_w { continue; }
-                let from = ((image * params.in_h + h) * params.in_w + w) * params.in_c + ci;
+                let base = ((image * params.in_h + h) * params.in_w + w) * params.in_c + ci;
                 let by = ((image * params.out_h + oh) * params.out_w + ow) * params.out_c + channel;
-                sum += input[from] * grad_output[by];
+                sum += input[base] * grad_output[by];
             }
         }
     }

@@ -38,9 +38,9 @@ fn main(
             let w = i32(iw + params.pad_w) - i32(kw * params.dilation_w);
             if w < 0 || u32(w) % params.stride_w != 0u || u32(w) / params.stride_w >= params.out_w { continue; }
             let place = u32(h) / params.stride_h * params.out_w + u32(w) / params.stride_w;
-            let from = (image + place) * params.channels + channel;
-            if indices[from] == here {
-                sum += grad_output[from];
+            let base = (image + place) * params.channels + channel;
+            if indices[base] == here {
+                sum += grad_output[base];
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The extents of a tensor in PyTorch's order: [N, C, H, W], \[rows, columns\], \[out, in, kernel_h, kernel_w\], \[n\].
+/// The extents of a tensor in PyTorch's order: [N, C, H, W], `[rows, columns]`, `[out, in, kernel_h, kernel_w]`, `[n]`.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Shape(Vec<usize>);
 

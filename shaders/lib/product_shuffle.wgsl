@@ -38,8 +38,8 @@ fn main(
         let a = vec4<ACC>(load_a(r0, depth), load_a(r1, depth), load_a(r2, depth), load_a(r3, depth));
         for (var half = 0u; half < TILE_N / 8; half++) {
             let b = load_b(depth, first_n + half * 8 + lane);
-            let b0 = vec4<ACC>(subgroupShuffle(b, 0), subgroupShuffle(b, 1), subgroupShuffle(b, 2), subgroupShuffle(b, 3));
-            let b1 = vec4<ACC>(subgroupShuffle(b, 4), subgroupShuffle(b, 5), subgroupShuffle(b, 6), subgroupShuffle(b, 7));
+            let b0 = vec4<ACC>(subgroupShuffle(b, 0u), subgroupShuffle(b, 1u), subgroupShuffle(b, 2u), subgroupShuffle(b, 3u));
+            let b1 = vec4<ACC>(subgroupShuffle(b, 4u), subgroupShuffle(b, 5u), subgroupShuffle(b, 6u), subgroupShuffle(b, 7u));
             sums[half * 8] += a.x * b0;
             sums[half * 8 + 1] += a.y * b0;
             sums[half * 8 + 2] += a.z * b0;

@@ -1,7 +1,11 @@
 //! Data sets in host memory: the readers of files and the generator of synthetic digits all give an [`ImageSet`].
 
 pub mod idx;
+mod source;
 pub mod synthetic;
+
+pub use source::{BatchSink, BatchSource, ResidentSource, UploadSource, epoch_batches, ordered_batches};
+pub(crate) use source::{images_name, labels_name};
 
 use crate::error::{Error, Result};
 use crate::rng::Rng;

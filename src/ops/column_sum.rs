@@ -53,7 +53,7 @@ impl Operation for ColumnSum {
 pub(super) fn sum_rows(lowering: &mut Lowering<'_>, input: Operand, output: Operand, rows: u32, columns: u32) {
     let files = [source!("column_sum.wgsl"), source!("lib/index.wgsl")];
     let kernel = Kernel::new("column_sum", &files).constant("WG", 64);
-    let mut pass = |lowering: &mut Lowering<'_>, from: Operand, to: Operand, rows: u32, chunk: u32| {
+    let pass = |lowering: &mut Lowering<'_>, from: Operand, to: Operand, rows: u32, chunk: u32| {
         let params = Params { rows, columns, chunk };
         let extent = Extent::Invocations(u64::from(rows.div_ceil(chunk)) * u64::from(columns));
         lowering.dispatch(kernel.clone(), bytes_of!(Params, &params), extent).bind("input", from).bind("output", to);

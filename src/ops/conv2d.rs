@@ -208,7 +208,7 @@ impl Operation for Conv2d {
                 lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
             }
             variant => {
-                let tiling = Tiling::new(variant, params.m, params.n, 1);
+                let tiling = Tiling::new(variant, params.m, params.n, params.k);
                 let files = [source!("conv2d_product.wgsl"), source!("conv2d.wgsl"), epilogue];
                 let kernel = tiling.kernel(["conv2d/workgroup", "conv2d/shuffle"], &files);
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
@@ -253,7 +253,7 @@ impl Operation for Conv2dGradInput {
                 lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
             }
             variant => {
-                let tiling = Tiling::new(variant, params.m, params.n, 1);
+                let tiling = Tiling::new(variant, params.m, params.n, params.k);
                 let files = [source!("conv2d_grad_input_product.wgsl"), source!("conv2d.wgsl")];
                 // The stride is a constant here: the kernel divides by it for every element that it loads.
                 let kernel = tiling
@@ -301,8 +301,8 @@ impl Operation for Conv2dGradWeight {
                 .bind("grad_weight", grad_weight);
             return Ok(());
         }
-        let tiling = Tiling::new(lowering.variant(), params.m, params.n, 1).split(params.k, lowering.caps());
-        params.k_chunk = params.k.div_ceil(tiling.splits);
+        let tiling = Tiling::new(lowering.variant(), params.m, params.n, params.k).split(lowering.caps());
+        params.k_chunk = tiling.chunk;
         let partials = match tiling.splits {
             1 => grad_weight,
             splits => lowering.scratch(u64::from(splits * params.m * params.n) * 4),

@@ -196,7 +196,7 @@ impl Operation for Matmul {
                     lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
                 }
                 variant => {
-                    let tiling = Tiling::new(variant, params.m, params.n, 1);
+                    let tiling = Tiling::new(variant, params.m, params.n, params.k);
                     let files = [source!("matmul_product.wgsl"), source!("matmul.wgsl"), epilogue];
                     let kernel = tiling.kernel(["matmul/workgroup", "matmul/shuffle"], &files);
                     lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())

@@ -10,12 +10,13 @@ use super::lowering::{Caps, DeviceClass, Extent, Kernel, Source, source};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tiling {
     shuffle: bool,
-    /// Rows and columns of C that a tile covers.
-    rows: u32,
+    /// Columns of C that a tile covers.
     columns: u32,
     tiles: u64,
     /// Into how many pieces the depth is cut.
     pub splits: u32,
+    /// The depth of one piece.
+    pub chunk: u32,
 }
 
 /// Invocations of a workgroup: a GPU's tile needs all of them together, eight-lane tiles are just dealt out by eights.
@@ -37,27 +38,31 @@ pub(super) fn epilogue(bias: bool) -> Source {
 }
 
 impl Tiling {
-    /// Tiles of the variant for an [m, n] result.
-    pub fn new(variant: &str, m: u32, n: u32, splits: u32) -> Self {
+    /// Tiles of the variant for an [m, n] result of depth `k`.
+    pub fn new(variant: &str, m: u32, n: u32, k: u32) -> Self {
         let shuffle = variant == "shuffle";
         // Eight lanes hold four rows each; eight columns are enough where there are no more.
         let (rows, columns) = match shuffle {
             true => (32, if n <= 8 { 8 } else { 16 }),
             false => (64, if n <= 16 { 16 } else { 64 }),
         };
-        Tiling { shuffle, rows, columns, tiles: u64::from(m.div_ceil(rows)) * u64::from(n.div_ceil(columns)), splits }
+        let tiles = u64::from(m.div_ceil(rows)) * u64::from(n.div_ceil(columns));
+        Tiling { shuffle, columns, tiles, splits: 1, chunk: k }
     }
 
-    /// Cuts a long depth `k` so that there are tiles enough to fill the device. The count depends on the shape and on
-    /// the class of the device, never on the moment, so the order of the sum is fixed.
-    pub fn split(mut self, k: u32, caps: &Caps) -> Self {
+    /// Cuts a long depth so that there are tiles enough to fill the device. The count depends on the shape and on the
+    /// class of the device, never on the moment, so the order of the sum is fixed.
+    pub fn split(mut self, caps: &Caps) -> Self {
         let wanted = match caps.class {
             DeviceClass::Software => 32,
             DeviceClass::Integrated => 256,
             DeviceClass::Discrete => 1024,
         };
-        let most = k.div_ceil(64);
-        self.splits = (wanted / self.tiles.max(1)).clamp(1, u64::from(most)) as u32;
+        let most = u64::from(self.chunk.div_ceil(64));
+        let depth = self.chunk;
+        self.chunk = depth.div_ceil((wanted / self.tiles.max(1)).clamp(1, most) as u32);
+        // Rounding the piece up may leave fewer of them; an empty one would leave its partial sums unwritten.
+        self.splits = depth.div_ceil(self.chunk);
         self
     }
 

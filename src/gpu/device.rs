@@ -1,0 +1,401 @@
+//! An adapter, its limits and features, and what has gone wrong on it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::kernel::Pipeline;
+use crate::error::{Error, Result};
+use crate::ops::{Caps, DeviceClass, Kernel};
+
+/// Submissions that may be under way before the host waits for the oldest; more only cost memory.
+const IN_FLIGHT: usize = 4;
+
+/// Which adapter to take, and which of its optional features not to use.
+#[derive(Clone, Debug)]
+pub struct DeviceOptions {
+    /// A part of the adapter's name, in any case; else the environment variable `TILEGRAD_ADAPTER` is asked.
+    pub adapter: Option<String>,
+    /// Whether subgroup operations may be used.
+    pub subgroups: bool,
+    /// Whether timestamps may be used.
+    pub timestamps: bool,
+    /// Whether the driver's pipeline cache may be used.
+    pub pipeline_cache: bool,
+    /// Whether to take WebGPU's default limits in place of the adapter's own.
+    pub default_limits: bool,
+}
+
+impl Default for DeviceOptions {
+    fn default() -> Self {
+        DeviceOptions { adapter: None, subgroups: true, timestamps: true, pipeline_cache: true, default_limits: false }
+    }
+}
+
+/// What a device has made since it was opened; a step that is warmed up makes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Buffers.
+    pub buffers: u64,
+    /// Bind groups.
+    pub bind_groups: u64,
+    /// Pipelines.
+    pub pipelines: u64,
+    /// Submissions.
+    pub submissions: u64,
+}
+
+#[derive(Default)]
+struct Made {
+    buffers: AtomicU64,
+    bind_groups: AtomicU64,
+    pipelines: AtomicU64,
+    submissions: AtomicU64,
+}
+
+/// A GPU, or a software rasteriser, ready to run kernels. Clones are the same device.
+#[derive(Clone)]
+pub struct Device {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    info: wgpu::AdapterInfo,
+    caps: Caps,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    cache: Option<wgpu::PipelineCache>,
+    failure: Arc<Failure>,
+    pipelines: Mutex<HashMap<(Kernel, bool), Arc<Pipeline>>>,
+    in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
+    readback: Mutex<Option<wgpu::Buffer>>,
+    made: Made,
+}
+
+/// The first thing that went wrong since somebody asked, and whether the device is gone.
+#[derive(Default)]
+struct Failure {
+    lost: Mutex<Option<String>>,
+    first: Mutex<Option<Error>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is kept under these locks is whole at every moment, so a panic elsewhere is no reason to stop.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Device {
+    /// Opens the adapter that `options` ask for: discrete before integrated before software.
+    ///
+    /// `WGPU_BACKEND` (vulkan, metal, dx12, gl) restricts the backends; OpenGL is tried only when it is named there.
+    pub fn new(options: DeviceOptions) -> Result<Self> {
+        let backends = match wgpu::Backends::from_env() {
+            Some(named) => named,
+            None => wgpu::Backends::PRIMARY,
+        };
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = backends;
+        descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
+        // The validation layers of Vulkan are for wgpu's own bugs; wgpu checks everything that it is given anyway.
+        descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION | wgpu::InstanceFlags::DEBUG);
+        let instance = wgpu::Instance::new(descriptor);
+        let adapters = pollster::block_on(instance.enumerate_adapters(backends));
+        let asked = options.adapter.clone().or_else(|| std::env::var("TILEGRAD_ADAPTER").ok());
+        let adapter = choose(adapters, asked.as_deref(), backends)?;
+        Self::open(&adapter, &options)
+    }
+
+    fn open(adapter: &wgpu::Adapter, options: &DeviceOptions) -> Result<Self> {
+        let info = adapter.get_info();
+        let mut features = wgpu::Features::empty();
+        for (wanted, feature) in [
+            (options.subgroups, wgpu::Features::SUBGROUP),
+            (options.timestamps, wgpu::Features::TIMESTAMP_QUERY),
+            (options.pipeline_cache, wgpu::Features::PIPELINE_CACHE),
+        ] {
+            if wanted {
+                features |= feature & adapter.features();
+            }
+        }
+        let limits = match options.default_limits {
+            true => wgpu::Limits::default(),
+            false => adapter.limits(),
+        };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("tilegrad"),
+            required_features: features,
+            required_limits: limits,
+            ..Default::default()
+        };
+        let (device, queue) =
+            pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| Error::NoAdapter {
+                tried: format!("\"{}\" refused to open: {error}", info.name),
+                hint: "name another adapter, or update its driver".into(),
+            })?;
+        let failure = Arc::new(Failure::default());
+        let seen = Arc::clone(&failure);
+        device.on_uncaptured_error(Arc::new(move |error| {
+            log::error!("{error}");
+            locked(&seen.first).get_or_insert(typed(error));
+        }));
+        let seen = Arc::clone(&failure);
+        device.set_device_lost_callback(move |reason, message| {
+            *locked(&seen.lost) = Some(format!("{reason:?}: {message}"));
+        });
+        // SAFETY: there is no initial data that could be wrong.
+        let cache = features.contains(wgpu::Features::PIPELINE_CACHE).then(|| unsafe {
+            device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
+                label: Some("tilegrad"),
+                data: None,
+                fallback: true,
+            })
+        });
+        let caps = caps(&info, &device);
+        log::info!("{} ({:?}, {:?}): {caps:?}", info.name, info.backend, info.device_type);
+        Ok(Device {
+            inner: Arc::new(Inner {
+                info,
+                caps,
+                device,
+                queue,
+                cache,
+                failure,
+                pipelines: Mutex::default(),
+                in_flight: Mutex::default(),
+                readback: Mutex::default(),
+                made: Made::default(),
+            }),
+        })
+    }
+
+    /// The adapter's name, backend and driver.
+    pub fn name(&self) -> String {
+        let info = &self.inner.info;
+        format!("{} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info).replace(" )", ")")
+    }
+
+    /// What plans must know of it.
+    pub fn caps(&self) -> &Caps {
+        &self.inner.caps
+    }
+
+    /// What has been made since the device was opened.
+    pub fn counters(&self) -> Counters {
+        let made = &self.inner.made;
+        Counters {
+            buffers: made.buffers.load(Ordering::Relaxed),
+            bind_groups: made.bind_groups.load(Ordering::Relaxed),
+            pipelines: made.pipelines.load(Ordering::Relaxed),
+            submissions: made.submissions.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Gives the device up at once: whatever uses it from now on fails with [`Error::DeviceLost`].
+    pub fn destroy(&self) {
+        self.inner.device.destroy();
+        // The callback comes only with the next poll; nobody should have to wait for it.
+        locked(&self.inner.failure.lost).get_or_insert_with(|| "destroyed by its owner".into());
+    }
+
+    /// What has gone wrong since this was last asked.
+    pub fn check(&self) -> Result<()> {
+        if let Some(reason) = locked(&self.inner.failure.lost).clone() {
+            return Err(Error::DeviceLost(reason));
+        }
+        match locked(&self.inner.failure.first).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until everything that was submitted has run.
+    pub fn wait(&self) -> Result<()> {
+        self.check()?;
+        let waited = self.inner.device.poll(wgpu::PollType::wait_indefinitely());
+        self.check()?;
+        waited.map(|_| ()).map_err(|error| Error::DeviceLost(error.to_string()))
+    }
+
+    pub(super) fn raw(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    pub(super) fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    pub(super) fn cache(&self) -> Option<&wgpu::PipelineCache> {
+        self.inner.cache.as_ref()
+    }
+
+    /// A buffer of `bytes` bytes, rounded up to whole words.
+    pub(super) fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.check()?;
+        let allowed = self.inner.caps.max_buffer;
+        if bytes > allowed {
+            return Err(Error::Limit {
+                what: format!("buffer \"{label}\""),
+                needed: format!("{bytes} bytes"),
+                allowed: format!("{allowed} bytes in one buffer"),
+                hint: "use a smaller batch or layer".into(),
+            });
+        }
+        let scope = self.inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.inner.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes.max(4).next_multiple_of(4),
+            usage,
+            mapped_at_creation: false,
+        });
+        self.inner.made.buffers.fetch_add(1, Ordering::Relaxed);
+        match pollster::block_on(scope.pop()) {
+            Some(_) => Err(Error::OutOfMemory(format!("buffer \"{label}\" of {bytes} bytes"))),
+            None => self.check().map(|()| buffer),
+        }
+    }
+
+    pub(super) fn bind_group(&self, descriptor: &wgpu::BindGroupDescriptor<'_>) -> Result<wgpu::BindGroup> {
+        let group = self.inner.device.create_bind_group(descriptor);
+        self.inner.made.bind_groups.fetch_add(1, Ordering::Relaxed);
+        self.check().map(|()| group)
+    }
+
+    /// The pipeline of a kernel, made on first use; `checked` keeps the bounds checks that a built-in kernel does not need.
+    pub(super) fn pipeline(&self, kernel: &Kernel, checked: bool) -> Result<Arc<Pipeline>> {
+        let key = (kernel.clone(), checked);
+        if let Some(pipeline) = locked(&self.inner.pipelines).get(&key) {
+            return Ok(Arc::clone(pipeline));
+        }
+        let pipeline = Arc::new(Pipeline::new(self, kernel, checked)?);
+        self.inner.made.pipelines.fetch_add(1, Ordering::Relaxed);
+        locked(&self.inner.pipelines).insert(key, Arc::clone(&pipeline));
+        Ok(pipeline)
+    }
+
+    /// Hands commands to the device, and waits for the oldest ones if too many are under way.
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Result<()> {
+        self.check()?;
+        let index = self.inner.queue.submit([commands]);
+        self.inner.made.submissions.fetch_add(1, Ordering::Relaxed);
+        let oldest = {
+            let mut in_flight = locked(&self.inner.in_flight);
+            in_flight.push_back(index);
+            if in_flight.len() > IN_FLIGHT { in_flight.pop_front() } else { None }
+        };
+        if let Some(oldest) = oldest {
+            let wait = wgpu::PollType::Wait { submission_index: Some(oldest), timeout: None };
+            let waited = self.inner.device.poll(wait);
+            self.check()?;
+            waited.map_err(|error| Error::DeviceLost(error.to_string()))?;
+        }
+        self.check()
+    }
+
+    /// Reads `bytes` bytes of a buffer back once all work before is done.
+    pub(super) fn read(&self, from: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        self.check()?;
+        let mut readback = locked(&self.inner.readback);
+        if readback.as_ref().is_none_or(|buffer| buffer.size() < bytes) {
+            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+            *readback = Some(self.buffer("readback", bytes, usage)?);
+        }
+        let Some(buffer) = readback.as_ref() else { return Ok(Vec::new()) };
+        let mut encoder = self.inner.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(from, offset, buffer, 0, bytes);
+        self.submit(encoder.finish())?;
+        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        let slice = buffer.slice(..bytes);
+        slice.map_async(wgpu::MapMode::Read, move |result| {
+            // Nobody waits any more if the device failed below.
+            let _ = sender.send(result);
+        });
+        self.wait()?;
+        let mapped = pollster::block_on(receiver.receive());
+        self.check()?;
+        let failed = |reason: String| Error::DeviceLost(format!("a readback failed: {reason}"));
+        match mapped {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(failed(error.to_string())),
+            None => return Err(failed("the device dropped it".into())),
+        }
+        let data = slice.get_mapped_range().map_err(|error| failed(error.to_string()))?.to_vec();
+        buffer.unmap();
+        Ok(data)
+    }
+}
+
+fn typed(error: wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { source } => Error::OutOfMemory(source.to_string()),
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            Error::Validation(description)
+        }
+    }
+}
+
+fn class(device_type: wgpu::DeviceType) -> DeviceClass {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => DeviceClass::Discrete,
+        wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Other => DeviceClass::Integrated,
+        wgpu::DeviceType::Cpu => DeviceClass::Software,
+    }
+}
+
+fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Caps {
+    let limits = device.limits();
+    // OpenGL does not say that it is a rasteriser; Mesa's is known by its name.
+    let software = ["llvmpipe", "softpipe", "swiftshader"].iter().any(|name| info.name.to_lowercase().contains(name));
+    let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
+    Caps {
+        class: if software { DeviceClass::Software } else { class(info.device_type) },
+        // Elements are counted in 32 bits.
+        max_binding: limits.max_storage_buffer_binding_size.min(u64::from(u32::MAX) & !255),
+        max_buffer: limits.max_buffer_size,
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+        max_invocations: limits.max_compute_invocations_per_workgroup,
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        subgroups: has_subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
+    }
+}
+
+/// The best adapter: of those whose name holds `asked`, discrete before integrated before software.
+fn choose(adapters: Vec<wgpu::Adapter>, asked: Option<&str>, backends: wgpu::Backends) -> Result<wgpu::Adapter> {
+    let names: Vec<String> = adapters.iter().map(|adapter| format!("\"{}\"", adapter.get_info().name)).collect();
+    let fits = |adapter: &wgpu::Adapter| {
+        asked.is_none_or(|name| adapter.get_info().name.to_lowercase().contains(&name.to_lowercase()))
+    };
+    let rank = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => 2,
+        wgpu::DeviceType::Cpu => 3,
+    };
+    let best = adapters.into_iter().filter(fits).min_by_key(rank);
+    best.ok_or_else(|| {
+        let found = if names.is_empty() { "found none".into() } else { format!("found {}", names.join(", ")) };
+        let backend = std::env::var("WGPU_BACKEND").unwrap_or_default();
+        match asked {
+            _ if backends.is_empty() => Error::NoAdapter {
+                tried: format!("WGPU_BACKEND \"{backend}\" names no backend"),
+                hint: "use vulkan, metal, dx12 or gl".into(),
+            },
+            Some(name) if !names.is_empty() => Error::NoAdapter {
+                tried: format!("looked for \"{name}\" on {backends:?}, {found}"),
+                hint: "ask for a part of one of these names".into(),
+            },
+            _ => Error::NoAdapter { tried: format!("looked on {backends:?}, {found}"), hint: install_hint().into() },
+        }
+    })
+}
+
+fn install_hint() -> &'static str {
+    if cfg!(target_os = "linux") {
+        "install your GPU's Vulkan driver, or Mesa's software one (Debian and Ubuntu: mesa-vulkan-drivers; Fedora: \
+         mesa-vulkan-drivers; Arch: vulkan-swrast)"
+    } else if cfg!(target_os = "windows") {
+        "install your GPU's driver; DX12 needs Windows 10 or later"
+    } else {
+        "Metal needs macOS 11 or later"
+    }
+}

@@ -1,0 +1,123 @@
+//! Linking: from a kernel's files to a pipeline, with the bindings and the workgroup size read off the module by naga.
+
+use super::Device;
+use crate::error::{Error, Result};
+use crate::ops::Kernel;
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A uniform buffer.
+    Uniform,
+    /// A storage buffer that is only read.
+    Read,
+    /// A storage buffer that is written.
+    ReadWrite,
+}
+
+/// What a linked kernel says of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reflection {
+    /// Invocations of a workgroup.
+    pub workgroup_size: u32,
+    /// Name, binding number and use of each variable that the entry point uses.
+    pub bindings: Vec<(String, u32, Access)>,
+    /// Name and offset of each field of the uniform `params`.
+    pub fields: Vec<(String, u32)>,
+}
+
+/// Parses, validates and reflects a kernel; needs no device.
+pub fn reflect(kernel: &Kernel) -> Result<Reflection> {
+    let text = kernel.link();
+    let fail = |message: String| Error::Validation(format!("kernel \"{}\": {message}", kernel.name));
+    let module = naga::front::wgsl::parse_str(&text).map_err(|error| fail(error.emit_to_string(&text)))?;
+    let capabilities = match kernel.subgroups {
+        true => naga::valid::Capabilities::SUBGROUP,
+        false => naga::valid::Capabilities::empty(),
+    };
+    let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .map_err(|error| fail(error.emit_to_string(&text)))?;
+    let [entry] = module.entry_points.as_slice() else {
+        return Err(fail(format!("has {} entry points, not one", module.entry_points.len())));
+    };
+    let uses = info.get_entry_point(0);
+    let mut bindings = Vec::new();
+    let mut fields = Vec::new();
+    for (handle, variable) in module.global_variables.iter() {
+        let (Some(binding), false) = (&variable.binding, uses[handle].is_empty()) else { continue };
+        let access = match variable.space {
+            naga::AddressSpace::Uniform => Access::Uniform,
+            naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => Access::ReadWrite,
+            _ => Access::Read,
+        };
+        let name = variable.name.clone().unwrap_or_default();
+        if let naga::TypeInner::Struct { members, .. } = &module.types[variable.ty].inner
+            && access == Access::Uniform
+        {
+            fields = members.iter().map(|m| (m.name.clone().unwrap_or_default(), m.offset)).collect();
+        }
+        bindings.push((name, binding.binding, access));
+    }
+    Ok(Reflection { workgroup_size: entry.workgroup_size.iter().product(), bindings, fields })
+}
+
+/// A kernel that a device has compiled.
+pub(super) struct Pipeline {
+    pub reflection: Reflection,
+    pub layout: wgpu::BindGroupLayout,
+    pub pipeline: wgpu::ComputePipeline,
+}
+
+impl Pipeline {
+    pub fn new(device: &Device, kernel: &Kernel, checked: bool) -> Result<Self> {
+        let reflection = reflect(kernel)?;
+        let raw = device.raw();
+        let entries: Vec<wgpu::BindGroupLayoutEntry> = reflection
+            .bindings
+            .iter()
+            .map(|(_, binding, access)| wgpu::BindGroupLayoutEntry {
+                binding: *binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: match access {
+                        Access::Uniform => wgpu::BufferBindingType::Uniform,
+                        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                    },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let label = Some(kernel.name);
+        let layout = raw.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let pipeline_layout = raw.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let source = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(kernel.link().into()) };
+        let module = match checked {
+            true => raw.create_shader_module(source),
+            // SAFETY: the kernel is built in. Its loops end, and its tests run it with inputs that lie between NaNs and
+            // outputs that are filled with NaN, so that a read or write out of bounds would show.
+            false => unsafe { raw.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked()) },
+        };
+        let pipeline = raw.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                // Kernels write workgroup memory before they read it.
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: device.cache(),
+        });
+        device.check()?;
+        Ok(Pipeline { reflection, layout, pipeline })
+    }
+}

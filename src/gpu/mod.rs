@@ -1,0 +1,16 @@
+//! The device: the only code that names wgpu or naga. It runs plans and does not know what a convolution is for.
+//!
+//! [`Device`] picks an adapter and turns wgpu's errors into typed ones; `kernel` links and reflects WGSL; [`Store`] keeps
+//! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store.
+
+mod device;
+mod kernel;
+mod memory;
+mod ring;
+mod session;
+mod store;
+
+pub use device::{Counters, Device, DeviceOptions};
+pub use kernel::{Access, Reflection, reflect};
+pub use session::{Session, SessionOptions};
+pub use store::Store;

@@ -1,0 +1,293 @@
+//! A plan on a device: its slots, pipelines and bind groups, made once, and the recording of steps.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::kernel::Pipeline;
+use super::memory::Allocation;
+use super::ring::Ring;
+use super::{Device, Store};
+use crate::error::{Error, Result};
+use crate::graph::{Stage, TensorId};
+use crate::ops::Extent;
+use crate::plan::{Buffer, Plan, Span};
+use crate::shape::DType;
+
+/// How a session is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SessionOptions {
+    /// Whether kernels keep wgpu's bounds checks.
+    pub checked: bool,
+    /// Whether slots and inputs start as NaN and lie between bands of NaN.
+    pub guarded: bool,
+}
+
+/// A plan that is ready to run.
+pub struct Session {
+    device: Device,
+    store: Arc<Store>,
+    plan: Arc<Plan>,
+    slots: Vec<Allocation>,
+    inputs: HashMap<String, Allocation>,
+    rings: HashMap<String, Ring>,
+    steps: Vec<Ready>,
+}
+
+struct Ready {
+    stage: Stage,
+    pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    workgroups: [u32; 2],
+}
+
+impl Session {
+    /// Makes the buffers, pipelines and bind groups of `plan` over `store`.
+    pub fn new(store: &Arc<Store>, plan: Arc<Plan>, options: SessionOptions) -> Result<Self> {
+        let device = store.device().clone();
+        let mut slots = Vec::new();
+        for (slot, &bytes) in plan.slots.iter().enumerate() {
+            slots.push(Allocation::new(&device, &format!("slot {slot}"), bytes, options.guarded)?);
+        }
+        let mut inputs = HashMap::new();
+        for (_, spans) in plan.placed() {
+            if let [Span { buffer: Buffer::Input(name), bytes, .. }] = spans {
+                inputs.insert(name.clone(), Allocation::new(&device, name, *bytes, options.guarded)?);
+            }
+            // A state is asked for here so that it can be read and cleared before the first step.
+            if let Buffer::State(_) = spans[0].buffer {
+                store.buffer(&spans[0])?;
+            }
+        }
+        let mut session = Session {
+            device: device.clone(),
+            store: Arc::clone(store),
+            plan: Arc::clone(&plan),
+            slots,
+            inputs,
+            rings: HashMap::new(),
+            steps: Vec::new(),
+        };
+        let (params, offsets) = pack_params(&device, &plan)?;
+        for (step, &offset) in plan.steps.iter().zip(&offsets) {
+            let pipeline = device.pipeline(&step.kernel, options.checked)?;
+            let mut kept = Vec::new();
+            for (name, span) in &step.bindings {
+                kept.push((*name, session.find(span)?, span));
+            }
+            let mut entries = Vec::new();
+            for (name, binding, _) in &pipeline.reflection.bindings {
+                let resource = if name == "params" {
+                    wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer: &params,
+                        offset,
+                        size: std::num::NonZeroU64::new((step.params.len() as u64).next_multiple_of(16)),
+                    })
+                } else {
+                    let (_, allocation, span) = kept.iter().find(|(bound, ..)| bound == name).ok_or_else(|| {
+                        Error::Validation(format!("kernel \"{}\" wants \"{name}\" bound", step.kernel.name))
+                    })?;
+                    allocation.get(&session).binding(span.offset, span.bytes)
+                };
+                entries.push(wgpu::BindGroupEntry { binding: *binding, resource });
+            }
+            let bind_group = device.bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(step.kernel.name),
+                layout: &pipeline.layout,
+                entries: &entries,
+            })?;
+            let workgroups = fold(step.extent, pipeline.reflection.workgroup_size, device.caps().max_workgroups);
+            session.steps.push(Ready { stage: step.stage, pipeline, bind_group, workgroups });
+        }
+        Ok(session)
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Writes the input called `name`, from values in PyTorch's order; the next run sees them.
+    pub fn write_f32(&self, name: &str, values: &[f32]) -> Result<()> {
+        let (allocation, memory) = self.arrange(name, DType::F32, values)?;
+        self.device.queue().write_buffer(&allocation.buffer, allocation.offset, bytemuck::cast_slice(&memory));
+        self.device.check()
+    }
+
+    /// Writes the i32 input called `name`.
+    pub fn write_i32(&self, name: &str, values: &[i32]) -> Result<()> {
+        let (allocation, memory) = self.arrange(name, DType::I32, values)?;
+        self.device.queue().write_buffer(&allocation.buffer, allocation.offset, bytemuck::cast_slice(&memory));
+        self.device.check()
+    }
+
+    /// Writes the input called `name` through a ring of staging buffers, so that the host can bring the next batch while
+    /// the device is busy with the present one.
+    pub fn upload_f32(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let (allocation, memory) = self.arrange(name, DType::F32, values)?;
+        let bytes = allocation.bytes;
+        let ring = match self.rings.entry(name.to_string()) {
+            std::collections::hash_map::Entry::Occupied(ring) => ring.into_mut(),
+            std::collections::hash_map::Entry::Vacant(place) => place.insert(Ring::new(&self.device, name, bytes)?),
+        };
+        ring.fill(&self.device, bytemuck::cast_slice(&memory))
+    }
+
+    /// The values in the order of memory, and where they go; an error if their number or type is wrong.
+    fn arrange<T: Copy>(&self, name: &str, dtype: DType, values: &[T]) -> Result<(&Allocation, Vec<T>)> {
+        let tensor = self
+            .plan
+            .tape
+            .find_input(name)
+            .map(|id| self.plan.tape.tensor(id))
+            .ok_or_else(|| Error::name(name, "the tape has no input of that name"))?;
+        let allocation =
+            self.inputs.get(name).ok_or_else(|| Error::name(name, "nothing that this plan runs reads that input"))?;
+        if tensor.dtype != dtype || tensor.shape.len() != values.len() {
+            return Err(Error::Shape {
+                op: "input",
+                name: name.into(),
+                message: format!("is {} of {:?}, got {} values of {dtype:?}", tensor.shape, tensor.dtype, values.len()),
+            });
+        }
+        Ok((allocation, tensor.layout.to_memory(&tensor.shape, values)))
+    }
+
+    /// Records the dispatches of `stages` and submits them; does not wait.
+    pub fn run(&mut self, stages: &[Stage]) -> Result<()> {
+        self.device.check()?;
+        let mut encoder = self.device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for (name, ring) in &self.rings {
+            if let Some(input) = self.inputs.get(name) {
+                ring.record(&mut encoder, &input.buffer, input.offset);
+            }
+        }
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for step in self.steps.iter().filter(|step| stages.contains(&step.stage)) {
+                pass.set_pipeline(&step.pipeline.pipeline);
+                pass.set_bind_group(0, &step.bind_group, &[]);
+                pass.dispatch_workgroups(step.workgroups[0], step.workgroups[1], 1);
+            }
+        }
+        self.device.submit(encoder.finish())?;
+        self.rings.values_mut().for_each(Ring::submitted);
+        Ok(())
+    }
+
+    /// Runs all stages.
+    pub fn step(&mut self) -> Result<()> {
+        self.run(&[Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update])
+    }
+
+    /// The values of an f32 tensor in PyTorch's order; it must be one that the tape keeps, or one that outlives a step.
+    pub fn read_f32(&self, id: TensorId) -> Result<Vec<f32>> {
+        self.read(id, DType::F32)
+    }
+
+    /// The values of an i32 tensor in PyTorch's order.
+    pub fn read_i32(&self, id: TensorId) -> Result<Vec<i32>> {
+        self.read(id, DType::I32)
+    }
+
+    fn read<T: bytemuck::Pod + Default>(&self, id: TensorId, dtype: DType) -> Result<Vec<T>> {
+        let tensor = self.plan.tape.tensor(id);
+        let spans = self
+            .plan
+            .place(id)
+            .filter(|_| tensor.dtype == dtype)
+            .ok_or_else(|| Error::name(&tensor.name, "has no memory of that type in this plan"))?;
+        let mut memory: Vec<T> = Vec::with_capacity(tensor.shape.len());
+        for span in spans {
+            let held = self.find(span)?;
+            let allocation = held.get(self);
+            let bytes = self.device.read(&allocation.buffer, allocation.offset + span.offset, span.bytes)?;
+            memory.extend(bytemuck::pod_collect_to_vec::<u8, T>(&bytes));
+        }
+        Ok(tensor.layout.to_logical(&tensor.shape, &memory))
+    }
+
+    /// Fills all slots and their bands with NaN.
+    pub fn poison(&self) {
+        self.slots.iter().for_each(|slot| slot.poison(&self.device));
+    }
+
+    /// Whether no kernel has written beyond a slot or an input; for sessions that are guarded.
+    pub fn intact(&self) -> Result<bool> {
+        for allocation in self.slots.iter().chain(self.inputs.values()) {
+            if !allocation.intact(&self.device)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn find(&self, span: &Span) -> Result<Held> {
+        match &span.buffer {
+            Buffer::Slot(slot) => Ok(Held::Slot(*slot)),
+            Buffer::Input(name) => Ok(Held::Input(name.clone())),
+            _ => self.store.buffer(span).map(Held::Kept),
+        }
+    }
+}
+
+/// Where an allocation is held.
+enum Held {
+    Slot(usize),
+    Input(String),
+    Kept(Arc<Allocation>),
+}
+
+impl Held {
+    fn get<'a>(&'a self, session: &'a Session) -> &'a Allocation {
+        match self {
+            Held::Slot(slot) => &session.slots[*slot],
+            Held::Input(name) => &session.inputs[name],
+            Held::Kept(allocation) => allocation,
+        }
+    }
+}
+
+/// All params structs in one uniform buffer, each where a binding may start.
+fn pack_params(device: &Device, plan: &Plan) -> Result<(wgpu::Buffer, Vec<u64>)> {
+    let alignment = 256;
+    let mut bytes = Vec::new();
+    let mut offsets = Vec::new();
+    for step in &plan.steps {
+        offsets.push(bytes.len() as u64);
+        bytes.extend_from_slice(&step.params);
+        bytes.resize(bytes.len().next_multiple_of(alignment), 0);
+    }
+    let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+    let buffer = device.buffer("params", bytes.len() as u64, usage)?;
+    device.queue().write_buffer(&buffer, 0, &bytes);
+    device.check()?;
+    Ok((buffer, offsets))
+}
+
+/// Workgroups in two dimensions, since one holds no more than `most`; kernels count x + y columns.
+fn fold(extent: Extent, workgroup_size: u32, most: u32) -> [u32; 2] {
+    let workgroups = match extent {
+        Extent::Invocations(count) => count.div_ceil(u64::from(workgroup_size)),
+        Extent::Workgroups(count) => count,
+    };
+    let rows = workgroups.div_ceil(u64::from(most)).max(1);
+    [workgroups.div_ceil(rows).max(1) as u32, rows as u32]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workgroups_fold_to_two_dimensions() {
+        assert_eq!(fold(Extent::Invocations(65), 64, 65_535), [2, 1]);
+        assert_eq!(fold(Extent::Workgroups(65_535), 64, 65_535), [65_535, 1]);
+        let [x, y] = fold(Extent::Workgroups(100_000), 64, 65_535);
+        assert!(u64::from(x) * u64::from(y) >= 100_000 && x <= 65_535 && y == 2);
+    }
+}

@@ -1,0 +1,203 @@
+//! What is kept between steps and shared by the sessions of a run: parameters, gradients, momentum, states, data sets.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Device;
+use super::memory::Allocation;
+use crate::error::{Error, Result};
+use crate::graph::{Role, Tape};
+use crate::ops::{FlatBuffer, Pieces};
+use crate::plan::{Buffer, ParameterLayout, Placement, Span};
+
+/// Buffers that outlive a step, by the names that plans use.
+pub struct Store {
+    device: Device,
+    layout: Arc<ParameterLayout>,
+    buffers: Mutex<HashMap<Buffer, Arc<Allocation>>>,
+}
+
+impl Store {
+    /// Flat buffers for the parameters of `layout`, all zero.
+    pub fn new(device: &Device, layout: Arc<ParameterLayout>) -> Result<Self> {
+        let mut buffers = HashMap::new();
+        for group in 0..layout.groups() {
+            for (piece, &bytes) in layout.pieces(group).iter().enumerate() {
+                for buffer in [FlatBuffer::Parameter, FlatBuffer::Gradient, FlatBuffer::Momentum] {
+                    if buffer == FlatBuffer::Parameter || layout.updated(group) {
+                        let label = format!("{buffer:?} {group}.{piece}");
+                        let allocation = Allocation::new(device, &label, bytes, false)?;
+                        buffers.insert(Buffer::Flat { buffer, group, piece }, Arc::new(allocation));
+                    }
+                }
+            }
+        }
+        Ok(Store { device: device.clone(), layout, buffers: Mutex::new(buffers) })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Where the parameters lie.
+    pub fn layout(&self) -> &Arc<ParameterLayout> {
+        &self.layout
+    }
+
+    /// Gives every parameter of `tape` its first values under `seed`.
+    pub fn initialise(&self, tape: &Tape, seed: u64) -> Result<()> {
+        for id in tape.parameters() {
+            let tensor = tape.tensor(id);
+            if let Role::Parameter { init, .. } = tensor.role {
+                self.set_parameter(&tensor.name, &init.values(seed, &tensor.name, tensor.shape.len()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The values of a parameter in PyTorch's order.
+    pub fn parameter(&self, name: &str) -> Result<Vec<f32>> {
+        self.read_flat(FlatBuffer::Parameter, name)
+    }
+
+    /// Sets a parameter, from values in PyTorch's order.
+    pub fn set_parameter(&self, name: &str, values: &[f32]) -> Result<()> {
+        self.write_flat(FlatBuffer::Parameter, name, values)
+    }
+
+    /// The gradient of a parameter, as the last backward stage left it.
+    pub fn gradient(&self, name: &str) -> Result<Vec<f32>> {
+        self.read_flat(FlatBuffer::Gradient, name)
+    }
+
+    /// Replaces the gradient of a parameter before the update stage.
+    pub fn set_gradient(&self, name: &str, values: &[f32]) -> Result<()> {
+        self.write_flat(FlatBuffer::Gradient, name, values)
+    }
+
+    /// The momentum buffer of a parameter.
+    pub fn momentum(&self, name: &str) -> Result<Vec<f32>> {
+        self.read_flat(FlatBuffer::Momentum, name)
+    }
+
+    /// Sets the momentum buffer of a parameter.
+    pub fn set_momentum(&self, name: &str, values: &[f32]) -> Result<()> {
+        self.write_flat(FlatBuffer::Momentum, name, values)
+    }
+
+    /// The numbers of the state called `name`.
+    pub fn state(&self, name: &str) -> Result<Vec<f32>> {
+        let allocation = self.find(&Buffer::State(name.into()))?;
+        Ok(bytemuck::pod_collect_to_vec(&self.device.read(&allocation.buffer, allocation.offset, allocation.bytes)?))
+    }
+
+    /// Sets the state called `name` to zeros, once what was submitted has run.
+    pub fn clear_state(&self, name: &str) -> Result<()> {
+        // A state that no session has asked for yet starts at zero anyway.
+        let Ok(allocation) = self.find(&Buffer::State(name.into())) else { return Ok(()) };
+        let zeros = vec![0; allocation.bytes as usize];
+        self.device.queue().write_buffer(&allocation.buffer, allocation.offset, &zeros);
+        self.device.check()
+    }
+
+    /// Brings a data set of `rows` rows to the device under `name`; sessions over it are made afterwards.
+    pub fn set_resident(&self, name: &str, rows: usize, bytes: &[u8]) -> Result<()> {
+        let row_bytes = (bytes.len() / rows.max(1)) as u64;
+        let caps = self.device.caps();
+        let limit = caps.max_binding.min(caps.max_buffer);
+        let pieces = Pieces::cut(rows, row_bytes, limit).ok_or_else(|| Error::Limit {
+            what: format!("an item of data set \"{name}\""),
+            needed: format!("{row_bytes} bytes"),
+            allowed: format!("{limit} bytes in one binding"),
+            hint: "use smaller images".into(),
+        })?;
+        for (piece, (first, count)) in pieces.rows().enumerate() {
+            let part = &bytes[first * row_bytes as usize..(first + count) * row_bytes as usize];
+            let allocation = Allocation::new(&self.device, name, part.len() as u64, false)?;
+            // A write needs whole words; what pads the last one is never read.
+            let whole = part.len() / 4 * 4;
+            self.device.queue().write_buffer(&allocation.buffer, 0, &part[..whole]);
+            if whole < part.len() {
+                let mut word = [0; 4];
+                word[..part.len() - whole].copy_from_slice(&part[whole..]);
+                self.device.queue().write_buffer(&allocation.buffer, whole as u64, &word);
+            }
+            self.insert(Buffer::Resident { name: name.into(), piece }, allocation);
+        }
+        self.device.check()
+    }
+
+    /// The buffer of a span that is kept between steps; states and constants are made when first asked for.
+    pub(super) fn buffer(&self, span: &Span) -> Result<Arc<Allocation>> {
+        match &span.buffer {
+            Buffer::State(_) | Buffer::Constant(_) if self.find(&span.buffer).is_err() => {
+                let allocation = Allocation::new(&self.device, &format!("{:?}", span.buffer), span.bytes, false)?;
+                if let Buffer::Constant(bits) = span.buffer {
+                    self.device.queue().write_buffer(&allocation.buffer, 0, &bits.to_le_bytes());
+                }
+                self.insert(span.buffer.clone(), allocation);
+            }
+            _ => {}
+        }
+        self.find(&span.buffer)
+    }
+
+    fn insert(&self, key: Buffer, allocation: Allocation) {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(allocation));
+    }
+
+    fn find(&self, key: &Buffer) -> Result<Arc<Allocation>> {
+        let buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        buffers.get(key).cloned().ok_or_else(|| match key {
+            Buffer::State(name) => Error::name(name, "no session has a state of that name"),
+            Buffer::Resident { name, .. } => Error::name(name, "no data set of that name is on the device"),
+            other => Error::name(format!("{other:?}"), "the parameter store has no such buffer"),
+        })
+    }
+
+    fn chunks<'a>(
+        &'a self,
+        buffer: FlatBuffer,
+        placement: &'a Placement,
+    ) -> impl Iterator<Item = Result<(Arc<Allocation>, u64, u64)>> + 'a {
+        placement.chunks.iter().map(move |&(piece, offset, bytes)| {
+            let allocation = self.find(&Buffer::Flat { buffer, group: placement.group, piece })?;
+            Ok((Arc::clone(&allocation), allocation.offset + offset, bytes))
+        })
+    }
+
+    fn read_flat(&self, buffer: FlatBuffer, name: &str) -> Result<Vec<f32>> {
+        let placement = self.layout.placement(name)?;
+        let mut memory: Vec<f32> = Vec::with_capacity(placement.shape.len());
+        for chunk in self.chunks(buffer, placement) {
+            let (allocation, offset, bytes) = chunk?;
+            memory.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&self.device.read(
+                &allocation.buffer,
+                offset,
+                bytes,
+            )?));
+        }
+        Ok(placement.layout.to_logical(&placement.shape, &memory))
+    }
+
+    fn write_flat(&self, buffer: FlatBuffer, name: &str, values: &[f32]) -> Result<()> {
+        let placement = self.layout.placement(name)?;
+        if values.len() != placement.shape.len() {
+            return Err(Error::Shape {
+                op: "parameter",
+                name: name.into(),
+                message: format!("has shape {}, got {} values", placement.shape, values.len()),
+            });
+        }
+        let memory = placement.layout.to_memory(&placement.shape, values);
+        let mut rest = bytemuck::cast_slice::<f32, u8>(&memory);
+        for chunk in self.chunks(buffer, placement) {
+            let (allocation, offset, bytes) = chunk?;
+            let (part, remaining) = rest.split_at(bytes as usize);
+            self.device.queue().write_buffer(&allocation.buffer, offset, part);
+            rest = remaining;
+        }
+        self.device.check()
+    }
+}

@@ -1,0 +1,216 @@
+//! The layers that hold parameters, and those that only look at windows or shapes.
+
+use super::Module;
+use crate::error::{Error, Result};
+use crate::graph::{Tape, TensorId};
+use crate::ops::avg_pool2d as avg;
+use crate::ops::conv2d as conv;
+use crate::ops::max_pool2d as max;
+use crate::rng::Init;
+use crate::shape::Layout;
+
+/// How a layer's weight gets its first values; its bias always has PyTorch's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightInit {
+    /// PyTorch's default, U(±1/√fan_in).
+    #[default]
+    Kaiming,
+    /// Xavier uniform, U(±√(6 / (fan_in + fan_out))).
+    Xavier,
+}
+
+impl WeightInit {
+    fn init(self, fan_in: usize, fan_out: usize) -> Init {
+        match self {
+            WeightInit::Kaiming => Init::kaiming_uniform(fan_in),
+            WeightInit::Xavier => Init::xavier_uniform(fan_in, fan_out),
+        }
+    }
+}
+
+/// torch.nn.Conv2d: parameters `weight` [out, in/groups, kernel_h, kernel_w] and `bias` \[out\].
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2d {
+    in_channels: usize,
+    out_channels: usize,
+    kernel: [usize; 2],
+    conv: conv::Conv2d,
+    bias: bool,
+    init: WeightInit,
+}
+
+impl Conv2d {
+    /// A square kernel, stride 1, no padding, with bias.
+    pub fn new(in_channels: usize, out_channels: usize, kernel: usize) -> Self {
+        Conv2d {
+            in_channels,
+            out_channels,
+            kernel: [kernel; 2],
+            conv: conv::Conv2d::default(),
+            bias: true,
+            init: WeightInit::default(),
+        }
+    }
+
+    /// Sets the kernel's height and width.
+    pub fn kernel(mut self, kernel: [usize; 2]) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    /// Sets the stride of both axes.
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.conv.stride = [stride; 2];
+        self
+    }
+
+    /// Sets the padding of all four sides.
+    pub fn padding(mut self, padding: usize) -> Self {
+        self.conv.padding = [padding; 4];
+        self
+    }
+
+    /// Sets the dilation of both axes.
+    pub fn dilation(mut self, dilation: usize) -> Self {
+        self.conv.dilation = [dilation; 2];
+        self
+    }
+
+    /// Sets the number of groups.
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.conv.groups = groups;
+        self
+    }
+
+    /// Sets stride, padding, dilation and groups at once, each side of its own.
+    pub fn attributes(mut self, conv: conv::Conv2d) -> Self {
+        self.conv = conv;
+        self
+    }
+
+    /// Sets whether there is a bias.
+    pub fn bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// Sets how the weight starts.
+    pub fn init(mut self, init: WeightInit) -> Self {
+        self.init = init;
+        self
+    }
+}
+
+impl Module for Conv2d {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        let groups = self.conv.groups;
+        if groups == 0 || self.in_channels % groups != 0 {
+            return Err(Error::Attribute {
+                op: "conv2d",
+                name: tape.full_name(""),
+                message: format!("groups {groups} must divide the {} input channels", self.in_channels),
+            });
+        }
+        let [kernel_h, kernel_w] = self.kernel;
+        let (in_group, area) = (self.in_channels / groups, kernel_h * kernel_w);
+        let shape = [self.out_channels, in_group, kernel_h, kernel_w];
+        let fan_in = in_group * area;
+        let weight = tape.parameter("weight", shape, Layout::Hwio, self.init.init(fan_in, self.out_channels * area))?;
+        let bias = match self.bias {
+            true => {
+                let init = Init::kaiming_uniform(fan_in);
+                Some(tape.parameter("bias", [self.out_channels], Layout::RowMajor, init)?)
+            }
+            false => None,
+        };
+        tape.conv2d("", input, weight, bias, self.conv)
+    }
+}
+
+/// torch.nn.Linear: parameters `weight` [out, in] and `bias` \[out\].
+#[derive(Clone, Copy, Debug)]
+pub struct Linear {
+    in_features: usize,
+    out_features: usize,
+    bias: bool,
+    init: WeightInit,
+}
+
+impl Linear {
+    /// With bias.
+    pub fn new(in_features: usize, out_features: usize) -> Self {
+        Linear { in_features, out_features, bias: true, init: WeightInit::default() }
+    }
+
+    /// Sets whether there is a bias.
+    pub fn bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// Sets how the weight starts.
+    pub fn init(mut self, init: WeightInit) -> Self {
+        self.init = init;
+        self
+    }
+}
+
+impl Module for Linear {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        let shape = [self.out_features, self.in_features];
+        let init = self.init.init(self.in_features, self.out_features);
+        let weight = tape.parameter("weight", shape, Layout::RowMajor, init)?;
+        let bias = match self.bias {
+            true => {
+                let init = Init::kaiming_uniform(self.in_features);
+                Some(tape.parameter("bias", [self.out_features], Layout::RowMajor, init)?)
+            }
+            false => None,
+        };
+        tape.linear("", input, weight, bias)
+    }
+}
+
+/// torch.nn.MaxPool2d.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPool2d(pub max::MaxPool2d);
+
+impl MaxPool2d {
+    /// Square windows of `kernel`, side by side.
+    pub fn new(kernel: usize) -> Self {
+        MaxPool2d(max::MaxPool2d::new([kernel; 2]))
+    }
+}
+
+impl Module for MaxPool2d {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        tape.max_pool2d("", input, self.0)
+    }
+}
+
+/// torch.nn.AvgPool2d.
+#[derive(Clone, Copy, Debug)]
+pub struct AvgPool2d(pub avg::AvgPool2d);
+
+impl AvgPool2d {
+    /// Square windows of `kernel`, side by side.
+    pub fn new(kernel: usize) -> Self {
+        AvgPool2d(avg::AvgPool2d::new([kernel; 2]))
+    }
+}
+
+impl Module for AvgPool2d {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        tape.avg_pool2d("", input, self.0)
+    }
+}
+
+/// torch.nn.Flatten.
+#[derive(Clone, Copy, Debug)]
+pub struct Flatten;
+
+impl Module for Flatten {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        tape.flatten("", input)
+    }
+}

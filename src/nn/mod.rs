@@ -1,0 +1,62 @@
+//! Layers with PyTorch's defaults, and models made of them. A layer holds its configuration; parameters live in a store.
+//!
+//! A [`Module`] appends nodes to a tape, so one model makes the tapes for training, for evaluation and for any batch size.
+
+mod layers;
+pub mod models;
+mod summary;
+
+pub use layers::{AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, WeightInit};
+pub use summary::Summary;
+
+use crate::error::Result;
+use crate::graph::{Tape, TensorId};
+use crate::ops::activation::Activation;
+
+/// A part of a network.
+pub trait Module {
+    /// Appends what the module computes, and declares its parameters, under the tape's present scope.
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId>;
+}
+
+impl Module for Activation {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        tape.activation("", *self, input)
+    }
+}
+
+/// Modules one after another, each under a name.
+///
+/// ```
+/// use tilegrad::nn::{Conv2d, Flatten, Linear, Sequential};
+/// use tilegrad::ops::activation::Activation;
+///
+/// let model = Sequential::new()
+///     .with("conv", Conv2d::new(1, 8, 3).padding(1))
+///     .with("relu", Activation::Relu)
+///     .with("flatten", Flatten)
+///     .with("fc", Linear::new(8 * 28 * 28, 10));
+/// ```
+#[derive(Default)]
+pub struct Sequential {
+    modules: Vec<(String, Box<dyn Module>)>,
+}
+
+impl Sequential {
+    /// No module yet.
+    pub fn new() -> Self {
+        Sequential::default()
+    }
+
+    /// Adds a module under `name`, which its parameters' names begin with.
+    pub fn with(mut self, name: impl Into<String>, module: impl Module + 'static) -> Self {
+        self.modules.push((name.into(), Box::new(module)));
+        self
+    }
+}
+
+impl Module for Sequential {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        self.modules.iter().try_fold(input, |x, (name, module)| tape.scoped(name, |tape| module.forward(tape, x)))
+    }
+}

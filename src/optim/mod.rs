@@ -1,0 +1,5 @@
+//! Optimizers: settings on the host, one in-place update a parameter group on the tape.
+
+mod sgd;
+
+pub use sgd::{ParamGroup, Sgd};

@@ -1,0 +1,320 @@
+//! What runs tapes for the trainer: a GPU, or the reference executor where there is none.
+
+use std::sync::Arc;
+
+use crate::data::{BatchSink, ImageSet, images_name, labels_name};
+use crate::error::{Error, Result};
+use crate::gpu::{Device, Session, SessionOptions, Store};
+use crate::graph::{Stage, Tape, TensorId};
+use crate::ops::Choices;
+use crate::plan::{Memory, ParameterLayout, Plan};
+use crate::reference;
+use crate::reference::Value;
+
+/// A tape that an engine has made ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProgramId(usize);
+
+/// Something that runs tapes over one store of parameters.
+pub trait Engine {
+    /// The device's name.
+    fn name(&self) -> String;
+
+    /// Makes the parameter store for the parameters and groups of `tape`, with their first values under `seed`.
+    fn initialise(&mut self, tape: &Tape, seed: u64) -> Result<()>;
+
+    /// Makes a tape ready to run.
+    fn compile(&mut self, tape: Tape) -> Result<ProgramId>;
+
+    /// The tape of a program.
+    fn tape(&self, program: ProgramId) -> &Tape;
+
+    /// The memory that a program plans for; `None` where memory is not planned.
+    fn memory(&self, program: ProgramId) -> Option<Memory>;
+
+    /// Where the data of `program`'s next step goes.
+    fn sink(&mut self, program: Option<ProgramId>) -> Sink<'_>;
+
+    /// Writes an f32 input of a program.
+    fn write_f32(&mut self, program: ProgramId, name: &str, values: &[f32]) -> Result<()>;
+
+    /// Runs stages of a program.
+    fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()>;
+
+    /// Waits until everything has run.
+    fn wait(&mut self) -> Result<()>;
+
+    /// Reads a tensor that the tape keeps.
+    fn read(&mut self, program: ProgramId, id: TensorId) -> Result<Vec<f32>>;
+
+    /// Reads a state.
+    fn state(&mut self, name: &str) -> Result<Vec<f32>>;
+
+    /// Sets a state to zeros.
+    fn clear_state(&mut self, name: &str) -> Result<()>;
+
+    /// A parameter in PyTorch's order.
+    fn parameter(&mut self, name: &str) -> Result<Vec<f32>>;
+
+    /// Sets a parameter.
+    fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()>;
+}
+
+/// Where the data of a program's next step goes, or, with no program, data that stays on the device.
+pub struct Sink<'a> {
+    target: Target<'a>,
+}
+
+enum Target<'a> {
+    Gpu(&'a Store, Option<&'a mut Session>),
+    Cpu(&'a mut reference::Store<f32>, Option<&'a mut reference::Program<f32>>),
+}
+
+fn no_program(name: &str) -> Error {
+    Error::name(name, "inputs are written to a program, and none was named")
+}
+
+impl BatchSink for Sink<'_> {
+    fn set_resident(&mut self, name: &str, images: &ImageSet) -> Result<()> {
+        match &mut self.target {
+            Target::Gpu(store, _) => {
+                // An image starts at a whole word.
+                let padded = images.image_bytes().next_multiple_of(4);
+                let mut bytes = Vec::with_capacity(padded * images.len());
+                for i in 0..images.len() {
+                    bytes.extend_from_slice(images.image(i));
+                    bytes.resize((i + 1) * padded, 0);
+                }
+                store.set_resident(&images_name(name), images.len(), &bytes)?;
+                store.set_resident(&labels_name(name), images.len(), bytemuck::cast_slice(&images.labels))
+            }
+            Target::Cpu(store, _) => {
+                store.set(&images_name(name), Value::Bytes(images.images.clone()));
+                store.set(&labels_name(name), Value::Int(images.labels.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    fn write_i32(&mut self, name: &str, values: &[i32]) -> Result<()> {
+        match &mut self.target {
+            Target::Gpu(_, Some(session)) => session.write_i32(name, values),
+            Target::Cpu(_, Some(program)) => program.write(name, Value::Int(values.to_vec())),
+            _ => Err(no_program(name)),
+        }
+    }
+
+    fn upload_f32(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        match &mut self.target {
+            Target::Gpu(_, Some(session)) => session.upload_f32(name, values),
+            Target::Cpu(_, Some(program)) => program.write(name, Value::Real(values.to_vec())),
+            _ => Err(no_program(name)),
+        }
+    }
+}
+
+fn not_initialised() -> Error {
+    Error::config("engine", "has no parameter store yet; call initialise first")
+}
+
+/// Runs tapes on a GPU.
+pub struct GpuEngine {
+    device: Device,
+    options: SessionOptions,
+    choices: Choices,
+    store: Option<Arc<Store>>,
+    sessions: Vec<Session>,
+}
+
+impl GpuEngine {
+    /// An engine on `device`.
+    pub fn new(device: Device) -> Self {
+        GpuEngine {
+            device,
+            options: SessionOptions::default(),
+            choices: Choices::default(),
+            store: None,
+            sessions: Vec::new(),
+        }
+    }
+
+    /// Sets which kernel variants to take, where not the best.
+    pub fn choices(mut self, choices: Choices) -> Self {
+        self.choices = choices;
+        self
+    }
+
+    /// The parameter store.
+    pub fn store(&self) -> Result<&Arc<Store>> {
+        self.store.as_ref().ok_or_else(not_initialised)
+    }
+
+    /// The session of a program.
+    pub fn session(&self, program: ProgramId) -> &Session {
+        &self.sessions[program.0]
+    }
+}
+
+impl Engine for GpuEngine {
+    fn name(&self) -> String {
+        self.device.name()
+    }
+
+    fn initialise(&mut self, tape: &Tape, seed: u64) -> Result<()> {
+        let layout = Arc::new(ParameterLayout::new(tape, self.device.caps())?);
+        let store = Arc::new(Store::new(&self.device, layout)?);
+        store.initialise(tape, seed)?;
+        self.sessions.clear();
+        self.store = Some(store);
+        Ok(())
+    }
+
+    fn compile(&mut self, tape: Tape) -> Result<ProgramId> {
+        let store = self.store()?;
+        let plan = Plan::new(Arc::new(tape), Arc::clone(store.layout()), self.device.caps(), &self.choices)?;
+        log::debug!("{plan}");
+        let session = Session::new(store, Arc::new(plan), self.options)?;
+        self.sessions.push(session);
+        Ok(ProgramId(self.sessions.len() - 1))
+    }
+
+    fn tape(&self, program: ProgramId) -> &Tape {
+        &self.sessions[program.0].plan().tape
+    }
+
+    fn memory(&self, program: ProgramId) -> Option<Memory> {
+        Some(self.sessions[program.0].plan().memory())
+    }
+
+    fn sink(&mut self, program: Option<ProgramId>) -> Sink<'_> {
+        let store = self.store.as_ref().expect("the trainer initialises its engine before it feeds it");
+        Sink { target: Target::Gpu(store, program.map(|program| &mut self.sessions[program.0])) }
+    }
+
+    fn write_f32(&mut self, program: ProgramId, name: &str, values: &[f32]) -> Result<()> {
+        self.sessions[program.0].write_f32(name, values)
+    }
+
+    fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()> {
+        self.sessions[program.0].run(stages)
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        self.device.wait()
+    }
+
+    fn read(&mut self, program: ProgramId, id: TensorId) -> Result<Vec<f32>> {
+        self.sessions[program.0].read_f32(id)
+    }
+
+    fn state(&mut self, name: &str) -> Result<Vec<f32>> {
+        self.store()?.state(name)
+    }
+
+    fn clear_state(&mut self, name: &str) -> Result<()> {
+        self.store()?.clear_state(name)
+    }
+
+    fn parameter(&mut self, name: &str) -> Result<Vec<f32>> {
+        self.store()?.parameter(name)
+    }
+
+    fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        self.store()?.set_parameter(name, values)
+    }
+}
+
+/// Runs tapes on the CPU, by the reference executor.
+#[derive(Default)]
+pub struct CpuEngine {
+    store: reference::Store<f32>,
+    programs: Vec<reference::Program<f32>>,
+}
+
+impl CpuEngine {
+    /// An engine without programs.
+    pub fn new() -> Self {
+        CpuEngine::default()
+    }
+
+    fn kept(&self, name: &str) -> Result<&Value<f32>> {
+        self.store.get(name).ok_or_else(|| Error::name(name, "nothing of that name is kept"))
+    }
+}
+
+impl Engine for CpuEngine {
+    fn name(&self) -> String {
+        format!("CPU (reference executor, {} threads)", rayon::current_num_threads())
+    }
+
+    fn initialise(&mut self, tape: &Tape, seed: u64) -> Result<()> {
+        self.programs.clear();
+        self.store = reference::Store::new(tape, seed);
+        Ok(())
+    }
+
+    fn compile(&mut self, tape: Tape) -> Result<ProgramId> {
+        self.programs.push(reference::Program::new(Arc::new(tape)));
+        Ok(ProgramId(self.programs.len() - 1))
+    }
+
+    fn tape(&self, program: ProgramId) -> &Tape {
+        self.programs[program.0].tape()
+    }
+
+    fn memory(&self, _program: ProgramId) -> Option<Memory> {
+        None
+    }
+
+    fn sink(&mut self, program: Option<ProgramId>) -> Sink<'_> {
+        Sink { target: Target::Cpu(&mut self.store, program.map(|program| &mut self.programs[program.0])) }
+    }
+
+    fn write_f32(&mut self, program: ProgramId, name: &str, values: &[f32]) -> Result<()> {
+        self.programs[program.0].write(name, Value::Real(values.to_vec()))
+    }
+
+    fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()> {
+        self.programs[program.0].run(&mut self.store, stages)
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn read(&mut self, program: ProgramId, id: TensorId) -> Result<Vec<f32>> {
+        let tensor = self.tape(program).tensor(id).name.clone();
+        let value = self.programs[program.0].read(id).ok_or_else(|| Error::name(tensor, "has no value yet"))?;
+        Ok(value.real().to_vec())
+    }
+
+    fn state(&mut self, name: &str) -> Result<Vec<f32>> {
+        Ok(self.kept(name)?.real().to_vec())
+    }
+
+    fn clear_state(&mut self, name: &str) -> Result<()> {
+        // A state that no step has made yet is zero already.
+        if let Some(value) = self.store.get(name) {
+            let zeros = vec![0.0; value.real().len()];
+            self.store.set(name, Value::Real(zeros));
+        }
+        Ok(())
+    }
+
+    fn parameter(&mut self, name: &str) -> Result<Vec<f32>> {
+        Ok(self.kept(name)?.real().to_vec())
+    }
+
+    fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let expected = self.kept(name)?.real().len();
+        if expected != values.len() {
+            return Err(Error::Shape {
+                op: "parameter",
+                name: name.into(),
+                message: format!("has {expected} values, got {}", values.len()),
+            });
+        }
+        self.store.set(name, Value::Real(values.to_vec()));
+        Ok(())
+    }
+}

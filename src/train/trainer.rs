@@ -1,0 +1,260 @@
+//! The loop over epochs: batches, steps, validation; one parameter store under every batch size.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use super::engine::{Engine, ProgramId};
+use super::history::{Epoch, History};
+use crate::data::{BatchSource, epoch_batches, ordered_batches};
+use crate::error::{Error, Result};
+use crate::graph::{Stage, Tape};
+use crate::nn::Module;
+use crate::ops::metrics::{HISTORY, Metrics};
+use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
+use crate::optim::Sgd;
+use crate::plan::Memory;
+
+/// Names of the accumulators.
+const TRAIN: &str = "train.metrics";
+const EVALUATE: &str = "evaluate.metrics";
+
+/// How long to train, and on what portions.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainOptions {
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Of the first weights and of the order of the images.
+    pub seed: u64,
+    /// Steps between two reports; each reads the accumulators back.
+    pub report_every: usize,
+}
+
+impl TrainOptions {
+    /// Checks every number against its range.
+    pub fn validate(&self) -> Result<()> {
+        for (field, value) in
+            [("epochs", self.epochs), ("batch_size", self.batch_size), ("report_every", self.report_every)]
+        {
+            if value == 0 {
+                return Err(Error::config(field, "must be at least 1, it is 0"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a training run says of itself while it runs.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// The first program is ready: its memory, where it is planned.
+    Ready(Option<Memory>),
+    /// Some steps are done.
+    Progress {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// Images of this epoch that are done.
+        images: usize,
+        /// Images of an epoch.
+        of: usize,
+        /// The epoch's mean loss so far.
+        loss: f64,
+        /// Over this epoch so far.
+        images_per_second: f64,
+    },
+    /// An epoch is done, validation included.
+    Epoch(&'a Epoch),
+}
+
+/// Trains a model with SGD on an engine.
+pub struct Trainer<'a> {
+    model: &'a dyn Module,
+    optimizer: Sgd,
+    engine: &'a mut dyn Engine,
+    options: TrainOptions,
+    /// By data source, accumulator and batch size.
+    programs: HashMap<(String, &'static str, usize), ProgramId>,
+    prepared: HashSet<String>,
+    /// Whether a step with momentum has been made, so that the momentum buffers hold something.
+    has_momentum: bool,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer whose parameters have their first values; `train` says what a batch is.
+    pub fn new(
+        model: &'a dyn Module,
+        optimizer: Sgd,
+        engine: &'a mut dyn Engine,
+        options: TrainOptions,
+        train: &dyn BatchSource,
+    ) -> Result<Self> {
+        options.validate()?;
+        optimizer.validate()?;
+        if train.is_empty() {
+            return Err(Error::config("training data", "holds no image"));
+        }
+        let trainer = Trainer {
+            model,
+            optimizer,
+            engine,
+            options,
+            programs: HashMap::new(),
+            prepared: HashSet::new(),
+            has_momentum: false,
+        };
+        let tape = trainer.training_tape(train, options.batch_size.min(train.len()))?;
+        trainer.engine.initialise(&tape, options.seed)?;
+        Ok(trainer)
+    }
+
+    /// The engine.
+    pub fn engine(&mut self) -> &mut dyn Engine {
+        self.engine
+    }
+
+    fn training_tape(&self, source: &dyn BatchSource, size: usize) -> Result<Tape> {
+        let mut tape = Tape::new(true);
+        let loss = self.loss(&mut tape, source, size)?;
+        tape.accumulate(TRAIN, loss)?;
+        self.optimizer.minimize(&mut tape, loss.loss)?;
+        Ok(tape)
+    }
+
+    fn evaluation_tape(&self, source: &dyn BatchSource, size: usize) -> Result<Tape> {
+        let mut tape = Tape::new(false);
+        let loss = self.loss(&mut tape, source, size)?;
+        tape.accumulate(EVALUATE, loss)?;
+        Ok(tape)
+    }
+
+    /// Appends a batch of `source`, the model and its loss.
+    fn loss(&self, tape: &mut Tape, source: &dyn BatchSource, size: usize) -> Result<CrossEntropy> {
+        let (input, target) = source.declare(tape, size)?;
+        let logits = self.model.forward(tape, input)?;
+        tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default())
+    }
+
+    /// The program for a source, an accumulator and a batch size, made on first use.
+    fn program(&mut self, source: &dyn BatchSource, kind: &'static str, size: usize) -> Result<ProgramId> {
+        let key = (source.name().to_string(), kind, size);
+        if let Some(&program) = self.programs.get(&key) {
+            return Ok(program);
+        }
+        let tape = match kind {
+            TRAIN => self.training_tape(source, size)?,
+            _ => self.evaluation_tape(source, size)?,
+        };
+        let program = self.engine.compile(tape)?;
+        self.programs.insert(key, program);
+        Ok(program)
+    }
+
+    /// Brings to the device what of `source` stays there, once.
+    fn prepare(&mut self, source: &dyn BatchSource) -> Result<()> {
+        if self.prepared.insert(source.name().to_string()) {
+            source.prepare(&mut self.engine.sink(None))?;
+        }
+        Ok(())
+    }
+
+    /// One step on the images `indices`, with the optimizer's learning rate and momentum.
+    fn step(&mut self, source: &mut dyn BatchSource, indices: &[u32]) -> Result<()> {
+        let program = self.program(source, TRAIN, indices.len())?;
+        let (lr, momentum) = (self.optimizer.lr, self.optimizer.momentum);
+        let hyper = self.optimizer.hyperparameters(self.engine.tape(program), lr, momentum, !self.has_momentum);
+        self.has_momentum |= momentum != 0.0;
+        for (name, values) in hyper {
+            self.engine.write_f32(program, &name, &values)?;
+        }
+        source.feed(indices, &mut self.engine.sink(Some(program)))?;
+        self.engine.run(program, &[Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update])
+    }
+
+    /// Trains for the epochs that the options say, and validates after each.
+    pub fn fit(
+        &mut self,
+        train: &mut dyn BatchSource,
+        validation: &mut dyn BatchSource,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<History> {
+        let began = Instant::now();
+        let TrainOptions { epochs, batch_size, seed, report_every } = self.options;
+        self.prepare(train)?;
+        let mut history = History::default();
+        let mut step_ms = Vec::new();
+        for epoch in 1..=epochs {
+            let epoch_began = Instant::now();
+            self.engine.clear_state(TRAIN)?;
+            let batches = epoch_batches(train.len(), batch_size, seed, epoch);
+            let (mut done, mut reported) = (0, 0);
+            for (i, batch) in batches.iter().enumerate() {
+                let step_began = Instant::now();
+                self.step(train, batch)?;
+                done += batch.len();
+                if history.steps == 0 {
+                    self.engine.wait()?;
+                    history.first_step_ms = step_began.elapsed().as_secs_f64() * 1e3;
+                    let program = self.program(train, TRAIN, batch.len())?;
+                    history.memory = self.engine.memory(program);
+                    observe(Event::Ready(history.memory));
+                } else {
+                    step_ms.push(step_began.elapsed().as_secs_f64() * 1e3);
+                }
+                history.steps += 1;
+                let last = i + 1 == batches.len();
+                if last || (i + 1) % report_every.min(HISTORY) == 0 {
+                    let metrics = Metrics::from_state(&self.engine.state(TRAIN)?);
+                    let new = metrics.losses.len().min(i + 1 - reported);
+                    history.losses.extend(&metrics.losses[metrics.losses.len() - new..]);
+                    reported = i + 1;
+                    if !metrics.loss.is_finite() {
+                        return Err(Error::config(
+                            "lr",
+                            format!(
+                                "training diverged: the loss was {} by step {} (epoch {epoch}); a smaller learning rate than {} may help",
+                                metrics.loss, history.steps, self.optimizer.lr
+                            ),
+                        ));
+                    }
+                    observe(Event::Progress {
+                        epoch,
+                        images: done,
+                        of: train.len(),
+                        loss: metrics.loss,
+                        images_per_second: done as f64 / epoch_began.elapsed().as_secs_f64(),
+                    });
+                }
+            }
+            let metrics = Metrics::from_state(&self.engine.state(TRAIN)?);
+            let train_seconds = epoch_began.elapsed().as_secs_f64();
+            let validated = self.evaluate(validation)?;
+            history.epochs.push(Epoch {
+                epoch,
+                train_loss: metrics.loss,
+                train_accuracy: metrics.accuracy,
+                validation_loss: validated.loss,
+                validation_accuracy: validated.accuracy,
+                seconds: epoch_began.elapsed().as_secs_f64(),
+                images_per_second: train.len() as f64 / train_seconds,
+            });
+            observe(Event::Epoch(&history.epochs[epoch - 1]));
+        }
+        step_ms.sort_by(f64::total_cmp);
+        history.median_step_ms = step_ms.get(step_ms.len() / 2).copied().unwrap_or(history.first_step_ms);
+        history.seconds = began.elapsed().as_secs_f64();
+        Ok(history)
+    }
+
+    /// Loss and accuracy over all images of `source`.
+    pub fn evaluate(&mut self, source: &mut dyn BatchSource) -> Result<Metrics> {
+        self.prepare(source)?;
+        self.engine.clear_state(EVALUATE)?;
+        for batch in ordered_batches(source.len(), self.options.batch_size) {
+            let program = self.program(source, EVALUATE, batch.len())?;
+            source.feed(&batch, &mut self.engine.sink(Some(program)))?;
+            self.engine.run(program, &[Stage::Gather, Stage::Forward])?;
+        }
+        Ok(Metrics::from_state(&self.engine.state(EVALUATE)?))
+    }
+}
