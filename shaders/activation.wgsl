@@ -1,13 +1,13 @@
 // output = forward(input), element by element; `forward` comes from the function's own file (relu.wgsl, ..).
 //
-// input, output: [len], any layout, both the same.
-// One invocation owns one element. No workgroup memory, no barrier.
+// input, output: [len] of E, any layout, both the same.
+// One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
 
 struct Params { len: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read_write> output: array<T>;
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read_write> output: array<E>;
 
 @compute @workgroup_size(WG)
 fn main(

@@ -54,17 +54,17 @@ fn load_a(row: Row, depth: Depth) -> T {
     let w = row.w - depth.w;
     let oh = h / STRIDE_H;
     let ow = w / STRIDE_W;
-    if row.valid && oh < params.out_h && ow < params.out_w && oh * STRIDE_H == h && ow * STRIDE_W == w {
-        return grad_output[row.image + (oh * params.out_w + ow) * params.out_c + depth.channel];
-    }
-    return T(0);
+    // No branch: outside, element 0 is loaded and not used, which costs software devices less than a jump.
+    let whole = oh * STRIDE_H == h && ow * STRIDE_W == w;
+    let inside = row.valid && oh < params.out_h && ow < params.out_w && whole;
+    let at = row.image + (oh * params.out_w + ow) * params.out_c + depth.channel;
+    return select(T(0), grad_output[select(0u, at, inside)], inside);
 }
 
 fn load_b(depth: Depth, n: u32) -> T {
-    if n < params.n {
-        return weight[(depth.tap * params.in_c + n) * params.out_c + depth.channel];
-    }
-    return T(0);
+    let inside = n < params.n;
+    let at = (depth.tap * params.in_c + n) * params.out_c + depth.channel;
+    return select(T(0), weight[select(0u, at, inside)], inside);
 }
 
 fn store(split: u32, m: u32, n: u32, sum: ACC) {

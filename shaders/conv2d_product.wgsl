@@ -51,17 +51,15 @@ fn load_a(row: Row, depth: Depth) -> T {
     // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
     let h = row.h + depth.h;
     let w = row.w + depth.w;
-    if row.valid && h < params.in_h && w < params.in_w {
-        return input[row.image + (h * params.in_w + w) * params.in_c + depth.channel];
-    }
-    return T(0);
+    // No branch: outside, element 0 is loaded and not used, which costs software devices less than a jump.
+    let inside = row.valid && h < params.in_h && w < params.in_w;
+    let at = row.image + (h * params.in_w + w) * params.in_c + depth.channel;
+    return select(T(0), input[select(0u, at, inside)], inside);
 }
 
 fn load_b(depth: Depth, n: u32) -> T {
-    if n < params.n {
-        return weight[depth.k * params.n + n];
-    }
-    return T(0);
+    let inside = n < params.n;
+    return select(T(0), weight[select(0u, depth.k * params.n + n, inside)], inside);
 }
 
 fn store(split: u32, m: u32, n: u32, sum: ACC) {

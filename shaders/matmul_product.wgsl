@@ -18,15 +18,11 @@ fn next_depth(depth: Depth) -> Depth {
 }
 
 fn load_a(row: Row, depth: Depth) -> T {
-    if row.valid {
-        return a[row.first + depth.a];
-    }
-    return T(0);
+    // No branch: outside, element 0 is loaded and not used, which costs software devices less than a jump.
+    return select(T(0), a[select(0u, row.first + depth.a, row.valid)], row.valid);
 }
 
 fn load_b(depth: Depth, n: u32) -> T {
-    if n < params.n {
-        return b[depth.b + n * params.b_column];
-    }
-    return T(0);
+    let inside = n < params.n;
+    return select(T(0), b[select(0u, depth.b + n * params.b_column, inside)], inside);
 }

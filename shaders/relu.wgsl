@@ -1,10 +1,10 @@
 // relu(x) = max(x, 0), and its gradient dy where the output is above 0, else 0. Source: torch.nn.ReLU.
-// Both compare with <= and not with max(), so that NaN stays NaN as in PyTorch.
+// Both compare with <= and not with max(), so that NaN stays NaN as in PyTorch. E is one element or a vector of four.
 
-fn forward(x: T) -> T {
-    return select(x, T(0), x <= T(0));
+fn forward(x: E) -> E {
+    return select(x, E(0), x <= E(0));
 }
 
-fn backward(y: T, dy: T) -> T {
-    return select(dy, T(0), y <= T(0));
+fn backward(y: E, dy: E) -> E {
+    return select(dy, E(0), y <= E(0));
 }

@@ -1,11 +1,12 @@
 // sigmoid(x) = 1 / (1 + exp(-x)), and its gradient dy y (1 - y). Source: torch.nn.Sigmoid.
-// Where exp(-x) would overflow the result is written as exp(x) / (1 + exp(x)), so no infinity arises.
+// Where exp(-x) would overflow the result is written as exp(x) / (1 + exp(x)), so no infinity arises. E is one element or
+// a vector of four.
 
-fn forward(x: T) -> T {
+fn forward(x: E) -> E {
     let e = exp(-abs(x));
-    return select(e, T(1), x >= T(0)) / (T(1) + e);
+    return select(e, E(1), x >= E(0)) / (E(1) + e);
 }
 
-fn backward(y: T, dy: T) -> T {
-    return dy * y * (T(1) - y);
+fn backward(y: E, dy: E) -> E {
+    return dy * y * (E(1) - y);
 }

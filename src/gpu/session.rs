@@ -166,14 +166,7 @@ impl Session {
                 ring.record(&mut encoder, &input.buffer, input.offset);
             }
         }
-        {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for step in self.steps.iter().filter(|step| stages.contains(&step.stage)) {
-                pass.set_pipeline(&step.pipeline.pipeline);
-                pass.set_bind_group(0, &step.bind_group, &[]);
-                pass.dispatch_workgroups(step.workgroups[0], step.workgroups[1], 1);
-            }
-        }
+        record(&mut encoder, self.steps.iter().filter(|step| stages.contains(&step.stage)));
         self.device.submit(encoder.finish())?;
         self.rings.values_mut().for_each(Ring::submitted);
         Ok(())
@@ -182,6 +175,27 @@ impl Session {
     /// Runs all stages.
     pub fn step(&mut self) -> Result<()> {
         self.run(&[Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update])
+    }
+
+    /// Runs each dispatch alone and waits for it, `repeats` times: the least milliseconds of each, as the host sees them.
+    ///
+    /// The sum is more than a step takes, since a step waits only once. Updates are applied, so parameters change.
+    pub fn time_each(&mut self, repeats: usize) -> Result<Vec<f64>> {
+        let mut least = Vec::new();
+        for step in &self.steps {
+            let mut times = Vec::new();
+            for _ in 0..repeats.max(1) {
+                let began = std::time::Instant::now();
+                let mut encoder = self.device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                record(&mut encoder, std::iter::once(step));
+                self.device.submit(encoder.finish())?;
+                self.device.wait()?;
+                times.push(began.elapsed().as_secs_f64() * 1e3);
+            }
+            times.sort_by(f64::total_cmp);
+            least.push(times[0]);
+        }
+        Ok(least)
     }
 
     /// The values of an f32 tensor in PyTorch's order; it must be one that the tape keeps, or one that outlives a step.
@@ -232,6 +246,16 @@ impl Session {
             Buffer::Input(name) => Ok(Held::Input(name.clone())),
             _ => self.store.buffer(span).map(Held::Kept),
         }
+    }
+}
+
+/// Records dispatches in one pass.
+fn record<'a>(encoder: &mut wgpu::CommandEncoder, steps: impl Iterator<Item = &'a Ready>) {
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+    for step in steps {
+        pass.set_pipeline(&step.pipeline.pipeline);
+        pass.set_bind_group(0, &step.bind_group, &[]);
+        pass.dispatch_workgroups(step.workgroups[0], step.workgroups[1], 1);
     }
 }
 

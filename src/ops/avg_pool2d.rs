@@ -1,7 +1,7 @@
 //! avg_pool2d and its gradient.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
-use super::max_pool2d::pooled;
+use super::lowering::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
+use super::max_pool2d::{grad_variants, pooled};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -131,12 +131,20 @@ impl Operation for AvgPool2dGrad {
         Ok(vec![Spec::f32(self.input.clone())])
     }
 
+    fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
+        grad_variants(self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2])
+    }
+
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.pool.params(lowering.output_dims(0), lowering.input_dims(0));
         let (grad_output, grad_input) = (lowering.input(0), lowering.output(0));
-        let files = [source!("avg_pool2d_grad.wgsl"), source!("avg_pool2d_window.wgsl"), source!("lib/index.wgsl")];
-        let kernel = Kernel::new("avg_pool2d_grad", &files).constant("WG", 64);
-        let extent = Extent::Invocations(lowering.output_len(0));
+        let (name, file, owners) = match lowering.variant() {
+            "windows" => ("avg_pool2d_grad/windows", source!("avg_pool2d_grad_windows.wgsl"), lowering.input_dims(0)),
+            _ => ("avg_pool2d_grad/direct", source!("avg_pool2d_grad.wgsl"), lowering.output_dims(0)),
+        };
+        let files = [file, source!("avg_pool2d_window.wgsl"), source!("lib/index.wgsl")];
+        let kernel = Kernel::new(name, &files).constant("WG", 64);
+        let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), extent)
             .bind("grad_output", grad_output)

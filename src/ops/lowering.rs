@@ -44,6 +44,8 @@ pub enum Constant {
     U32(u32),
     /// `const NAME: bool = ..;`
     Bool(bool),
+    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`
+    Elements(u32),
 }
 
 /// A kernel as data: the files to concatenate and the constants of its header.
@@ -77,6 +79,12 @@ impl Kernel {
         self
     }
 
+    /// Adds `alias E` to the header: what one invocation of an elementwise kernel owns, one element or a vector of four.
+    pub fn elements(mut self, count: u32) -> Self {
+        self.constants.push(("E", Constant::Elements(count)));
+        self
+    }
+
     /// Adds files, an epilogue say.
     pub fn with(mut self, sources: &[Source]) -> Self {
         self.sources.extend_from_slice(sources);
@@ -91,6 +99,8 @@ impl Kernel {
             match value {
                 Constant::U32(value) => text += &format!("const {name}: u32 = {value}u;\n"),
                 Constant::Bool(value) => text += &format!("const {name}: bool = {value};\n"),
+                Constant::Elements(1) => text += &format!("alias {name} = T;\n"),
+                Constant::Elements(count) => text += &format!("alias {name} = vec{count}<T>;\n"),
             }
         }
         for source in &self.sources {

@@ -1,6 +1,6 @@
 //! max_pool2d and its gradient, which goes to the one element that won.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::lowering::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
 use super::{Misfit, Operation, arity, nchw, window::positive};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -77,6 +77,11 @@ pub(super) fn pooled(
     Ok([n, c, extent(h, 0)?, extent(w, 1)?])
 }
 
+/// The variants of a pooling's gradient: where windows lie side by side each can be filled by itself.
+pub(super) fn grad_variants(side_by_side: bool) -> Vec<&'static str> {
+    if side_by_side { vec!["windows", "direct"] } else { vec!["direct"] }
+}
+
 impl MaxPool2d {
     fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
         Params {
@@ -147,12 +152,20 @@ impl Operation for MaxPool2dGrad {
         Ok(vec![Spec::f32(self.input.clone())])
     }
 
+    fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
+        let MaxPool2d { kernel, stride, padding, dilation, .. } = self.pool;
+        grad_variants(kernel == stride && padding == [0; 2] && dilation == [1; 2])
+    }
+
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.pool.params(lowering.output_dims(0), lowering.input_dims(0));
-        let files = [source!("max_pool2d_grad.wgsl"), source!("lib/index.wgsl")];
-        let kernel = Kernel::new("max_pool2d_grad", &files).constant("WG", 64);
+        let (name, file, owners) = match lowering.variant() {
+            "windows" => ("max_pool2d_grad/windows", source!("max_pool2d_grad_windows.wgsl"), lowering.input_dims(0)),
+            _ => ("max_pool2d_grad/direct", source!("max_pool2d_grad.wgsl"), lowering.output_dims(0)),
+        };
+        let kernel = Kernel::new(name, &[file, source!("lib/index.wgsl")]).constant("WG", 64);
         let (grad_output, indices, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
-        let extent = Extent::Invocations(lowering.output_len(0));
+        let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), extent)
             .bind("grad_output", grad_output)

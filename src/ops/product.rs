@@ -20,7 +20,7 @@ pub(super) struct Tiling {
 }
 
 /// Invocations of a workgroup: a GPU's tile needs all of them together, eight-lane tiles are just dealt out by eights.
-const WORKGROUP: u32 = 64;
+const WORKGROUP: u32 = 32;
 
 /// The variants that are right on this device, the best first.
 pub(super) fn variants(caps: &Caps) -> Vec<&'static str> {

@@ -26,7 +26,7 @@ pub struct SgdUpdate {
 }
 
 params! {
-    /// Elements of this piece, and the group's settings.
+    /// Vectors of four elements of this piece, and the group's settings.
     Params { len: u32, keep: f32, weight_decay: f32, l1: f32, nesterov: u32, maximize: u32 }
 }
 
@@ -45,7 +45,8 @@ impl Operation for SgdUpdate {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let hyper = lowering.input(0);
         for (piece, bytes) in lowering.flat_pieces(self.group).into_iter().enumerate() {
-            let len = bytes / 4;
+            // Tensors are padded to 256 bytes, so vectors of four divide every piece.
+            let len = bytes / 16;
             let params = Params {
                 len: len as u32,
                 keep: (1.0 - self.dampening) as f32,

@@ -145,7 +145,13 @@ impl Trial {
     }
 
     /// Appends the gradients of `output` by `wanted`, runs everything, and gives the output's values and theirs.
-    fn run(mut self, machine: &mut dyn Machine, output: TensorId, seed: TensorId, wanted: &[TensorId]) -> Vec<Vec<f32>> {
+    fn run(
+        mut self,
+        machine: &mut dyn Machine,
+        output: TensorId,
+        seed: TensorId,
+        wanted: &[TensorId],
+    ) -> Vec<Vec<f32>> {
         let gradients = self.tape.gradients_of(&[(output, seed)], wanted).unwrap();
         let mut read = vec![output];
         read.extend(wanted.iter().map(|id| gradients[id]));
@@ -360,8 +366,7 @@ pub fn lenet(machine: &mut dyn Machine, form: &str, forward: impl FnOnce(&mut Ta
     let gradient = |(id, gradient): (TensorId, TensorId)| (tape.tensor(id).name.clone(), gradient);
     let gradients: Vec<(String, TensorId)> = tape.gradients().into_iter().map(gradient).collect();
     assert_eq!(gradients.len(), parameters.len(), "every parameter has a gradient");
-    let hyperparameters: Vec<_> =
-        (0..10).map(|step| sgd.hyperparameters(&tape, lr, momentum, step == 0)).collect();
+    let hyperparameters: Vec<_> = (0..10).map(|step| sgd.hyperparameters(&tape, lr, momentum, step == 0)).collect();
 
     machine.load(tape, &parameters);
     let losses = floats(&json["losses"]);

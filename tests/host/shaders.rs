@@ -1,0 +1,327 @@
+//! Every kernel in every variant, by naga: it links, validates within WebGPU's default limits, agrees with the host about
+//! params and bindings, has its barriers where all invocations reach them, and translates to every shading language.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, TypeInner};
+use tilegrad::ops::{Caps, Choices, DeviceClass, Kernel};
+use tilegrad::plan::Step;
+
+use crate::{barriers, zoo};
+
+/// A kernel as naga sees it, with a step for each way in which a plan binds it.
+struct Linked {
+    kernel: Kernel,
+    module: Module,
+    info: ModuleInfo,
+    steps: Vec<Step>,
+}
+
+/// All kernels that any device, under any choice, runs for the tapes of the zoo.
+static KERNELS: LazyLock<Vec<Linked>> = LazyLock::new(|| {
+    let mut kernels: BTreeMap<Kernel, Vec<Step>> = BTreeMap::new();
+    for (name, tape) in zoo::tapes() {
+        for caps in zoo::devices() {
+            for choices in zoo::choices() {
+                let plan = zoo::plan(&tape, &caps, &choices).unwrap_or_else(|error| panic!("{name}: {error}"));
+                assert!(!plan.steps.is_empty() || plan.kernels().is_empty(), "{name}");
+                for step in plan.steps {
+                    let steps = kernels.entry(step.kernel.clone()).or_default();
+                    let names = |step: &Step| step.bindings.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+                    if !steps.iter().any(|other| names(other) == names(&step) && other.fields == step.fields) {
+                        steps.push(step);
+                    }
+                }
+            }
+        }
+    }
+    kernels.into_iter().map(|(kernel, steps)| link(kernel, steps)).collect()
+});
+
+fn link(kernel: Kernel, steps: Vec<Step>) -> Linked {
+    let text = kernel.link();
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|error| panic!("{kernel:?}: {}", error.emit_to_string(&text)));
+    let capabilities = if kernel.subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{kernel:?}: {}", error.emit_to_string(&text)));
+    Linked { kernel, module, info, steps }
+}
+
+impl Linked {
+    /// The module's variables that the entry point uses.
+    fn used(&self) -> impl Iterator<Item = &GlobalVariable> {
+        let uses = self.info.get_entry_point(0);
+        self.module
+            .global_variables
+            .iter()
+            .filter(|(handle, _)| !uses[*handle].is_empty())
+            .map(|(_, variable)| variable)
+    }
+
+    fn label(&self) -> String {
+        let constants: Vec<String> = self.kernel.constants.iter().map(|(name, v)| format!("{name}={v:?}")).collect();
+        let files: Vec<&str> = self.kernel.sources.iter().map(|source| source.file).collect();
+        format!("{} [{}] of {}", self.kernel.name, constants.join(" "), files.join(" + "))
+    }
+}
+
+/// The storage variables that a kernel may write.
+pub fn written(kernel: &Kernel) -> BTreeSet<String> {
+    let linked = link(kernel.clone(), Vec::new());
+    let writable = |v: &&GlobalVariable| match v.space {
+        AddressSpace::Storage { access } => access.contains(StorageAccess::STORE),
+        _ => false,
+    };
+    linked.used().filter(writable).filter_map(|variable| variable.name.clone()).collect()
+}
+
+/// The files of shaders/, by their path below it.
+fn files() -> BTreeMap<String, String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut files = BTreeMap::new();
+    for folder in ["", "lib/"] {
+        for entry in std::fs::read_dir(root.join(folder)).expect("shaders/ is there") {
+            let path = entry.expect("it can be listed").path();
+            if path.is_file() {
+                let name = path.file_name().expect("a file has a name").to_string_lossy();
+                files.insert(format!("{folder}{name}"), std::fs::read_to_string(&path).expect("it is text"));
+            } else {
+                assert!(path.ends_with("lib"), "{}: shaders/ has one folder, lib", path.display());
+            }
+        }
+    }
+    files
+}
+
+/// WGSL without its line comments; there are no others.
+fn code(text: &str) -> String {
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_zoo_has_every_variant() {
+    let names: BTreeSet<&str> = KERNELS.iter().map(|linked| linked.kernel.name).collect();
+    for product in ["conv2d", "conv2d_grad_input", "conv2d_grad_weight", "matmul"] {
+        for variant in ["direct", "workgroup", "shuffle"] {
+            assert!(names.contains(format!("{product}/{variant}").as_str()), "{product}/{variant} of {names:?}");
+        }
+    }
+}
+
+#[test]
+fn every_file_is_used_and_says_what_it_is() {
+    let used: BTreeSet<&str> = KERNELS.iter().flat_map(|l| &l.kernel.sources).map(|source| source.file).collect();
+    for (file, text) in files() {
+        assert!(used.contains(file.as_str()), "no kernel uses shaders/{file}");
+        assert!(text.starts_with("// "), "shaders/{file} does not start with a comment");
+        let code = code(&text);
+        assert!(!code.contains("arrayLength"), "shaders/{file}: bindings are parts of buffers, arrayLength misleads");
+        assert!(!code.contains("enable "), "shaders/{file}: the linked header has the enable lines");
+        assert!(!code.contains("/*"), "shaders/{file}: comments are line comments");
+    }
+}
+
+#[test]
+fn kernels_stay_within_the_default_limits() {
+    let caps = Caps::webgpu(DeviceClass::Software);
+    for linked in KERNELS.iter() {
+        let label = linked.label();
+        assert_eq!(linked.module.entry_points.len(), 1, "{label}: one entry point");
+        let entry = &linked.module.entry_points[0];
+        assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{label}");
+        let [x, y, z] = entry.workgroup_size;
+        assert!(x <= caps.max_invocations && [y, z] == [1, 1], "{label}: workgroups lie along x, {x} {y} {z}");
+        let storage = linked.used().filter(|v| matches!(v.space, AddressSpace::Storage { .. })).count();
+        assert!(storage as u32 <= caps.max_storage_buffers, "{label}: {storage} storage buffers");
+        let of_workgroup = linked.used().filter(|variable| variable.space == AddressSpace::WorkGroup);
+        let size =
+            |v: &GlobalVariable| linked.module.types[v.ty].inner.size(linked.module.to_ctx()).next_multiple_of(16);
+        let memory: u32 = of_workgroup.map(size).sum();
+        assert!(memory <= caps.max_workgroup_memory, "{label}: {memory} bytes of workgroup memory");
+    }
+}
+
+#[test]
+fn the_host_and_the_shader_agree_on_params() {
+    for linked in KERNELS.iter() {
+        let label = linked.label();
+        let uniform: Vec<&GlobalVariable> = linked.used().filter(|v| v.space == AddressSpace::Uniform).collect();
+        let [params] = uniform.as_slice() else { panic!("{label}: {} uniform buffers", uniform.len()) };
+        assert_eq!(params.name.as_deref(), Some("params"), "{label}");
+        let TypeInner::Struct { members, span } = &linked.module.types[params.ty].inner else {
+            panic!("{label}: params is no struct");
+        };
+        let shader: Vec<(&str, usize)> =
+            members.iter().map(|m| (m.name.as_deref().unwrap_or_default(), m.offset as usize)).collect();
+        for step in &linked.steps {
+            assert_eq!(step.fields, shader.as_slice(), "{label}: the host's fields, and the shader's");
+            assert_eq!(step.params.len(), *span as usize, "{label}: bytes of params");
+        }
+    }
+}
+
+#[test]
+fn every_binding_is_bound_and_used() {
+    for linked in KERNELS.iter() {
+        let label = linked.label();
+        let bound = |v: &&GlobalVariable| matches!(v.space, AddressSpace::Storage { .. });
+        let storage: Vec<&GlobalVariable> = linked.used().filter(bound).collect();
+        let names: BTreeSet<&str> = storage.iter().map(|v| v.name.as_deref().unwrap_or_default()).collect();
+        let numbers: BTreeSet<(u32, u32)> =
+            linked.used().filter_map(|v| v.binding.as_ref()).map(|binding| (binding.group, binding.binding)).collect();
+        assert_eq!(numbers.len(), storage.len() + 1, "{label}: two variables have one binding");
+        assert!(numbers.iter().all(|(group, _)| *group == 0), "{label}: there is one bind group");
+        for step in &linked.steps {
+            let host: BTreeSet<&str> = step.bindings.iter().map(|(name, _)| *name).collect();
+            assert_eq!(host.len(), step.bindings.len(), "{label}: a name is bound twice");
+            assert_eq!(host, names, "{label}: what the host binds, and what the shader uses");
+        }
+    }
+}
+
+#[test]
+fn all_invocations_reach_every_barrier() {
+    for linked in KERNELS.iter() {
+        if let Some(fault) = barriers::fault(&linked.module, &linked.info) {
+            panic!("{}: {fault}", linked.label());
+        }
+    }
+}
+
+#[test]
+fn subgroups_are_used_only_among_exactly_eight_lanes_of_a_software_device() {
+    for linked in KERNELS.iter() {
+        let sources = linked.kernel.sources.iter();
+        let uses = sources.map(|source| code(source.text)).any(|text| text.contains("subgroup"));
+        assert_eq!(linked.kernel.subgroups, uses, "{}: the flag, and the text", linked.label());
+    }
+    let shuffles = |class, subgroups| {
+        let caps = Caps { subgroups, ..Caps::webgpu(class) };
+        let choices = Choices { everywhere: Some("shuffle"), ..Choices::default() };
+        let plan = zoo::plan(&zoo::lenet(4), &caps, &choices).unwrap();
+        plan.steps.iter().any(|step| step.kernel.subgroups)
+    };
+    assert!(shuffles(DeviceClass::Software, Some((8, 8))));
+    for (class, subgroups) in [
+        (DeviceClass::Software, None),
+        (DeviceClass::Software, Some((4, 4))),
+        (DeviceClass::Software, Some((4, 8))),
+        (DeviceClass::Software, Some((8, 16))),
+        (DeviceClass::Integrated, Some((8, 8))),
+        (DeviceClass::Discrete, Some((32, 32))),
+    ] {
+        assert!(!shuffles(class, subgroups), "{class:?} with subgroups of {subgroups:?}");
+    }
+}
+
+/// Whether spirv-val can be run.
+fn has_spirv_val() -> bool {
+    let found = Command::new("spirv-val").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    found.is_ok_and(|status| status.success())
+}
+
+/// What spirv-val has against these words.
+fn spirv_faults(words: &[u32]) -> Option<String> {
+    let mut child = Command::new("spirv-val")
+        .args(["--target-env", "vulkan1.1", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("spirv-val starts");
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    child.stdin.take().expect("it is piped").write_all(&bytes).expect("spirv-val reads");
+    let output = child.wait_with_output().expect("spirv-val ends");
+    let message = || [output.stdout.clone(), output.stderr.clone()].concat();
+    (!output.status.success()).then(|| String::from_utf8_lossy(&message()).into_owned())
+}
+
+/// The policies of a module that wgpu checks at run time, and of one that it trusts.
+fn policies(checked: bool) -> BoundsCheckPolicies {
+    let policy = if checked { BoundsCheckPolicy::Restrict } else { BoundsCheckPolicy::Unchecked };
+    BoundsCheckPolicies { index: policy, buffer: policy, image_load: policy, binding_array: policy }
+}
+
+#[test]
+fn kernels_translate_to_spirv() {
+    let validate = has_spirv_val();
+    if !validate {
+        println!("spirv-val (of SPIRV-Tools) is not installed: the SPIR-V is written but not validated");
+    }
+    let pipeline = naga::back::spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".into() };
+    for linked in KERNELS.iter() {
+        for checked in [true, false] {
+            let options = naga::back::spv::Options {
+                lang_version: (1, 3),
+                fake_missing_bindings: true,
+                bounds_check_policies: policies(checked),
+                force_loop_bounding: checked,
+                ..Default::default()
+            };
+            let words = naga::back::spv::write_vec(&linked.module, &linked.info, &options, Some(&pipeline))
+                .unwrap_or_else(|error| panic!("{}: {error}", linked.label()));
+            if let Some(fault) = validate.then(|| spirv_faults(&words)).flatten() {
+                panic!("{}, checked {checked}: {fault}", linked.label());
+            }
+        }
+    }
+}
+
+#[test]
+fn kernels_translate_to_msl() {
+    for linked in KERNELS.iter() {
+        for checked in [true, false] {
+            let options = naga::back::msl::Options {
+                lang_version: if linked.kernel.subgroups { (2, 4) } else { (2, 0) },
+                fake_missing_bindings: true,
+                bounds_check_policies: policies(checked),
+                force_loop_bounding: checked,
+                ..Default::default()
+            };
+            let result = naga::back::msl::write_string(&linked.module, &linked.info, &options, &Default::default());
+            let (text, translation) = result.unwrap_or_else(|error| panic!("{}: {error}", linked.label()));
+            let [Ok(entry)] = translation.entry_point_names.as_slice() else {
+                panic!("{}: {:?}", linked.label(), translation.entry_point_names);
+            };
+            assert!(text.contains(&format!("kernel void {entry}(")), "{}", linked.label());
+        }
+    }
+}
+
+#[test]
+fn kernels_translate_to_hlsl() {
+    use naga::back::hlsl::{Options, ShaderModel, Writer};
+    for linked in KERNELS.iter() {
+        let options = Options {
+            shader_model: if linked.kernel.subgroups { ShaderModel::V6_0 } else { ShaderModel::V5_1 },
+            fake_missing_bindings: true,
+            ..Default::default()
+        };
+        let (mut text, pipeline) = (String::new(), Default::default());
+        let result = Writer::new(&mut text, &options, &pipeline).write(&linked.module, &linked.info, None);
+        let reflection = result.unwrap_or_else(|error| panic!("{}: {error}", linked.label()));
+        assert!(matches!(reflection.entry_point_names.as_slice(), [Ok(_)]), "{}", linked.label());
+        assert!(text.contains("[numthreads("), "{}", linked.label());
+    }
+}
+
+#[test]
+fn kernels_without_subgroups_translate_to_glsl_es() {
+    use naga::back::glsl::{Options, PipelineOptions, Version, Writer};
+    let options = Options { version: Version::new_gles(310), ..Default::default() };
+    let pipeline = PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".into(), multiview: None };
+    for linked in KERNELS.iter().filter(|linked| !linked.kernel.subgroups) {
+        let mut text = String::new();
+        let result = Writer::new(&mut text, &linked.module, &linked.info, &options, &pipeline, policies(true))
+            .and_then(|mut writer| writer.write());
+        result.unwrap_or_else(|error| panic!("{}: {error}", linked.label()));
+        assert!(text.starts_with("#version 310 es"), "{}", linked.label());
+    }
+}

@@ -1,0 +1,176 @@
+//! Tapes with every operation, forward and backward, over odd attributes, and the devices that they are planned for.
+
+use std::sync::Arc;
+
+use tilegrad::graph::{Spec, Tape, TensorId};
+use tilegrad::nn::Module;
+use tilegrad::nn::models::LeNet5;
+use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::gather::Gather;
+use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
+use tilegrad::ops::{Caps, Choices, DeviceClass};
+use tilegrad::optim::{ParamGroup, Sgd};
+use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::rng::Init;
+use tilegrad::shape::{DType, Layout};
+
+use crate::cases;
+
+/// A tape of one operation's output and gradients by `wanted`, all of them kept.
+fn differentiated(mut tape: Tape, output: TensorId, wanted: &[TensorId]) -> Tape {
+    let spec = Spec::like(tape.tensor(output));
+    let seed = tape.input("grad_output", spec).unwrap();
+    let gradients = tape.gradients_of(&[(output, seed)], wanted).unwrap();
+    tape.keep(output);
+    wanted.iter().for_each(|id| tape.keep(gradients[id]));
+    tape
+}
+
+fn conv(case: &cases::ConvCase) -> Tape {
+    let mut tape = Tape::new(true);
+    let spec = Spec { layout: Layout::Hwio, ..Spec::f32(case.weight) };
+    let mut operands = vec![tape.input("input", Spec::f32(case.input)).unwrap(), tape.input("weight", spec).unwrap()];
+    if case.bias {
+        operands.push(tape.input("bias", Spec::f32([case.weight[0]])).unwrap());
+    }
+    let output = tape.conv2d("conv", operands[0], operands[1], operands.get(2).copied(), case.conv).unwrap();
+    differentiated(tape, output, &operands)
+}
+
+fn matmul(case: &cases::MatmulCase) -> Tape {
+    let mut tape = Tape::new(true);
+    let mut operands = vec![tape.input("a", Spec::f32(case.a)).unwrap(), tape.input("b", Spec::f32(case.b)).unwrap()];
+    if case.bias {
+        operands.push(tape.input("bias", Spec::f32([case.output[1]])).unwrap());
+    }
+    let output = tape.product("product", case.op, operands[0], operands[1], operands.get(2).copied()).unwrap();
+    differentiated(tape, output, &operands)
+}
+
+fn cross_entropy(case: &cases::CrossEntropyCase) -> Tape {
+    let mut tape = Tape::new(true);
+    let logits = tape.input("logits", Spec::f32(case.logits)).unwrap();
+    let target = tape.input("target", Spec::i32([case.logits[0]])).unwrap();
+    let weight = case.weighted.then(|| tape.input("weight", Spec::f32([case.logits[1]])).unwrap());
+    let loss = tape.softmax_cross_entropy("loss", logits, target, weight, case.op).unwrap().loss;
+    differentiated(tape, loss, &[logits])
+}
+
+/// One operation of one input of shape [N, C, H, W].
+fn unary(shape: [usize; 4], operation: impl Fn(&mut Tape, TensorId) -> TensorId) -> Tape {
+    let mut tape = Tape::new(true);
+    let input = tape.input("input", Spec::f32(shape)).unwrap();
+    let output = operation(&mut tape, input);
+    differentiated(tape, output, &[input])
+}
+
+/// LeNet with everything that a training step has: a gathered batch, loss, accumulators, two parameter groups.
+pub fn lenet(batch: usize) -> Tape {
+    let mut tape = Tape::new(true);
+    let spec = Spec { dtype: DType::U8, ..Spec::f32([1000, 1, 28, 28]) };
+    let (images, labels) = (tape.resident("images", spec), tape.resident("labels", Spec::i32([1000])));
+    let indices = tape.input("indices", Spec::i32([batch])).unwrap();
+    tape.set_stage(tilegrad::graph::Stage::Gather);
+    let x = tape.gather("images", images, indices, Gather { scale: 1.0 / 255.0, shift: -0.5 }).unwrap();
+    let target = tape.gather_labels("labels", labels, indices).unwrap();
+    tape.set_stage(tilegrad::graph::Stage::Forward);
+    let logits = LeNet5::new(10).forward(&mut tape, x).unwrap();
+    let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
+    tape.accumulate("train", loss).unwrap();
+    let biases = ParamGroup::new(|name| name.ends_with("bias"));
+    Sgd::new(0.1).momentum(0.9).weight_decay(1e-4).group(biases).minimize(&mut tape, loss.loss).unwrap();
+    tape
+}
+
+/// The parameters of [`residual_net`]'s `blocks`, from the bottom.
+pub fn residual_block(block: usize) -> [String; 2] {
+    [format!("block{block}.conv1.weight"), format!("block{block}.conv2.weight")]
+}
+
+/// Two blocks of two convolutions with a shortcut around them, then a classifier; `frozen` says which parameters are not
+/// trained.
+pub fn residual_net(frozen: &dyn Fn(&str) -> bool) -> Tape {
+    let mut tape = Tape::new(true);
+    let mut x = tape.input("images", Spec::f32([4, 8, 12, 12])).unwrap();
+    let target = tape.input("target", Spec::i32([4])).unwrap();
+    let parameter = |tape: &mut Tape, name: String, shape: [usize; 4]| {
+        let layout = if shape[2] > 0 { Layout::Hwio } else { Layout::RowMajor };
+        let id = match layout {
+            Layout::Hwio => tape.parameter(&name, shape, layout, Init::Normal(0.1)),
+            _ => tape.parameter(&name, [shape[0], shape[1]], layout, Init::Normal(0.1)),
+        };
+        let id = id.unwrap();
+        if frozen(&name) {
+            tape.freeze(id).unwrap();
+        }
+        id
+    };
+    let same = Conv2d { padding: [1; 4], ..Conv2d::default() };
+    for block in 0..2 {
+        let [first, second] = residual_block(block);
+        let (first, second) = (parameter(&mut tape, first, [8, 8, 3, 3]), parameter(&mut tape, second, [8, 8, 3, 3]));
+        let y = tape.conv2d(&format!("block{block}.conv1"), x, first, None, same).unwrap();
+        let y = tape.relu(&format!("block{block}.relu1"), y).unwrap();
+        let y = tape.conv2d(&format!("block{block}.conv2"), y, second, None, same).unwrap();
+        let sum = tape.add(&format!("block{block}.add"), x, y).unwrap();
+        x = tape.relu(&format!("block{block}.relu2"), sum).unwrap();
+    }
+    let x = tape.flatten("flatten", x).unwrap();
+    let weight = parameter(&mut tape, "fc.weight".into(), [10, 8 * 12 * 12, 0, 0]);
+    let logits = tape.linear("fc", x, weight, None).unwrap();
+    let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
+    Sgd::new(0.1).momentum(0.9).minimize(&mut tape, loss.loss).unwrap();
+    tape
+}
+
+/// Every operation over odd attributes, each with the name that failures show.
+pub fn tapes() -> Vec<(String, Tape)> {
+    let mut tapes = vec![
+        ("lenet".to_string(), lenet(8)),
+        ("residual net".to_string(), residual_net(&|_| false)),
+        ("relu".to_string(), unary([2, 3, 4, 5], |tape, x| tape.relu("relu", x).unwrap())),
+        ("sigmoid".to_string(), unary([2, 3, 4, 5], |tape, x| tape.sigmoid("sigmoid", x).unwrap())),
+        ("tanh".to_string(), unary([2, 3, 4, 5], |tape, x| tape.tanh("tanh", x).unwrap())),
+        ("add".to_string(), unary([2, 3, 4, 5], |tape, x| tape.add("add", x, x).unwrap())),
+        ("flatten".to_string(), unary([2, 3, 4, 5], |tape, x| tape.flatten("flatten", x).unwrap())),
+        ("flatten, a view".to_string(), unary([2, 3, 1, 1], |tape, x| tape.flatten("flatten", x).unwrap())),
+    ];
+    for seed in 0..16 {
+        let case = cases::conv_case(seed, 20, 7);
+        tapes.push((format!("{case:?}"), conv(&case)));
+        let case = cases::matmul_case(seed, 150);
+        tapes.push((format!("{case:?}"), matmul(&case)));
+        let case = cases::cross_entropy_case(seed, 9, 12);
+        tapes.push((format!("{case:?}"), cross_entropy(&case)));
+        let case = cases::max_pool_case(seed, 5, 5);
+        let tape = unary(case.input, |tape, x| tape.max_pool2d("pool", x, case.pool).unwrap());
+        tapes.push((format!("{case:?}"), tape));
+        let case = cases::avg_pool_case(seed, 5, 5);
+        let tape = unary(case.input, |tape, x| tape.avg_pool2d("pool", x, case.pool).unwrap());
+        tapes.push((format!("{case:?}"), tape));
+    }
+    // Enough rows that a bias's gradient is summed in two passes, and a weight's gradient in several splits.
+    let long = cases::ConvCase { input: [4, 3, 40, 40], weight: [5, 3, 3, 3], conv: Conv2d::default(), bias: true };
+    tapes.push((format!("{long:?}"), conv(&long)));
+    tapes
+}
+
+/// Devices of every kind, all within WebGPU's default limits; the last can shuffle among exactly eight lanes.
+pub fn devices() -> Vec<Caps> {
+    let classes = [DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software];
+    let mut devices: Vec<Caps> = classes.into_iter().map(Caps::webgpu).collect();
+    devices.push(Caps { subgroups: Some((8, 8)), ..Caps::webgpu(DeviceClass::Software) });
+    devices
+}
+
+/// What a tuner may ask for: the best variant, or one of them wherever it is valid.
+pub fn choices() -> Vec<Choices> {
+    let everywhere = [None, Some("direct"), Some("workgroup"), Some("shuffle")];
+    everywhere.into_iter().map(|everywhere| Choices { everywhere, ..Choices::default() }).collect()
+}
+
+/// The plan of a tape with a parameter layout of its own.
+pub fn plan(tape: &Tape, caps: &Caps, choices: &Choices) -> tilegrad::Result<Plan> {
+    let layout = Arc::new(ParameterLayout::new(tape, caps)?);
+    Plan::new(Arc::new(tape.clone()), layout, caps, choices)
+}
