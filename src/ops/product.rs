@@ -19,8 +19,10 @@ pub(super) struct Tiling {
     pub chunk: u32,
 }
 
-/// Invocations of a workgroup: a GPU's tile needs all of them together, eight-lane tiles are just dealt out by eights.
-const WORKGROUP: u32 = 32;
+/// Invocations of a workgroup that shares a tile: the grid of `lib/product_workgroup.wgsl` is made for as many.
+const SHARING: u32 = 64;
+/// Invocations of a workgroup whose eights share nothing: few, so that there is work for every core.
+const SHUFFLING: u32 = 32;
 
 /// The variants that are right on this device, the best first.
 pub(super) fn variants(caps: &Caps) -> Vec<&'static str> {
@@ -72,7 +74,7 @@ impl Tiling {
             if self.shuffle { source!("lib/product_shuffle.wgsl") } else { source!("lib/product_workgroup.wgsl") };
         let mut kernel = Kernel::new(names[usize::from(self.shuffle)], files)
             .with(&[core, source!("lib/index.wgsl")])
-            .constant("WG", WORKGROUP)
+            .constant("WG", if self.shuffle { SHUFFLING } else { SHARING })
             .constant("TILE_N", self.columns);
         kernel.subgroups = self.shuffle;
         kernel
@@ -81,7 +83,7 @@ impl Tiling {
     /// How many workgroups that takes.
     pub fn extent(&self) -> Extent {
         let tiles = self.tiles * u64::from(self.splits);
-        let per_workgroup = if self.shuffle { u64::from(WORKGROUP / 8) } else { 1 };
+        let per_workgroup = if self.shuffle { u64::from(SHUFFLING / 8) } else { 1 };
         Extent::Workgroups(tiles.div_ceil(per_workgroup))
     }
 }

@@ -145,6 +145,18 @@ impl Plan {
                 wanted.push((Interval { first: *i, last: *i }, bytes));
             }
         }
+        // Before anything asks for a second piece of what has one slot.
+        if let Some((owner, (_, bytes))) = owners.iter().zip(&wanted).find(|(_, (_, bytes))| *bytes > limit) {
+            return Err(match *owner {
+                Owner::Tensor(id) => too_large(tape.tensor(id), limit),
+                Owner::Scratch(node, _) => Error::Limit {
+                    what: format!("the work of \"{}\"", tape.nodes()[node].name),
+                    needed: format!("{bytes} bytes"),
+                    allowed: format!("{limit} bytes in one binding"),
+                    hint: "use a smaller batch or layer".into(),
+                },
+            });
+        }
         let (slots, slot_of) = assign_slots(&wanted);
 
         let mut places: HashMap<TensorId, Vec<Span>> = HashMap::new();
@@ -215,17 +227,6 @@ impl Plan {
                     extent: dispatch.extent,
                 });
             }
-        }
-        for (owner, (_, bytes)) in owners.iter().zip(&wanted).filter(|(_, (_, bytes))| *bytes > limit) {
-            return Err(match *owner {
-                Owner::Tensor(id) => too_large(tape.tensor(id), limit),
-                Owner::Scratch(node, _) => Error::Limit {
-                    what: format!("the work of \"{}\"", tape.nodes()[node].name),
-                    needed: format!("{bytes} bytes"),
-                    allowed: format!("{limit} bytes in one binding"),
-                    hint: "use a smaller batch or layer".into(),
-                },
-            });
         }
         let unshared = wanted.iter().map(|(_, bytes)| bytes).sum();
         Ok(Plan { tape, layout, steps, slots, intervals: slot_intervals, places, unshared })

@@ -37,7 +37,7 @@ struct Walk<'a> {
     /// Variables that may differ among the invocations of a workgroup.
     varying: HashSet<Handle<LocalVariable>>,
     /// Function and arguments of each call that gives a result.
-    calls: HashMap<Handle<Expression>, (Handle<Function>, Vec<Handle<Expression>>)>,
+    calls: HashMap<Handle<Expression>, (Handle<Function>, &'a [Handle<Expression>])>,
 }
 
 /// The blocks inside a statement.
@@ -115,7 +115,7 @@ impl<'a> Walk<'a> {
     fn note_calls(&mut self, block: &'a Block) {
         for statement in block {
             if let Statement::Call { function, arguments, result: Some(result) } = statement {
-                self.calls.insert(*result, (*function, arguments.clone()));
+                self.calls.insert(*result, (*function, arguments));
             }
             inner(statement).into_iter().for_each(|block| self.note_calls(block));
         }

@@ -1,10 +1,14 @@
 //! What can be tested without a GPU: the mathematics on the reference executor, the shaders by naga, plans, and tidiness.
 
+mod autodiff;
 mod barriers;
+mod errors;
 mod golden;
 mod gradients;
+mod operations;
 mod plan;
 mod shaders;
+mod tidy;
 mod zoo;
 
 #[path = "../common/cases.rs"]

@@ -23,7 +23,7 @@ struct Linked {
 }
 
 /// All kernels that any device, under any choice, runs for the tapes of the zoo.
-static KERNELS: LazyLock<Vec<Linked>> = LazyLock::new(|| {
+static KERNELS: LazyLock<Result<Vec<Linked>, String>> = LazyLock::new(|| {
     let mut kernels: BTreeMap<Kernel, Vec<Step>> = BTreeMap::new();
     for (name, tape) in zoo::tapes() {
         for caps in zoo::devices() {
@@ -43,15 +43,20 @@ static KERNELS: LazyLock<Vec<Linked>> = LazyLock::new(|| {
     kernels.into_iter().map(|(kernel, steps)| link(kernel, steps)).collect()
 });
 
-fn link(kernel: Kernel, steps: Vec<Step>) -> Linked {
+/// [`KERNELS`], or a panic with the reason why there are none.
+fn kernels() -> &'static [Linked] {
+    KERNELS.as_ref().unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+fn link(kernel: Kernel, steps: Vec<Step>) -> Result<Linked, String> {
     let text = kernel.link();
     let module = naga::front::wgsl::parse_str(&text)
-        .unwrap_or_else(|error| panic!("{kernel:?}: {}", error.emit_to_string(&text)));
+        .map_err(|error| format!("{}: {}", kernel.name, error.emit_to_string(&text)))?;
     let capabilities = if kernel.subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
-        .unwrap_or_else(|error| panic!("{kernel:?}: {}", error.emit_to_string(&text)));
-    Linked { kernel, module, info, steps }
+        .map_err(|error| format!("{}: {}", kernel.name, error.emit_to_string(&text)))?;
+    Ok(Linked { kernel, module, info, steps })
 }
 
 impl Linked {
@@ -74,7 +79,7 @@ impl Linked {
 
 /// The storage variables that a kernel may write.
 pub fn written(kernel: &Kernel) -> BTreeSet<String> {
-    let linked = link(kernel.clone(), Vec::new());
+    let linked = link(kernel.clone(), Vec::new()).unwrap_or_else(|fault| panic!("{fault}"));
     let writable = |v: &&GlobalVariable| match v.space {
         AddressSpace::Storage { access } => access.contains(StorageAccess::STORE),
         _ => false,
@@ -107,7 +112,7 @@ fn code(text: &str) -> String {
 
 #[test]
 fn the_zoo_has_every_variant() {
-    let names: BTreeSet<&str> = KERNELS.iter().map(|linked| linked.kernel.name).collect();
+    let names: BTreeSet<&str> = kernels().iter().map(|linked| linked.kernel.name).collect();
     for product in ["conv2d", "conv2d_grad_input", "conv2d_grad_weight", "matmul"] {
         for variant in ["direct", "workgroup", "shuffle"] {
             assert!(names.contains(format!("{product}/{variant}").as_str()), "{product}/{variant} of {names:?}");
@@ -117,7 +122,7 @@ fn the_zoo_has_every_variant() {
 
 #[test]
 fn every_file_is_used_and_says_what_it_is() {
-    let used: BTreeSet<&str> = KERNELS.iter().flat_map(|l| &l.kernel.sources).map(|source| source.file).collect();
+    let used: BTreeSet<&str> = kernels().iter().flat_map(|l| &l.kernel.sources).map(|source| source.file).collect();
     for (file, text) in files() {
         assert!(used.contains(file.as_str()), "no kernel uses shaders/{file}");
         assert!(text.starts_with("// "), "shaders/{file} does not start with a comment");
@@ -131,7 +136,7 @@ fn every_file_is_used_and_says_what_it_is() {
 #[test]
 fn kernels_stay_within_the_default_limits() {
     let caps = Caps::webgpu(DeviceClass::Software);
-    for linked in KERNELS.iter() {
+    for linked in kernels() {
         let label = linked.label();
         assert_eq!(linked.module.entry_points.len(), 1, "{label}: one entry point");
         let entry = &linked.module.entry_points[0];
@@ -150,7 +155,7 @@ fn kernels_stay_within_the_default_limits() {
 
 #[test]
 fn the_host_and_the_shader_agree_on_params() {
-    for linked in KERNELS.iter() {
+    for linked in kernels() {
         let label = linked.label();
         let uniform: Vec<&GlobalVariable> = linked.used().filter(|v| v.space == AddressSpace::Uniform).collect();
         let [params] = uniform.as_slice() else { panic!("{label}: {} uniform buffers", uniform.len()) };
@@ -169,7 +174,7 @@ fn the_host_and_the_shader_agree_on_params() {
 
 #[test]
 fn every_binding_is_bound_and_used() {
-    for linked in KERNELS.iter() {
+    for linked in kernels() {
         let label = linked.label();
         let bound = |v: &&GlobalVariable| matches!(v.space, AddressSpace::Storage { .. });
         let storage: Vec<&GlobalVariable> = linked.used().filter(bound).collect();
@@ -188,7 +193,7 @@ fn every_binding_is_bound_and_used() {
 
 #[test]
 fn all_invocations_reach_every_barrier() {
-    for linked in KERNELS.iter() {
+    for linked in kernels() {
         if let Some(fault) = barriers::fault(&linked.module, &linked.info) {
             panic!("{}: {fault}", linked.label());
         }
@@ -197,7 +202,7 @@ fn all_invocations_reach_every_barrier() {
 
 #[test]
 fn subgroups_are_used_only_among_exactly_eight_lanes_of_a_software_device() {
-    for linked in KERNELS.iter() {
+    for linked in kernels() {
         let sources = linked.kernel.sources.iter();
         let uses = sources.map(|source| code(source.text)).any(|text| text.contains("subgroup"));
         assert_eq!(linked.kernel.subgroups, uses, "{}: the flag, and the text", linked.label());
@@ -256,7 +261,7 @@ fn kernels_translate_to_spirv() {
         println!("spirv-val (of SPIRV-Tools) is not installed: the SPIR-V is written but not validated");
     }
     let pipeline = naga::back::spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".into() };
-    for linked in KERNELS.iter() {
+    for linked in kernels() {
         for checked in [true, false] {
             let options = naga::back::spv::Options {
                 lang_version: (1, 3),
@@ -276,7 +281,7 @@ fn kernels_translate_to_spirv() {
 
 #[test]
 fn kernels_translate_to_msl() {
-    for linked in KERNELS.iter() {
+    for linked in kernels() {
         for checked in [true, false] {
             let options = naga::back::msl::Options {
                 lang_version: if linked.kernel.subgroups { (2, 4) } else { (2, 0) },
@@ -298,7 +303,7 @@ fn kernels_translate_to_msl() {
 #[test]
 fn kernels_translate_to_hlsl() {
     use naga::back::hlsl::{Options, ShaderModel, Writer};
-    for linked in KERNELS.iter() {
+    for linked in kernels() {
         let options = Options {
             shader_model: if linked.kernel.subgroups { ShaderModel::V6_0 } else { ShaderModel::V5_1 },
             fake_missing_bindings: true,
@@ -317,7 +322,7 @@ fn kernels_without_subgroups_translate_to_glsl_es() {
     use naga::back::glsl::{Options, PipelineOptions, Version, Writer};
     let options = Options { version: Version::new_gles(310), ..Default::default() };
     let pipeline = PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: "main".into(), multiview: None };
-    for linked in KERNELS.iter().filter(|linked| !linked.kernel.subgroups) {
+    for linked in kernels().iter().filter(|linked| !linked.kernel.subgroups) {
         let mut text = String::new();
         let result = Writer::new(&mut text, &linked.module, &linked.info, &options, &pipeline, policies(true))
             .and_then(|mut writer| writer.write());

@@ -1,0 +1,162 @@
+//! `check_op`: an operation's kernels against its twin in f64, every valid variant, with and without bounds checks, on
+//! inputs that lie between NaNs and outputs that start as NaN.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
+use tilegrad::graph::{Tape, Tensor, TensorId};
+use tilegrad::ops::{Caps, Choices};
+use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::reference::{Program, Store as HostStore, Value};
+use tilegrad::shape::DType;
+
+/// The device that all tests of this binary share; `None` where the tests are to be skipped.
+pub fn device() -> Option<&'static Device> {
+    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
+    let open = || match Device::new(DeviceOptions::default()) {
+        Ok(device) => Some(device),
+        Err(error) if std::env::var_os("TILEGRAD_SKIP_GPU").is_some() => {
+            eprintln!("SKIPPED: the tests that need a GPU, because TILEGRAD_SKIP_GPU is set and there is {error}");
+            None
+        }
+        Err(error) => panic!("{error}; or set TILEGRAD_SKIP_GPU=1 to go without the tests that need one"),
+    };
+    DEVICE.get_or_init(open).as_ref()
+}
+
+/// How far a result may lie from the twin's.
+#[derive(Clone, Copy, Debug)]
+pub enum Tolerance {
+    /// Not at all, to the bit (NaN is NaN).
+    Exact,
+    /// Of a sum of `depth` products: 4 eps √depth Σ|a b|, the sum being the twin's on absolute inputs.
+    Sum {
+        /// How many products.
+        depth: usize,
+    },
+    /// A few roundings: this many eps of the larger of the result and 1.
+    Rounding(f64),
+}
+
+/// An operation on inputs, and what is compared.
+pub struct Case {
+    /// What a failure prints first.
+    pub label: String,
+    /// The program.
+    pub tape: Tape,
+    /// The values of its inputs.
+    pub inputs: Vec<(&'static str, Value<f32>)>,
+    /// The tensors that are compared.
+    pub outputs: Vec<(TensorId, Tolerance)>,
+}
+
+/// A session over a tape without an optimizer.
+pub fn session(device: &Device, tape: Tape, choices: &Choices, options: SessionOptions) -> tilegrad::Result<Session> {
+    let layout = Arc::new(ParameterLayout::new(&tape, device.caps())?);
+    let store = Arc::new(Store::new(device, Arc::clone(&layout))?);
+    let plan = Plan::new(Arc::new(tape), layout, device.caps(), choices)?;
+    Session::new(&store, Arc::new(plan), options)
+}
+
+/// Writes an input of either type.
+pub fn write(session: &Session, name: &str, value: &Value<f32>) -> tilegrad::Result<()> {
+    match value {
+        Value::Real(values) => session.write_f32(name, values),
+        Value::Int(values) => session.write_i32(name, values),
+        Value::Bytes(_) => panic!("inputs are no bytes"),
+    }
+}
+
+/// Runs the case in every variant that is valid on the device, checked and trusted, and compares it with the twin.
+pub fn check_op(device: &Device, mut case: Case) {
+    for &(id, _) in &case.outputs {
+        case.tape.keep(id);
+    }
+    let expected = twin(&case, f64::from);
+    let magnitude = twin(&case, |x| f64::from(x).abs());
+    for variant in variants(&case.tape, device.caps()) {
+        for checked in [true, false] {
+            let choices = Choices { everywhere: Some(variant), ..Choices::default() };
+            let options = SessionOptions { checked, guarded: true };
+            let label = format!("{}, variant {variant}, {}", case.label, if checked { "checked" } else { "trusted" });
+            let mut session =
+                session(device, case.tape.clone(), &choices, options).unwrap_or_else(|e| panic!("{label}: {e}"));
+            for (name, value) in &case.inputs {
+                write(&session, name, value).unwrap_or_else(|e| panic!("{label}: {e}"));
+            }
+            session.step().unwrap_or_else(|e| panic!("{label}: {e}"));
+            for (i, &(id, tolerance)) in case.outputs.iter().enumerate() {
+                let tensor = case.tape.tensor(id);
+                let actual: Vec<f64> = match tensor.dtype {
+                    DType::I32 => session.read_i32(id).unwrap().into_iter().map(f64::from).collect(),
+                    _ => session.read_f32(id).unwrap().into_iter().map(f64::from).collect(),
+                };
+                compare(&format!("{label}, output {i}"), tensor, &actual, &expected[i], &magnitude[i], tolerance);
+            }
+            assert!(session.intact().unwrap(), "{label}: wrote outside a buffer");
+        }
+    }
+}
+
+/// All names of variants that some node of the tape has on this device.
+fn variants(tape: &Tape, caps: &Caps) -> BTreeSet<&'static str> {
+    let of_node = |node: &tilegrad::graph::Node| {
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
+        node.op.variants(&inputs, caps)
+    };
+    tape.nodes().iter().flat_map(of_node).collect()
+}
+
+/// What the twin makes of the case's inputs, each number brought to f64 by `map`.
+fn twin(case: &Case, map: fn(f32) -> f64) -> Vec<Vec<f64>> {
+    let mut program = Program::<f64>::new(Arc::new(case.tape.clone()));
+    for (name, value) in &case.inputs {
+        let value = match value {
+            Value::Real(values) => Value::Real(values.iter().map(|&x| map(x)).collect()),
+            Value::Int(values) => Value::Int(values.clone()),
+            Value::Bytes(values) => Value::Bytes(values.clone()),
+        };
+        program.write(name, value).unwrap();
+    }
+    let stages = case.tape.nodes().iter().map(|node| node.stage).collect::<BTreeSet<_>>();
+    program.run(&mut HostStore::default(), &stages.into_iter().collect::<Vec<_>>()).unwrap();
+    let read = |&(id, _): &(TensorId, Tolerance)| match program.read(id).unwrap() {
+        Value::Int(values) => values.iter().map(|&x| f64::from(x)).collect(),
+        value => value.real().to_vec(),
+    };
+    case.outputs.iter().map(read).collect()
+}
+
+/// Panics at the first element that is too far off, with its index in PyTorch's order and both values.
+fn compare(
+    label: &str,
+    tensor: &Tensor,
+    actual: &[f64],
+    expected: &[f64],
+    magnitude: &[f64],
+    tolerance: Tolerance,
+) {
+    const EPS: f64 = f32::EPSILON as f64;
+    assert_eq!(actual.len(), expected.len(), "{label}");
+    for (i, (&actual, &expected)) in actual.iter().zip(expected).enumerate() {
+        let allowed = match tolerance {
+            Tolerance::Exact => 0.0,
+            Tolerance::Sum { depth } => 4.0 * EPS * (depth as f64).sqrt() * magnitude[i],
+            Tolerance::Rounding(count) => count * EPS * expected.abs().max(1.0),
+        };
+        let same = actual == expected || (actual.is_nan() && expected.is_nan());
+        if !same && !((actual - expected).abs() <= allowed) {
+            let mut index = Vec::new();
+            let mut rest = i;
+            for &extent in tensor.shape.dims().iter().rev() {
+                index.insert(0, rest % extent);
+                rest /= extent;
+            }
+            panic!(
+                "{label}: at {index:?} of {} {}: {actual} on the device, {expected} by the twin, allowed {allowed:e}",
+                tensor.name, tensor.shape
+            );
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The golden values from PyTorch against the device.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tilegrad::gpu::{Device, Session, SessionOptions, Store};
+use tilegrad::graph::{Role, Stage, Tape, TensorId};
+use tilegrad::nn::Module;
+use tilegrad::nn::models::LeNet5;
+use tilegrad::ops::Choices;
+use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::reference::Value;
+use tilegrad::shape::DType;
+
+use crate::check::{device, write};
+use crate::golden_files::{self, Machine};
+
+/// A session on the device.
+struct OnDevice {
+    device: Device,
+    session: Option<Session>,
+}
+
+impl OnDevice {
+    fn new(device: &Device) -> Self {
+        OnDevice { device: device.clone(), session: None }
+    }
+
+    fn session(&self) -> &Session {
+        self.session.as_ref().expect("a tape is loaded first")
+    }
+}
+
+impl Machine for OnDevice {
+    fn load(&mut self, tape: Tape, parameters: &[(String, Vec<f32>)]) {
+        let layout = Arc::new(ParameterLayout::new(&tape, self.device.caps()).unwrap());
+        let store = Arc::new(Store::new(&self.device, Arc::clone(&layout)).unwrap());
+        for (name, values) in parameters {
+            store.set_parameter(name, values).unwrap();
+        }
+        let plan = Plan::new(Arc::new(tape), layout, self.device.caps(), &Choices::default()).unwrap();
+        let session = Session::new(&store, Arc::new(plan), SessionOptions::default()).unwrap();
+        // An input that is never written is zero, as on the reference executor.
+        let inputs: HashMap<String, usize> = session
+            .plan()
+            .placed()
+            .map(|(id, _)| session.plan().tape.tensor(id))
+            .filter(|tensor| tensor.role == Role::Input && tensor.dtype == DType::F32)
+            .map(|tensor| (tensor.name.clone(), tensor.shape.len()))
+            .collect();
+        for (name, len) in inputs {
+            session.write_f32(&name, &vec![0.0; len]).unwrap();
+        }
+        self.session = Some(session);
+    }
+
+    fn write(&mut self, name: &str, value: Value<f32>) {
+        write(self.session(), name, &value).unwrap();
+    }
+
+    fn run(&mut self, stages: &[Stage]) {
+        self.session.as_mut().expect("a tape is loaded first").run(stages).unwrap();
+    }
+
+    fn read(&mut self, id: TensorId) -> Vec<f32> {
+        self.session().read_f32(id).unwrap()
+    }
+
+    fn replace(&mut self, gradient: TensorId, values: &[f32]) {
+        let tape = &self.session().plan().tape;
+        let Role::Gradient { of } = tape.tensor(gradient).role else { panic!("no gradient of a parameter") };
+        self.session().store().set_gradient(&tape.tensor(of).name, values).unwrap();
+    }
+
+    fn parameter(&mut self, name: &str) -> Vec<f32> {
+        self.session().store().parameter(name).unwrap()
+    }
+
+    fn momentum(&mut self, name: &str) -> Vec<f32> {
+        self.session().store().momentum(name).unwrap()
+    }
+}
+
+#[test]
+fn conv2d_and_its_gradients() {
+    let Some(device) = device() else { return };
+    golden_files::conv(&mut OnDevice::new(device));
+}
+
+#[test]
+fn pooling_and_its_gradients() {
+    let Some(device) = device() else { return };
+    golden_files::pool(&mut OnDevice::new(device));
+}
+
+#[test]
+fn softmax_cross_entropy_and_its_gradient() {
+    let Some(device) = device() else { return };
+    golden_files::cross_entropy(&mut OnDevice::new(device));
+}
+
+#[test]
+fn sgd_steps() {
+    let Some(device) = device() else { return };
+    golden_files::sgd(&mut OnDevice::new(device));
+}
+
+#[test]
+fn ten_steps_of_lenet() {
+    let Some(device) = device() else { return };
+    let model = LeNet5::new(10);
+    golden_files::lenet(&mut OnDevice::new(device), "relu", |tape, images| model.forward(tape, images).unwrap());
+}
+
+#[test]
+fn ten_steps_of_lenet_as_it_was() {
+    let Some(device) = device() else { return };
+    let model = LeNet5::classic(10);
+    golden_files::lenet(&mut OnDevice::new(device), "classic", |tape, images| model.forward(tape, images).unwrap());
+}

@@ -1,0 +1,15 @@
+//! Tests that need an adapter: kernels against their twins, golden values, sessions, training. A machine without one
+//! fails them with a hint, unless TILEGRAD_SKIP_GPU is set.
+
+#[path = "../common/cases.rs"]
+mod cases;
+mod check;
+mod data;
+mod device;
+mod golden;
+#[path = "../common/golden.rs"]
+mod golden_files;
+mod kernels;
+mod large;
+mod session;
+mod training;

@@ -1,0 +1,231 @@
+//! What a tape says of operands and attributes that do not fit: the operation, the node's name in its scope, both shapes.
+
+use tilegrad::graph::{Spec, Tape, TensorId};
+use tilegrad::ops::avg_pool2d::AvgPool2d;
+use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::gather::Gather;
+use tilegrad::ops::matmul::Matmul;
+use tilegrad::ops::max_pool2d::MaxPool2d;
+use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
+use tilegrad::optim::Sgd;
+use tilegrad::rng::Init;
+use tilegrad::shape::{Layout, Shape};
+use tilegrad::{Error, Result};
+
+/// A tape with inputs x0, x1, .. of these shapes.
+fn inputs(shapes: &[&[usize]]) -> (Tape, Vec<TensorId>) {
+    let mut tape = Tape::new(true);
+    let declare = |(i, shape): (usize, &&[usize])| tape.input(&format!("x{i}"), Spec::f32(Shape::new(*shape))).unwrap();
+    let ids = shapes.iter().enumerate().map(declare).collect();
+    (tape, ids)
+}
+
+fn shape_error<T: std::fmt::Debug>(result: Result<T>) -> String {
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::Shape { .. }), "{error:?}");
+    error.to_string()
+}
+
+fn attribute_error<T: std::fmt::Debug>(result: Result<T>) -> String {
+    let error = result.unwrap_err();
+    assert!(matches!(error, Error::Attribute { .. }), "{error:?}");
+    error.to_string()
+}
+
+#[test]
+fn conv2d() {
+    let conv = |shapes: &[&[usize]], conv: Conv2d| {
+        let (mut tape, ids) = inputs(shapes);
+        tape.conv2d("conv1", ids[0], ids[1], ids.get(2).copied(), conv)
+    };
+    let (mut tape, ids) = inputs(&[&[8, 3, 32, 32], &[16, 16, 3, 3]]);
+    let scoped = tape.scoped("layer1", |tape| {
+        tape.scoped("0", |tape| tape.conv2d("conv1", ids[0], ids[1], None, Conv2d::default()))
+    });
+    assert_eq!(
+        shape_error(scoped),
+        "conv2d \"layer1.0.conv1\": input has 3 channels, weight expects 16; input [8,3,32,32], weight [16,16,3,3]"
+    );
+    assert_eq!(
+        shape_error(conv(&[&[8, 3, 4, 4], &[16, 3, 5, 5]], Conv2d::default())).split(", Conv2d").next(),
+        Some(
+            "conv2d \"conv1\": the dilated kernel is larger than the padded input; \
+             input [8,3,4,4], weight [16,3,5,5]"
+        )
+    );
+    assert_eq!(
+        shape_error(conv(&[&[8, 3, 4, 4], &[16, 3, 3, 3], &[8]], Conv2d::default())),
+        "conv2d \"conv1\": bias must be [16] for weight [16,3,3,3], it is [8]"
+    );
+    assert_eq!(
+        shape_error(conv(&[&[8, 48], &[16, 3, 3, 3]], Conv2d::default())),
+        "conv2d \"conv1\": input must be [N,C,H,W] with no empty extent, it is [8,48]"
+    );
+    assert_eq!(
+        shape_error(conv(&[&[0, 3, 4, 4], &[16, 3, 3, 3]], Conv2d::default())),
+        "conv2d \"conv1\": input must be [N,C,H,W] with no empty extent, it is [0,3,4,4]"
+    );
+    assert_eq!(
+        shape_error(conv(&[&[8, 3, 4, 4], &[16, 27]], Conv2d::default())),
+        "conv2d \"conv1\": weight must be [out,in/groups,kernel_h,kernel_w] with no empty extent, it is [16,27]"
+    );
+    let shapes: [&[usize]; 2] = [&[8, 3, 4, 4], &[16, 3, 3, 3]];
+    assert_eq!(
+        attribute_error(conv(&shapes, Conv2d { groups: 2, ..Conv2d::default() })),
+        "conv2d \"conv1\": groups 2 must divide the 3 input and 16 output channels"
+    );
+    assert_eq!(
+        attribute_error(conv(&shapes, Conv2d { stride: [1, 0], ..Conv2d::default() })),
+        "conv2d \"conv1\": stride must be at least 1 on both axes, it is [1, 0]"
+    );
+    assert_eq!(
+        attribute_error(conv(&shapes, Conv2d { dilation: [0, 1], ..Conv2d::default() })),
+        "conv2d \"conv1\": dilation must be at least 1 on both axes, it is [0, 1]"
+    );
+}
+
+#[test]
+fn max_pool2d_and_avg_pool2d() {
+    let (mut tape, ids) = inputs(&[&[2, 3, 4, 4]]);
+    let mut max = |pool: MaxPool2d| tape.max_pool2d("pool", ids[0], pool);
+    let pool = MaxPool2d::new([3, 3]);
+    assert_eq!(
+        attribute_error(max(MaxPool2d { padding: [2, 0], ..pool })),
+        "max_pool2d \"pool\": padding [2, 0] must be at most half the kernel [3, 3]"
+    );
+    assert_eq!(
+        attribute_error(max(MaxPool2d::new([0, 3]))),
+        "max_pool2d \"pool\": kernel must be at least 1 on both axes, it is [0, 3]"
+    );
+    assert_eq!(
+        shape_error(max(MaxPool2d { dilation: [3, 1], ..pool })),
+        "max_pool2d \"pool\": the dilated kernel [3, 3] is larger than the padded input [2,3,4,4]"
+    );
+    let mut avg = |pool: AvgPool2d| tape.avg_pool2d("pool", ids[0], pool);
+    assert_eq!(
+        attribute_error(avg(AvgPool2d { divisor_override: Some(0), ..AvgPool2d::new([2, 2]) })),
+        "avg_pool2d \"pool\": divisor_override must not be 0"
+    );
+    assert_eq!(
+        attribute_error(avg(AvgPool2d { stride: [0, 2], ..AvgPool2d::new([2, 2]) })),
+        "avg_pool2d \"pool\": stride must be at least 1 on both axes, it is [0, 2]"
+    );
+}
+
+#[test]
+fn linear_matmul_add_and_flatten() {
+    let (mut tape, ids) = inputs(&[&[8, 400], &[10, 84], &[84], &[2, 3, 4, 4]]);
+    assert_eq!(
+        shape_error(tape.linear("fc", ids[0], ids[1], None)),
+        "linear \"fc\": the inner extents differ or one is empty; input [8,400], weight [10,84] transposed"
+    );
+    let op = Matmul { transpose_a: true, transpose_b: false };
+    assert_eq!(
+        shape_error(tape.product("product", op, ids[0], ids[1], None)),
+        "matmul \"product\": the inner extents differ or one is empty; a [8,400] transposed, b [10,84]"
+    );
+    assert_eq!(
+        shape_error(tape.linear("fc", ids[1], ids[1], Some(ids[2]))),
+        "linear \"fc\": bias must be [10], it is [84]"
+    );
+    assert_eq!(
+        shape_error(tape.add("add", ids[0], ids[1])),
+        "add \"add\": both operands need one shape, they are [8,400] and [10,84]"
+    );
+    assert_eq!(
+        shape_error(tape.flatten("flatten", ids[2])),
+        "flatten \"flatten\": input must be [N,C,H,W] with no empty extent, it is [84]"
+    );
+    assert_eq!(tape.flatten("flatten", ids[0]).unwrap(), ids[0], "two extents are flat already");
+    assert_eq!(
+        shape_error(tape.column_sum("sum", ids[2])),
+        "column_sum \"sum\": input must be [N,C,H,W] or [N,C], it is [84]"
+    );
+}
+
+#[test]
+fn softmax_cross_entropy_and_gather() {
+    let (mut tape, ids) = inputs(&[&[8, 10], &[10], &[8]]);
+    let (target, short) = (tape.input("target", Spec::i32([8])).unwrap(), tape.input("short", Spec::i32([7])).unwrap());
+    let op = SoftmaxCrossEntropy::default();
+    let mut loss = |logits, target, weight, op| tape.softmax_cross_entropy("loss", logits, target, weight, op);
+    assert_eq!(
+        shape_error(loss(ids[0], short, None, op)),
+        "softmax_cross_entropy \"loss\": target must be [N] of i32 for logits [N,classes]; logits [8,10], target [7] of I32"
+    );
+    assert_eq!(
+        shape_error(loss(ids[0], ids[2], None, op)),
+        "softmax_cross_entropy \"loss\": target must be [N] of i32 for logits [N,classes]; logits [8,10], target [8] of F32"
+    );
+    assert_eq!(
+        shape_error(loss(ids[1], target, None, op)),
+        "softmax_cross_entropy \"loss\": logits must be [N,classes], they are [10]"
+    );
+    assert_eq!(
+        shape_error(loss(ids[0], target, Some(ids[2]), op)),
+        "softmax_cross_entropy \"loss\": class weight must be [10], it is [8]"
+    );
+    for label_smoothing in [-0.1, 1.5, f32::NAN] {
+        let message = attribute_error(loss(ids[0], target, None, SoftmaxCrossEntropy { label_smoothing, ..op }));
+        let expected = format!("label_smoothing must be 0 to 1, it is {label_smoothing}");
+        assert_eq!(message, format!("softmax_cross_entropy \"loss\": {expected}"));
+    }
+    assert_eq!(
+        shape_error(tape.gather("batch", ids[0], target, Gather { scale: 1.0, shift: 0.0 })),
+        "gather \"batch\": images must be bytes [count,C,H,W] and indices [N], they are [8,10] of F32 and [8]"
+    );
+}
+
+#[test]
+fn names_and_losses() {
+    let (mut tape, ids) = inputs(&[&[8, 10]]);
+    assert_eq!(
+        tape.input("x0", Spec::f32([1])).unwrap_err().to_string(),
+        "\"x0\": this tape has an input of that name already"
+    );
+    let mut declare = |name: &str| tape.parameter(name, [10], Layout::RowMajor, Init::Constant(0.0));
+    let bias = declare("bias").unwrap();
+    assert_eq!(declare("bias").unwrap_err().to_string(), "\"bias\": this tape has a parameter of that name already");
+    assert!(tape.scoped("fc", |tape| tape.parameter("bias", [10], Layout::RowMajor, Init::Constant(0.0))).is_ok());
+    assert_eq!(tape.freeze(ids[0]).unwrap_err().to_string(), "\"x0\": only a parameter can be frozen");
+    assert!(tape.freeze(bias).is_ok());
+    assert_eq!(
+        tape.backward(ids[0]).unwrap_err().to_string(),
+        "backward \"x0\": the loss must be one number, it has shape [8,10]"
+    );
+}
+
+#[test]
+fn what_has_no_gradient_says_so() {
+    let (mut tape, ids) = inputs(&[&[8, 10], &[10]]);
+    let sum = tape.column_sum("sum", ids[0]).unwrap();
+    assert_eq!(
+        attribute_error(tape.gradients_of(&[(sum, ids[1])], &[ids[0]])),
+        "column_sum \"sum\": has no gradient, and 1 of its inputs need one"
+    );
+}
+
+#[test]
+fn optimizer_settings() {
+    let message = |sgd: Sgd| {
+        let error = sgd.validate().unwrap_err();
+        assert!(matches!(error, Error::Config { .. }), "{error:?}");
+        error.to_string()
+    };
+    assert!(Sgd::new(0.1).momentum(0.9).nesterov(true).weight_decay(1e-4).validate().is_ok());
+    assert_eq!(message(Sgd::new(-0.1)), "lr: must be a finite number of at least 0, it is -0.1");
+    assert_eq!(message(Sgd::new(f64::NAN)), "lr: must be a finite number of at least 0, it is NaN");
+    assert_eq!(message(Sgd::new(0.1).momentum(-1.0)), "momentum: must be a finite number of at least 0, it is -1");
+    assert_eq!(
+        message(Sgd::new(0.1).weight_decay(f64::INFINITY)),
+        "weight_decay: must be a finite number of at least 0, it is inf"
+    );
+    assert_eq!(
+        message(Sgd::new(0.1).nesterov(true)),
+        "nesterov: needs momentum above 0 and dampening 0; momentum is 0, dampening 0"
+    );
+    assert_eq!(
+        message(Sgd::new(0.1).momentum(0.9).dampening(0.5).nesterov(true)),
+        "nesterov: needs momentum above 0 and dampening 0; momentum is 0.9, dampening 0.5"
+    );
+}

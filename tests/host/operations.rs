@@ -1,0 +1,166 @@
+//! What operations compute that have no gradient and no golden values: the gathered batch, the accumulators, column_sum, the
+//! L1 penalty of sgd, and activations of numbers that are none.
+
+use std::sync::Arc;
+
+use tilegrad::graph::{Spec, Stage, Tape, TensorId};
+use tilegrad::ops::gather::Gather;
+use tilegrad::ops::metrics::{HISTORY, Metrics};
+use tilegrad::ops::sgd::SgdUpdate;
+use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
+use tilegrad::reference::{Program, Store, Value};
+use tilegrad::rng::Init;
+use tilegrad::shape::{DType, Layout};
+
+const ALL: [Stage; 4] = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
+
+fn reals(values: &[f32]) -> Value<f32> {
+    Value::Real(values.to_vec())
+}
+
+/// What `operation` makes of an input of this shape.
+fn unary(spec: Spec, values: &[f32], operation: impl Fn(&mut Tape, TensorId) -> TensorId) -> Vec<f32> {
+    let mut tape = Tape::new(true);
+    let input = tape.input("input", spec).unwrap();
+    let output = operation(&mut tape, input);
+    let mut program = Program::<f32>::new(Arc::new(tape));
+    program.write("input", reals(values)).unwrap();
+    program.run(&mut Store::default(), &ALL).unwrap();
+    program.read(output).unwrap().real().to_vec()
+}
+
+#[test]
+fn a_batch_is_gathered_from_bytes() {
+    // Three images of 2 channels and 2x3 pixels, as files have them: [h, w, channels].
+    let bytes: Vec<u8> = (0..36).map(|i| (7 * i) as u8).collect();
+    let mut tape = Tape::new(true);
+    let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([3, 2, 2, 3]) });
+    let labels = tape.resident("labels", Spec::i32([3]));
+    let indices = tape.input("indices", Spec::i32([4])).unwrap();
+    let batch = tape.gather("batch", images, indices, Gather { scale: 0.5, shift: -3.0 }).unwrap();
+    let target = tape.gather_labels("target", labels, indices).unwrap();
+    let mut store = Store::<f32>::default();
+    store.set("images", Value::Bytes(bytes.clone()));
+    store.set("labels", Value::Int(vec![5, -100, 8]));
+    let mut program = Program::new(Arc::new(tape));
+    let order = [2, 0, 2, 1];
+    program.write("indices", Value::Int(order.to_vec())).unwrap();
+    program.run(&mut store, &ALL).unwrap();
+
+    let values = program.read(batch).unwrap().real();
+    for (n, &image) in order.iter().enumerate() {
+        for (c, h, w) in (0..12).map(|i| (i / 6, i / 3 % 2, i % 3)) {
+            let byte = bytes[image as usize * 12 + (h * 3 + w) * 2 + c];
+            assert_eq!(values[n * 12 + (c * 2 + h) * 3 + w], f32::from(byte) * 0.5 - 3.0, "image {n}, {c} {h} {w}");
+        }
+    }
+    assert_eq!(program.read(target), Some(&Value::Int(vec![8, 5, 8, -100])));
+}
+
+#[test]
+fn metrics_add_up_over_steps_as_over_one_batch() {
+    let mut tape = Tape::new(true);
+    let logits = tape.input("logits", Spec::f32([3, 2])).unwrap();
+    let target = tape.input("target", Spec::i32([3])).unwrap();
+    let weight = tape.input("weight", Spec::f32([2])).unwrap();
+    for (name, reduction) in [("mean", Reduction::Mean), ("sum", Reduction::Sum)] {
+        let op = SoftmaxCrossEntropy { reduction, ..SoftmaxCrossEntropy::default() };
+        let loss = tape.softmax_cross_entropy(name, logits, target, Some(weight), op).unwrap();
+        tape.accumulate(name, loss).unwrap();
+    }
+    let mut program = Program::new(Arc::new(tape));
+    let mut store = Store::<f32>::default();
+    program.write("weight", reals(&[1.0, 3.0])).unwrap();
+
+    let steps = HISTORY + 3;
+    let (mut sum, mut weights, mut right, mut count, mut losses) = (0.0, 0.0, 0.0, 0_u64, Vec::new());
+    for step in 0..steps {
+        // Never 0, where either prediction would do.
+        let x = (0.1 + step as f64 * 0.37).sin() as f32;
+        // The first row's target is class 0, the second's class 1, the third's is ignored now and then.
+        let third = if step % 3 == 0 { -100 } else { 1 };
+        program.write("logits", reals(&[x, 0.0, x, 0.0, 0.0, x])).unwrap();
+        program.write("target", Value::Int(vec![0, 1, third])).unwrap();
+        program.run(&mut store, &ALL).unwrap();
+        let rows = [(x, 1.0), (-x, 3.0), (x, 3.0)];
+        let counted = &rows[..if third == 1 { 3 } else { 2 }];
+        let (mut step_sum, mut step_weights) = (0.0, 0.0);
+        for &(margin, weight) in counted {
+            step_sum += weight * (1.0 + (-f64::from(margin)).exp()).ln();
+            step_weights += weight;
+            right += f64::from(u8::from(margin > 0.0));
+            count += 1;
+        }
+        sum += step_sum;
+        weights += step_weights;
+        losses.push((step_sum / step_weights, step_sum));
+    }
+    for (name, last) in [("mean", 0), ("sum", 1)] {
+        let metrics = Metrics::from_state(store.get(name).unwrap().real());
+        assert_eq!((metrics.steps, metrics.count), (steps as u64, count), "{name}");
+        assert!((metrics.accuracy - right / count as f64).abs() < 1e-12, "{name}: {}", metrics.accuracy);
+        // Kahan's sum: no more than the rounding of one step, whatever the number of steps.
+        assert!((metrics.loss / (sum / weights) - 1.0).abs() < 2e-7, "{name}: {} for {}", metrics.loss, sum / weights);
+        assert_eq!(metrics.losses.len(), HISTORY, "{name}");
+        for (actual, expected) in metrics.losses.iter().zip(&losses[3..]) {
+            let expected = if last == 0 { expected.0 } else { expected.1 };
+            assert!((f64::from(*actual) - expected).abs() < 1e-6 * expected.abs(), "{name}: {actual} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn column_sum_adds_up_everything_but_channels() {
+    let values: Vec<f32> = (0..24).map(|i| i as f32).collect();
+    let sum = |tape: &mut Tape, x| tape.column_sum("sum", x).unwrap();
+    // [2, 3, 2, 2]: channel 0 holds 0..4 and 12..16.
+    assert_eq!(unary(Spec::f32([2, 3, 2, 2]), &values, sum), [60.0, 92.0, 124.0]);
+    assert_eq!(unary(Spec::f32([6, 4]), &values, sum), [60.0, 66.0, 72.0, 78.0]);
+}
+
+#[test]
+fn activations_keep_nan_and_bear_infinities() {
+    let input = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 100.0, -100.0, -2.0];
+    let apply = |operation: fn(&mut Tape, TensorId) -> tilegrad::Result<TensorId>| {
+        unary(Spec::f32([input.len()]), &input, |tape, x| operation(tape, x).unwrap())
+    };
+    for (name, values, expected) in [
+        ("relu", apply(|tape, x| tape.relu("", x)), [f32::INFINITY, 0.0, 0.0, 100.0, 0.0, 0.0]),
+        ("sigmoid", apply(|tape, x| tape.sigmoid("", x)), [1.0, 0.0, 0.5, 1.0, 0.0, 0.119_202_92]),
+        ("tanh", apply(|tape, x| tape.tanh("", x)), [1.0, -1.0, 0.0, 1.0, -1.0, -0.964_027_6]),
+    ] {
+        assert!(values[0].is_nan(), "{name}: NaN stays");
+        for (x, (actual, expected)) in input[1..].iter().zip(values[1..].iter().zip(expected)) {
+            assert!(*actual == expected || (actual - expected).abs() < 1e-7, "{name}({x}) is {actual}");
+        }
+    }
+}
+
+/// The L1 penalty is not PyTorch's, so no golden value has it: g + weight_decay p + l1 sign(p), before the momentum.
+#[test]
+fn sgd_adds_both_penalties_to_the_gradient() {
+    let mut tape = Tape::new(true);
+    let hyper = tape.input("hyper", Spec::f32([4])).unwrap();
+    let grad = tape.input("grad", Spec::f32([4])).unwrap();
+    let mut kept = |name: &str| tape.parameter(name, [4], Layout::RowMajor, Init::Constant(0.0)).unwrap();
+    let updates = [kept("parameter"), kept("momentum_buffer")];
+    let op = SgdUpdate { group: 0, dampening: 0.0, weight_decay: 0.5, l1: 0.25, nesterov: false, maximize: true };
+    tape.set_stage(Stage::Update);
+    tape.append("sgd", op, &[hyper, grad], &updates).unwrap();
+    let mut store = Store::<f32>::new(&tape, 0);
+    store.set("parameter", reals(&[2.0, -2.0, 0.0, -0.0]));
+    store.set("momentum_buffer", reals(&[9.0, 9.0, 9.0, 9.0]));
+    let mut program = Program::new(Arc::new(tape));
+    program.write("grad", reals(&[1.0, 1.0, 1.0, 1.0])).unwrap();
+
+    // First step: the momentum buffer is set to g = -1 + 0.5 p + 0.25 sign(p), whatever was there before.
+    program.write("hyper", reals(&[1.0, 0.5, 1.0, 0.0])).unwrap();
+    program.run(&mut store, &ALL).unwrap();
+    assert_eq!(store.get("momentum_buffer").unwrap().real(), [0.25, -2.25, -1.0, -1.0]);
+    assert_eq!(store.get("parameter").unwrap().real(), [1.75, 0.25, 1.0, 1.0]);
+    // Second step: g = [0.125, -0.625, -0.25, -0.25], buffer = 0.5 buffer + g.
+    program.write("hyper", reals(&[1.0, 0.5, 0.0, 0.0])).unwrap();
+    program.run(&mut store, &ALL).unwrap();
+    assert_eq!(store.get("momentum_buffer").unwrap().real(), [0.25, -1.75, -0.75, -0.75]);
+    assert_eq!(store.get("parameter").unwrap().real(), [1.5, 2.0, 1.75, 1.75]);
+}
