@@ -50,10 +50,6 @@ fn try_run(options: &Options, problem: impl FnOnce(&Options) -> Result<Problem>)
     train_options.validate()?;
     let mut engine = engine(&options.device)?;
     let Problem { model, description, train, test } = problem(options)?;
-    if let Some(out) = &options.out {
-        std::fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
-    }
-
     println!("device   {}", engine.name());
     let (train, validation) = train.split_validation(HELD_OUT, options.seed)?;
     println!(
@@ -70,6 +66,10 @@ fn try_run(options: &Options, problem: impl FnOnce(&Options) -> Result<Problem>)
     let mut validation = ResidentSource::new("validation", validation);
     let mut test = ResidentSource::new("test", test);
     let mut trainer = Trainer::new(&*model, optimizer, &mut *engine, train_options, &train)?;
+    // Made before the training, so that a folder that can't be made costs no run; after all checks, so that they leave none.
+    if let Some(out) = &options.out {
+        std::fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
+    }
     let bar = ProgressBar::new(0);
     let style = "epoch {prefix} {bar:30} {pos}/{len} {msg}";
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));

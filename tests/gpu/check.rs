@@ -129,14 +129,7 @@ fn twin(case: &Case, map: fn(f32) -> f64) -> Vec<Vec<f64>> {
 }
 
 /// Panics at the first element that is too far off, with its index in PyTorch's order and both values.
-fn compare(
-    label: &str,
-    tensor: &Tensor,
-    actual: &[f64],
-    expected: &[f64],
-    magnitude: &[f64],
-    tolerance: Tolerance,
-) {
+fn compare(label: &str, tensor: &Tensor, actual: &[f64], expected: &[f64], magnitude: &[f64], tolerance: Tolerance) {
     const EPS: f64 = f32::EPSILON as f64;
     assert_eq!(actual.len(), expected.len(), "{label}");
     for (i, (&actual, &expected)) in actual.iter().zip(expected).enumerate() {

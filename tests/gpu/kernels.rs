@@ -198,10 +198,15 @@ fn max_pool2d_random() {
 fn max_pool2d_side_by_side() {
     let Some(device) = device() else { return };
     // Where windows lie side by side the gradient has a variant of its own; extents that leave a rest, and ceil_mode.
-    for (i, (h, w, kernel, ceil_mode)) in
-        [(8, 8, [2, 2], false), (9, 7, [2, 2], false), (9, 7, [2, 2], true), (10, 11, [3, 4], false), (5, 5, [1, 1], false)]
-            .into_iter()
-            .enumerate()
+    for (i, (h, w, kernel, ceil_mode)) in [
+        (8, 8, [2, 2], false),
+        (9, 7, [2, 2], false),
+        (9, 7, [2, 2], true),
+        (10, 11, [3, 4], false),
+        (5, 5, [1, 1], false),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let pool = MaxPool2d { ceil_mode, ..MaxPool2d::new(kernel) };
         check_op(device, max_pool(500 + i as u64, &MaxPoolCase { input: [2, 5, h, w], pool }));
@@ -310,9 +315,8 @@ fn tanh_keeps_its_digits_near_zero() {
 #[test]
 fn add_flatten_and_column_sum() {
     let Some(device) = device() else { return };
-    for (i, shape) in [[1, 1, 1, 1], [2, 3, 4, 5], [3, 70, 1, 1], [2, 1, 5, 7], [4, 16, 5, 5], [7, 2, 31, 33]]
-        .into_iter()
-        .enumerate()
+    for (i, shape) in
+        [[1, 1, 1, 1], [2, 3, 4, 5], [3, 70, 1, 1], [2, 1, 5, 7], [4, 16, 5, 5], [7, 2, 31, 33]].into_iter().enumerate()
     {
         let mut tape = Tape::new(true);
         let a = tape.input("a", Spec::f32(shape)).unwrap();
@@ -388,12 +392,8 @@ fn softmax_cross_entropy_random() {
 fn a_label_that_is_no_class_makes_the_loss_nan() {
     let Some(device) = device() else { return };
     for label in [-1, 5] {
-        let case = CrossEntropyCase {
-            logits: [3, 5],
-            targets: vec![0, label, 2],
-            weighted: false,
-            op: Default::default(),
-        };
+        let case =
+            CrossEntropyCase { logits: [3, 5], targets: vec![0, label, 2], weighted: false, op: Default::default() };
         check_op(device, cross_entropy(0, &case, 4.0));
     }
 }

@@ -30,14 +30,17 @@ pub fn fault(module: &Module, info: &ModuleInfo) -> Option<String> {
     walk.check(&walk.function.body, &mut true).err()
 }
 
+/// A function and its arguments.
+type Call<'a> = (Handle<Function>, &'a [Handle<Expression>]);
+
 struct Walk<'a> {
     module: &'a Module,
     info: &'a ModuleInfo,
     function: &'a Function,
     /// Variables that may differ among the invocations of a workgroup.
     varying: HashSet<Handle<LocalVariable>>,
-    /// Function and arguments of each call that gives a result.
-    calls: HashMap<Handle<Expression>, (Handle<Function>, &'a [Handle<Expression>])>,
+    /// The call that gives a result, by the result.
+    calls: HashMap<Handle<Expression>, Call<'a>>,
 }
 
 /// The blocks inside a statement.

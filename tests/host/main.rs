@@ -8,6 +8,7 @@ mod gradients;
 mod operations;
 mod plan;
 mod shaders;
+mod slots;
 mod tidy;
 mod zoo;
 

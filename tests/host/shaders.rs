@@ -29,7 +29,6 @@ static KERNELS: LazyLock<Result<Vec<Linked>, String>> = LazyLock::new(|| {
         for caps in zoo::devices() {
             for choices in zoo::choices() {
                 let plan = zoo::plan(&tape, &caps, &choices).unwrap_or_else(|error| panic!("{name}: {error}"));
-                assert!(!plan.steps.is_empty() || plan.kernels().is_empty(), "{name}");
                 for step in plan.steps {
                     let steps = kernels.entry(step.kernel.clone()).or_default();
                     let names = |step: &Step| step.bindings.iter().map(|(name, _)| *name).collect::<Vec<_>>();

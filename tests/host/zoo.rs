@@ -133,6 +133,11 @@ pub fn tapes() -> Vec<(String, Tape)> {
         ("tanh".to_string(), unary([2, 3, 4, 5], |tape, x| tape.tanh("tanh", x).unwrap())),
         ("add".to_string(), unary([2, 3, 4, 5], |tape, x| tape.add("add", x, x).unwrap())),
         ("flatten".to_string(), unary([2, 3, 4, 5], |tape, x| tape.flatten("flatten", x).unwrap())),
+        // Lengths that do not divide by 4.
+        ("odd relu".to_string(), unary([1, 3, 5, 7], |tape, x| tape.relu("relu", x).unwrap())),
+        ("odd sigmoid".to_string(), unary([1, 3, 5, 7], |tape, x| tape.sigmoid("sigmoid", x).unwrap())),
+        ("odd tanh".to_string(), unary([1, 3, 5, 7], |tape, x| tape.tanh("tanh", x).unwrap())),
+        ("odd add".to_string(), unary([1, 3, 5, 7], |tape, x| tape.add("add", x, x).unwrap())),
         ("flatten, a view".to_string(), unary([2, 3, 1, 1], |tape, x| tape.flatten("flatten", x).unwrap())),
     ];
     for seed in 0..16 {

@@ -1,0 +1,79 @@
+//! One kernel from its WGSL file (hello_kernel.wgsl) to a checked result: what every operation of the library is made of.
+//!
+//!     cargo run --release --example hello_kernel
+
+use std::sync::Arc;
+
+use tilegrad::Result;
+use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
+use tilegrad::graph::{Spec, Tape, Tensor};
+use tilegrad::ops::{Choices, Extent, Kernel, Lowering, Misfit, Operation, Source};
+use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::reference::{Inputs, Outputs, Program, Real, Store as HostStore, Twin, Value};
+
+/// An operation is its attributes ..
+#[derive(Debug)]
+struct Hello {
+    a: f32,
+}
+
+/// .. with a shape rule, and the dispatch that computes it on the GPU ..
+impl Operation for Hello {
+    fn name(&self) -> &'static str {
+        "hello"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        Ok(vec![Spec::like(inputs[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let source = Source { file: "hello_kernel.wgsl", text: include_str!("hello_kernel.wgsl") };
+        let len = lowering.output_len(0);
+        let params = [(len as u32).to_le_bytes(), self.a.to_le_bytes()].concat();
+        let (input, output) = (lowering.input(0), lowering.output(0));
+        lowering
+            .dispatch(Kernel::new("hello", &[source]), (&params, &[("len", 0), ("a", 4)]), Extent::Invocations(len))
+            .bind("input", input) // by the names in the WGSL file
+            .bind("output", output);
+        Ok(())
+    }
+}
+
+/// .. and a twin, which says in plain Rust what the kernel is to compute.
+impl Twin for Hello {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        for (y, &x) in outputs.real(0).iter_mut().zip(inputs.real(0)) {
+            *y = R::of(f64::from(self.a)) * x + x * x;
+        }
+    }
+}
+
+fn main() -> Result<()> {
+    // A tape is the program, as data; a plan says which memory and which dispatches; a session runs it on a device.
+    let mut tape = Tape::new(false);
+    let input = tape.input("input", Spec::f32([1, 1000]))?;
+    let output = tape.append("hello", Hello { a: 2.0 }, &[input], &[])?[0];
+    tape.keep(output);
+    let tape = Arc::new(tape);
+    let values: Vec<f32> = (0..1000).map(|i| i as f32 / 100.0).collect();
+
+    let device = Device::new(DeviceOptions::default())?;
+    let layout = Arc::new(ParameterLayout::new(&tape, device.caps())?);
+    let store = Arc::new(Store::new(&device, Arc::clone(&layout))?);
+    let plan = Plan::new(Arc::clone(&tape), layout, device.caps(), &Choices::default())?;
+    print!("{}\n{plan}\n", device.name());
+    let mut session = Session::new(&store, Arc::new(plan), SessionOptions::default())?;
+    session.write_f32("input", &values)?;
+    session.step()?;
+    let gpu = session.read_f32(output)?;
+
+    let mut program = Program::<f64>::new(tape);
+    program.write("input", Value::Real(values.iter().map(|&x| f64::from(x)).collect()))?;
+    program.run(&mut HostStore::default(), &[tilegrad::graph::Stage::Forward])?;
+    let exact = program.read(output).map(Value::real).unwrap_or_default();
+    let worst = gpu.iter().zip(exact).map(|(&y, e)| (f64::from(y) - e).abs()).fold(0.0, f64::max);
+    println!("f(9.99) = {} on the GPU, {} by the twin; the largest difference is {worst:e}", gpu[999], exact[999]);
+    assert!(worst < 1e-4, "the kernel and its twin disagree");
+    Ok(())
+}
