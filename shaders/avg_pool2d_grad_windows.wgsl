@@ -17,11 +17,13 @@ fn main(
 ) {
     let i = invocation_number(workgroup, groups, local);
     if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
-    let channel = i % params.channels;
-    let pixel = i / params.channels;
-    let ow = pixel % params.out_w;
-    let oh = pixel / params.out_w % params.out_h;
-    let image = pixel / (params.out_w * params.out_h) * params.in_h * params.in_w;
+    let pixel = divide(i, params.channels);
+    let channel = i - pixel * params.channels;
+    let line = divide(pixel, params.out_w);
+    let ow = pixel - line * params.out_w;
+    let number = divide(line, params.out_h);
+    let oh = line - number * params.out_h;
+    let image = number * params.in_h * params.in_w;
     let rows = side(oh * params.kernel_h, params.kernel_h, 0, params.in_h);
     let columns = side(ow * params.kernel_w, params.kernel_w, 0, params.in_w);
     let last_h = select(rows.high, params.in_h, oh + 1 == params.out_h);

@@ -11,13 +11,12 @@
 struct Row { image: u32, h: u32, w: u32, valid: bool }
 
 fn row_of(m: u32) -> Row {
-    let iw = m % params.in_w;
-    let ih = m / params.in_w % params.in_h;
-    let image = m / (params.in_w * params.in_h);
+    let line = divide(m, params.in_w);
+    let image = divide(line, params.in_h);
     return Row(
         image * params.out_h * params.out_w * params.out_c,
-        ih + params.pad_top,
-        iw + params.pad_left,
+        line - image * params.in_h + params.pad_top,
+        m - line * params.in_w + params.pad_left,
         m < params.m,
     );
 }
@@ -26,45 +25,52 @@ fn row_of(m: u32) -> Row {
 struct Depth { tap: u32, h: u32, w: u32, kw: u32, channel: u32 }
 
 fn depth_of(k: u32) -> Depth {
-    let tap = k / params.out_c;
-    let kw = tap % params.kernel_w;
-    return Depth(tap, tap / params.kernel_w * params.dilation_h, kw * params.dilation_w, kw, k % params.out_c);
+    let tap = divide(k, params.out_c);
+    let kh = divide(tap, params.kernel_w);
+    let kw = tap - kh * params.kernel_w;
+    return Depth(tap, kh * params.dilation_h, kw * params.dilation_w, kw, k - tap * params.out_c);
 }
 
-fn next_depth(depth: Depth) -> Depth {
+// The rest of a tap's channels lies in a row in both operands.
+fn run_of(depth: Depth) -> u32 {
+    return params.out_c - depth.channel;
+}
+
+fn next_run(depth: Depth) -> Depth {
     var d = depth;
-    d.channel++;
-    if d.channel == params.out_c {
-        d.channel = 0u;
-        d.tap++;
-        d.kw++;
-        d.w += params.dilation_w;
-        if d.kw == params.kernel_w {
-            d.kw = 0u;
-            d.w = 0u;
-            d.h += params.dilation_h;
-        }
+    d.channel = 0u;
+    d.tap++;
+    d.kw++;
+    d.w += params.dilation_w;
+    if d.kw == params.kernel_w {
+        d.kw = 0u;
+        d.w = 0u;
+        d.h += params.dilation_h;
     }
     return d;
 }
 
-fn load_a(row: Row, depth: Depth) -> T {
+fn place_a(row: Row, depth: Depth) -> Place {
     // Negative distances wrap around to huge numbers, which no output reaches.
     let h = row.h - depth.h;
     let w = row.w - depth.w;
     let oh = h / STRIDE_H;
     let ow = w / STRIDE_W;
-    // No branch: outside, element 0 is loaded and not used, which costs software devices less than a jump.
     let whole = oh * STRIDE_H == h && ow * STRIDE_W == w;
-    let inside = row.valid && oh < params.out_h && ow < params.out_w && whole;
-    let at = row.image + (oh * params.out_w + ow) * params.out_c + depth.channel;
-    return select(T(0), grad_output[select(0u, at, inside)], inside);
+    let inside = row.valid && whole && oh < params.out_h && ow < params.out_w;
+    return place(row.image + (oh * params.out_w + ow) * params.out_c + depth.channel, 1, inside);
 }
 
-fn load_b(depth: Depth, n: u32) -> T {
-    let inside = n < params.n;
-    let at = (depth.tap * params.in_c + n) * params.out_c + depth.channel;
-    return select(T(0), weight[select(0u, at, inside)], inside);
+fn place_b(depth: Depth, n: u32) -> Place {
+    return place((depth.tap * params.in_c + n) * params.out_c + depth.channel, 1, n < params.n);
+}
+
+fn fetch_a(at: u32) -> T {
+    return grad_output[at];
+}
+
+fn fetch_b(at: u32) -> T {
+    return weight[at];
 }
 
 fn store(split: u32, m: u32, n: u32, sum: ACC) {

@@ -11,11 +11,12 @@
 struct Row { h: u32, w: u32, channel: u32, valid: bool }
 
 fn row_of(m: u32) -> Row {
-    let tap = m / params.in_c;
+    let tap = divide(m, params.in_c);
+    let kh = divide(tap, params.kernel_w);
     return Row(
-        tap / params.kernel_w * params.dilation_h - params.pad_top,
-        tap % params.kernel_w * params.dilation_w - params.pad_left,
-        m % params.in_c,
+        kh * params.dilation_h - params.pad_top,
+        (tap - kh * params.kernel_w) * params.dilation_w - params.pad_left,
+        m - tap * params.in_c,
         m < params.m,
     );
 }
@@ -24,44 +25,53 @@ fn row_of(m: u32) -> Row {
 struct Depth { k: u32, oh: u32, ow: u32, h: u32, w: u32, image: u32 }
 
 fn depth_of(k: u32) -> Depth {
-    let ow = k % params.out_w;
-    let oh = k / params.out_w % params.out_h;
-    let image = k / (params.out_w * params.out_h);
-    return Depth(k, oh, ow, oh * params.stride_h, ow * params.stride_w, image * params.in_h * params.in_w * params.in_c);
+    let line = divide(k, params.out_w);
+    let image = divide(line, params.out_h);
+    let oh = line - image * params.out_h;
+    let ow = k - line * params.out_w;
+    let first = image * params.in_h * params.in_w * params.in_c;
+    return Depth(k, oh, ow, oh * params.stride_h, ow * params.stride_w, first);
 }
 
-fn next_depth(depth: Depth) -> Depth {
+// The rest of a line of pixels lies at equal distances in both operands.
+fn run_of(depth: Depth) -> u32 {
+    return params.out_w - depth.ow;
+}
+
+fn next_run(depth: Depth) -> Depth {
     var d = depth;
-    d.k++;
-    d.ow++;
-    d.w += params.stride_w;
-    if d.ow == params.out_w {
-        d.ow = 0u;
-        d.w = 0u;
-        d.oh++;
-        d.h += params.stride_h;
-        if d.oh == params.out_h {
-            d.oh = 0u;
-            d.h = 0u;
-            d.image += params.in_h * params.in_w * params.in_c;
-        }
+    d.k += params.out_w - depth.ow;
+    d.ow = 0u;
+    d.w = 0u;
+    d.oh++;
+    d.h += params.stride_h;
+    if d.oh == params.out_h {
+        d.oh = 0u;
+        d.h = 0u;
+        d.image += params.in_h * params.in_w * params.in_c;
     }
     return d;
 }
 
-fn load_a(row: Row, depth: Depth) -> T {
+fn place_a(row: Row, depth: Depth) -> Place {
     // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
     let h = row.h + depth.h;
     let w = row.w + depth.w;
-    // No branch: outside, element 0 is loaded and not used, which costs software devices less than a jump.
-    let inside = row.valid && h < params.in_h && w < params.in_w;
+    let limit = select(0u, params.in_w, row.valid && h < params.in_h);
     let at = depth.image + (h * params.in_w + w) * params.in_c + row.channel;
-    return select(T(0), input[select(0u, at, inside)], inside);
+    return Place(at, params.stride_w * params.in_c, w, params.stride_w, limit);
 }
 
-fn load_b(depth: Depth, n: u32) -> T {
-    let inside = n < params.n;
-    return select(T(0), grad_output[select(0u, depth.k * params.n + n, inside)], inside);
+fn place_b(depth: Depth, n: u32) -> Place {
+    return place(depth.k * params.n + n, params.n, n < params.n);
+}
+
+fn fetch_a(at: u32) -> T {
+    return input[at];
+}
+
+fn fetch_b(at: u32) -> T {
+    return grad_output[at];
 }
 
 fn store(split: u32, m: u32, n: u32, sum: ACC) {

@@ -10,13 +10,12 @@
 struct Row { image: u32, h: u32, w: u32, valid: bool }
 
 fn row_of(m: u32) -> Row {
-    let ow = m % params.out_w;
-    let oh = m / params.out_w % params.out_h;
-    let image = m / (params.out_w * params.out_h);
+    let line = divide(m, params.out_w);
+    let image = divide(line, params.out_h);
     return Row(
         image * params.in_h * params.in_w * params.in_c,
-        oh * params.stride_h - params.pad_top,
-        ow * params.stride_w - params.pad_left,
+        (line - image * params.out_h) * params.stride_h - params.pad_top,
+        (m - line * params.out_w) * params.stride_w - params.pad_left,
         m < params.m,
     );
 }
@@ -25,41 +24,52 @@ fn row_of(m: u32) -> Row {
 struct Depth { k: u32, h: u32, w: u32, kw: u32, channel: u32 }
 
 fn depth_of(k: u32) -> Depth {
-    let tap = k / params.in_c;
-    let kw = tap % params.kernel_w;
-    return Depth(k, tap / params.kernel_w * params.dilation_h, kw * params.dilation_w, kw, k % params.in_c);
+    let tap = divide(k, params.in_c);
+    let kh = divide(tap, params.kernel_w);
+    let kw = tap - kh * params.kernel_w;
+    return Depth(k, kh * params.dilation_h, kw * params.dilation_w, kw, k - tap * params.in_c);
 }
 
-fn next_depth(depth: Depth) -> Depth {
+// The rest of a tap's channels lies in a row in both operands; with a single channel the rest of a line of taps does.
+fn run_of(depth: Depth) -> u32 {
+    return select(params.in_c - depth.channel, params.kernel_w - depth.kw, params.in_c == 1u);
+}
+
+fn next_run(depth: Depth) -> Depth {
     var d = depth;
-    d.k++;
-    d.channel++;
-    if d.channel == params.in_c {
-        d.channel = 0u;
-        d.kw++;
-        d.w += params.dilation_w;
-        if d.kw == params.kernel_w {
-            d.kw = 0u;
-            d.w = 0u;
-            d.h += params.dilation_h;
-        }
+    let run = run_of(depth);
+    let taps = select(1u, run, params.in_c == 1u);
+    d.k += run;
+    d.channel = 0u;
+    d.kw += taps;
+    d.w += taps * params.dilation_w;
+    if d.kw == params.kernel_w {
+        d.kw = 0u;
+        d.w = 0u;
+        d.h += params.dilation_h;
     }
     return d;
 }
 
-fn load_a(row: Row, depth: Depth) -> T {
+fn place_a(row: Row, depth: Depth) -> Place {
     // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
     let h = row.h + depth.h;
     let w = row.w + depth.w;
-    // No branch: outside, element 0 is loaded and not used, which costs software devices less than a jump.
-    let inside = row.valid && h < params.in_h && w < params.in_w;
-    let at = row.image + (h * params.in_w + w) * params.in_c + depth.channel;
-    return select(T(0), input[select(0u, at, inside)], inside);
+    let limit = select(0u, params.in_w, row.valid && h < params.in_h);
+    let step = select(0u, params.dilation_w, params.in_c == 1u);
+    return Place(row.image + (h * params.in_w + w) * params.in_c + depth.channel, max(step, 1u), w, step, limit);
 }
 
-fn load_b(depth: Depth, n: u32) -> T {
-    let inside = n < params.n;
-    return select(T(0), weight[select(0u, depth.k * params.n + n, inside)], inside);
+fn place_b(depth: Depth, n: u32) -> Place {
+    return place(depth.k * params.n + n, params.n, n < params.n);
+}
+
+fn fetch_a(at: u32) -> T {
+    return input[at];
+}
+
+fn fetch_b(at: u32) -> T {
+    return weight[at];
 }
 
 fn store(split: u32, m: u32, n: u32, sum: ACC) {

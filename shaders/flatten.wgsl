@@ -22,6 +22,8 @@ fn main(
     // The faster axis of the output is the slower of the input.
     let fast = select(params.channels, params.pixels, FORWARD);
     let slow = select(params.pixels, params.channels, FORWARD);
-    let within = i % image;
-    output[i] = input[i - within + (within % fast) * slow + within / fast];
+    let number = divide(i, image);
+    let within = i - number * image;
+    let outer = divide(within, fast);
+    output[i] = input[number * image + (within - outer * fast) * slow + outer];
 }

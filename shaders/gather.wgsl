@@ -20,9 +20,10 @@ fn main(
 ) {
     let i = invocation_number(workgroup, groups, local);
     if i >= params.rows * params.elements { return; }
-    let image = u32(indices[i / params.elements]) - params.first;
+    let row = divide(i, params.elements);
+    let image = u32(indices[row]) - params.first;
     if image >= params.count { return; }
-    let element = i % params.elements;
+    let element = i - row * params.elements;
     let word = data[image * params.words + element / 4];
     let byte = (word >> (element % 4 * 8)) & 255u;
     output[i] = T(byte) * params.scale + params.shift;

@@ -1,13 +1,14 @@
 // What every kernel of matmul is told. C[m, n] = sum over k of A[m, k] B[k, n], plus bias[n]; either operand may be
 // transposed in memory, which is only another distance between its rows, columns and places of the depth. Where an
-// operand is too large for one binding a dispatch sees a piece of it, and `accumulate` adds to what earlier pieces gave.
+// operand is too large for one binding a dispatch sees a piece of it, and ACCUMULATE adds to what earlier pieces gave. It is a
+// constant, since a branch at every store would slow the whole kernel down on software devices.
 
 struct Params {
     m: u32, n: u32, k: u32, k_chunk: u32,
     a_row: u32, a_depth: u32, a_first: u32,
     b_depth: u32, b_column: u32, b_first: u32,
     output_row: u32, output_first: u32,
-    bias_first: u32, accumulate: u32,
+    bias_first: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -18,7 +19,7 @@ struct Params {
 fn store(split: u32, m: u32, n: u32, sum: ACC) {
     let at = params.output_first + m * params.output_row + n;
     let value = epilogue(sum, params.bias_first + n);
-    if params.accumulate != 0u {
+    if ACCUMULATE {
         output[at] += value;
     } else {
         output[at] = value;

@@ -6,23 +6,33 @@ fn row_of(m: u32) -> Row {
     return Row(params.a_first + m * params.a_row, m < params.m);
 }
 
-// A place of the depth, as what it adds to an index of A and of B.
-struct Depth { a: u32, b: u32 }
+struct Depth { k: u32 }
 
 fn depth_of(k: u32) -> Depth {
-    return Depth(k * params.a_depth, params.b_first + k * params.b_depth);
+    return Depth(k);
 }
 
-fn next_depth(depth: Depth) -> Depth {
-    return Depth(depth.a + params.a_depth, depth.b + params.b_depth);
+// The whole depth lies at equal distances in both operands.
+fn run_of(depth: Depth) -> u32 {
+    return params.k - depth.k;
 }
 
-fn load_a(row: Row, depth: Depth) -> T {
-    // No branch: outside, element 0 is loaded and not used, which costs software devices less than a jump.
-    return select(T(0), a[select(0u, row.first + depth.a, row.valid)], row.valid);
+fn next_run(depth: Depth) -> Depth {
+    return Depth(params.k);
 }
 
-fn load_b(depth: Depth, n: u32) -> T {
-    let inside = n < params.n;
-    return select(T(0), b[select(0u, depth.b + n * params.b_column, inside)], inside);
+fn place_a(row: Row, depth: Depth) -> Place {
+    return place(row.first + depth.k * params.a_depth, params.a_depth, row.valid);
+}
+
+fn place_b(depth: Depth, n: u32) -> Place {
+    return place(params.b_first + depth.k * params.b_depth + n * params.b_column, params.b_depth, n < params.n);
+}
+
+fn fetch_a(at: u32) -> T {
+    return a[at];
+}
+
+fn fetch_b(at: u32) -> T {
+    return b[at];
 }

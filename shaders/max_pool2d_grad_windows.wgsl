@@ -25,11 +25,13 @@ fn main(
 ) {
     let i = invocation_number(workgroup, groups, local);
     if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
-    let channel = i % params.channels;
-    let pixel = i / params.channels;
-    let ow = pixel % params.out_w;
-    let oh = pixel / params.out_w % params.out_h;
-    let image = pixel / (params.out_w * params.out_h) * params.in_h * params.in_w;
+    let pixel = divide(i, params.channels);
+    let channel = i - pixel * params.channels;
+    let line = divide(pixel, params.out_w);
+    let ow = pixel - line * params.out_w;
+    let number = divide(line, params.out_h);
+    let oh = line - number * params.out_h;
+    let image = number * params.in_h * params.in_w;
     let last_h = select(min((oh + 1) * params.kernel_h, params.in_h), params.in_h, oh + 1 == params.out_h);
     let last_w = select(min((ow + 1) * params.kernel_w, params.in_w), params.in_w, ow + 1 == params.out_w);
     let value = grad_output[i];

@@ -82,6 +82,10 @@ impl Layout {
     /// For each place in memory, in order, the index of its element in PyTorch's order.
     fn order(self, shape: &Shape) -> Option<impl Iterator<Item = usize>> {
         let dims = shape.nchw().filter(|_| self != Layout::RowMajor)?;
+        // Of one channel, or of one pixel, both orders are the same.
+        if self == Layout::ChannelsLast && (dims[1] == 1 || dims[2] * dims[3] == 1) {
+            return None;
+        }
         let strides = [dims[1] * dims[2] * dims[3], dims[2] * dims[3], dims[3], 1];
         let axes = self.axes();
         let extent = axes.map(|a| dims[a]);

@@ -1,8 +1,6 @@
 // A tiled product for GPUs: C[m, n] = sum over k of A[m, k] B[k, n], the tile's A and B held in workgroup memory.
 //
-// The file that this is linked with says what A, B and C are: row_of(m) and depth_of(k) prepare a row and a place in the
-// depth, load_a(row, depth) and load_b(depth, n) give elements (0 outside), store(split, m, n, sum) takes one of C.
-// params: m, n, k, and k_chunk, the depth of one split.
+// product.wgsl says what the file that this is linked with gives.
 //
 // One workgroup owns one tile of 64 rows and TILE_N columns of one split; its WG = 64 invocations lie in a grid TILE_N / 4
 // wide, each owning TILE_N / 4 rows of four columns. Workgroup memory: 4,096 + 64 TILE_N bytes (8,192 with TILE_N 64).
@@ -49,7 +47,12 @@ fn main(
             var a = vec4<ACC>();
             if k + at < last_k {
                 let depth = depth_of(k + at);
-                a = vec4<ACC>(load_a(r0, depth), load_a(r1, depth), load_a(r2, depth), load_a(r3, depth));
+                a = vec4<ACC>(
+                    load_a(start(place_a(r0, depth))),
+                    load_a(start(place_a(r1, depth))),
+                    load_a(start(place_a(r2, depth))),
+                    load_a(start(place_a(r3, depth))),
+                );
             }
             tile_a[at * QUADS + quad] = a;
         }
@@ -58,7 +61,10 @@ fn main(
             if k + at < last_k {
                 let depth = depth_of(k + at);
                 b = vec4<ACC>(
-                    load_b(depth, column), load_b(depth, column + 1), load_b(depth, column + 2), load_b(depth, column + 3),
+                    load_b(start_b(place_b(depth, column))),
+                    load_b(start_b(place_b(depth, column + 1))),
+                    load_b(start_b(place_b(depth, column + 2))),
+                    load_b(start_b(place_b(depth, column + 3))),
                 );
             }
             tile_b[at * GRID_X + x] = b;

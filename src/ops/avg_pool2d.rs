@@ -113,7 +113,12 @@ impl Operation for AvgPool2d {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.params(lowering.input_dims(0), lowering.output_dims(0));
         let (input, output) = (lowering.input(0), lowering.output(0));
-        let files = [source!("avg_pool2d.wgsl"), source!("avg_pool2d_window.wgsl"), source!("lib/index.wgsl")];
+        let files = [
+            source!("avg_pool2d.wgsl"),
+            source!("avg_pool2d_window.wgsl"),
+            source!("lib/divide.wgsl"),
+            source!("lib/index.wgsl"),
+        ];
         let kernel = Kernel::new("avg_pool2d", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
         lowering.dispatch(kernel, bytes_of!(Params, &params), extent).bind("input", input).bind("output", output);
@@ -142,7 +147,7 @@ impl Operation for AvgPool2dGrad {
             "windows" => ("avg_pool2d_grad/windows", source!("avg_pool2d_grad_windows.wgsl"), lowering.input_dims(0)),
             _ => ("avg_pool2d_grad/direct", source!("avg_pool2d_grad.wgsl"), lowering.output_dims(0)),
         };
-        let files = [file, source!("avg_pool2d_window.wgsl"), source!("lib/index.wgsl")];
+        let files = [file, source!("avg_pool2d_window.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new(name, &files).constant("WG", 64);
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
         lowering

@@ -210,7 +210,11 @@ impl Operation for Conv2d {
             variant => {
                 let tiling = Tiling::new(variant, params.m, params.n, params.k);
                 let files = [source!("conv2d_product.wgsl"), source!("conv2d.wgsl"), epilogue];
-                let kernel = tiling.kernel(["conv2d/workgroup", "conv2d/shuffle"], &files);
+                let kernel = tiling.kernel(
+                    ["conv2d/workgroup", "conv2d/shuffle"],
+                    &files,
+                    params.in_c == 1 && self.padding != [0; 4],
+                );
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             }
         };
@@ -257,7 +261,7 @@ impl Operation for Conv2dGradInput {
                 let files = [source!("conv2d_grad_input_product.wgsl"), source!("conv2d.wgsl")];
                 // The stride is a constant here: the kernel divides by it for every element that it loads.
                 let kernel = tiling
-                    .kernel(["conv2d_grad_input/workgroup", "conv2d_grad_input/shuffle"], &files)
+                    .kernel(["conv2d_grad_input/workgroup", "conv2d_grad_input/shuffle"], &files, false)
                     .constant("STRIDE_H", stride[0])
                     .constant("STRIDE_W", stride[1]);
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
@@ -308,7 +312,11 @@ impl Operation for Conv2dGradWeight {
             splits => lowering.scratch(u64::from(splits * params.m * params.n) * 4),
         };
         let files = [source!("conv2d_grad_weight_product.wgsl"), source!("conv2d.wgsl")];
-        let kernel = tiling.kernel(["conv2d_grad_weight/workgroup", "conv2d_grad_weight/shuffle"], &files);
+        let kernel = tiling.kernel(
+            ["conv2d_grad_weight/workgroup", "conv2d_grad_weight/shuffle"],
+            &files,
+            self.conv.padding != [0; 4],
+        );
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             .bind("input", input)

@@ -65,7 +65,9 @@ impl Operation for Gather {
             shift: self.shift,
             ..Params::default()
         };
-        each_piece(lowering, params, || Kernel::new("gather", &[source!("gather.wgsl"), source!("lib/index.wgsl")]))
+        each_piece(lowering, params, || {
+            Kernel::new("gather", &[source!("gather.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")])
+        })
     }
 }
 
@@ -88,7 +90,10 @@ impl Operation for GatherLabels {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = Params { rows: lowering.output_dims(0)[0], elements: 1, words: 1, ..Params::default() };
         each_piece(lowering, params, || {
-            Kernel::new("gather_labels", &[source!("gather_labels.wgsl"), source!("lib/index.wgsl")])
+            Kernel::new(
+                "gather_labels",
+                &[source!("gather_labels.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")],
+            )
         })
     }
 }

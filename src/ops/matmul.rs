@@ -22,7 +22,7 @@ params! {
         a_row: u32, a_depth: u32, a_first: u32,
         b_depth: u32, b_column: u32, b_first: u32,
         output_row: u32, output_first: u32,
-        bias_first: u32, accumulate: u32,
+        bias_first: u32,
     }
 }
 
@@ -167,6 +167,7 @@ impl Operation for Matmul {
             // Inside a piece of its own an operand starts at 0.
             let start = |operand, offset: usize| if cut.contains(&operand) { 0 } else { offset };
             let bias = (inputs.len() == 3 && (axis != 'k' || piece == 0)).then(|| lowering.input(2));
+            let accumulate = axis == 'k' && piece > 0;
             let params = Params {
                 m: m as u32,
                 n: n_rows as u32,
@@ -181,7 +182,6 @@ impl Operation for Matmul {
                 output_row: n as u32,
                 output_first: start(output, m0 * n + n0) as u32,
                 bias_first: n0 as u32,
-                accumulate: u32::from(axis == 'k' && piece > 0),
             };
             let at = |operand| if cut.contains(&operand) { piece } else { 0 };
             let (a, b, output) =
@@ -191,14 +191,16 @@ impl Operation for Matmul {
                 "direct" => {
                     let files =
                         [source!("matmul_direct.wgsl"), source!("matmul.wgsl"), epilogue, source!("lib/index.wgsl")];
-                    let kernel = Kernel::new("matmul/direct", &files).constant("WG", 64);
+                    let kernel = Kernel::new("matmul/direct", &files).constant("WG", 64).flag("ACCUMULATE", accumulate);
                     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
                     lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
                 }
                 variant => {
                     let tiling = Tiling::new(variant, params.m, params.n, params.k);
                     let files = [source!("matmul_product.wgsl"), source!("matmul.wgsl"), epilogue];
-                    let kernel = tiling.kernel(["matmul/workgroup", "matmul/shuffle"], &files);
+                    let kernel = tiling
+                        .kernel(["matmul/workgroup", "matmul/shuffle"], &files, false)
+                        .flag("ACCUMULATE", accumulate);
                     lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
                 }
             };

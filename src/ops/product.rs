@@ -68,14 +68,16 @@ impl Tiling {
         self
     }
 
-    /// The kernel of `files` on this core; `names` for the workgroup-memory core and the shuffle core.
-    pub fn kernel(&self, names: [&'static str; 2], files: &[Source]) -> Kernel {
+    /// The kernel of `files` on this core; `names` for the workgroup-memory core and the shuffle core. `lines` says
+    /// whether a run of A may begin or end outside it.
+    pub fn kernel(&self, names: [&'static str; 2], files: &[Source], lines: bool) -> Kernel {
         let core =
             if self.shuffle { source!("lib/product_shuffle.wgsl") } else { source!("lib/product_workgroup.wgsl") };
         let mut kernel = Kernel::new(names[usize::from(self.shuffle)], files)
-            .with(&[core, source!("lib/index.wgsl")])
+            .with(&[core, source!("lib/product.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")])
             .constant("WG", if self.shuffle { SHUFFLING } else { SHARING })
-            .constant("TILE_N", self.columns);
+            .constant("TILE_N", self.columns)
+            .flag("LINES", lines);
         kernel.subgroups = self.shuffle;
         kernel
     }

@@ -1,0 +1,56 @@
+// What the two cores of a tiled product share. The file that a core is linked with says what A, B and C are:
+//     row_of(m), depth_of(k)            prepare a row of A, and a place in the depth
+//     place_a(row, depth), place_b(depth, n)    where an element lies, and how far the next one in the depth is from it
+//     run_of(depth), next_run(depth)    for how many places of the depth that distance holds, and the place after them
+//     fetch_a(at), fetch_b(at)          the element there
+//     store(split, m, n, sum)           takes an element of C
+// and has m, n, k, and k_chunk, the depth of one split, in its params.
+
+// LINES says whether a run may begin or end outside A, as a line of pixels with padding does.
+
+// Where an element lies in memory, and on a line of which `limit` elements exist: from there on A and B are 0. The next
+// one in the depth lies `step` further in memory and `line_step` on the line.
+struct Place { at: u32, step: u32, line: u32, line_step: u32, limit: u32 }
+
+// A place on no line: all that is asked is whether it is there.
+fn place(at: u32, step: u32, inside: bool) -> Place {
+    return Place(at, step, 0, 0, select(0u, 1u, inside));
+}
+
+fn is_inside(p: Place) -> bool {
+    return p.line < p.limit;
+}
+
+// What is outside is read as element 0, which is there, and not used: a jump costs software devices more than a load.
+// Without LINES a whole run is inside or outside, so its start and step settle that.
+fn start(p: Place) -> Place {
+    if LINES {
+        return p;
+    }
+    return start_b(p);
+}
+
+fn after(p: Place) -> Place {
+    if LINES {
+        return Place(p.at + p.step, p.step, p.line + p.line_step, p.line_step, p.limit);
+    }
+    return Place(p.at + p.step, p.step, p.line, 0, p.limit);
+}
+
+fn load_a(p: Place) -> T {
+    let inside = is_inside(p);
+    if LINES {
+        return select(T(0), fetch_a(select(0u, p.at, inside)), inside);
+    }
+    return select(T(0), fetch_a(p.at), inside);
+}
+
+// B has no padding: a run of it is inside or outside as a whole.
+fn start_b(p: Place) -> Place {
+    let inside = is_inside(p);
+    return Place(select(0u, p.at, inside), select(0u, p.step, inside), p.line, 0, p.limit);
+}
+
+fn load_b(p: Place) -> T {
+    return select(T(0), fetch_b(p.at), is_inside(p));
+}
