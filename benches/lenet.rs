@@ -21,7 +21,7 @@ use tilegrad::rng::Rng;
 fn main() -> tilegrad::Result<()> {
     let device = Device::new(DeviceOptions::default())?;
     println!("{}", device.name());
-    for batch in [64] {
+    for batch in [64, 256] {
         step(&device, batch)?;
     }
     Ok(())

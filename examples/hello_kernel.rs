@@ -28,7 +28,7 @@ impl Operation for Hello {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let source = Source { file: "hello_kernel.wgsl", text: include_str!("hello_kernel.wgsl") };
+        let source = Source::new("hello_kernel.wgsl", include_str!("hello_kernel.wgsl"));
         let len = lowering.output_len(0);
         let params = [(len as u32).to_le_bytes(), self.a.to_le_bytes()].concat();
         let (input, output) = (lowering.input(0), lowering.output(0));

@@ -1,6 +1,6 @@
 //! Trains LeNet-5 and tests it: on synthetic digits made in memory, or with `--data DIR` on MNIST or Fashion-MNIST.
 //!
-//! Expect a test accuracy above 97% on the synthetic digits after six epochs (a linear model stays below 92%), and about
+//! Expect a test accuracy above 97% on the synthetic digits after five epochs (a linear model stays below 92%), and about
 //! 98% on MNIST's 10,000 test images after ten epochs over 9,000.
 //!
 //!     cargo run --release --example lenet

@@ -1,4 +1,86 @@
-//! Placeholder
+//! tilegrad trains convolutional neural networks on any GPU that [wgpu](https://wgpu.rs) reaches: Vulkan, Metal and
+//! DX12. Its kernels are WGSL files, scheduled by a graph on the host; names, attributes and results are PyTorch's.
+//! This page is the map. "Convolution" means cross-correlation, as it does in PyTorch.
+//!
+//! # A network that trains
+//!
+//! ```
+//! use tilegrad::data::{ResidentSource, synthetic};
+//! use tilegrad::gpu::{Device, DeviceOptions};
+//! use tilegrad::nn::{Conv2d, Flatten, Linear, MaxPool2d, Sequential};
+//! use tilegrad::ops::activation::Activation::Relu;
+//! use tilegrad::optim::Sgd;
+//! use tilegrad::train::{GpuEngine, TrainOptions, Trainer};
+//!
+//! # if std::env::var_os("TILEGRAD_SKIP_GPU").is_some() { return Ok(()); }
+//! let model = Sequential::new()
+//!     .with("conv", Conv2d::new(1, 8, 3).padding(1)) // 28x28, 8 channels
+//!     .with("relu", Relu)
+//!     .with("pool", MaxPool2d::new(4)) // 7x7
+//!     .with("flatten", Flatten)
+//!     .with("fc", Linear::new(8 * 7 * 7, 10));
+//! let (train, validation) = synthetic::digits(1, 1_000).split_validation(0.1, 1)?;
+//! let mut train = ResidentSource::new("train", train);
+//! let mut validation = ResidentSource::new("validation", validation);
+//!
+//! let mut engine = GpuEngine::new(Device::new(DeviceOptions::default())?);
+//! let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
+//! let options = TrainOptions { epochs: 4, batch_size: 32, seed: 1, report_every: 10 };
+//! let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train)?;
+//! let history = trainer.fit(&mut train, &mut validation, &mut |_| {})?;
+//! print!("{}", history.to_csv());
+//! # let [first, .., last] = history.epochs.as_slice() else { panic!("four epochs") };
+//! # assert!(last.train_loss < first.train_loss / 2.0, "{history:?}");
+//! # Ok::<(), tilegrad::Error>(())
+//! ```
+//!
+//! # Layers
+//!
+//! A module may use its own line and those above it (tested):
+//!
+//! | modules | what is in them |
+//! |---|---|
+//! | [`error`], [`shape`], [`rng`] | errors, extents and the order of elements, random numbers by counter |
+//! | [`graph`], [`ops`], [`reference`](mod@reference) | the tape and its autodiff; the operations; their CPU twins and an executor of tapes |
+//! | [`plan`] | from a tape to dispatches and memory |
+//! | [`gpu`] | devices, linked kernels, parameter stores, sessions; alone names wgpu and naga |
+//! | [`nn`], [`optim`], [`data`], [`train`] | layers and models; SGD; images and batches; the loop over epochs, verdict, files |
+//!
+//! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is for.
+//! What [`plan`] must know of a device comes as plain data: [`ops::Caps`], its limits, and [`ops::Choices`], which kernel
+//! variants to take. Nothing lists the operations; each is `src/ops/x.rs`, `src/reference/x.rs` and files of `shaders/`.
+//!
+//! # One training step
+//!
+//! Made once: a model appends nodes to a [`graph::Tape`]; [`graph::Tape::backward`] walks it in reverse and appends the
+//! gradients; [`optim::Sgd::minimize`] appends one in-place update for each parameter group. A [`plan::Plan`] drops what
+//! nothing needs, gives every activation a slot (a buffer that tensors share when they are never alive together) and
+//! lists the dispatches in four stages: gather, forward, backward, update. A [`gpu::Session`] compiles the kernels and
+//! makes the bind groups.
+//!
+//! Each step: indices of the batch (or its images), learning rate and momentum are written; the dispatches are recorded
+//! in order and submitted once. Loss and right predictions add up on the device and are read every so many steps. Stages
+//! also run apart, and between backward and update gradients can be read and replaced.
+//!
+//! # What stays true
+//!
+//! - Interfaces, messages and files speak PyTorch's order: NCHW, weights OIHW. In memory activations are channels-last
+//!   (NHWC) and convolution weights HWIO; [`shape::Layout`] converts on the way in and out.
+//! - Parameters, gradients and momentum are each one flat buffer a parameter group, every tensor padded to 256 bytes; a
+//!   matrix or data set larger than one binding is cut by rows and dispatched piece by piece.
+//! - One invocation owns each output element and adds in a fixed order, with no float atomics, and a random number
+//!   depends on seed, name and index alone: two runs with one seed on one adapter agree to the bit.
+//! - Every operation has a direct kernel, right for every attribute within WebGPU's default limits. Faster variants stand
+//!   beside it, and every variant is held to the same twin.
+//! - Bindings and workgroup sizes are read off the linked WGSL, never listed twice. Kernels run without bounds checks
+//!   unless [`gpu::SessionOptions`] asks for them; tests run both forms.
+//! - A plan holds no wgpu object, so it outlives a lost device. After warm-up a step makes no buffer, bind group or
+//!   pipeline ([`gpu::Counters`]). A frozen parameter has no gradient dispatch.
+//! - Models hold configuration and names, not tensors: tapes for training, evaluation and any batch size share one store.
+//! - Errors are typed and name the thing; shapes and attributes are checked when a tape is built, limits when it is
+//!   planned. The library never prints (it logs through `log`) and does not panic on bad input; the few methods that
+//!   index as slices do say so.
+
 pub mod data;
 pub mod error;
 pub mod gpu;
@@ -12,3 +94,8 @@ pub mod rng;
 pub mod shape;
 pub mod train;
 pub use error::{Error, Result};
+
+/// Compiles the code of README.md with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,7 +16,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 
-    /// Passes over the training images [default: 6; 10 with --data].
+    /// Passes over the training images [default: 5; 10 with --data].
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
 
@@ -24,7 +24,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub batch_size: usize,
 
-    /// Learning rate: how far a step goes, p -= lr * g [default: 0.05; 0.9 with --classic].
+    /// Learning rate: how far a step goes, p -= lr * g [default: 0.01; 0.9 with --classic].
     #[arg(long, value_name = "X")]
     pub lr: Option<f64>,
 
@@ -47,7 +47,7 @@ pub struct Options {
     #[arg(long)]
     pub nesterov: bool,
 
-    /// L1 penalty: minimises loss + l1 * sum of |p|, so g += l1 * sign(p) and small weights go to 0.
+    /// L1 penalty, on biases too: minimises loss + l1 * sum of |p|, so g += l1 * sign(p) and small weights go to 0.
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub l1: f64,
 
@@ -72,12 +72,12 @@ pub struct Options {
 impl Options {
     /// How many epochs.
     pub fn epochs(&self) -> usize {
-        self.epochs.unwrap_or(if self.data.is_some() { 10 } else { 6 })
+        self.epochs.unwrap_or(if self.data.is_some() { 10 } else { 5 })
     }
 
     /// The optimizer; biases have no weight decay.
     pub fn optimizer(&self) -> Sgd {
-        let (lr, momentum) = if self.classic { (0.9, 0.0) } else { (0.05, 0.9) };
+        let (lr, momentum) = if self.classic { (0.9, 0.0) } else { (0.01, 0.9) };
         Sgd::new(self.lr.unwrap_or(lr))
             .momentum(self.momentum.unwrap_or(momentum))
             .dampening(self.dampening)

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tilegrad::data::{ImageSet, ResidentSource};
+use tilegrad::data::{ImageSet, Normalisation, ResidentSource};
 use tilegrad::gpu::{Device, DeviceOptions};
 use tilegrad::graph::Tape;
 use tilegrad::nn::{Module, Summary};
@@ -62,9 +62,11 @@ fn try_run(options: &Options, problem: impl FnOnce(&Options) -> Result<Problem>)
     let summary = Summary::new(&*model, shape)?;
     println!("\n{summary}\n");
 
-    let mut train = ResidentSource::new("train", train);
-    let mut validation = ResidentSource::new("validation", validation);
-    let mut test = ResidentSource::new("test", test);
+    // The training images alone say what mean 0 and standard deviation 1 are; the book's LeNet sees 0..1.
+    let normalisation = if options.classic { Normalisation::default() } else { Normalisation::of(&train) };
+    let source = |name, images| ResidentSource::new(name, images).normalised(normalisation);
+    let (mut train, mut validation, mut test) =
+        (source("train", train), source("validation", validation), source("test", test));
     let mut trainer = Trainer::new(&*model, optimizer, &mut *engine, train_options, &train)?;
     // Made before the training, so that a folder that can't be made costs no run; after all checks, so that they leave none.
     if let Some(out) = &options.out {

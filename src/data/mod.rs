@@ -4,7 +4,7 @@ pub mod idx;
 mod source;
 pub mod synthetic;
 
-pub use source::{BatchSink, BatchSource, ResidentSource, UploadSource, epoch_batches, ordered_batches};
+pub use source::{BatchSink, BatchSource, Normalisation, ResidentSource, UploadSource, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
 
 use crate::error::{Error, Result};

@@ -40,19 +40,51 @@ pub trait BatchSource {
     fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()>;
 }
 
-/// How bytes become numbers: `byte / 255` brings them to 0..1.
-const SCALE: f32 = 1.0 / 255.0;
+/// How a byte becomes a number: `scale * byte + shift`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalisation {
+    /// What a byte is multiplied by.
+    pub scale: f32,
+    /// What is added.
+    pub shift: f32,
+}
+
+impl Default for Normalisation {
+    /// To 0..1.
+    fn default() -> Self {
+        Normalisation { scale: 1.0 / 255.0, shift: 0.0 }
+    }
+}
+
+impl Normalisation {
+    /// To mean 0 and standard deviation 1 over all bytes of `images`, which should be the training images alone.
+    pub fn of(images: &ImageSet) -> Self {
+        let count = images.images.len().max(1) as f64;
+        let mean = images.images.iter().map(|&byte| f64::from(byte)).sum::<f64>() / count;
+        let variance = images.images.iter().map(|&byte| (f64::from(byte) - mean).powi(2)).sum::<f64>() / count;
+        // Images of one shade have no spread to divide by.
+        let std = if variance > 0.0 { variance.sqrt() } else { 1.0 };
+        Normalisation { scale: (1.0 / std) as f32, shift: (-mean / std) as f32 }
+    }
+}
 
 /// Images that lie on the device as bytes; a kernel collects each batch, and a step sends only indices.
 pub struct ResidentSource {
     name: String,
     images: ImageSet,
+    normalisation: Normalisation,
 }
 
 impl ResidentSource {
-    /// `images` under `name`, which tells the data sets of a run apart.
+    /// `images` under `name`, which tells the data sets of a run apart; bytes become 0..1.
     pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
-        ResidentSource { name: name.into(), images }
+        ResidentSource { name: name.into(), images, normalisation: Normalisation::default() }
+    }
+
+    /// Sets how bytes become numbers.
+    pub fn normalised(mut self, normalisation: Normalisation) -> Self {
+        self.normalisation = normalisation;
+        self
     }
 }
 
@@ -76,7 +108,8 @@ impl BatchSource for ResidentSource {
         let labels = tape.resident(&labels_name(&self.name), Spec::i32([self.len()]));
         let indices = tape.input("indices", Spec::i32([size]))?;
         tape.set_stage(crate::graph::Stage::Gather);
-        let input = tape.gather("input", images, indices, Gather { scale: SCALE, shift: 0.0 })?;
+        let Normalisation { scale, shift } = self.normalisation;
+        let input = tape.gather("input", images, indices, Gather { scale, shift })?;
         let target = tape.gather_labels("target", labels, indices)?;
         tape.set_stage(crate::graph::Stage::Forward);
         Ok((input, target))
@@ -93,13 +126,20 @@ impl BatchSource for ResidentSource {
 pub struct UploadSource {
     name: String,
     images: ImageSet,
+    normalisation: Normalisation,
     batch: Vec<f32>,
 }
 
 impl UploadSource {
     /// `images`, which stay on the host, under `name`, which tells the data sets of a run apart.
     pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
-        UploadSource { name: name.into(), images, batch: Vec::new() }
+        UploadSource { name: name.into(), images, normalisation: Normalisation::default(), batch: Vec::new() }
+    }
+
+    /// Sets how bytes become numbers.
+    pub fn normalised(mut self, normalisation: Normalisation) -> Self {
+        self.normalisation = normalisation;
+        self
     }
 }
 
@@ -125,11 +165,12 @@ impl BatchSource for UploadSource {
     fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()> {
         check(indices, self.len())?;
         let (channels, pixels) = (self.images.channels, self.images.height * self.images.width);
+        let Normalisation { scale, shift } = self.normalisation;
         self.batch.clear();
         for &index in indices {
             let bytes = self.images.image(index as usize);
             for channel in 0..channels {
-                self.batch.extend((0..pixels).map(|p| f32::from(bytes[p * channels + channel]) * SCALE));
+                self.batch.extend((0..pixels).map(|p| f32::from(bytes[p * channels + channel]) * scale + shift));
             }
         }
         let labels: Vec<i32> = indices.iter().map(|&i| self.images.labels[i as usize]).collect();

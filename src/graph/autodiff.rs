@@ -23,11 +23,18 @@ impl Tape {
                 message: format!("the loss must be one number, it has shape {}", tensor.shape),
             });
         }
-        let one = self.constant(1.0);
+        let one = self.one_like(loss);
         let mut gradients = self.gradients_of(&[(loss, one)], &wanted)?;
         let mut pairs = Vec::new();
         for id in wanted {
-            if let Some(gradient) = gradients.remove(&id) {
+            if let Some(mut gradient) = gradients.remove(&id) {
+                // A gradient gets a place of its own in the flat buffer. Where the tensor is also something else (another
+                // parameter's gradient, the seed, or what another node reads on), it is copied there.
+                let read = self.nodes().iter().any(|node| node.inputs.contains(&gradient));
+                if read || self.tensor(gradient).role != Role::Activation {
+                    let name = format!("{}.grad", self.tensor(id).name);
+                    gradient = self.copy(&name, gradient)?;
+                }
                 self.set_gradient(gradient, id);
                 pairs.push((id, gradient));
             }
@@ -52,7 +59,11 @@ impl Tape {
         }
         self.set_stage(Stage::Backward);
         let nodes = self.nodes().to_vec();
-        let mut gradients: HashMap<TensorId, TensorId> = seeds.iter().copied().collect();
+        let mut gradients: HashMap<TensorId, TensorId> = HashMap::new();
+        for &(output, seed) in seeds {
+            let total = self.sum_of(output, gradients.get(&output).copied(), seed)?;
+            gradients.insert(output, total);
+        }
         for node in nodes.iter().rev() {
             let grad_outputs: Vec<Option<TensorId>> =
                 node.outputs.iter().map(|id| gradients.get(id).copied()).collect();
@@ -63,17 +74,22 @@ impl Tape {
             let made = node.op.gradient(self, node, &grad_outputs, &needs)?;
             for ((&input, gradient), _) in node.inputs.iter().zip(made).zip(&needs).filter(|(_, need)| **need) {
                 let Some(gradient) = gradient else { continue };
-                let total = match gradients.get(&input) {
-                    None => gradient,
-                    Some(&other) => {
-                        let name = format!("{}.grad", self.tensor(input).name);
-                        self.append(&name, crate::ops::add::Add, &[other, gradient], &[])?[0]
-                    }
-                };
+                let total = self.sum_of(input, gradients.get(&input).copied(), gradient)?;
                 gradients.insert(input, total);
             }
         }
         gradients.retain(|id, _| wanted.contains(id));
         Ok(gradients)
+    }
+
+    /// The gradient of `of`: `more`, added to what there is already.
+    fn sum_of(&mut self, of: TensorId, before: Option<TensorId>, more: TensorId) -> Result<TensorId> {
+        match before {
+            None => Ok(more),
+            Some(before) => {
+                let name = format!("{}.grad", self.tensor(of).name);
+                self.add(&name, before, more)
+            }
+        }
     }
 }

@@ -311,6 +311,12 @@ impl Tape {
         self.push(Spec::f32([1]).tensor(value.to_string(), Role::Constant(value)))
     }
 
+    /// Declares the number 1 in the shape of `id`, which has one element.
+    pub(crate) fn one_like(&mut self, id: TensorId) -> TensorId {
+        let spec = Spec::like(self.tensor(id));
+        self.push(spec.tensor("1".into(), Role::Constant(1.0)))
+    }
+
     /// Declares the momentum buffer of a parameter.
     pub(crate) fn momentum(&mut self, of: TensorId) -> TensorId {
         let tensor = Tensor {

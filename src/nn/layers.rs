@@ -104,7 +104,7 @@ impl Conv2d {
 impl Module for Conv2d {
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
         let groups = self.conv.groups;
-        if groups == 0 || self.in_channels % groups != 0 {
+        if groups == 0 || !self.in_channels.is_multiple_of(groups) {
             return Err(Error::Attribute {
                 op: "conv2d",
                 name: tape.full_name(""),

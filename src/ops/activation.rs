@@ -114,7 +114,7 @@ impl Operation for ActivationGrad {
 /// One invocation for four elements where their number allows it, else for one; the result is bound to `output`, or to
 /// `grad_input` where `output` is read.
 pub(super) fn elementwise(lowering: &mut Lowering<'_>, kernel: Kernel, inputs: &[&'static str]) -> Result<()> {
-    let each = if lowering.output_len(0) % 4 == 0 { 4 } else { 1 };
+    let each = if lowering.output_len(0).is_multiple_of(4) { 4 } else { 1 };
     let len = lowering.output_len(0) / u64::from(each);
     let operands: Vec<_> = (0..inputs.len()).map(|i| lowering.input(i)).collect();
     let output = lowering.output(0);

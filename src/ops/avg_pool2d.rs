@@ -1,7 +1,7 @@
 //! avg_pool2d and its gradient.
 
 use super::lowering::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
-use super::max_pool2d::{grad_variants, pooled};
+use super::max_pool2d::{pooled, side_by_side_variants};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -137,7 +137,7 @@ impl Operation for AvgPool2dGrad {
     }
 
     fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
-        grad_variants(self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2])
+        side_by_side_variants(self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2])
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {

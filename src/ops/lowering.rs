@@ -5,19 +5,31 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::graph::{Node, Tape, Tensor, TensorId};
 
-/// A WGSL file of `shaders/`, embedded in the binary.
+/// A WGSL file, embedded in the binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Source {
-    /// The path below `shaders/`.
+    /// The path, below `shaders/` for the library's own.
     pub file: &'static str,
     /// The text.
     pub text: &'static str,
+    /// Whether it is the library's own, which may run without bounds checks.
+    pub(crate) builtin: bool,
+}
+
+impl Source {
+    /// A file of somebody else's: kernels with it keep their bounds checks.
+    pub const fn new(file: &'static str, text: &'static str) -> Self {
+        Source { file, text, builtin: false }
+    }
 }
 
 /// The WGSL file of `shaders/` at this path, as a [`Source`].
 macro_rules! source {
     ($file:literal) => {
-        $crate::ops::Source { file: $file, text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file)) }
+        $crate::ops::Source {
+            builtin: true,
+            ..$crate::ops::Source::new($file, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file)))
+        }
     };
 }
 pub(crate) use source;
@@ -89,6 +101,11 @@ impl Kernel {
     pub fn with(mut self, sources: &[Source]) -> Self {
         self.sources.extend_from_slice(sources);
         self
+    }
+
+    /// Whether all its files are the library's own.
+    pub(crate) fn is_builtin(&self) -> bool {
+        self.sources.iter().all(|source| source.builtin)
     }
 
     /// The whole WGSL text: header, then files.

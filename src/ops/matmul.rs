@@ -141,21 +141,10 @@ impl Operation for Matmul {
             });
         }
         // Which of m, n, k the rows of the cut operand are.
-        let axis = match cut.first() {
-            Some(&i) if i == a => {
-                if self.transpose_a {
-                    'k'
-                } else {
-                    'm'
-                }
-            }
-            Some(&i) if i == b => {
-                if self.transpose_b {
-                    'n'
-                } else {
-                    'k'
-                }
-            }
+        let axis = match (cut.first(), self.transpose_a, self.transpose_b) {
+            (Some(&i), true, _) if i == a => 'k',
+            (Some(&i), _, true) if i == b => 'n',
+            (Some(&i), _, false) if i == b => 'k',
             _ => 'm',
         };
         let pieces = &cuts[cut.first().copied().unwrap_or(output)];

@@ -77,12 +77,16 @@ pub(super) fn pooled(
     Ok([n, c, extent(h, 0)?, extent(w, 1)?])
 }
 
-/// The variants of a pooling's gradient: where windows lie side by side each can be filled by itself.
-pub(super) fn grad_variants(side_by_side: bool) -> Vec<&'static str> {
+/// The variants of a pooling: where windows lie side by side each can be looked at by itself.
+pub(super) fn side_by_side_variants(side_by_side: bool) -> Vec<&'static str> {
     if side_by_side { vec!["windows", "direct"] } else { vec!["direct"] }
 }
 
 impl MaxPool2d {
+    fn side_by_side(&self) -> bool {
+        self.kernel == self.stride && self.padding == [0; 2] && self.dilation == [1; 2]
+    }
+
     fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
         Params {
             batch: input[0],
@@ -127,10 +131,21 @@ impl Operation for MaxPool2d {
         Ok(vec![Some(tape.append(&node.name, op, &operands, &[])?[0])])
     }
 
+    fn variants(&self, inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
+        // With ceil_mode a last window may reach beyond the input.
+        let whole = !self.ceil_mode
+            || matches!(inputs[0].shape.nchw(), Some([_, _, h, w]) if h % self.kernel[0] == 0 && w % self.kernel[1] == 0);
+        side_by_side_variants(whole && self.side_by_side())
+    }
+
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.params(lowering.input_dims(0), lowering.output_dims(0));
-        let files = [source!("max_pool2d.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
-        let kernel = Kernel::new("max_pool2d", &files).constant("WG", 64);
+        let (name, file) = match lowering.variant() {
+            "windows" => ("max_pool2d/windows", source!("max_pool2d_windows.wgsl")),
+            _ => ("max_pool2d/direct", source!("max_pool2d.wgsl")),
+        };
+        let files = [file, source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let kernel = Kernel::new(name, &files).constant("WG", 64);
         let (input, output, indices) = (lowering.input(0), lowering.output(0), lowering.output(1));
         let extent = Extent::Invocations(lowering.output_len(0));
         lowering
@@ -153,8 +168,7 @@ impl Operation for MaxPool2dGrad {
     }
 
     fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
-        let MaxPool2d { kernel, stride, padding, dilation, .. } = self.pool;
-        grad_variants(kernel == stride && padding == [0; 2] && dilation == [1; 2])
+        side_by_side_variants(self.pool.side_by_side())
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {

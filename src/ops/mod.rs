@@ -9,6 +9,7 @@ pub mod add;
 pub mod avg_pool2d;
 pub mod column_sum;
 pub mod conv2d;
+pub mod copy;
 pub mod flatten;
 pub mod gather;
 mod lowering;

@@ -2,7 +2,7 @@
 
 use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
 use crate::shape::DType;
 
@@ -119,6 +119,13 @@ impl Operation for SoftmaxCrossEntropy {
         grad_outputs: &[Option<TensorId>],
         needs: &[bool],
     ) -> Result<Vec<Option<TensorId>>> {
+        if needs.get(2) == Some(&true) {
+            return Err(Error::Attribute {
+                op: self.name(),
+                name: node.name.clone(),
+                message: "has no gradient by its class weights; freeze them".into(),
+            });
+        }
         let mut grads = vec![None; needs.len()];
         if let Some(grad_output) = grad_outputs[0].filter(|_| needs[0]) {
             let mut operands = vec![grad_output, node.inputs[0], node.inputs[1], node.outputs[1], node.outputs[2]];

@@ -8,6 +8,7 @@ mod add;
 mod avg_pool2d;
 mod column_sum;
 mod conv2d;
+mod copy;
 mod executor;
 mod flatten;
 mod gather;

@@ -181,6 +181,38 @@ fn frozen_parameters_and_groups_move_as_they_should() {
 }
 
 #[test]
+fn added_parameters_get_a_gradient_each() {
+    let Some(device) = device() else { return };
+    use tilegrad::rng::Init::Constant;
+    use tilegrad::shape::Layout::RowMajor;
+    let mut tape = Tape::new(true);
+    let x = tape.input("x", Spec::f32([1, 3])).unwrap();
+    let a = tape.parameter("a", [2, 3], RowMajor, Constant(0.5)).unwrap();
+    let b = tape.parameter("b", [2, 3], RowMajor, Constant(0.25)).unwrap();
+    let shift = tape.parameter("shift", [1, 2], RowMajor, Constant(0.0)).unwrap();
+    let weight = tape.add("weight", a, b).unwrap();
+    let y = tape.linear("y", x, weight, None).unwrap();
+    let y = tape.add("shifted", y, shift).unwrap();
+    let target = tape.input("target", Spec::i32([1])).unwrap();
+    let loss = tape.softmax_cross_entropy("loss", y, target, None, SoftmaxCrossEntropy::default()).unwrap();
+    let sgd = Sgd::new(1.0);
+    sgd.minimize(&mut tape, loss.loss).unwrap();
+    let store = store_for(device, &tape);
+    let mut session = session(&store, tape);
+    session.write_f32("x", &[1.0, 2.0, -4.0]).unwrap();
+    session.write_i32("target", &[0]).unwrap();
+    write_hyper(&session, &sgd, 1.0, true);
+    session.step().unwrap();
+    // Both logits are equal, so the gradient of the logits is -1/2, 1/2.
+    let expected = [-0.5, -1.0, 2.0, 0.5, 1.0, -2.0];
+    for name in ["a", "b"] {
+        assert_eq!(store.gradient(name).unwrap(), expected, "{name}");
+    }
+    assert_eq!(store.gradient("shift").unwrap(), [-0.5, 0.5]);
+    assert_eq!(store.parameter("shift").unwrap(), [0.5, -0.5]);
+}
+
+#[test]
 fn wrong_writes_and_reads_are_errors_that_name_the_thing() {
     let Some(device) = device() else { return };
     let (tape, _) = tape(2, None, |_| {});
