@@ -24,14 +24,15 @@ impl Tape {
             });
         }
         let one = self.one_like(loss);
-        let mut gradients = self.gradients_of(&[(loss, one)], &wanted)?;
+        let gradients = self.gradients_of(&[(loss, one)], &wanted)?;
         let mut pairs = Vec::new();
         for id in wanted {
-            if let Some(mut gradient) = gradients.remove(&id) {
-                // A gradient gets a place of its own in the flat buffer. Where the tensor is also something else (another
-                // parameter's gradient, the seed, or what another node reads on), it is copied there.
+            if let Some(&(mut gradient)) = gradients.get(&id) {
+                // A gradient gets a place of its own in the flat buffer. A tensor that is something else too (another
+                // parameter's gradient, the seed, what another node reads on) is copied there and stays where it is.
+                let shared = gradients.values().filter(|&&other| other == gradient).count() > 1;
                 let read = self.nodes().iter().any(|node| node.inputs.contains(&gradient));
-                if read || self.tensor(gradient).role != Role::Activation {
+                if shared || read || self.tensor(gradient).role != Role::Activation {
                     let name = format!("{}.grad", self.tensor(id).name);
                     gradient = self.copy(&name, gradient)?;
                 }

@@ -139,7 +139,9 @@ fn compare(label: &str, tensor: &Tensor, actual: &[f64], expected: &[f64], magni
             Tolerance::Rounding(count) => count * EPS * expected.abs().max(1.0),
         };
         let same = actual == expected || (actual.is_nan() && expected.is_nan());
-        if !same && !((actual - expected).abs() <= allowed) {
+        // A difference that is NaN is not close.
+        let close = (actual - expected).abs() <= allowed;
+        if !same && !close {
             let mut index = Vec::new();
             let mut rest = i;
             for &extent in tensor.shape.dims().iter().rev() {

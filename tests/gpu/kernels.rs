@@ -1,11 +1,13 @@
 //! Every operation's kernels against its twin, over random attributes and at the edges of tiles.
 
-use tilegrad::graph::{Spec, Tape, TensorId};
+use tilegrad::graph::{Spec, Tape, Tensor, TensorId};
 use tilegrad::ops::activation::Activation;
 use tilegrad::ops::avg_pool2d::AvgPool2d;
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::max_pool2d::MaxPool2d;
-use tilegrad::reference::Value;
+use tilegrad::ops::{Extent, Kernel, Lowering, Misfit, Operation, Source};
+use tilegrad::reference::{Inputs, Outputs, Real, Twin, Value};
+use tilegrad::rng::Rng;
 use tilegrad::shape::Layout;
 
 use crate::cases::{self, AvgPoolCase, ConvCase, CrossEntropyCase, MatmulCase, MaxPoolCase};
@@ -313,7 +315,7 @@ fn tanh_keeps_its_digits_near_zero() {
 }
 
 #[test]
-fn add_flatten_and_column_sum() {
+fn add_copy_flatten_and_column_sum() {
     let Some(device) = device() else { return };
     for (i, shape) in
         [[1, 1, 1, 1], [2, 3, 4, 5], [3, 70, 1, 1], [2, 1, 5, 7], [4, 16, 5, 5], [7, 2, 31, 33]].into_iter().enumerate()
@@ -322,6 +324,7 @@ fn add_flatten_and_column_sum() {
         let a = tape.input("a", Spec::f32(shape)).unwrap();
         let b = tape.input("b", Spec::f32(shape)).unwrap();
         let sum = tape.add("add", a, b).unwrap();
+        let copy = tape.copy("copy", sum).unwrap();
         let flat = tape.flatten("flatten", sum).unwrap();
         let columns = tape.column_sum("columns", sum).unwrap();
         let grad_flat = tape.input("grad_flat", Spec::f32(tape.shape(flat).clone())).unwrap();
@@ -334,6 +337,7 @@ fn add_flatten_and_column_sum() {
                 label: format!("add and flatten of {shape:?}"),
                 outputs: vec![
                     (sum, Tolerance::Rounding(1.0)),
+                    (copy, Tolerance::Rounding(1.0)),
                     (flat, Tolerance::Rounding(1.0)),
                     (columns, Tolerance::Sum { depth: len / shape[1] + 1 }),
                     (grads[&a], Tolerance::Exact),
@@ -396,4 +400,82 @@ fn a_label_that_is_no_class_makes_the_loss_nan() {
             CrossEntropyCase { logits: [3, 5], targets: vec![0, label, 2], weighted: false, op: Default::default() };
         check_op(device, cross_entropy(0, &case, 4.0));
     }
+}
+
+/// `lib/divide.wgsl` on its own: the quotients of pairs of numbers, which stand for every index that a kernel takes apart.
+#[derive(Debug)]
+struct Quotient;
+
+impl Operation for Quotient {
+    fn name(&self) -> &'static str {
+        "quotient"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> tilegrad::Result<Vec<Spec>, Misfit> {
+        Ok(vec![Spec::like(inputs[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> tilegrad::Result<()> {
+        const DIVIDE: &str = include_str!("../../shaders/lib/divide.wgsl");
+        const MAIN: &str = "
+            @group(0) @binding(0) var<uniform> params: Params;
+            @group(0) @binding(1) var<storage, read> a: array<i32>;
+            @group(0) @binding(2) var<storage, read> b: array<i32>;
+            @group(0) @binding(3) var<storage, read_write> output: array<i32>;
+            struct Params { len: u32 }
+            @compute @workgroup_size(64)
+            fn main(@builtin(global_invocation_id) id: vec3u) {
+                if id.x >= params.len { return; }
+                output[id.x] = i32(divide(u32(a[id.x]), u32(b[id.x])));
+            }";
+        let len = lowering.output_len(0);
+        let (a, b, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
+        let kernel = Kernel::new("quotient", &[Source::new("divide.wgsl", DIVIDE), Source::new("main", MAIN)]);
+        lowering
+            .dispatch(kernel, (&(len as u32).to_le_bytes(), &[("len", 0)]), Extent::Invocations(len))
+            .bind("a", a)
+            .bind("b", b)
+            .bind("output", output);
+        Ok(())
+    }
+}
+
+impl Twin for Quotient {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        for ((y, a), b) in outputs.ints(0).iter_mut().zip(inputs.ints(0)).zip(inputs.ints(1)) {
+            *y = a / b;
+        }
+    }
+}
+
+#[test]
+fn quotients_are_exact() {
+    let Some(device) = device() else { return };
+    let rng = Rng::new(1, "quotients");
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    // Numbers of every magnitude, and multiples with their neighbours, where a rounding would show.
+    for i in 0..60_000 {
+        let divisor = (rng.words(i)[0] >> (1 + rng.words(i)[1] % 31)).max(1) as i32;
+        let value = (rng.words(i)[2] >> (1 + rng.words(i)[3] % 31)) as i32;
+        let multiple = value / divisor * divisor;
+        for near in [value, multiple, multiple.saturating_sub(1).max(0), multiple.saturating_add(1)] {
+            a.push(near);
+            b.push(divisor);
+        }
+    }
+    a.extend([i32::MAX, i32::MAX, i32::MAX, 0]);
+    b.extend([1, 2, i32::MAX, 7]);
+    let mut tape = Tape::new(false);
+    let x = tape.input("a", Spec::i32([a.len()])).unwrap();
+    let y = tape.input("b", Spec::i32([b.len()])).unwrap();
+    let output = tape.append("quotient", Quotient, &[x, y], &[]).unwrap()[0];
+    check_op(
+        device,
+        Case {
+            label: "divide".into(),
+            tape,
+            inputs: vec![("a", Value::Int(a)), ("b", Value::Int(b))],
+            outputs: vec![(output, Tolerance::Exact)],
+        },
+    );
 }

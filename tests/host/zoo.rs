@@ -132,6 +132,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
         ("sigmoid".to_string(), unary([2, 3, 4, 5], |tape, x| tape.sigmoid("sigmoid", x).unwrap())),
         ("tanh".to_string(), unary([2, 3, 4, 5], |tape, x| tape.tanh("tanh", x).unwrap())),
         ("add".to_string(), unary([2, 3, 4, 5], |tape, x| tape.add("add", x, x).unwrap())),
+        ("copy".to_string(), unary([2, 3, 4, 5], |tape, x| tape.copy("copy", x).unwrap())),
         ("flatten".to_string(), unary([2, 3, 4, 5], |tape, x| tape.flatten("flatten", x).unwrap())),
         // Lengths that do not divide by 4.
         ("odd relu".to_string(), unary([1, 3, 5, 7], |tape, x| tape.relu("relu", x).unwrap())),
