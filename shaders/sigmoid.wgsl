@@ -4,7 +4,7 @@
 
 fn forward(x: E) -> E {
     let e = exp(-abs(x));
-    return select(e, E(1), x >= E(0)) / (E(1) + e);
+    return keep_nan(x, select(e, E(1), x >= E(0)) / (E(1) + e));
 }
 
 fn backward(y: E, dy: E) -> E {

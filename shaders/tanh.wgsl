@@ -8,9 +8,8 @@ fn forward(x: E) -> E {
     let z = x * x;
     let p = (((E(-5.70498872745e-3) * z + E(2.06390887954e-2)) * z - E(5.37397155531e-2)) * z + E(1.33314422036e-1)) * z
         - E(3.33332819422e-1);
-    // NaN fails the comparison and must come out again; min(NaN, 20) may be 20.
     let t = E(1) - E(2) / (exp(E(2) * select(a, E(20), a > E(20))) + E(1));
-    return select(select(t, -t, x < E(0)), x + x * z * p, a < E(0.625));
+    return keep_nan(x, select(select(t, -t, x < E(0)), x + x * z * p, a < E(0.625)));
 }
 
 fn backward(y: E, dy: E) -> E {

@@ -1,6 +1,6 @@
 //! relu, sigmoid and tanh, elementwise; each gradient is a function of the output alone.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -47,6 +47,18 @@ impl Tape {
     }
 }
 
+impl Activation {
+    /// The kernel that applies the function's formulas as the file `main` says.
+    fn kernel(self, name: &'static str, main: Source) -> Kernel {
+        let files: &[Source] = match self {
+            Activation::Relu => &[source!("relu.wgsl")],
+            Activation::Sigmoid => &[source!("sigmoid.wgsl"), source!("lib/nan.wgsl")],
+            Activation::Tanh => &[source!("tanh.wgsl"), source!("lib/nan.wgsl")],
+        };
+        Kernel::new(name, files).with(&[main, source!("lib/index.wgsl")]).constant("WG", 64)
+    }
+}
+
 impl Operation for Activation {
     fn name(&self) -> &'static str {
         match self {
@@ -74,13 +86,7 @@ impl Operation for Activation {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let formula = match self {
-            Activation::Relu => source!("relu.wgsl"),
-            Activation::Sigmoid => source!("sigmoid.wgsl"),
-            Activation::Tanh => source!("tanh.wgsl"),
-        };
-        let files = [formula, source!("activation.wgsl"), source!("lib/index.wgsl")];
-        let kernel = Kernel::new(self.name(), &files).constant("WG", 64);
+        let kernel = self.kernel(self.name(), source!("activation.wgsl"));
         elementwise(lowering, kernel, &["input"])
     }
 }
@@ -100,13 +106,7 @@ impl Operation for ActivationGrad {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let formula = match self.0 {
-            Activation::Relu => source!("relu.wgsl"),
-            Activation::Sigmoid => source!("sigmoid.wgsl"),
-            Activation::Tanh => source!("tanh.wgsl"),
-        };
-        let files = [formula, source!("activation_grad.wgsl"), source!("lib/index.wgsl")];
-        let kernel = Kernel::new(self.name(), &files).constant("WG", 64);
+        let kernel = self.0.kernel(self.name(), source!("activation_grad.wgsl"));
         elementwise(lowering, kernel, &["output", "grad_output"])
     }
 }

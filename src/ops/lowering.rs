@@ -56,7 +56,7 @@ pub enum Constant {
     U32(u32),
     /// `const NAME: bool = ..;`
     Bool(bool),
-    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`
+    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`, and NAMEU for as many u32.
     Elements(u32),
 }
 
@@ -116,8 +116,10 @@ impl Kernel {
             match value {
                 Constant::U32(value) => text += &format!("const {name}: u32 = {value}u;\n"),
                 Constant::Bool(value) => text += &format!("const {name}: bool = {value};\n"),
-                Constant::Elements(1) => text += &format!("alias {name} = T;\n"),
-                Constant::Elements(count) => text += &format!("alias {name} = vec{count}<T>;\n"),
+                Constant::Elements(1) => text += &format!("alias {name} = T;\nalias {name}U = u32;\n"),
+                Constant::Elements(count) => {
+                    text += &format!("alias {name} = vec{count}<T>;\nalias {name}U = vec{count}<u32>;\n");
+                }
             }
         }
         for source in &self.sources {
