@@ -72,7 +72,7 @@
 //!   depends on seed, name and index alone: two runs with one seed on one adapter agree to the bit.
 //! - Every operation has a direct kernel, right for every attribute within WebGPU's default limits. Faster variants stand
 //!   beside it, and every variant is held to the same twin.
-//! - Bindings and workgroup sizes are read off the linked WGSL, never listed twice. Kernels run without bounds checks
+//! - Bindings and workgroup sizes are read off the linked WGSL, never listed twice. The library's kernels run without bounds checks
 //!   unless [`gpu::SessionOptions`] asks for them; tests run both forms.
 //! - A plan holds no wgpu object, so it outlives a lost device. After warm-up a step makes no buffer, bind group or
 //!   pipeline ([`gpu::Counters`]). A frozen parameter has no gradient dispatch.
