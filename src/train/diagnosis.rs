@@ -12,8 +12,10 @@ use super::Epoch;
 const POOR: f64 = 0.9;
 /// Distance of training and validation accuracy above which a run is called overfitted.
 const GAP: f64 = 0.05;
-/// How much the validation loss may rise above its best.
+/// How much the validation loss may rise above its best, as a part of it ..
 const RISE: f64 = 0.25;
+/// .. and at all: a rise among tiny losses is chance.
+const RISE_AT_LEAST: f64 = 0.05;
 
 /// How a model fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,10 @@ impl Diagnosis {
                     train - validation
                 ),
             }
-        } else if rise > RISE && last.train_loss < best.train_loss {
+        } else if rise > RISE
+            && last.validation_loss - best.validation_loss > RISE_AT_LEAST
+            && last.train_loss < best.train_loss
+        {
             Diagnosis {
                 fit: Fit::Over,
                 reason: format!(
@@ -124,6 +129,8 @@ mod tests {
         assert_eq!(fit, Fit::Over);
         assert!(text.contains("100%") && text.contains("epoch 1"), "{text}");
         assert_eq!(of(&[epoch(1, (0.05, 0.985), (0.06, 0.98))]).unwrap().0, Fit::Well);
+        let tiny = [epoch(1, (0.02, 0.995), (0.009, 0.998)), epoch(2, (0.01, 0.997), (0.014, 0.997))];
+        assert_eq!(of(&tiny).unwrap().0, Fit::Well);
         assert_eq!(of(&[]), None);
     }
 }
