@@ -15,18 +15,14 @@ fn main(
 ) {
     let i = invocation_number(workgroup, groups, local);
     if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
-    let pixel = divide(i, params.channels);
-    let channel = i - pixel * params.channels;
-    let line = divide(pixel, params.out_w);
-    let number = divide(line, params.out_h);
-    let rows = side((line - number * params.out_h) * params.stride_h, params.kernel_h, params.pad_h, params.in_h);
-    let columns = side((pixel - line * params.out_w) * params.stride_w, params.kernel_w, params.pad_w, params.in_w);
-    let image = number * params.in_h * params.in_w;
+    let window = window_of(i);
+    let rows = side(window.oh * params.stride_h, params.kernel_h, params.pad_h, params.in_h);
+    let columns = side(window.ow * params.stride_w, params.kernel_w, params.pad_w, params.in_w);
 
     var sum = ACC(0);
     for (var h = rows.low; h < rows.high; h++) {
         for (var w = columns.low; w < columns.high; w++) {
-            sum += input[(image + h * params.in_w + w) * params.channels + channel];
+            sum += input[(window.image + h * params.in_w + w) * params.channels + window.channel];
         }
     }
     // A window that lies wholly in the padding has nothing to divide.

@@ -17,23 +17,17 @@ fn main(
 ) {
     let i = invocation_number(workgroup, groups, local);
     if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
-    let pixel = divide(i, params.channels);
-    let channel = i - pixel * params.channels;
-    let line = divide(pixel, params.out_w);
-    let ow = pixel - line * params.out_w;
-    let number = divide(line, params.out_h);
-    let oh = line - number * params.out_h;
-    let image = number * params.in_h * params.in_w;
-    let rows = side(oh * params.kernel_h, params.kernel_h, 0, params.in_h);
-    let columns = side(ow * params.kernel_w, params.kernel_w, 0, params.in_w);
-    let last_h = select(rows.high, params.in_h, oh + 1 == params.out_h);
-    let last_w = select(columns.high, params.in_w, ow + 1 == params.out_w);
+    let window = window_of(i);
+    let rows = side(window.oh * params.kernel_h, params.kernel_h, 0, params.in_h);
+    let columns = side(window.ow * params.kernel_w, params.kernel_w, 0, params.in_w);
+    let last_h = select(rows.high, params.in_h, window.oh + 1 == params.out_h);
+    let last_w = select(columns.high, params.in_w, window.ow + 1 == params.out_w);
     let value = grad_output[i] / divisor(rows, columns);
 
     for (var h = rows.low; h < last_h; h++) {
         for (var w = columns.low; w < last_w; w++) {
             let inside = h < rows.high && w < columns.high;
-            grad_input[(image + h * params.in_w + w) * params.channels + channel] = select(T(0), value, inside);
+            grad_input[(window.image + h * params.in_w + w) * params.channels + window.channel] = select(T(0), value, inside);
         }
     }
 }

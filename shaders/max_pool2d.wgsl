@@ -5,13 +5,6 @@
 // input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels].
 // One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
 
-struct Params {
-    batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
-    kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
-    dilation_h: u32, dilation_w: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<T>;
 @group(0) @binding(2) var<storage, read_write> output: array<T>;
 @group(0) @binding(3) var<storage, read_write> indices: array<i32>;
@@ -29,13 +22,7 @@ fn main(
 ) {
     let i = invocation_number(workgroup, groups, local);
     if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
-    let pixel = divide(i, params.channels);
-    let channel = i - pixel * params.channels;
-    let line = divide(pixel, params.out_w);
-    let ow = pixel - line * params.out_w;
-    let number = divide(line, params.out_h);
-    let oh = line - number * params.out_h;
-    let image = number * params.in_h * params.in_w;
+    let window = window_of(i);
 
     // Where all taps of a dilated window lie in the padding the result is minus infinity and nobody wins. WGSL has no
     // constant for it, and refuses one made from bits, so the bits come from a variable.
@@ -44,12 +31,12 @@ fn main(
     var index = -1;
     for (var kh = 0u; kh < params.kernel_h; kh++) {
         // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
-        let h = oh * params.stride_h + kh * params.dilation_h - params.pad_h;
+        let h = window.oh * params.stride_h + kh * params.dilation_h - params.pad_h;
         if h >= params.in_h { continue; }
         for (var kw = 0u; kw < params.kernel_w; kw++) {
-            let w = ow * params.stride_w + kw * params.dilation_w - params.pad_w;
+            let w = window.ow * params.stride_w + kw * params.dilation_w - params.pad_w;
             if w >= params.in_w { continue; }
-            let value = input[(image + h * params.in_w + w) * params.channels + channel];
+            let value = input[(window.image + h * params.in_w + w) * params.channels + window.channel];
             if index < 0 || value > best || is_nan(value) {
                 best = value;
                 index = i32(h * params.in_w + w);

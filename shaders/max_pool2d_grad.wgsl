@@ -4,13 +4,6 @@
 // grad_output, indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
 // One invocation owns one element of grad_input, channels fastest. No workgroup memory, no barrier.
 
-struct Params {
-    batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
-    kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
-    dilation_h: u32, dilation_w: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> grad_output: array<T>;
 @group(0) @binding(2) var<storage, read> indices: array<i32>;
 @group(0) @binding(3) var<storage, read_write> grad_input: array<T>;

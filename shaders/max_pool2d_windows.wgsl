@@ -4,13 +4,6 @@
 // input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels].
 // One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
 
-struct Params {
-    batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
-    kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
-    dilation_h: u32, dilation_w: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<T>;
 @group(0) @binding(2) var<storage, read_write> output: array<T>;
 @group(0) @binding(3) var<storage, read_write> indices: array<i32>;
@@ -23,13 +16,10 @@ fn main(
 ) {
     let i = invocation_number(workgroup, groups, local);
     if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
-    let pixel = divide(i, params.channels);
-    let channel = i - pixel * params.channels;
-    let line = divide(pixel, params.out_w);
-    let number = divide(line, params.out_h);
+    let window = window_of(i);
     // The window's corner in its plane, and in memory.
-    let corner = (line - number * params.out_h) * params.kernel_h * params.in_w + (pixel - line * params.out_w) * params.kernel_w;
-    var at = (number * params.in_h * params.in_w + corner) * params.channels + channel;
+    let corner = window.oh * params.kernel_h * params.in_w + window.ow * params.kernel_w;
+    var at = (window.image + corner) * params.channels + window.channel;
     var best = input[at];
     var winner = corner;
     for (var kh = 0u; kh < params.kernel_h; kh++) {

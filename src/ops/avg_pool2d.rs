@@ -116,6 +116,7 @@ impl Operation for AvgPool2d {
         let files = [
             source!("avg_pool2d.wgsl"),
             source!("avg_pool2d_window.wgsl"),
+            source!("lib/pool.wgsl"),
             source!("lib/divide.wgsl"),
             source!("lib/index.wgsl"),
         ];
@@ -147,7 +148,13 @@ impl Operation for AvgPool2dGrad {
             "windows" => ("avg_pool2d_grad/windows", source!("avg_pool2d_grad_windows.wgsl"), lowering.input_dims(0)),
             _ => ("avg_pool2d_grad/direct", source!("avg_pool2d_grad.wgsl"), lowering.output_dims(0)),
         };
-        let files = [file, source!("avg_pool2d_window.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let files = [
+            file,
+            source!("avg_pool2d_window.wgsl"),
+            source!("lib/pool.wgsl"),
+            source!("lib/divide.wgsl"),
+            source!("lib/index.wgsl"),
+        ];
         let kernel = Kernel::new(name, &files).constant("WG", 64);
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
         lowering

@@ -144,7 +144,13 @@ impl Operation for MaxPool2d {
             "windows" => ("max_pool2d/windows", source!("max_pool2d_windows.wgsl")),
             _ => ("max_pool2d/direct", source!("max_pool2d.wgsl")),
         };
-        let files = [file, source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let files = [
+            file,
+            source!("max_pool2d_params.wgsl"),
+            source!("lib/pool.wgsl"),
+            source!("lib/divide.wgsl"),
+            source!("lib/index.wgsl"),
+        ];
         let kernel = Kernel::new(name, &files).constant("WG", 64);
         let (input, output, indices) = (lowering.input(0), lowering.output(0), lowering.output(1));
         let extent = Extent::Invocations(lowering.output_len(0));
@@ -177,8 +183,17 @@ impl Operation for MaxPool2dGrad {
             "windows" => ("max_pool2d_grad/windows", source!("max_pool2d_grad_windows.wgsl"), lowering.input_dims(0)),
             _ => ("max_pool2d_grad/direct", source!("max_pool2d_grad.wgsl"), lowering.output_dims(0)),
         };
-        let kernel =
-            Kernel::new(name, &[file, source!("lib/divide.wgsl"), source!("lib/index.wgsl")]).constant("WG", 64);
+        let kernel = Kernel::new(
+            name,
+            &[
+                file,
+                source!("max_pool2d_params.wgsl"),
+                source!("lib/pool.wgsl"),
+                source!("lib/divide.wgsl"),
+                source!("lib/index.wgsl"),
+            ],
+        )
+        .constant("WG", 64);
         let (grad_output, indices, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
         lowering
