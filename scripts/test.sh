@@ -40,4 +40,8 @@ if [ "$(uname -s)" = Linux ] && [ -z "${WGPU_BACKEND:-}" ] && [ -z "${TILEGRAD_S
     fi
 fi
 
+# wgpu's OpenGL backend has one context, and gives up on a thread that waits for it long.
+case "${WGPU_BACKEND:-}" in *gl*) export RUST_TEST_THREADS=1 ;; esac
+[ -z "${TILEGRAD_SKIP_GPU:-}" ] || echo "test.sh: TILEGRAD_SKIP_GPU is set: the tests that need a GPU are SKIPPED"
+
 exec cargo test "$@"

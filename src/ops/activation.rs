@@ -51,7 +51,7 @@ impl Activation {
     /// The kernel that applies the function's formulas as the file `main` says.
     fn kernel(self, name: &'static str, main: Source) -> Kernel {
         let files: &[Source] = match self {
-            Activation::Relu => &[source!("relu.wgsl")],
+            Activation::Relu => &[source!("relu.wgsl"), source!("lib/nan.wgsl")],
             Activation::Sigmoid => &[source!("sigmoid.wgsl"), source!("lib/nan.wgsl")],
             Activation::Tanh => &[source!("tanh.wgsl"), source!("lib/nan.wgsl")],
         };
