@@ -158,7 +158,7 @@ fn a_weight_larger_than_a_binding_is_dispatched_in_pieces() {
     }
     // The gradient by the input is a sum over the pieces: the first sets it, the others add.
     let sums = plan.steps.iter().filter(|step| step.node == "fc" && step.stage == Stage::Backward);
-    let sums: Vec<u32> = sums.filter(|step| step.kernel.name.starts_with("matmul")).map(|s| accumulates(s)).collect();
+    let sums: Vec<u32> = sums.filter(|step| step.kernel.name.starts_with("matmul")).map(accumulates).collect();
     assert_eq!(sums.iter().sum::<u32>(), 3, "{sums:?}");
     // The update runs over every piece of the flat buffers.
     let updated: BTreeSet<&Buffer> = (plan.steps.iter())
