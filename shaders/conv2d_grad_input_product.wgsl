@@ -2,6 +2,9 @@
 // iw), n = input channel and k = (kh, kw, co); A is grad_output where a window's tap met the input's element.
 // The formula is that of conv2d_grad_input_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
 // STRIDE_H and STRIDE_W are constants, so that the division by them costs nothing where they are 1.
+//
+// PIXELS_FIRST counts the rows as (ih, iw, image) instead: a tile then holds one pixel of many images, for which a tap falls
+// inside the output, or beside it, or between two strides, all together, so that the core skips the taps that add nothing.
 
 @group(0) @binding(1) var<storage, read> grad_output: array<T>;
 @group(0) @binding(2) var<storage, read> weight: array<T>;
@@ -10,13 +13,25 @@
 // An input pixel: the first element of its image's grad_output, and its place in the padded input.
 struct Row { image: u32, h: u32, w: u32, valid: bool }
 
+// Row m as it would be counted with the pixels innermost, which is how they lie in memory.
+fn row_in_memory(m: u32) -> u32 {
+    if !PIXELS_FIRST {
+        return m;
+    }
+    let area = params.in_h * params.in_w;
+    let batch = divide(params.m, area);
+    let pixel = divide(m, batch);
+    return (m - pixel * batch) * area + pixel;
+}
+
 fn row_of(m: u32) -> Row {
-    let line = divide(m, params.in_w);
+    let row = row_in_memory(m);
+    let line = divide(row, params.in_w);
     let image = divide(line, params.in_h);
     return Row(
         image * params.out_h * params.out_w * params.out_c,
         line - image * params.in_h + params.pad_top,
-        m - line * params.in_w + params.pad_left,
+        row - line * params.in_w + params.pad_left,
         m < params.m,
     );
 }
@@ -74,5 +89,5 @@ fn fetch_b(at: u32) -> T {
 }
 
 fn store(split: u32, m: u32, n: u32, sum: ACC) {
-    grad_input[m * params.n + n] = T(sum);
+    grad_input[row_in_memory(m) * params.n + n] = T(sum);
 }

@@ -263,7 +263,8 @@ impl Operation for Conv2dGradInput {
                 let kernel = tiling
                     .kernel(["conv2d_grad_input/workgroup", "conv2d_grad_input/shuffle"], &files, false)
                     .constant("STRIDE_H", stride[0])
-                    .constant("STRIDE_W", stride[1]);
+                    .constant("STRIDE_W", stride[1])
+                    .flag("PIXELS_FIRST", tiling.skips());
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             }
         };

@@ -48,6 +48,11 @@ impl Tiling {
         Tiling { shuffle, columns, tiles, splits: 1, chunk: k }
     }
 
+    /// Whether the core leaves out a part of the depth that lies outside A for all rows of a tile.
+    pub fn skips(&self) -> bool {
+        self.shuffle
+    }
+
     /// Cuts a long depth so that there are tiles enough to fill the device. The count depends on the shape and on the
     /// class of the device, never on the moment, so the order of the sum is fixed.
     pub fn split(mut self, caps: &Caps) -> Self {
