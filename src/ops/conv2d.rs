@@ -126,9 +126,14 @@ impl Conv2d {
         }
     }
 
-    fn variants(&self, caps: &Caps) -> Vec<&'static str> {
+    /// The variants for a result whose rows are all extents of `shape` but that of axis `columns`.
+    fn variants(&self, caps: &Caps, shape: &Shape, columns: usize) -> Vec<&'static str> {
         // The tiled products know one group; grouped and depthwise convolutions take the direct kernel.
-        if self.groups == 1 { product::variants(caps) } else { vec!["direct"] }
+        if self.groups != 1 {
+            return vec!["direct"];
+        }
+        let n = shape.dims()[columns];
+        product::variants(caps, shape.len() / n, n)
     }
 }
 
@@ -186,8 +191,11 @@ impl Operation for Conv2d {
         Ok(grads)
     }
 
-    fn variants(&self, _inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.variants(caps)
+    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        match self.output(inputs[0], &inputs[1].shape) {
+            Ok(output) => self.variants(caps, &Shape::from(output), 1),
+            Err(_) => vec!["direct"],
+        }
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
@@ -237,7 +245,7 @@ impl Operation for Conv2dGradInput {
     }
 
     fn variants(&self, _inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.conv.variants(caps)
+        self.conv.variants(caps, &self.input, 1)
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
@@ -284,7 +292,7 @@ impl Operation for Conv2dGradWeight {
     }
 
     fn variants(&self, _inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.conv.variants(caps)
+        self.conv.variants(caps, &self.weight, 0)
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {

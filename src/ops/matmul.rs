@@ -122,8 +122,11 @@ impl Operation for Matmul {
         Ok(grads)
     }
 
-    fn variants(&self, _inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        product::variants(caps)
+    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        match self.extents(inputs[0], inputs[1]) {
+            Some([m, n, _]) => product::variants(caps, m, n),
+            None => vec!["direct"],
+        }
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {

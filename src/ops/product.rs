@@ -21,13 +21,21 @@ pub(super) struct Tiling {
 
 /// Invocations of a workgroup that shares a tile: the grid of `lib/product_workgroup.wgsl` is made for as many.
 const SHARING: u32 = 64;
+/// Rows of the tile that they share.
+const TILE_M: u32 = 64;
 /// Invocations of a workgroup whose eights share nothing: few, so that there is work for every core.
 const SHUFFLING: u32 = 32;
 
-/// The variants that are right on this device, the best first: where values can be shuffled among eight lanes that is
-/// the cheapest; elsewhere the shared tile is, on software devices too, whose barriers cost less than the loads it saves.
-pub(super) fn variants(caps: &Caps) -> Vec<&'static str> {
-    if caps.shuffles_eight_lanes() { vec!["shuffle", "workgroup", "direct"] } else { vec!["workgroup", "direct"] }
+/// The variants that are right on this device for an [m, n] result, the best first: where values can be shuffled among
+/// eight lanes that is the cheapest; elsewhere the shared tile is, on software devices too, whose barriers cost less than
+/// the loads it saves, unless less than half of it would be used (a layer with six channels, say).
+pub(super) fn variants(caps: &Caps, m: usize, n: usize) -> Vec<&'static str> {
+    if caps.shuffles_eight_lanes() {
+        return vec!["shuffle", "workgroup", "direct"];
+    }
+    let tiling = Tiling::new("workgroup", m as u32, n as u32, 1);
+    let computed = tiling.tiles * u64::from(TILE_M * tiling.columns);
+    if 2 * m as u64 * n as u64 >= computed { vec!["workgroup", "direct"] } else { vec!["direct", "workgroup"] }
 }
 
 /// What is done to an element of C before it is stored.
@@ -42,7 +50,7 @@ impl Tiling {
         // Eight lanes hold four rows each; eight columns are enough where there are no more.
         let (rows, columns) = match shuffle {
             true => (32, if n <= 8 { 8 } else { 16 }),
-            false => (64, if n <= 16 { 16 } else { 64 }),
+            false => (TILE_M, if n <= 16 { 16 } else { 64 }),
         };
         let tiles = u64::from(m.div_ceil(rows)) * u64::from(n.div_ceil(columns));
         Tiling { shuffle, columns, tiles, splits: 1, chunk: k }
