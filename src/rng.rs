@@ -39,6 +39,16 @@ impl Rng {
         )
     }
 
+    /// Four random words for `item` in `step`, the index being both: what a kernel draws, and its twin.
+    pub fn words_at(&self, step: u32, item: u32) -> [u32; 4] {
+        self.words(u64::from(step) << 32 | u64::from(item))
+    }
+
+    /// The stream's number, low and high word.
+    pub fn stream(&self) -> [u32; 2] {
+        [self.stream as u32, (self.stream >> 32) as u32]
+    }
+
     /// A number in [0, 1) with 24 random bits.
     pub fn uniform(&self, index: u64) -> f32 {
         unit(self.words(index)[0])
@@ -67,7 +77,19 @@ impl Rng {
     }
 }
 
-fn unit(word: u32) -> f32 {
+/// What [`crate::graph::Tape::random`]'s input is written with before a step: the seed's two words, the step, unused.
+pub fn draw(seed: u64, step: u32) -> [i32; 4] {
+    [seed as i32, (seed >> 32) as i32, step as i32, 0]
+}
+
+/// The stream called `name` of the seed that [`draw`] has written, and the step.
+pub fn drawn(name: &str, random: &[i32]) -> (Rng, u32) {
+    let word = |i: usize| random.get(i).map_or(0, |&word| word as u32);
+    (Rng::new(u64::from(word(0)) | u64::from(word(1)) << 32, name), word(2))
+}
+
+/// A random word as a number in [0, 1) with 24 random bits.
+pub fn unit(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 

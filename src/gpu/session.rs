@@ -49,7 +49,8 @@ impl Session {
             slots.push(Allocation::new(&device, &format!("slot {slot}"), bytes, options.guarded)?);
         }
         let mut inputs = HashMap::new();
-        for (_, spans) in plan.placed() {
+        for (id, spans) in plan.placed() {
+            store.declare_buffer(plan.tape.tensor(id), false)?;
             if let [Span { buffer: Buffer::Input(name), bytes, .. }] = spans {
                 inputs.insert(name.clone(), Allocation::new(&device, name, *bytes, options.guarded)?);
             }

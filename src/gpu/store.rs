@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Device;
 use super::memory::Allocation;
 use crate::error::{Error, Result};
-use crate::graph::{Role, Tape};
+use crate::graph::{Role, Tape, Tensor};
 use crate::ops::{FlatBuffer, Pieces};
 use crate::plan::{Buffer, ParameterLayout, Placement, Span};
+use crate::reference::Value;
+use crate::shape::DType;
 
 /// Buffers that outlive a step, by the names that plans use.
 pub struct Store {
@@ -45,7 +47,7 @@ impl Store {
         &self.layout
     }
 
-    /// Gives every parameter of `tape` its first values under `seed`.
+    /// Gives every parameter and buffer of `tape` its first values, the parameters' under `seed`.
     pub fn initialise(&self, tape: &Tape, seed: u64) -> Result<()> {
         for id in tape.parameters() {
             let tensor = tape.tensor(id);
@@ -53,7 +55,52 @@ impl Store {
                 self.set_parameter(&tensor.name, &init.values(seed, &tensor.name, tensor.shape.len()))?;
             }
         }
+        for id in tape.buffers() {
+            self.declare_buffer(tape.tensor(id), true)?;
+        }
         Ok(())
+    }
+
+    /// Makes the memory of a model's buffer and gives it its first value, if it is new or if `again` asks for it.
+    pub(super) fn declare_buffer(&self, tensor: &Tensor, again: bool) -> Result<()> {
+        let Role::Buffer { init } = tensor.role else { return Ok(()) };
+        let key = Buffer::State(tensor.name.clone());
+        if self.find(&key).is_err() {
+            self.insert(key, Allocation::new(&self.device, &tensor.name, tensor.bytes(), false)?);
+        } else if !again {
+            return Ok(());
+        }
+        self.set_buffer(&tensor.name, &Value::filled(tensor.dtype, tensor.shape.len(), init))
+    }
+
+    /// Sets the buffer of the model called `name`.
+    pub fn set_buffer(&self, name: &str, values: &Value<f32>) -> Result<()> {
+        let allocation = self.find(&Buffer::State(name.into()))?;
+        let bytes: &[u8] = match values {
+            Value::Real(values) => bytemuck::cast_slice(values),
+            Value::Int(values) => bytemuck::cast_slice(values),
+            Value::Bytes(values) => values,
+        };
+        if bytes.len() as u64 != allocation.bytes {
+            return Err(Error::Shape {
+                op: "buffer",
+                name: name.into(),
+                message: format!("has {} bytes, got {}", allocation.bytes, bytes.len()),
+            });
+        }
+        self.device.queue().write_buffer(&allocation.buffer, allocation.offset, bytes);
+        self.device.check()
+    }
+
+    /// The values of a model's buffer; `tensor` says its name and type.
+    pub fn buffer_values(&self, tensor: &Tensor) -> Result<Value<f32>> {
+        let allocation = self.find(&Buffer::State(tensor.name.clone()))?;
+        let bytes = self.device.read(&allocation.buffer, allocation.offset, allocation.bytes)?;
+        Ok(match tensor.dtype {
+            DType::F32 => Value::Real(bytemuck::pod_collect_to_vec(&bytes)),
+            DType::I32 => Value::Int(bytemuck::pod_collect_to_vec(&bytes)),
+            DType::U8 => Value::Bytes(bytes),
+        })
     }
 
     /// The values of a parameter in PyTorch's order.

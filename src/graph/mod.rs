@@ -6,4 +6,4 @@
 mod autodiff;
 mod tape;
 
-pub use tape::{Node, NodeId, Role, Spec, Stage, Tape, Tensor, TensorId};
+pub use tape::{Node, NodeId, RANDOM, Role, Spec, Stage, Tape, Tensor, TensorId};

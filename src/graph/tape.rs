@@ -43,6 +43,12 @@ pub enum Role {
         /// The parameter group of the optimizer that updates it.
         group: Option<usize>,
     },
+    /// A tensor of the model that the optimizer does not change, kept between steps and saved with the parameters, as a
+    /// running mean is; PyTorch's word for it.
+    Buffer {
+        /// Its first value, everywhere.
+        init: f32,
+    },
     /// The gradient of a parameter: it lies in the group's flat gradient buffer.
     Gradient {
         /// The parameter.
@@ -143,12 +149,22 @@ pub struct Node {
     pub stage: Stage,
 }
 
+/// The name of the input of [`Tape::random`].
+pub const RANDOM: &str = "random";
+
+fn in_order(named: &HashMap<String, TensorId>) -> Vec<TensorId> {
+    let mut ids: Vec<TensorId> = named.values().copied().collect();
+    ids.sort_unstable();
+    ids
+}
+
 /// A program as data: tensors, and nodes in an order in which they can run.
 #[derive(Clone, Debug)]
 pub struct Tape {
     tensors: Vec<Tensor>,
     nodes: Vec<Node>,
     parameters: HashMap<String, TensorId>,
+    buffers: HashMap<String, TensorId>,
     inputs: HashMap<String, TensorId>,
     kept: Vec<TensorId>,
     scope: Vec<String>,
@@ -163,6 +179,7 @@ impl Tape {
             tensors: Vec::new(),
             nodes: Vec::new(),
             parameters: HashMap::new(),
+            buffers: HashMap::new(),
             inputs: HashMap::new(),
             kept: Vec::new(),
             scope: Vec::new(),
@@ -198,9 +215,17 @@ impl Tape {
 
     /// The parameters in the order in which they were declared.
     pub fn parameters(&self) -> Vec<TensorId> {
-        let mut ids: Vec<TensorId> = self.parameters.values().copied().collect();
-        ids.sort_unstable();
-        ids
+        in_order(&self.parameters)
+    }
+
+    /// The model's buffers in the order in which they were declared.
+    pub fn buffers(&self) -> Vec<TensorId> {
+        in_order(&self.buffers)
+    }
+
+    /// The parameter called `name`.
+    pub fn find_parameter(&self, name: &str) -> Option<TensorId> {
+        self.parameters.get(name).copied()
     }
 
     /// The input called `name`.
@@ -262,10 +287,7 @@ impl Tape {
 
     /// Declares a parameter, with the present scope in front of its name.
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, layout: Layout, init: Init) -> Result<TensorId> {
-        let name = self.full_name(name);
-        if self.parameters.contains_key(&name) {
-            return Err(Error::name(name, "this tape has a parameter of that name already"));
-        }
+        let name = self.unused(name)?;
         let tensor = Tensor {
             name: name.clone(),
             shape: shape.into(),
@@ -276,6 +298,34 @@ impl Tape {
         let id = self.push(tensor);
         self.parameters.insert(name, id);
         Ok(id)
+    }
+
+    /// Declares a buffer of the model, `init` everywhere at first, with the present scope in front of its name.
+    pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType, init: f32) -> Result<TensorId> {
+        let name = self.unused(name)?;
+        let spec = Spec { shape: shape.into(), layout: Layout::RowMajor, dtype };
+        let id = self.push(spec.tensor(name.clone(), Role::Buffer { init }));
+        self.buffers.insert(name, id);
+        Ok(id)
+    }
+
+    /// The full name of `name`, if no parameter and no buffer has it yet.
+    fn unused(&self, name: &str) -> Result<String> {
+        let name = self.full_name(name);
+        match self.parameters.contains_key(&name) || self.buffers.contains_key(&name) {
+            true => Err(Error::name(name, "this tape has a parameter or buffer of that name already")),
+            false => Ok(name),
+        }
+    }
+
+    /// The input that says where random numbers are drawn in this step, [`RANDOM`], declared on first use.
+    ///
+    /// It is written before each step with [`crate::rng::draw`], so that two steps differ and a run repeats.
+    pub fn random(&mut self) -> Result<TensorId> {
+        match self.find_input(RANDOM) {
+            Some(id) => Ok(id),
+            None => self.input(RANDOM, Spec::i32([4])),
+        }
     }
 
     /// Excludes a parameter from training: no gradient is made for it.

@@ -303,7 +303,7 @@ fn kept_place(tape: &Tape, id: TensorId, layout: &ParameterLayout, caps: &Caps) 
         Role::Gradient { of } => layout.spans(FlatBuffer::Gradient, tape.tensor(of)),
         Role::Momentum { of } => layout.spans(FlatBuffer::Momentum, tape.tensor(of)),
         Role::Input => whole(Buffer::Input(tensor.name.clone())),
-        Role::State => whole(Buffer::State(tensor.name.clone())),
+        Role::State | Role::Buffer { .. } => whole(Buffer::State(tensor.name.clone())),
         Role::Constant(value) => whole(Buffer::Constant(value.to_bits())),
         Role::Resident => {
             let pieces: Pieces = crate::ops::tensor_pieces(tensor, caps)?;

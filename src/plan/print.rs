@@ -19,7 +19,7 @@ pub struct Memory {
     pub gradients: u64,
     /// Momentum buffers.
     pub momentum: u64,
-    /// Inputs, states and data sets.
+    /// Inputs, states, the model's buffers and data sets.
     pub data: u64,
 }
 
@@ -62,7 +62,10 @@ impl Plan {
         let mut counted = std::collections::HashSet::new();
         let mut data = 0;
         for (id, spans) in self.placed() {
-            if matches!(self.tape.tensor(id).role, Role::Input | Role::State | Role::Resident | Role::Constant(_)) {
+            if matches!(
+                self.tape.tensor(id).role,
+                Role::Input | Role::State | Role::Buffer { .. } | Role::Resident | Role::Constant(_)
+            ) {
                 for span in spans.iter().filter(|span| counted.insert(span.buffer.clone())) {
                     data += span.bytes;
                 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Role, Stage, Tape, Tensor, TensorId};
 use crate::reference::{DynTwin, Inputs, Outputs, Real, Value};
 
-/// What is kept between steps and shared by the programs of a run: parameters, momentum buffers, states, data sets, by name.
+/// What is kept between steps and shared by the programs of a run: parameters, buffers, momentum buffers, states, data sets, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Store<R> {
     values: HashMap<String, Value<R>>,
@@ -25,7 +25,20 @@ impl<R: Real> Store<R> {
                 values.insert(tensor.name.clone(), Value::Real(first));
             }
         }
-        Store { values }
+        let mut store = Store { values };
+        store.declare_buffers(tape);
+        store
+    }
+
+    /// Gives every buffer of `tape` that has no value yet its first one.
+    fn declare_buffers(&mut self, tape: &Tape) {
+        for id in tape.buffers() {
+            let tensor = tape.tensor(id);
+            if let Role::Buffer { init } = tensor.role {
+                let first = || Value::filled(tensor.dtype, tensor.shape.len(), init);
+                self.values.entry(tensor.name.clone()).or_insert_with(first);
+            }
+        }
     }
 
     /// Whether there is a value called `name`.
@@ -85,6 +98,7 @@ where
     /// Runs the nodes of `stages` over the tensors kept in `store`.
     pub fn run(&mut self, store: &mut Store<R>, stages: &[Stage]) -> Result<()> {
         let tape = Arc::clone(&self.tape);
+        store.declare_buffers(&tape);
         for node in tape.nodes().iter().filter(|node| stages.contains(&node.stage)) {
             let mut updates = Vec::with_capacity(node.updates.len());
             for &id in &node.updates {
@@ -104,9 +118,11 @@ where
             for &id in &node.inputs {
                 let tensor = tape.tensor(id);
                 let value = match tensor.role {
-                    Role::Parameter { .. } | Role::Momentum { .. } | Role::State | Role::Resident => {
-                        store.values.get(&tensor.name)
-                    }
+                    Role::Parameter { .. }
+                    | Role::Buffer { .. }
+                    | Role::Momentum { .. }
+                    | Role::State
+                    | Role::Resident => store.values.get(&tensor.name),
                     _ => self.values[id.0].as_ref(),
                 };
                 let value = value.ok_or_else(|| Error::name(&tensor.name, "has no value yet"))?;

@@ -55,6 +55,8 @@ pub trait Real:
     fn ln(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
 }
 
 macro_rules! real {
@@ -74,6 +76,9 @@ macro_rules! real {
             }
             fn tanh(self) -> Self {
                 $type::tanh(self)
+            }
+            fn sqrt(self) -> Self {
+                $type::sqrt(self)
             }
         }
     };
@@ -100,6 +105,29 @@ impl<R: Real> Value<R> {
             DType::I32 => Value::Int(vec![0; len]),
             DType::U8 => Value::Bytes(vec![0; len]),
         }
+    }
+
+    /// `value` everywhere.
+    pub fn filled(dtype: DType, len: usize, value: f32) -> Self {
+        match dtype {
+            DType::F32 => Value::Real(vec![R::of(f64::from(value)); len]),
+            DType::I32 => Value::Int(vec![value as i32; len]),
+            DType::U8 => Value::Bytes(vec![value as u8; len]),
+        }
+    }
+
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Value::Real(values) => values.len(),
+            Value::Int(values) => values.len(),
+            Value::Bytes(values) => values.len(),
+        }
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The numbers of an f32 tensor; none of another.
@@ -188,6 +216,14 @@ impl<R: Real> Outputs<R> {
     /// The integers of output `i`, zeros at first.
     pub fn ints(&mut self, i: usize) -> &mut [i32] {
         match &mut self.outputs[i] {
+            Value::Int(values) => values,
+            _ => &mut [],
+        }
+    }
+
+    /// The integers of the tensor `i` that is changed in place.
+    pub fn update_ints(&mut self, i: usize) -> &mut [i32] {
+        match &mut self.updates[i] {
             Value::Int(values) => values,
             _ => &mut [],
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::data::{BatchSink, ImageSet, images_name, labels_name};
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Session, SessionOptions, Store};
-use crate::graph::{Stage, Tape, TensorId};
+use crate::graph::{Stage, Tape, Tensor, TensorId};
 use crate::ops::Choices;
 use crate::plan::{Memory, ParameterLayout, Plan};
 use crate::reference;
@@ -58,6 +58,12 @@ pub trait Engine {
 
     /// Sets a parameter.
     fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()>;
+
+    /// The values of a model's buffer.
+    fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>>;
+
+    /// Sets a model's buffer.
+    fn set_buffer(&mut self, name: &str, values: Value<f32>) -> Result<()>;
 }
 
 /// Where the data of a program's next step goes, or, with no program, data that stays on the device.
@@ -222,6 +228,14 @@ impl Engine for GpuEngine {
     fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()> {
         self.store()?.set_parameter(name, values)
     }
+
+    fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>> {
+        self.store()?.buffer_values(tensor)
+    }
+
+    fn set_buffer(&mut self, name: &str, values: Value<f32>) -> Result<()> {
+        self.store()?.set_buffer(name, &values)
+    }
 }
 
 /// Runs tapes on the CPU, by the reference executor.
@@ -315,6 +329,23 @@ impl Engine for CpuEngine {
             });
         }
         self.store.set(name, Value::Real(values.to_vec()));
+        Ok(())
+    }
+
+    fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>> {
+        self.kept(&tensor.name).cloned()
+    }
+
+    fn set_buffer(&mut self, name: &str, values: Value<f32>) -> Result<()> {
+        let expected = self.kept(name)?;
+        if expected.len() != values.len() {
+            return Err(Error::Shape {
+                op: "buffer",
+                name: name.into(),
+                message: format!("has {} values, got {}", expected.len(), values.len()),
+            });
+        }
+        self.store.set(name, values);
         Ok(())
     }
 }

@@ -5,14 +5,15 @@ use std::time::Instant;
 
 use super::engine::{Engine, ProgramId};
 use super::history::{Epoch, History};
-use crate::data::{BatchSource, epoch_batches, ordered_batches};
+use crate::data::{BatchSink, BatchSource, epoch_batches, ordered_batches};
 use crate::error::{Error, Result};
-use crate::graph::{Stage, Tape};
+use crate::graph::{RANDOM, Stage, Tape};
 use crate::nn::Module;
 use crate::ops::metrics::{HISTORY, Metrics};
 use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
 use crate::optim::Sgd;
 use crate::plan::Memory;
+use crate::rng;
 
 /// Names of the accumulators.
 const TRAIN: &str = "train.metrics";
@@ -78,6 +79,8 @@ pub struct Trainer<'a> {
     prepared: HashSet<String>,
     /// Whether a step with momentum has been made, so that the momentum buffers hold something.
     has_momentum: bool,
+    /// Steps so far: no two draw the same random numbers.
+    steps: u32,
 }
 
 impl<'a> Trainer<'a> {
@@ -102,6 +105,7 @@ impl<'a> Trainer<'a> {
             programs: HashMap::new(),
             prepared: HashSet::new(),
             has_momentum: false,
+            steps: 0,
         };
         let tape = trainer.training_tape(train, options.batch_size.min(train.len()))?;
         trainer.engine.initialise(&tape, options.seed)?;
@@ -167,6 +171,11 @@ impl<'a> Trainer<'a> {
         for (name, values) in hyper {
             self.engine.write_f32(program, &name, &values)?;
         }
+        if self.engine.tape(program).find_input(RANDOM).is_some() {
+            let draw = rng::draw(self.options.seed, self.steps);
+            self.engine.sink(Some(program)).write_i32(RANDOM, &draw)?;
+        }
+        self.steps += 1;
         source.feed(indices, &mut self.engine.sink(Some(program)))?;
         self.engine.run(program, &[Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update])
     }
