@@ -5,11 +5,15 @@
 //! one test and the `mod` lines: nothing anywhere lists the operations.
 
 pub mod activation;
+pub mod adaptive_avg_pool2d;
 pub mod add;
 pub mod avg_pool2d;
+pub mod batch_norm2d;
 pub mod column_sum;
 pub mod conv2d;
 pub mod copy;
+mod depthwise;
+pub mod dropout;
 pub mod flatten;
 pub mod gather;
 mod lowering;

@@ -4,11 +4,14 @@
 //! generic over [`Real`]: f32 beside the GPU, f64 for gradient checks. Where no adapter is found the same executor trains.
 
 mod activation;
+mod adaptive_avg_pool2d;
 mod add;
 mod avg_pool2d;
+mod batch_norm2d;
 mod column_sum;
 mod conv2d;
 mod copy;
+mod dropout;
 mod executor;
 mod flatten;
 mod gather;

@@ -11,5 +11,8 @@ mod golden;
 mod golden_files;
 mod kernels;
 mod large;
+#[path = "../common/layers.rs"]
+mod layer_cases;
+mod layers;
 mod session;
 mod training;

@@ -5,6 +5,7 @@ mod barriers;
 mod errors;
 mod golden;
 mod gradients;
+mod layers;
 mod operations;
 mod plan;
 mod shaders;
@@ -16,3 +17,5 @@ mod zoo;
 mod cases;
 #[path = "../common/golden.rs"]
 mod golden_files;
+#[path = "../common/layers.rs"]
+mod layer_cases;

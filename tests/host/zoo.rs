@@ -14,7 +14,7 @@ use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
 
-use crate::cases;
+use crate::{cases, layer_cases};
 
 /// A tape of one operation's output and gradients by `wanted`, all of them kept.
 fn differentiated(mut tape: Tape, output: TensorId, wanted: &[TensorId]) -> Tape {
@@ -54,6 +54,18 @@ fn cross_entropy(case: &cases::CrossEntropyCase) -> Tape {
     let weight = case.weighted.then(|| tape.input("weight", Spec::f32([case.logits[1]])).unwrap());
     let loss = tape.softmax_cross_entropy("loss", logits, target, weight, case.op).unwrap().loss;
     differentiated(tape, loss, &[logits])
+}
+
+fn batch_norm(case: &layer_cases::BatchNormCase) -> Tape {
+    let mut tape = Tape::new(case.training);
+    let input = tape.input("input", Spec::f32(case.input)).unwrap();
+    let affine = case.affine.then(|| {
+        let of = |tape: &mut Tape, name: &str| tape.input(name, Spec::f32([case.input[1]])).unwrap();
+        (of(&mut tape, "weight"), of(&mut tape, "bias"))
+    });
+    let output = case.append(&mut tape, input, affine).0;
+    let wanted: Vec<TensorId> = [input].into_iter().chain(affine.into_iter().flat_map(|(w, b)| [w, b])).collect();
+    differentiated(tape, output, &wanted)
 }
 
 /// One operation of one input of shape [N, C, H, W].
@@ -155,6 +167,18 @@ pub fn tapes() -> Vec<(String, Tape)> {
         let tape = unary(case.input, |tape, x| tape.avg_pool2d("pool", x, case.pool).unwrap());
         tapes.push((format!("{case:?}"), tape));
     }
+    for seed in 0..16 {
+        let case = layer_cases::batch_norm_case(seed, 8);
+        tapes.push((format!("{case:?}"), batch_norm(&case)));
+        let (shape, size) = layer_cases::adaptive_case(seed, 5);
+        tapes.push((
+            format!("adaptive {shape:?}"),
+            unary(shape, |tape, x| tape.adaptive_avg_pool2d("pool", x, size).unwrap()),
+        ));
+        let case = cases::depthwise_case(seed, 12, 5);
+        tapes.push((format!("{case:?}"), conv(&case)));
+    }
+    tapes.push(("dropout".into(), unary([2, 3, 4, 5], |tape, x| tape.dropout("dropout", x, 0.5).unwrap())));
     // Enough rows that a bias's gradient is summed in two passes, and a weight's gradient in several splits.
     let long = cases::ConvCase { input: [4, 3, 40, 40], weight: [5, 3, 3, 3], conv: Conv2d::default(), bias: true };
     tapes.push((format!("{long:?}"), conv(&long)));
@@ -171,7 +195,7 @@ pub fn devices() -> Vec<Caps> {
 
 /// What a tuner may ask for: the best variant, or one of them wherever it is valid.
 pub fn choices() -> Vec<Choices> {
-    let everywhere = [None, Some("direct"), Some("workgroup"), Some("shuffle")];
+    let everywhere = [None, Some("direct"), Some("workgroup"), Some("shuffle"), Some("depthwise")];
     everywhere.into_iter().map(|everywhere| Choices { everywhere, ..Choices::default() }).collect()
 }
 
