@@ -191,6 +191,11 @@ impl Operation for Conv2d {
         Ok(grads)
     }
 
+    fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
+        let (weight, output) = (&inputs[1].shape, self.output(inputs[0], &inputs[1].shape));
+        output.map_or(0, |[n, _, h, w]| (n * h * w) as u64 * weight.len() as u64)
+    }
+
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.output(inputs[0], &inputs[1].shape) {
             Ok(output) => self.variants(caps, &inputs[1].shape, &Shape::from(output), 1),

@@ -78,6 +78,12 @@ pub trait Operation: DynTwin + Debug + Send + Sync {
         false
     }
 
+    /// How many products are added up for the outputs, by which a model's cost is judged; 0 for what has none.
+    fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
+        let _ = inputs;
+        0
+    }
+
     /// The names of the kernel variants that are right for these operands on this device, the best first.
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         let _ = (inputs, caps);

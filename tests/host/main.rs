@@ -6,6 +6,7 @@ mod errors;
 mod golden;
 mod gradients;
 mod layers;
+mod models;
 mod operations;
 mod plan;
 mod shaders;
