@@ -7,6 +7,7 @@ mod golden;
 mod gradients;
 mod operations;
 mod plan;
+mod schedules;
 mod shaders;
 mod slots;
 mod tidy;
