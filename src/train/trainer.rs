@@ -11,7 +11,7 @@ use crate::graph::{RANDOM, Stage, Tape};
 use crate::nn::Module;
 use crate::ops::metrics::{HISTORY, Metrics};
 use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
-use crate::optim::Sgd;
+use crate::optim::{Mode, Rates, Schedule, Sgd};
 use crate::plan::Memory;
 use crate::rng;
 
@@ -72,6 +72,7 @@ pub enum Event<'a> {
 pub struct Trainer<'a> {
     model: &'a dyn Module,
     optimizer: Sgd,
+    schedule: Schedule,
     engine: &'a mut dyn Engine,
     options: TrainOptions,
     /// By data source, accumulator and batch size.
@@ -93,13 +94,14 @@ impl<'a> Trainer<'a> {
         train: &dyn BatchSource,
     ) -> Result<Self> {
         options.validate()?;
-        optimizer.validate()?;
+        let schedule = Schedule::constant(&optimizer)?;
         if train.is_empty() {
             return Err(Error::config("training data", "holds no image"));
         }
         let trainer = Trainer {
             model,
             optimizer,
+            schedule,
             engine,
             options,
             programs: HashMap::new(),
@@ -110,6 +112,12 @@ impl<'a> Trainer<'a> {
         let tape = trainer.training_tape(train, options.batch_size.min(train.len()))?;
         trainer.engine.initialise(&tape, options.seed)?;
         Ok(trainer)
+    }
+
+    /// Takes every step's learning rate and momentum from `schedule` in place of the optimizer.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
     }
 
     /// The engine.
@@ -162,10 +170,10 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// One step on the images `indices`, with the optimizer's learning rate and momentum.
-    fn step(&mut self, source: &mut dyn BatchSource, indices: &[u32]) -> Result<()> {
+    /// One step on the images `indices`.
+    fn step(&mut self, source: &mut dyn BatchSource, indices: &[u32], rates: Rates) -> Result<()> {
         let program = self.program(source, TRAIN, indices.len())?;
-        let (lr, momentum) = (self.optimizer.lr, self.optimizer.momentum);
+        let Rates { lr, momentum } = rates;
         let hyper = self.optimizer.hyperparameters(self.engine.tape(program), lr, momentum, !self.has_momentum);
         self.has_momentum |= momentum != 0.0;
         for (name, values) in hyper {
@@ -197,9 +205,11 @@ impl<'a> Trainer<'a> {
             self.engine.clear_state(TRAIN)?;
             let batches = epoch_batches(train.len(), batch_size, seed, epoch);
             let (mut done, mut reported) = (0, 0);
+            let mut rates = self.schedule.rates(history.steps, epoch - 1);
             for (i, batch) in batches.iter().enumerate() {
                 let step_began = Instant::now();
-                self.step(train, batch)?;
+                rates = self.schedule.rates(history.steps, epoch - 1);
+                self.step(train, batch, rates)?;
                 done += batch.len();
                 if history.steps == 0 {
                     self.engine.wait()?;
@@ -222,7 +232,7 @@ impl<'a> Trainer<'a> {
                             "lr",
                             format!(
                                 "training diverged: the loss was {} by step {} (epoch {epoch}); a smaller learning rate than {} may help",
-                                metrics.loss, history.steps, self.optimizer.lr
+                                metrics.loss, history.steps, rates.lr
                             ),
                         ));
                     }
@@ -238,12 +248,17 @@ impl<'a> Trainer<'a> {
             let metrics = Metrics::from_state(&self.engine.state(TRAIN)?);
             let train_seconds = epoch_began.elapsed().as_secs_f64();
             let validated = self.evaluate(validation)?;
+            self.schedule.observe(match self.schedule.mode() {
+                Mode::Min => validated.loss,
+                Mode::Max => validated.accuracy,
+            });
             history.epochs.push(Epoch {
                 epoch,
                 train_loss: metrics.loss,
                 train_accuracy: metrics.accuracy,
                 validation_loss: validated.loss,
                 validation_accuracy: validated.accuracy,
+                lr: rates.lr,
                 seconds: epoch_began.elapsed().as_secs_f64(),
                 images_per_second: train.len() as f64 / train_seconds,
             });

@@ -9,6 +9,7 @@ mod layers;
 mod models;
 mod operations;
 mod plan;
+mod schedules;
 mod shaders;
 mod slots;
 mod tidy;
