@@ -2,4 +2,4 @@
 
 mod sgd;
 
-pub use sgd::{ParamGroup, Sgd};
+pub use sgd::{ACCUMULATE, ParamGroup, Sgd};
