@@ -4,6 +4,9 @@
 #[path = "../common/cases.rs"]
 mod cases;
 mod check;
+mod checkpoint;
+#[path = "../common/clip.rs"]
+mod clip;
 mod data;
 mod device;
 mod golden;
@@ -11,5 +14,6 @@ mod golden;
 mod golden_files;
 mod kernels;
 mod large;
+mod optimizer;
 mod session;
 mod training;

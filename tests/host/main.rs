@@ -2,10 +2,12 @@
 
 mod autodiff;
 mod barriers;
+mod checkpoint;
 mod errors;
 mod golden;
 mod gradients;
 mod operations;
+mod optimizer;
 mod plan;
 mod shaders;
 mod slots;
@@ -14,5 +16,7 @@ mod zoo;
 
 #[path = "../common/cases.rs"]
 mod cases;
+#[path = "../common/clip.rs"]
+mod clip;
 #[path = "../common/golden.rs"]
 mod golden_files;
