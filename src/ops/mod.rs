@@ -4,11 +4,13 @@
 //! [`crate::reference`] and its shaders start with the same name in `shaders/`. Adding one touches those three places,
 //! one test and the `mod` lines: nothing anywhere lists the operations.
 
+pub mod accumulate_grad;
 pub mod activation;
 pub mod adaptive_avg_pool2d;
 pub mod add;
 pub mod avg_pool2d;
 pub mod batch_norm2d;
+pub mod clip_grad_norm;
 pub mod column_sum;
 pub mod conv2d;
 pub mod copy;

@@ -7,4 +7,4 @@ pub use schedule::{
     Anneal, Constant, CosineAnnealingLr, ExponentialLr, Mode, MultiStepLr, OneCycleLr, PolynomialLr, Rates,
     ReduceLrOnPlateau, Rule, Schedule, StepLr, ThresholdMode, Unit, Warmup,
 };
-pub use sgd::{ParamGroup, Sgd};
+pub use sgd::{ACCUMULATE, ParamGroup, Sgd};

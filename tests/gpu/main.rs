@@ -4,6 +4,9 @@
 #[path = "../common/cases.rs"]
 mod cases;
 mod check;
+mod checkpoint;
+#[path = "../common/clip.rs"]
+mod clip;
 mod data;
 mod device;
 mod golden;
@@ -14,5 +17,6 @@ mod large;
 #[path = "../common/layers.rs"]
 mod layer_cases;
 mod layers;
+mod optimizer;
 mod session;
 mod training;

@@ -2,12 +2,14 @@
 
 mod autodiff;
 mod barriers;
+mod checkpoint;
 mod errors;
 mod golden;
 mod gradients;
 mod layers;
 mod models;
 mod operations;
+mod optimizer;
 mod plan;
 mod schedules;
 mod shaders;
@@ -17,6 +19,8 @@ mod zoo;
 
 #[path = "../common/cases.rs"]
 mod cases;
+#[path = "../common/clip.rs"]
+mod clip;
 #[path = "../common/golden.rs"]
 mod golden_files;
 #[path = "../common/layers.rs"]

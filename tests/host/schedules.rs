@@ -299,7 +299,7 @@ fn fit(sgd: Sgd, schedule: Option<Schedule>) -> Result<History> {
     let mut train = ResidentSource::new("train", synthetic::digits(1, 64));
     let mut validation = ResidentSource::new("validation", synthetic::digits(2, 32));
     let mut engine = CpuEngine::new();
-    let options = TrainOptions { epochs: 6, batch_size: 8, seed: 1, report_every: 5 };
+    let options = TrainOptions { epochs: 6, batch_size: 8, seed: 1, report_every: 5, accumulate: 1 };
     let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train)?;
     if let Some(schedule) = schedule {
         trainer = trainer.schedule(schedule);

@@ -94,6 +94,18 @@ pub fn lenet(batch: usize) -> Tape {
     tape
 }
 
+/// A layer of a parameter, whose gradients are clipped as `sgd` says and add up over batches.
+fn optimized(sgd: Sgd) -> Tape {
+    let mut tape = Tape::new(true);
+    let x = tape.input("x", Spec::f32([2, 5])).unwrap();
+    let target = tape.input("target", Spec::i32([2])).unwrap();
+    let weight = tape.parameter("weight", [3, 5], Layout::RowMajor, Init::Normal(0.1)).unwrap();
+    let logits = tape.linear("fc", x, weight, None).unwrap();
+    let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
+    sgd.minimize_accumulated(&mut tape, loss.loss).unwrap();
+    tape
+}
+
 /// The parameters of [`residual_net`]'s `blocks`, from the bottom.
 pub fn residual_block(block: usize) -> [String; 2] {
     [format!("block{block}.conv1.weight"), format!("block{block}.conv2.weight")]
@@ -140,6 +152,8 @@ pub fn tapes() -> Vec<(String, Tape)> {
     let mut tapes = vec![
         ("lenet".to_string(), lenet(8)),
         ("residual net".to_string(), residual_net(&|_| false)),
+        ("clipped by norm".to_string(), optimized(Sgd::new(0.1).clip_grad_norm(1.0))),
+        ("clipped by value".to_string(), optimized(Sgd::new(0.1).clip_grad_value(1.0))),
         ("relu".to_string(), unary([2, 3, 4, 5], |tape, x| tape.relu("relu", x).unwrap())),
         ("sigmoid".to_string(), unary([2, 3, 4, 5], |tape, x| tape.sigmoid("sigmoid", x).unwrap())),
         ("tanh".to_string(), unary([2, 3, 4, 5], |tape, x| tape.tanh("tanh", x).unwrap())),
