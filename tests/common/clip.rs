@@ -8,10 +8,18 @@ use tilegrad::reference::Value;
 use tilegrad::rng::Init;
 use tilegrad::shape::{Layout, Shape};
 
-use crate::golden_files::{Machine, UPDATE, cases, float, floats, sizes};
+use crate::golden_files::{Case, Machine, UPDATE, cases, float, floats, sizes};
 
 /// Of a norm, relative.
 const NORM: f64 = 1e-6;
+
+impl Case {
+    fn near(&self, what: &str, actual: f64, expected: f64) {
+        let same = actual == expected || (actual.is_nan() && expected.is_nan());
+        let close = (actual - expected).abs() <= NORM * expected.abs();
+        assert!(same || close, "{}: {what} is {actual}, PyTorch has {expected}", self.name);
+    }
+}
 
 /// The loss of a classifier whose weight, or whose bias, is the parameter `name`: something that has its gradient.
 fn loss_of(tape: &mut Tape, name: &str, shape: &[usize]) -> TensorId {
@@ -55,7 +63,7 @@ pub fn check(machine: &mut dyn Machine) {
         let bounds = floats(&case.json["bounds"]);
         let hyperparameters: Vec<_> =
             (0..bounds.len()).map(|t| sgd.hyperparameters(&tape, sgd.lr, sgd.momentum, t == 0)).collect();
-        let norms = floats(&case.json["norms"]);
+        let (norms, clipped) = (floats(&case.json["norms"]), floats(&case.json["clipped"]));
 
         machine.load(tape, &parameters);
         for (t, (bound, hyperparameters)) in bounds.into_iter().zip(hyperparameters).enumerate() {
@@ -63,6 +71,7 @@ pub fn check(machine: &mut dyn Machine) {
                 machine.write(&name, Value::Real(values.to_vec()));
             }
             machine.run(&[Stage::Forward, Stage::Backward]);
+            let mut gradient_values = Vec::new();
             for (i, ((_, first), &gradient)) in parameters.iter().zip(&gradients).enumerate() {
                 let mut values = case.values(&format!("grad{t}.{i}"), bound as f32, first.len());
                 for special in case.json["special"].as_array().unwrap() {
@@ -71,6 +80,7 @@ pub fn check(machine: &mut dyn Machine) {
                         values[place[2]] = float(&special[3]) as f32;
                     }
                 }
+                gradient_values.extend(values.iter().map(|&g| f64::from(g)));
                 machine.replace(gradient, &values);
             }
             machine.run(&[Stage::Update]);
@@ -79,10 +89,12 @@ pub fn check(machine: &mut dyn Machine) {
                 case.compare(&format!("{name} after step {t}"), &machine.parameter(name), expected, UPDATE);
             }
             if let Some(&norm) = norms.get(t) {
-                let actual = f64::from(machine.state(GRAD_NORM)[0]);
-                let same = actual == norm || (actual.is_nan() && norm.is_nan());
-                let close = (actual - norm).abs() <= NORM * norm;
-                assert!(same || close, "{}: norm {t} is {actual}, PyTorch has {norm}", case.name);
+                let [actual, factor] = machine.state(GRAD_NORM)[..] else { panic!("norm and factor") };
+                case.near(&format!("norm {t}"), f64::from(actual), norm);
+                // The largest, or NaN if there is one, as torch.max has it.
+                let products = gradient_values.iter().map(|g| f64::from(factor) * g);
+                let largest = products.fold(f64::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b });
+                case.near(&format!("largest of step {t}"), largest, clipped[t]);
             }
         }
     }
