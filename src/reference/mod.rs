@@ -7,16 +7,28 @@ mod activation;
 mod add;
 mod avg_pool2d;
 mod column_sum;
+mod concat;
 mod conv2d;
 mod copy;
+mod erf;
 mod executor;
 mod flatten;
 mod gather;
+mod log_softmax;
 mod matmul;
 mod max_pool2d;
 mod metrics;
+mod mse_loss;
+mod mul;
+mod narrow;
+mod nll_loss;
+mod reduce;
+mod scale;
 mod sgd;
 mod softmax_cross_entropy;
+mod sub;
+mod upsample;
+mod zero_pad2d;
 
 pub use executor::{Program, Store};
 
@@ -55,6 +67,8 @@ pub trait Real:
     fn ln(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
 }
 
 macro_rules! real {
@@ -74,6 +88,9 @@ macro_rules! real {
             }
             fn tanh(self) -> Self {
                 $type::tanh(self)
+            }
+            fn erf(self) -> Self {
+                erf::erf(self.to_f64()) as $type
             }
         }
     };

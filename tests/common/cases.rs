@@ -73,18 +73,18 @@ pub struct CrossEntropyCase {
 }
 
 /// Numbers drawn one after the other from a stream that is addressed by index.
-struct Draw {
+pub struct Draw {
     rng: Rng,
     next: Cell<u64>,
 }
 
 impl Draw {
-    fn new(seed: u64, name: &str) -> Self {
+    pub fn new(seed: u64, name: &str) -> Self {
         Draw { rng: Rng::new(seed, name), next: Cell::new(0) }
     }
 
     /// One of `low..=high`.
-    fn between(&self, low: usize, high: usize) -> usize {
+    pub fn between(&self, low: usize, high: usize) -> usize {
         let index = self.next.replace(self.next.get() + 1);
         low + self.rng.below(index, (high - low + 1) as u32) as usize
     }
@@ -93,7 +93,7 @@ impl Draw {
         [self.between(low, high), self.between(low, high)]
     }
 
-    fn coin(&self) -> bool {
+    pub fn coin(&self) -> bool {
         self.between(0, 1) == 1
     }
 }

@@ -9,7 +9,12 @@ mod device;
 mod golden;
 #[path = "../common/golden.rs"]
 mod golden_files;
+#[path = "../common/golden_more.rs"]
+mod golden_more;
 mod kernels;
+mod kernels_more;
 mod large;
+#[path = "../common/more_cases.rs"]
+mod more_cases;
 mod session;
 mod training;

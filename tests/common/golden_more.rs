@@ -1,0 +1,1 @@
+//! The golden values of the operations beside convolution and pooling.
