@@ -1,7 +1,7 @@
 //! relu, sigmoid, tanh, leaky_relu, gelu and silu, elementwise. The gradient of the first three is a function of the output
 //! alone, so that their input need not be kept; that of the others is one of the input.
 
-use super::elementwise::{ParamBytes, elementwise, elementwise_with, owned};
+use super::elementwise::{elementwise, elementwise_with, owned};
 use super::lowering::{Kernel, Lowering, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
@@ -118,8 +118,7 @@ impl Activation {
         let kernel = Kernel::new(name, &files).constant("WG", 64);
         match self {
             Activation::LeakyRelu { negative_slope } => {
-                let params =
-                    |len| -> ParamBytes { owned(bytes_of!(LeakyParams, &LeakyParams { len, negative_slope })) };
+                let params = |len| owned(bytes_of!(LeakyParams, &LeakyParams { len, negative_slope }));
                 elementwise_with(lowering, kernel, inputs, &params)
             }
             _ => elementwise(lowering, kernel.with(&[source!("lib/len.wgsl")]), inputs),

@@ -11,7 +11,7 @@ params! {
 }
 
 /// The bytes of a params struct with its fields.
-pub(super) type ParamBytes = (Vec<u8>, &'static [(&'static str, usize)]);
+type ParamBytes = (Vec<u8>, &'static [(&'static str, usize)]);
 
 /// The shape rule of two operands of one shape and layout, which the output has too.
 pub(super) fn same_shape(inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {

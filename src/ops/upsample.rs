@@ -29,7 +29,7 @@ impl Tape {
 }
 
 impl Upsample {
-    /// One invocation for each channel, or four, of the output; `small` are the extents of the smaller side.
+    /// One invocation for each channel, or four, of the output; the extents are those of the smaller side.
     fn dispatch(
         self,
         lowering: &mut Lowering<'_>,

@@ -64,9 +64,8 @@ impl Twin for ActivationGrad {
         let (zero, one) = (R::default(), R::of(1.0));
         let (saved, grad_output) = (inputs.real(0), inputs.real(1));
         let grad_input = outputs.real(0);
-        // What is saved is the output, y, or the input, x.
+        // y is the output, or the input where the output does not say enough.
         for ((dx, &y), &dy) in grad_input.iter_mut().zip(saved).zip(grad_output) {
-            let x = y;
             *dx = match self.0 {
                 Activation::Relu => {
                     if y <= zero {
@@ -78,14 +77,14 @@ impl Twin for ActivationGrad {
                 Activation::Sigmoid => dy * y * (one - y),
                 Activation::Tanh => dy * (one - y * y),
                 Activation::LeakyRelu { negative_slope } => {
-                    if x > zero {
+                    if y > zero {
                         dy
                     } else {
                         dy * R::of(f64::from(negative_slope))
                     }
                 }
-                Activation::Gelu(approximate) => dy * gelu(x, approximate).1,
-                Activation::Silu => dy * silu(x).1,
+                Activation::Gelu(approximate) => dy * gelu(y, approximate).1,
+                Activation::Silu => dy * silu(y).1,
             };
         }
     }

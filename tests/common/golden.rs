@@ -35,7 +35,7 @@ pub trait Machine {
 
 const SEED: u64 = 1;
 /// Of one operation's results, as a part of the largest.
-const OPERATION: f64 = 1e-5;
+pub const OPERATION: f64 = 1e-5;
 /// Of a loss, relative.
 const LOSS: f64 = 1e-5;
 /// Of a network's gradients and parameters, as a part of the largest.
@@ -44,13 +44,13 @@ const NETWORK: f64 = 1e-4;
 const UPDATE: f64 = 1e-6;
 
 /// A case of a golden file.
-struct Case {
+pub struct Case {
     file: &'static str,
-    name: String,
-    json: Json,
+    pub name: String,
+    pub json: Json,
 }
 
-fn cases(file: &'static str) -> Vec<Case> {
+pub fn cases(file: &'static str) -> Vec<Case> {
     let path = format!("{}/tests/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let json: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -60,16 +60,16 @@ fn cases(file: &'static str) -> Vec<Case> {
     cases.iter().map(case).collect()
 }
 
-fn sizes(json: &Json) -> Vec<usize> {
+pub fn sizes(json: &Json) -> Vec<usize> {
     json.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
 }
 
-fn pair(json: &Json) -> [usize; 2] {
+pub fn pair(json: &Json) -> [usize; 2] {
     sizes(json).try_into().unwrap()
 }
 
 /// A number, or one of the three that JSON has no number for.
-fn float(json: &Json) -> f64 {
+pub fn float(json: &Json) -> f64 {
     match json.as_str() {
         None => json.as_f64().unwrap(),
         Some("nan") => f64::NAN,
@@ -79,7 +79,7 @@ fn float(json: &Json) -> f64 {
     }
 }
 
-fn floats(json: &Json) -> Vec<f64> {
+pub fn floats(json: &Json) -> Vec<f64> {
     json.as_array().unwrap().iter().map(float).collect()
 }
 
@@ -89,7 +89,7 @@ impl Case {
         format!("{}/{}/{x}", self.file, self.name)
     }
 
-    fn values(&self, x: &str, bound: f32, len: usize) -> Vec<f32> {
+    pub fn values(&self, x: &str, bound: f32, len: usize) -> Vec<f32> {
         Init::Uniform(bound).values(SEED, &self.stream(x), len)
     }
 
@@ -99,7 +99,7 @@ impl Case {
     }
 
     /// Holds `actual` against the tensor at `expected` of the case.
-    fn compare(&self, x: &str, actual: &[f32], expected: &Json, tolerance: f64) {
+    pub fn compare(&self, x: &str, actual: &[f32], expected: &Json, tolerance: f64) {
         let label = self.stream(x);
         let shape = Shape::new(sizes(&expected["shape"]));
         assert_eq!(actual.len(), shape.len(), "{label}: {shape}");
@@ -129,23 +129,23 @@ impl Case {
 }
 
 /// One run of a tape whose operands are all inputs.
-struct Trial {
-    tape: Tape,
-    values: Vec<(&'static str, Value<f32>)>,
+pub struct Trial {
+    pub tape: Tape,
+    pub values: Vec<(&'static str, Value<f32>)>,
 }
 
 impl Trial {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Trial { tape: Tape::new(true), values: Vec::new() }
     }
 
-    fn real(&mut self, name: &'static str, spec: Spec, values: Vec<f32>) -> TensorId {
+    pub fn real(&mut self, name: &'static str, spec: Spec, values: Vec<f32>) -> TensorId {
         self.values.push((name, Value::Real(values)));
         self.tape.input(name, spec).unwrap()
     }
 
     /// Appends the gradients of `output` by `wanted`, runs everything, and gives the output's values and theirs.
-    fn run(
+    pub fn run(
         mut self,
         machine: &mut dyn Machine,
         output: TensorId,

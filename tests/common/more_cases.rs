@@ -37,6 +37,12 @@ pub struct Operand {
     pub wanted: bool,
 }
 
+/// Appends an operation of these operands.
+pub type Build = Box<dyn Fn(&mut Tape, &[TensorId]) -> TensorId>;
+
+/// An operation by its name in failures, and its case number so and so.
+pub type Family = (&'static str, fn(u64) -> OpCase);
+
 /// One operation on operands.
 pub struct OpCase {
     /// What a failure prints.
@@ -44,13 +50,13 @@ pub struct OpCase {
     /// The operands.
     pub operands: Vec<Operand>,
     /// Appends the operation.
-    pub build: Box<dyn Fn(&mut Tape, &[TensorId]) -> TensorId>,
+    pub build: Build,
     /// How near the output must be, and the gradients.
     pub near: [Near; 2],
 }
 
-/// Every operation by its name in failures.
-pub const FAMILIES: [(&str, fn(u64) -> OpCase); 10] = [
+/// Every operation.
+pub const FAMILIES: [Family; 10] = [
     ("arithmetic", arithmetic),
     ("activation", activation),
     ("concat", concat),

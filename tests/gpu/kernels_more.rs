@@ -192,7 +192,7 @@ fn long_sums_are_near_and_repeat_to_the_bit() {
 #[test]
 fn log_softmax_keeps_nan_and_bears_large_numbers() {
     let Some(device) = device() else { return };
-    let values = vec![
+    let values = [
         [f32::NAN, 1.0, 2.0],
         [1.0, f32::NAN, 2.0],
         [1.0, 2.0, f32::NAN],
