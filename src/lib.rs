@@ -25,7 +25,7 @@
 //!
 //! let mut engine = GpuEngine::new(Device::new(DeviceOptions::default())?);
 //! let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
-//! let options = TrainOptions { epochs: 4, batch_size: 32, seed: 1, report_every: 10 };
+//! let options = TrainOptions { epochs: 4, batch_size: 32, seed: 1, report_every: 10, ..TrainOptions::default() };
 //! let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train)?;
 //! let history = trainer.fit(&mut train, &mut validation, &mut |_| {})?;
 //! print!("{}", history.to_csv());
