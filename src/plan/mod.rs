@@ -95,6 +95,8 @@ pub struct Plan {
     places: HashMap<TensorId, Vec<Span>>,
     /// The bytes of all activations, had each memory of its own.
     unshared: u64,
+    /// Activations, their gradients and work that are alive when most is.
+    fullest: [u64; 3],
 }
 
 impl Plan {
@@ -231,7 +233,8 @@ impl Plan {
             }
         }
         let unshared = wanted.iter().map(|(_, bytes)| bytes).sum();
-        Ok(Plan { tape, layout, steps, slots, intervals: slot_intervals, places, unshared })
+        let fullest = fullest(&tape, &owners, &wanted);
+        Ok(Plan { tape, layout, steps, slots, intervals: slot_intervals, places, unshared, fullest })
     }
 
     /// Where `id` lies, piece by piece; `None` if nothing that runs needs it.
@@ -256,6 +259,21 @@ impl Plan {
 enum Owner {
     Tensor(TensorId),
     Scratch(usize, usize),
+}
+
+/// The bytes of activations, of their gradients and of work at the node at which most is alive.
+fn fullest(tape: &Tape, owners: &[Owner], wanted: &[(Interval, u64)]) -> [u64; 3] {
+    let backward = tape.nodes().iter().filter(|node| node.stage == Stage::Backward);
+    let gradients: std::collections::HashSet<TensorId> = backward.flat_map(|node| node.outputs.clone()).collect();
+    let kind = |owner: &Owner| match owner {
+        Owner::Tensor(id) => usize::from(gradients.contains(id)),
+        Owner::Scratch(..) => 2,
+    };
+    let mut alive = vec![[0; 3]; tape.nodes().len() + 1];
+    for (owner, (interval, bytes)) in owners.iter().zip(wanted) {
+        alive[interval.first..=interval.last].iter_mut().for_each(|of_kind| of_kind[kind(owner)] += bytes);
+    }
+    alive.into_iter().max_by_key(|of_kind| of_kind.iter().sum::<u64>()).unwrap_or_default()
 }
 
 /// The nodes that something depends on: a state, a parameter's gradient, or a tensor that is kept.

@@ -13,6 +13,8 @@ pub struct Memory {
     pub activations: u64,
     /// The same, had each tensor memory of its own.
     pub activations_unshared: u64,
+    /// What the slots hold when most is alive: activations, their gradients, scratch memory.
+    pub fullest: [u64; 3],
     /// Parameters.
     pub parameters: u64,
     /// Gradients of parameters, and their sums where they accumulate.
@@ -44,10 +46,14 @@ impl fmt::Display for Memory {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         write!(
             f,
-            "{:.2} MiB: activations {:.2} ({:.2} without sharing), parameters {:.2}, gradients {:.2}, momentum {:.2}, data {:.2}",
+            "{:.2} MiB: activations {:.2} ({:.2} without sharing; at most {:.2}, their gradients {:.2} and work {:.2} at once), \
+             parameters {:.2}, gradients {:.2}, momentum {:.2}, data {:.2}",
             mib(self.total()),
             mib(self.activations),
             mib(self.activations_unshared),
+            mib(self.fullest[0]),
+            mib(self.fullest[1]),
+            mib(self.fullest[2]),
             mib(self.parameters),
             mib(self.gradients),
             mib(self.momentum),
@@ -76,6 +82,7 @@ impl Plan {
         Memory {
             activations: self.slots.iter().sum(),
             activations_unshared: self.unshared,
+            fullest: self.fullest,
             parameters: flat(FlatBuffer::Parameter, true),
             gradients: flat(FlatBuffer::Gradient, trains) + flat(FlatBuffer::Accumulated, trains),
             momentum: flat(FlatBuffer::Momentum, trains),

@@ -8,6 +8,7 @@ mod golden;
 mod gradients;
 mod gradients_more;
 mod layers;
+mod memory;
 mod models;
 mod operations;
 mod optimizer;
