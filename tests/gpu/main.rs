@@ -3,6 +3,7 @@
 
 #[path = "../common/cases.rs"]
 mod cases;
+mod augment;
 mod check;
 mod data;
 mod device;
