@@ -171,8 +171,9 @@ impl<'a> Trainer<'a> {
         for (name, values) in hyper {
             self.engine.write_f32(program, &name, &values)?;
         }
+        let draw = rng::draw(self.options.seed, self.steps);
+        source.draw(draw);
         if self.engine.tape(program).find_input(RANDOM).is_some() {
-            let draw = rng::draw(self.options.seed, self.steps);
             self.engine.sink(Some(program)).write_i32(RANDOM, &draw)?;
         }
         self.steps += 1;

@@ -1,9 +1,9 @@
 //! Tests that need an adapter: kernels against their twins, golden values, sessions, training. A machine without one
 //! fails them with a hint, unless TILEGRAD_SKIP_GPU is set.
 
+mod augment;
 #[path = "../common/cases.rs"]
 mod cases;
-mod augment;
 mod check;
 mod data;
 mod device;

@@ -2,6 +2,7 @@
 
 mod autodiff;
 mod barriers;
+mod data;
 mod errors;
 mod golden;
 mod gradients;
