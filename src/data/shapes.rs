@@ -157,7 +157,7 @@ fn outside(class: usize, p: Point) -> f32 {
         "triangle" => (0.866 * x.abs() + 0.5 * y).max(-y) - 0.5,
         "star" => star(p),
         "cross" => rectangle(p, [0.9, 0.28]).min(rectangle(p, [0.28, 0.9])),
-        "stripes" => rectangle([x, y - (y / 0.6).round().clamp(-1.0, 1.0) * 0.6], [0.8, 0.18]),
+        "stripes" => rectangle([x, y - (y / 0.6).round().clamp(-1.0, 1.0) * 0.6], [0.72, 0.18]),
         "crescent" => (length(p) - 0.9).max(0.65 - length([x - 0.45, y])),
         _ => [[0.0, -0.62], [0.54, 0.31], [-0.54, 0.31]]
             .map(|[cx, cy]| length([x - cx, y - cy]) - 0.34)
@@ -198,7 +198,7 @@ mod tests {
         let set = shapes(1, 200);
         let step = |sum: u32, byte: &u8| sum.wrapping_mul(16_777_619) ^ u32::from(*byte);
         // Accuracies that were measured on the shapes hold for these bytes only.
-        assert_eq!(set.images.iter().fold(0, step), 0);
+        assert_eq!(set.images.iter().fold(0, step), 2_052_486_574);
         assert_ne!(set.images, shapes(2, 200).images);
     }
 

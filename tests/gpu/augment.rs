@@ -6,6 +6,7 @@ use tilegrad::data::{Augment, BatchSource, ImageSet, Normalisation, ResidentSour
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{RANDOM, Spec, Stage, Tape, Tensor, TensorId};
 use tilegrad::ops::gather::Gather;
+use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::ops::{Choices, Extent, Kernel, Lowering, Misfit, Operation, Source};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{Inputs, Outputs, Program, Real, Store as HostStore, Twin, Value};
@@ -243,9 +244,13 @@ fn fed(engine: &mut dyn Engine, source: &mut dyn BatchSource, indices: &[u32]) -
     let mut images = Vec::new();
     for training in [true, false] {
         let mut tape = Tape::new(training);
-        let (input, _) = source.declare(&mut tape, indices.len()).unwrap();
+        let (input, target) = source.declare(&mut tape, indices.len()).unwrap();
         let input = tape.copy("copy", input).unwrap();
         tape.keep(input);
+        // A plan has no input that nothing reads, and the source writes the labels.
+        let logits = tape.input("logits", Spec::f32([indices.len(), 2])).unwrap();
+        let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
+        tape.keep(loss.loss);
         engine.initialise(&tape, 1).unwrap();
         source.prepare(&mut engine.sink(None)).unwrap();
         let program = engine.compile(tape).unwrap();
