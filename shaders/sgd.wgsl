@@ -1,5 +1,6 @@
 // One SGD step of a parameter group, in place. For each parameter p with gradient grad and momentum buffer b:
-//     g = maximize ? -grad : grad
+//     g = clipped(grad)                                         (lib/clip_none, clip_value or clip_norm)
+//     g = maximize ? -g : g
 //     g = g + weight_decay p + l1 sign(p)                       (the gradients of the L2 and L1 penalties)
 //     b = first step ? g : momentum b + (1 - dampening) g       (only if momentum is not 0)
 //     g = nesterov ? g + momentum b : b                         (likewise)
@@ -10,7 +11,7 @@
 // grad, parameter, momentum_buffer: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
 // One invocation owns four parameters; tensors are padded to 64. No workgroup memory, no barrier.
 
-struct Params { len: u32, keep: f32, weight_decay: f32, l1: f32, nesterov: u32, maximize: u32 }
+struct Params { len: u32, keep: f32, weight_decay: f32, l1: f32, nesterov: u32, maximize: u32, clip_value: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> hyper: array<T>;
@@ -28,7 +29,8 @@ fn main(
     if i >= params.len { return; }
     let p = parameter[i];
     let momentum = hyper[1];
-    var g = select(grad[i], -grad[i], params.maximize != 0u);
+    var g = clipped(grad[i]);
+    g = select(g, -g, params.maximize != 0u);
     g += params.weight_decay * p + params.l1 * sign(p);
     if momentum != T(0) {
         var b = g;

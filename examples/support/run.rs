@@ -45,8 +45,12 @@ fn try_run(options: &Options, problem: impl FnOnce(&Options) -> Result<Problem>)
     // Everything that can be wrong with the request is looked at before anything is made.
     let optimizer = options.optimizer();
     optimizer.validate()?;
-    let train_options =
-        TrainOptions { epochs: options.epochs(), batch_size: options.batch_size, seed: options.seed, report_every: 10 };
+    let train_options = TrainOptions {
+        epochs: options.epochs(),
+        batch_size: options.batch_size,
+        seed: options.seed,
+        ..Default::default()
+    };
     train_options.validate()?;
     let mut engine = engine(&options.device)?;
     let Problem { model, description, train, test } = problem(options)?;

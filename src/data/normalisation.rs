@@ -80,7 +80,7 @@ mod tests {
     }
 
     fn set(channels: usize) -> ImageSet {
-        let bytes = (0..5 * 7 * 3 * channels as u32);
+        let bytes = 0..5 * 7 * 3 * channels as u32;
         let images = bytes.map(|i| (i * i % 83 + (i % channels as u32) * 40) as u8).collect();
         ImageSet::new(images, vec![0; 3], [5, 7, channels], 1).unwrap()
     }

@@ -3,7 +3,8 @@
 //! A shape is given by how far a point lies outside of it, in a square in which it fills about the unit circle. It is
 //! stretched, turned to any angle, scaled and shifted; its colour and the two between which the ground changes are
 //! random, brighter or darker than one another as it comes, and specks and noise come on top. Colour, place and
-//! brightness say nothing of the class, so a weight per pixel finds little: see MEASURED.
+//! brightness say nothing of the class: trained on 10,000 of them, a linear model names 12% of fresh ones, and three
+//! convolutions of 16, 32 and 64 channels, each with batch norm and pooling, 91% after 6 epochs and 97% after 15.
 //!
 //! As in [`super::synthetic`] nothing is computed that platforms round differently, so a seed gives the same bytes on
 //! every machine.
@@ -225,14 +226,14 @@ mod tests {
     #[test]
     fn every_shape_fills_a_part_of_its_square_and_none_leaves_it() {
         let grid = |i: usize| i as f32 / 50.0 - 1.5;
-        for class in 0..CLASSES {
+        for (class, name) in CLASS_NAMES.into_iter().enumerate() {
             let inside: Vec<Point> = (0..150 * 150)
                 .map(|i| [grid(i % 150), grid(i / 150)])
                 .filter(|&point| outside(class, point) < 0.0)
                 .collect();
             let part = inside.len() as f32 / 2500.0;
-            assert!((0.8..2.6).contains(&part), "{}: {part} of a square of side 1", CLASS_NAMES[class]);
-            assert!(inside.iter().all(|&point| length(point) < 1.1), "{}", CLASS_NAMES[class]);
+            assert!((0.8..2.6).contains(&part), "{name}: {part} of a square of side 1");
+            assert!(inside.iter().all(|&point| length(point) < 1.1), "{name}");
         }
     }
 

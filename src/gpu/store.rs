@@ -25,8 +25,10 @@ impl Store {
         let mut buffers = HashMap::new();
         for group in 0..layout.groups() {
             for (piece, &bytes) in layout.pieces(group).iter().enumerate() {
-                for buffer in [FlatBuffer::Parameter, FlatBuffer::Gradient, FlatBuffer::Momentum] {
-                    if buffer == FlatBuffer::Parameter || layout.updated(group) {
+                let kinds =
+                    [FlatBuffer::Parameter, FlatBuffer::Gradient, FlatBuffer::Momentum, FlatBuffer::Accumulated];
+                for buffer in kinds {
+                    if layout.has(buffer, group) {
                         let label = format!("{buffer:?} {group}.{piece}");
                         let allocation = Allocation::new(device, &label, bytes, false)?;
                         buffers.insert(Buffer::Flat { buffer, group, piece }, Arc::new(allocation));

@@ -59,6 +59,11 @@ pub enum Role {
         /// The parameter.
         of: TensorId,
     },
+    /// The sum of a parameter's gradients over several batches, kept between steps.
+    Accumulated {
+        /// The parameter.
+        of: TensorId,
+    },
     /// A small tensor kept between steps and shared by its name, such as an accumulator; it starts at zero.
     State,
     /// A data set that lies on the device, shared by its name.
@@ -369,11 +374,17 @@ impl Tape {
 
     /// Declares the momentum buffer of a parameter.
     pub(crate) fn momentum(&mut self, of: TensorId) -> TensorId {
-        let tensor = Tensor {
-            name: format!("{}.momentum_buffer", self.tensor(of).name),
-            role: Role::Momentum { of },
-            ..self.tensor(of).clone()
-        };
+        self.beside(of, "momentum_buffer", Role::Momentum { of })
+    }
+
+    /// Declares the sum of a parameter's gradients over several batches.
+    pub(crate) fn accumulated(&mut self, of: TensorId) -> TensorId {
+        self.beside(of, "accumulated_grad", Role::Accumulated { of })
+    }
+
+    fn beside(&mut self, of: TensorId, what: &str, role: Role) -> TensorId {
+        let tensor = self.tensor(of);
+        let tensor = Tensor { name: format!("{}.{what}", tensor.name), role, ..tensor.clone() };
         self.push(tensor)
     }
 

@@ -9,14 +9,18 @@ use crate::ops::max_pool2d as max;
 use crate::rng::Init;
 use crate::shape::Layout;
 
-/// How a layer's weight gets its first values; its bias always has PyTorch's default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a layer's weight gets its first values; its bias has PyTorch's default unless it is to be zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum WeightInit {
     /// PyTorch's default, U(±1/√fan_in).
     #[default]
     Kaiming,
     /// Xavier uniform, U(±√(6 / (fan_in + fan_out))).
     Xavier,
+    /// kaiming_normal_(mode="fan_out", nonlinearity="relu"), N(0, 2 / fan_out), as torchvision's convolutions have it.
+    KaimingNormal,
+    /// N(0, std²).
+    Normal(f32),
 }
 
 impl WeightInit {
@@ -24,7 +28,29 @@ impl WeightInit {
         match self {
             WeightInit::Kaiming => Init::kaiming_uniform(fan_in),
             WeightInit::Xavier => Init::xavier_uniform(fan_in, fan_out),
+            WeightInit::KaimingNormal => Init::Normal((2.0 / fan_out.max(1) as f32).sqrt()),
+            WeightInit::Normal(std) => Init::Normal(std),
         }
+    }
+}
+
+/// Whether there is a bias, and how it starts.
+#[derive(Clone, Copy, Debug)]
+enum Bias {
+    None,
+    /// PyTorch's default, U(±1/√fan_in).
+    Uniform,
+    Zero,
+}
+
+impl Bias {
+    fn declare(self, tape: &mut Tape, len: usize, fan_in: usize) -> Result<Option<TensorId>> {
+        let init = match self {
+            Bias::None => return Ok(None),
+            Bias::Uniform => Init::kaiming_uniform(fan_in),
+            Bias::Zero => Init::Constant(0.0),
+        };
+        tape.parameter("bias", [len], Layout::RowMajor, init).map(Some)
     }
 }
 
@@ -35,7 +61,7 @@ pub struct Conv2d {
     out_channels: usize,
     kernel: [usize; 2],
     conv: conv::Conv2d,
-    bias: bool,
+    bias: Bias,
     init: WeightInit,
 }
 
@@ -47,7 +73,7 @@ impl Conv2d {
             out_channels,
             kernel: [kernel; 2],
             conv: conv::Conv2d::default(),
-            bias: true,
+            bias: Bias::Uniform,
             init: WeightInit::default(),
         }
     }
@@ -90,7 +116,13 @@ impl Conv2d {
 
     /// Sets whether there is a bias.
     pub fn bias(mut self, bias: bool) -> Self {
-        self.bias = bias;
+        self.bias = if bias { Bias::Uniform } else { Bias::None };
+        self
+    }
+
+    /// Has a bias that starts at zero.
+    pub fn zero_bias(mut self) -> Self {
+        self.bias = Bias::Zero;
         self
     }
 
@@ -116,13 +148,7 @@ impl Module for Conv2d {
         let shape = [self.out_channels, in_group, kernel_h, kernel_w];
         let fan_in = in_group * area;
         let weight = tape.parameter("weight", shape, Layout::Hwio, self.init.init(fan_in, self.out_channels * area))?;
-        let bias = match self.bias {
-            true => {
-                let init = Init::kaiming_uniform(fan_in);
-                Some(tape.parameter("bias", [self.out_channels], Layout::RowMajor, init)?)
-            }
-            false => None,
-        };
+        let bias = self.bias.declare(tape, self.out_channels, fan_in)?;
         tape.conv2d("", input, weight, bias, self.conv)
     }
 }
@@ -132,19 +158,25 @@ impl Module for Conv2d {
 pub struct Linear {
     in_features: usize,
     out_features: usize,
-    bias: bool,
+    bias: Bias,
     init: WeightInit,
 }
 
 impl Linear {
     /// With bias.
     pub fn new(in_features: usize, out_features: usize) -> Self {
-        Linear { in_features, out_features, bias: true, init: WeightInit::default() }
+        Linear { in_features, out_features, bias: Bias::Uniform, init: WeightInit::default() }
     }
 
     /// Sets whether there is a bias.
     pub fn bias(mut self, bias: bool) -> Self {
-        self.bias = bias;
+        self.bias = if bias { Bias::Uniform } else { Bias::None };
+        self
+    }
+
+    /// Has a bias that starts at zero.
+    pub fn zero_bias(mut self) -> Self {
+        self.bias = Bias::Zero;
         self
     }
 
@@ -160,13 +192,7 @@ impl Module for Linear {
         let shape = [self.out_features, self.in_features];
         let init = self.init.init(self.in_features, self.out_features);
         let weight = tape.parameter("weight", shape, Layout::RowMajor, init)?;
-        let bias = match self.bias {
-            true => {
-                let init = Init::kaiming_uniform(self.in_features);
-                Some(tape.parameter("bias", [self.out_features], Layout::RowMajor, init)?)
-            }
-            false => None,
-        };
+        let bias = self.bias.declare(tape, self.out_features, self.in_features)?;
         tape.linear("", input, weight, bias)
     }
 }
@@ -202,6 +228,26 @@ impl AvgPool2d {
 impl Module for AvgPool2d {
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
         tape.avg_pool2d("", input, self.0)
+    }
+}
+
+/// torch.nn.AdaptiveAvgPool2d: windows that give an output of this height and width.
+#[derive(Clone, Copy, Debug)]
+pub struct AdaptiveAvgPool2d(pub [usize; 2]);
+
+impl Module for AdaptiveAvgPool2d {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        tape.adaptive_avg_pool2d("", input, self.0)
+    }
+}
+
+/// torch.nn.Dropout with this probability; nothing on a tape for evaluation.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropout(pub f64);
+
+impl Module for Dropout {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        tape.dropout("", input, self.0)
     }
 }
 

@@ -2,11 +2,15 @@
 //!
 //! A [`Module`] appends nodes to a tape, so one model makes the tapes for training, for evaluation and for any batch size.
 
+mod freeze;
 mod layers;
 pub mod models;
+mod norm;
 mod summary;
 
-pub use layers::{AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, WeightInit};
+pub use freeze::Freeze;
+pub use layers::{AdaptiveAvgPool2d, AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, WeightInit};
+pub use norm::BatchNorm2d;
 pub use summary::Summary;
 
 use crate::error::Result;
@@ -17,6 +21,25 @@ use crate::ops::activation::Activation;
 pub trait Module {
     /// Appends what the module computes, and declares its parameters, under the tape's present scope.
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId>;
+
+    /// [`Module::forward`] under `name`, which its parameters' names then begin with.
+    fn apply(&self, tape: &mut Tape, name: &str, input: TensorId) -> Result<TensorId> {
+        tape.scoped(name, |tape| self.forward(tape, input))
+    }
+
+    /// The layers with output shapes, parameters and multiply-adds, for one image of `shape` [C, H, W].
+    fn summary(&self, shape: [usize; 3]) -> Result<Summary>
+    where
+        Self: Sized,
+    {
+        Summary::new(self, shape)
+    }
+}
+
+impl Module for Box<dyn Module> {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        (**self).forward(tape, input)
+    }
 }
 
 impl Module for Activation {
@@ -53,10 +76,16 @@ impl Sequential {
         self.modules.push((name.into(), Box::new(module)));
         self
     }
+
+    /// Adds a module under its number, as torch.nn.Sequential names them.
+    pub fn then(self, module: impl Module + 'static) -> Self {
+        let number = self.modules.len().to_string();
+        self.with(number, module)
+    }
 }
 
 impl Module for Sequential {
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
-        self.modules.iter().try_fold(input, |x, (name, module)| tape.scoped(name, |tape| module.forward(tape, x)))
+        self.modules.iter().try_fold(input, |x, (name, module)| module.apply(tape, name, x))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::lowering::{Caps, Extent, Kernel, Lowering, Operand, bytes_of, params, source};
 use super::product::{self, Tiling};
-use super::{Misfit, Operation, arity, nchw, window::positive};
+use super::{Misfit, Operation, arity, depthwise, nchw, window::positive};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
 use crate::shape::{Layout, Shape, conv_output};
@@ -126,11 +126,11 @@ impl Conv2d {
         }
     }
 
-    /// The variants for a result whose rows are all extents of `shape` but that of axis `columns`.
-    fn variants(&self, caps: &Caps, shape: &Shape, columns: usize) -> Vec<&'static str> {
-        // The tiled products know one group; grouped and depthwise convolutions take the direct kernel.
+    /// The variants for this weight and a result whose rows are all extents of `shape` but that of axis `columns`.
+    fn variants(&self, caps: &Caps, weight: &Shape, shape: &Shape, columns: usize) -> Vec<&'static str> {
+        // The tiled products know one group.
         if self.groups != 1 {
-            return vec!["direct"];
+            return if depthwise::is_valid(self, weight) { vec!["depthwise", "direct"] } else { vec!["direct"] };
         }
         let n = shape.dims()[columns];
         product::variants(caps, shape.len() / n, n)
@@ -191,9 +191,14 @@ impl Operation for Conv2d {
         Ok(grads)
     }
 
+    fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
+        let (weight, output) = (&inputs[1].shape, self.output(inputs[0], &inputs[1].shape));
+        output.map_or(0, |[n, _, h, w]| (n * h * w) as u64 * weight.len() as u64)
+    }
+
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.output(inputs[0], &inputs[1].shape) {
-            Ok(output) => self.variants(caps, &Shape::from(output), 1),
+            Ok(output) => self.variants(caps, &inputs[1].shape, &Shape::from(output), 1),
             Err(_) => vec!["direct"],
         }
     }
@@ -205,6 +210,10 @@ impl Operation for Conv2d {
         params.n = output[1];
         params.k = weight[1] * weight[2] * weight[3];
         params.k_chunk = params.k;
+        if lowering.variant() == "depthwise" {
+            depthwise::forward(lowering, params);
+            return Ok(());
+        }
         let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
         let epilogue = product::epilogue(bias.is_some());
         let (input, weight, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
@@ -244,8 +253,8 @@ impl Operation for Conv2dGradInput {
         Ok(vec![Spec::f32(self.input.clone())])
     }
 
-    fn variants(&self, _inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.conv.variants(caps, &self.input, 1)
+    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        self.conv.variants(caps, &inputs[1].shape, &self.input, 1)
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
@@ -255,6 +264,10 @@ impl Operation for Conv2dGradInput {
         params.n = input[1];
         params.k = weight[0] * weight[2] * weight[3];
         params.k_chunk = params.k;
+        if lowering.variant() == "depthwise" {
+            depthwise::grad_input(lowering, params);
+            return Ok(());
+        }
         let (grad_output, weight, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let stride = self.conv.stride.map(|s| s as u32);
         let dispatch = match lowering.variant() {
@@ -292,7 +305,7 @@ impl Operation for Conv2dGradWeight {
     }
 
     fn variants(&self, _inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.conv.variants(caps, &self.weight, 0)
+        self.conv.variants(caps, &self.weight, &self.weight, 0)
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
@@ -302,6 +315,10 @@ impl Operation for Conv2dGradWeight {
         params.n = weight[0];
         params.k = output[0] * output[2] * output[3];
         params.k_chunk = params.k;
+        if lowering.variant() == "depthwise" {
+            depthwise::grad_weight(lowering, params);
+            return Ok(());
+        }
         let (input, grad_output, grad_weight) = (lowering.input(0), lowering.input(1), lowering.output(0));
         if lowering.variant() == "direct" {
             let files = [source!("conv2d_grad_weight_direct.wgsl"), source!("conv2d.wgsl")];

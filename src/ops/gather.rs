@@ -70,7 +70,7 @@ impl Augment {
     pub fn crop(&self, random: &[i32], item: u32) -> Crop {
         let (rng, step) = drawn(STREAM, random);
         let [top, left, flip, _] = rng.words_at(step, item);
-        let below = |word: u32| (u64::from(word) * (2 * self.padding as u64 + 1) >> 32) as usize;
+        let below = |word: u32| ((u64::from(word) * (2 * self.padding as u64 + 1)) >> 32) as usize;
         Crop { top: below(top), left: below(left), flip: flip >> 8 < self.flip_below(), padding: self.padding }
     }
 

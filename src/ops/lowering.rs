@@ -201,6 +201,8 @@ pub enum FlatBuffer {
     Gradient,
     /// Their momentum buffers.
     Momentum,
+    /// The sums of the gradients of several batches, where gradients accumulate.
+    Accumulated,
 }
 
 /// What a binding holds.

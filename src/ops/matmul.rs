@@ -122,6 +122,10 @@ impl Operation for Matmul {
         Ok(grads)
     }
 
+    fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
+        self.extents(inputs[0], inputs[1]).map_or(0, |[m, n, k]| m as u64 * n as u64 * k as u64)
+    }
+
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.extents(inputs[0], inputs[1]) {
             Some([m, n, _]) => product::variants(caps, m, n),

@@ -4,12 +4,18 @@
 //! [`crate::reference`] and its shaders start with the same name in `shaders/`. Adding one touches those three places,
 //! one test and the `mod` lines: nothing anywhere lists the operations.
 
+pub mod accumulate_grad;
 pub mod activation;
+pub mod adaptive_avg_pool2d;
 pub mod add;
 pub mod avg_pool2d;
+pub mod batch_norm2d;
+pub mod clip_grad_norm;
 pub mod column_sum;
 pub mod conv2d;
 pub mod copy;
+mod depthwise;
+pub mod dropout;
 pub mod flatten;
 pub mod gather;
 mod lowering;
@@ -72,6 +78,12 @@ pub trait Operation: DynTwin + Debug + Send + Sync {
     fn is_view(&self, inputs: &[&Tensor]) -> bool {
         let _ = inputs;
         false
+    }
+
+    /// How many products are added up for the outputs, by which a model's cost is judged; 0 for what has none.
+    fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
+        let _ = inputs;
+        0
     }
 
     /// The names of the kernel variants that are right for these operands on this device, the best first.

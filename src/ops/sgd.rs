@@ -5,10 +5,22 @@ use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Spec, Tensor};
 
+/// How an update clips its gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Clip {
+    /// Not at all.
+    #[default]
+    None,
+    /// Each into -value .. value. Source: torch.nn.utils.clip_grad_value_.
+    Value(f64),
+    /// All by the factor in the last operand, the state of [`super::clip_grad_norm::ClipGradNorm`].
+    Norm,
+}
+
 /// One parameter group's update; what may change from step to step (lr, momentum) comes as an operand instead.
 ///
 /// Operands: the group's hyperparameters [4] = lr, momentum, whether this is the first step with momentum, unused; then
-/// the gradients. Changed in place: the parameters, then their momentum buffers. Source: torch.optim.SGD.
+/// the gradients; then, where they are clipped by their norm, its state [2]. Changed in place: the parameters, then their momentum buffers. Source: torch.optim.SGD.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdUpdate {
     /// The parameter group.
@@ -23,11 +35,13 @@ pub struct SgdUpdate {
     pub nesterov: bool,
     /// Whether to climb.
     pub maximize: bool,
+    /// How gradients are clipped.
+    pub clip: Clip,
 }
 
 params! {
     /// Vectors of four elements of this piece, and the group's settings.
-    Params { len: u32, keep: f32, weight_decay: f32, l1: f32, nesterov: u32, maximize: u32 }
+    Params { len: u32, keep: f32, weight_decay: f32, l1: f32, nesterov: u32, maximize: u32, clip_value: f32 }
 }
 
 impl Operation for SgdUpdate {
@@ -44,6 +58,19 @@ impl Operation for SgdUpdate {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let hyper = lowering.input(0);
+        let mut files = vec![source!("sgd.wgsl"), source!("lib/index.wgsl")];
+        let (mut clip_value, mut grad_norm) = (0.0, None);
+        match self.clip {
+            Clip::None => files.push(source!("lib/clip_none.wgsl")),
+            Clip::Value(value) => {
+                files.extend([source!("lib/clip_value.wgsl"), source!("lib/nan.wgsl")]);
+                clip_value = value as f32;
+            }
+            Clip::Norm => {
+                files.push(source!("lib/clip_norm.wgsl"));
+                grad_norm = Some(lowering.input(lowering.inputs().len() - 1));
+            }
+        }
         for (piece, bytes) in lowering.flat_pieces(self.group).into_iter().enumerate() {
             // Tensors are padded to 256 bytes, so vectors of four divide every piece.
             let len = bytes / 16;
@@ -54,15 +81,19 @@ impl Operation for SgdUpdate {
                 l1: self.l1 as f32,
                 nesterov: u32::from(self.nesterov),
                 maximize: u32::from(self.maximize),
+                clip_value,
             };
             let flat = |buffer| Operand::Flat { buffer, group: self.group, piece };
-            let kernel = Kernel::new("sgd", &[source!("sgd.wgsl"), source!("lib/index.wgsl")]).constant("WG", 64);
-            lowering
-                .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len))
+            let kernel = Kernel::new("sgd", &files).constant("WG", 64).elements(4);
+            let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len));
+            dispatch
                 .bind("hyper", hyper)
                 .bind("grad", flat(FlatBuffer::Gradient))
                 .bind("parameter", flat(FlatBuffer::Parameter))
                 .bind("momentum_buffer", flat(FlatBuffer::Momentum));
+            if let Some(grad_norm) = grad_norm {
+                dispatch.bind("grad_norm", grad_norm);
+            }
         }
         Ok(())
     }

@@ -1,5 +1,10 @@
-//! Optimizers: settings on the host, one in-place update a parameter group on the tape.
+//! Optimizers: settings on the host, one in-place update a parameter group on the tape; and schedules of their rates.
 
+mod schedule;
 mod sgd;
 
-pub use sgd::{ParamGroup, Sgd};
+pub use schedule::{
+    Anneal, Constant, CosineAnnealingLr, ExponentialLr, Mode, MultiStepLr, OneCycleLr, PolynomialLr, Rates,
+    ReduceLrOnPlateau, Rule, Schedule, StepLr, ThresholdMode, Unit, Warmup,
+};
+pub use sgd::{ACCUMULATE, ParamGroup, Sgd};

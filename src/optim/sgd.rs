@@ -5,9 +5,15 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Spec, Stage, Tape, TensorId};
-use crate::ops::sgd::SgdUpdate;
+use crate::ops::accumulate_grad::AccumulateGrad;
+use crate::ops::clip_grad_norm::{ClipGradNorm, GRAD_NORM};
+use crate::ops::sgd::{Clip, SgdUpdate};
 
-/// torch.optim.SGD, plus an L1 penalty. The update is written out in `shaders/sgd.wgsl`.
+/// The name of the input that says what part of the accumulated gradients a batch is: \[4\] = the weight of its gradients,
+/// 1 if it is the first since the last update and else 0, two unused.
+pub const ACCUMULATE: &str = "accumulate";
+
+/// torch.optim.SGD, plus an L1 penalty and gradient clipping. The update is written out in `shaders/sgd.wgsl`.
 #[derive(Clone, Debug)]
 pub struct Sgd {
     /// The learning rate: how far a parameter moves against its gradient.
@@ -24,6 +30,10 @@ pub struct Sgd {
     pub maximize: bool,
     /// The L1 penalty's factor: adds `l1 * sign(p)` to the gradient.
     pub l1: f64,
+    /// The norm that all gradients together do not exceed, by torch.nn.utils.clip_grad_norm_; infinite to measure only.
+    pub clip_grad_norm: Option<f64>,
+    /// The size that no element of a gradient exceeds, by torch.nn.utils.clip_grad_value_.
+    pub clip_grad_value: Option<f64>,
     /// Parameters with settings of their own; the first group that holds a name has it.
     pub groups: Vec<ParamGroup>,
 }
@@ -74,6 +84,8 @@ impl Sgd {
             nesterov: false,
             maximize: false,
             l1: 0.0,
+            clip_grad_norm: None,
+            clip_grad_value: None,
             groups: Vec::new(),
         }
     }
@@ -114,6 +126,22 @@ impl Sgd {
         self
     }
 
+    /// Scales the gradients of all groups by `min(1, max_norm / (norm + 1e-6))` before each update, `norm` being that of all
+    /// of them together. The state [`GRAD_NORM`] holds norm and factor of the last update.
+    ///
+    /// As in PyTorch with `error_if_nonfinite=False`, a norm of NaN makes every updated parameter NaN, and an infinite one
+    /// makes finite gradients 0.
+    pub fn clip_grad_norm(mut self, max_norm: f64) -> Self {
+        self.clip_grad_norm = Some(max_norm);
+        self
+    }
+
+    /// Brings each element of a gradient into `-value..=value` before each update; NaN stays.
+    pub fn clip_grad_value(mut self, value: f64) -> Self {
+        self.clip_grad_value = Some(value);
+        self
+    }
+
     /// Adds a parameter group.
     pub fn group(mut self, group: ParamGroup) -> Self {
         self.groups.push(group);
@@ -134,6 +162,15 @@ impl Sgd {
         check("l1", self.l1)?;
         if !self.dampening.is_finite() {
             return Err(Error::config("dampening", format!("must be a finite number, it is {}", self.dampening)));
+        }
+        if let Some(max_norm) = self.clip_grad_norm.filter(|&max_norm| max_norm != f64::INFINITY) {
+            check("clip_grad_norm", max_norm)?;
+        }
+        if let Some(value) = self.clip_grad_value {
+            check("clip_grad_value", value)?;
+        }
+        if self.clip_grad_norm.is_some() && self.clip_grad_value.is_some() {
+            return Err(Error::config("clip_grad_norm", "cannot be set together with clip_grad_value; choose one"));
         }
         for group in &self.groups {
             check("lr_factor of a parameter group", group.lr_factor)?;
@@ -163,26 +200,57 @@ impl Sgd {
 
     /// Appends to `tape` the gradients of `loss` and one update a group that has parameters with gradients.
     pub fn minimize(&self, tape: &mut Tape, loss: TensorId) -> Result<()> {
+        self.append(tape, loss, false)
+    }
+
+    /// As [`Sgd::minimize`], but the gradients of every backward stage add up, weighted by the input [`ACCUMULATE`], until
+    /// a batch that is the first again; run the update stage after the last batch of several.
+    pub fn minimize_accumulated(&self, tape: &mut Tape, loss: TensorId) -> Result<()> {
+        self.append(tape, loss, true)
+    }
+
+    fn append(&self, tape: &mut Tape, loss: TensorId, accumulated: bool) -> Result<()> {
         self.validate()?;
         let pairs = tape.backward(loss)?;
         if pairs.is_empty() {
             return Err(Error::config("optimizer", "the loss depends on no parameter that is to be trained"));
         }
-        tape.set_stage(Stage::Update);
+        // Parameters and gradients of each group that has any.
+        let mut groups: Vec<(usize, Vec<TensorId>, Vec<TensorId>)> = Vec::new();
         for group in 0..self.group_count() {
-            let mut inputs = Vec::new();
-            let mut updates = Vec::new();
-            for &(parameter, gradient) in &pairs {
-                if self.group_of(&tape.tensor(parameter).name) == group {
-                    tape.set_group(parameter, group);
-                    inputs.push(gradient);
-                    updates.push(parameter);
-                }
+            let of_group = |tape: &Tape, id: TensorId| self.group_of(&tape.tensor(id).name) == group;
+            let (parameters, gradients): (Vec<_>, Vec<_>) =
+                pairs.iter().copied().filter(|&(parameter, _)| of_group(tape, parameter)).unzip();
+            parameters.iter().for_each(|&parameter| tape.set_group(parameter, group));
+            if !parameters.is_empty() {
+                groups.push((group, parameters, gradients));
             }
-            if inputs.is_empty() {
-                continue;
+        }
+        if accumulated {
+            let share = tape.input(ACCUMULATE, Spec::f32([4]))?;
+            for (group, parameters, gradients) in &groups {
+                let sums = parameters.iter().map(|&parameter| tape.accumulated(parameter));
+                let updates: Vec<TensorId> = gradients.iter().copied().chain(sums).collect();
+                tape.append(ACCUMULATE, AccumulateGrad { group: *group }, &[share], &updates)?;
             }
+        }
+        tape.set_stage(Stage::Update);
+        let clip = match self.clip_grad_value {
+            Some(value) => Clip::Value(value),
+            None if self.clip_grad_norm.is_some() => Clip::Norm,
+            None => Clip::None,
+        };
+        let mut grad_norm = None;
+        if let Some(max_norm) = self.clip_grad_norm {
+            let state = tape.state(GRAD_NORM, [2]);
+            let op = ClipGradNorm { groups: groups.iter().map(|(group, ..)| *group).collect(), max_norm };
+            let gradients: Vec<TensorId> = groups.iter().flat_map(|(_, _, gradients)| gradients).copied().collect();
+            tape.append(GRAD_NORM, op, &gradients, &[state])?;
+            grad_norm = Some(state);
+        }
+        for (group, mut updates, mut inputs) in groups {
             inputs.insert(0, tape.input(&input_name(group), Spec::f32([4]))?);
+            inputs.extend(grad_norm);
             let momenta: Vec<TensorId> = updates.iter().map(|&parameter| tape.momentum(parameter)).collect();
             updates.extend(momenta);
             let op = SgdUpdate {
@@ -192,6 +260,7 @@ impl Sgd {
                 l1: self.l1,
                 nesterov: self.nesterov,
                 maximize: self.maximize,
+                clip,
             };
             tape.append(&input_name(group), op, &inputs, &updates)?;
         }

@@ -33,6 +33,8 @@ pub struct ParameterLayout {
     placements: HashMap<String, Placement>,
     /// Sizes in bytes of the pieces, for each group; the last group is that of the parameters that nothing updates.
     groups: Vec<Vec<u64>>,
+    /// Whether gradients are summed over several batches.
+    accumulates: bool,
 }
 
 impl ParameterLayout {
@@ -45,7 +47,9 @@ impl ParameterLayout {
         let parameters: Vec<&Tensor> = tape.parameters().into_iter().map(|id| tape.tensor(id)).collect();
         let updated = parameters.iter().filter_map(|&tensor| group_of(tensor)).max().map_or(0, |g| g + 1);
         let limit = caps.max_binding.min(caps.max_buffer) / ALIGNMENT * ALIGNMENT;
-        let mut layout = ParameterLayout { groups: vec![Vec::new(); updated + 1], ..ParameterLayout::default() };
+        let accumulates = tape.tensors().iter().any(|tensor| matches!(tensor.role, Role::Accumulated { .. }));
+        let mut layout =
+            ParameterLayout { groups: vec![Vec::new(); updated + 1], accumulates, ..ParameterLayout::default() };
         for tensor in parameters {
             let group = group_of(tensor).unwrap_or(updated);
             let sizes = &mut layout.groups[group];
@@ -91,6 +95,15 @@ impl ParameterLayout {
         group + 1 < self.groups.len()
     }
 
+    /// Whether `group` has a flat buffer of this kind.
+    pub fn has(&self, buffer: FlatBuffer, group: usize) -> bool {
+        match buffer {
+            FlatBuffer::Parameter => true,
+            FlatBuffer::Gradient | FlatBuffer::Momentum => self.updated(group),
+            FlatBuffer::Accumulated => self.updated(group) && self.accumulates,
+        }
+    }
+
     /// The sizes in bytes of the pieces of a group's flat buffers.
     pub fn pieces(&self, group: usize) -> &[u64] {
         &self.groups[group]
@@ -98,8 +111,7 @@ impl ParameterLayout {
 
     /// The bytes of all flat buffers of one kind.
     pub fn bytes(&self, buffer: FlatBuffer) -> u64 {
-        let has = |group: &usize| buffer == FlatBuffer::Parameter || self.updated(*group);
-        (0..self.groups.len()).filter(has).flat_map(|group| &self.groups[group]).sum()
+        (0..self.groups.len()).filter(|&group| self.has(buffer, group)).flat_map(|group| &self.groups[group]).sum()
     }
 
     /// The pieces of `parameter` (or of its gradient or momentum buffer).
@@ -112,11 +124,12 @@ impl ParameterLayout {
                 message: format!("the tape declares {}, the parameter store has {}", parameter.shape, placement.shape),
             });
         }
-        if buffer != FlatBuffer::Parameter && !self.updated(placement.group) {
-            return Err(Error::name(
-                &parameter.name,
-                "the tape trains this parameter, the parameter store was made for a tape that does not",
-            ));
+        if !self.has(buffer, placement.group) {
+            let message = match self.updated(placement.group) {
+                true => "the tape accumulates its gradients, the parameter store was made for a tape that does not",
+                false => "the tape trains this parameter, the parameter store was made for a tape that does not",
+            };
+            return Err(Error::name(&parameter.name, message));
         }
         let span = |&(piece, offset, bytes): &(usize, u64, u64)| Span {
             buffer: Buffer::Flat { buffer, group: placement.group, piece },

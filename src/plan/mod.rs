@@ -203,11 +203,13 @@ impl Plan {
                 },
             };
             let operands: Vec<Operand> = dispatches.iter().flat_map(|d| d.bindings.iter().map(|b| b.operand)).collect();
-            // An operation that knows only whole tensors must not silently see the first piece of one.
+            // An operation that knows only whole tensors must not silently see the first piece of one. Those over flat
+            // buffers know their pieces.
+            let flat = operands.iter().any(|operand| matches!(operand, Operand::Flat { .. }));
             for &id in node.inputs.iter().chain(&node.outputs) {
                 let pieces = places[&id].len();
                 let all = (0..pieces).all(|piece| operands.contains(&Operand::Tensor { id, piece }));
-                if pieces > 1 && node.op.name() != "sgd" && !all {
+                if pieces > 1 && !flat && !all {
                     return Err(too_large(tape.tensor(id), limit));
                 }
             }
@@ -302,6 +304,7 @@ fn kept_place(tape: &Tape, id: TensorId, layout: &ParameterLayout, caps: &Caps) 
         Role::Parameter { .. } => layout.spans(FlatBuffer::Parameter, tensor),
         Role::Gradient { of } => layout.spans(FlatBuffer::Gradient, tape.tensor(of)),
         Role::Momentum { of } => layout.spans(FlatBuffer::Momentum, tape.tensor(of)),
+        Role::Accumulated { of } => layout.spans(FlatBuffer::Accumulated, tape.tensor(of)),
         Role::Input => whole(Buffer::Input(tensor.name.clone())),
         Role::State | Role::Buffer { .. } => whole(Buffer::State(tensor.name.clone())),
         Role::Constant(value) => whole(Buffer::Constant(value.to_bits())),

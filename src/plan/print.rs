@@ -15,7 +15,7 @@ pub struct Memory {
     pub activations_unshared: u64,
     /// Parameters.
     pub parameters: u64,
-    /// Gradients of parameters.
+    /// Gradients of parameters, and their sums where they accumulate.
     pub gradients: u64,
     /// Momentum buffers.
     pub momentum: u64,
@@ -77,7 +77,7 @@ impl Plan {
             activations: self.slots.iter().sum(),
             activations_unshared: self.unshared,
             parameters: flat(FlatBuffer::Parameter, true),
-            gradients: flat(FlatBuffer::Gradient, trains),
+            gradients: flat(FlatBuffer::Gradient, trains) + flat(FlatBuffer::Accumulated, trains),
             momentum: flat(FlatBuffer::Momentum, trains),
             data,
         }

@@ -103,7 +103,10 @@ where
             let mut updates = Vec::with_capacity(node.updates.len());
             for &id in &node.updates {
                 let tensor = tape.tensor(id);
-                let kept = store.values.remove(&tensor.name);
+                let kept = match tensor.role {
+                    Role::Gradient { .. } => self.values[id.0].take(),
+                    _ => store.values.remove(&tensor.name),
+                };
                 updates.push(kept.unwrap_or_else(|| Value::zeros(tensor.dtype, tensor.shape.len())));
             }
             let mut outputs = Outputs {
@@ -134,7 +137,12 @@ where
                 self.values[id.0] = Some(value);
             }
             for (&id, value) in node.updates.iter().zip(outputs.updates) {
-                store.values.insert(tape.tensor(id).name.clone(), value);
+                match tape.tensor(id).role {
+                    Role::Gradient { .. } => self.values[id.0] = Some(value),
+                    _ => {
+                        store.values.insert(tape.tensor(id).name.clone(), value);
+                    }
+                }
             }
         }
         Ok(())

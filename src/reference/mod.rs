@@ -3,12 +3,17 @@
 //! A twin is what its shaders are compared with, and what a person reads first to see what an operation means. It is
 //! generic over [`Real`]: f32 beside the GPU, f64 for gradient checks. Where no adapter is found the same executor trains.
 
+mod accumulate_grad;
 mod activation;
+mod adaptive_avg_pool2d;
 mod add;
 mod avg_pool2d;
+mod batch_norm2d;
+mod clip_grad_norm;
 mod column_sum;
 mod conv2d;
 mod copy;
+mod dropout;
 mod executor;
 mod flatten;
 mod gather;

@@ -1,7 +1,7 @@
 //! The SGD update, tensor by tensor.
 
 use super::{Inputs, Outputs, Real, Twin};
-use crate::ops::sgd::SgdUpdate;
+use crate::ops::sgd::{Clip, SgdUpdate};
 
 impl Twin for SgdUpdate {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
@@ -9,7 +9,14 @@ impl Twin for SgdUpdate {
         let hyper = inputs.real(0);
         let (lr, momentum, first) = (hyper[0], hyper[1], hyper[2] != zero);
         let (keep, decay, l1) = (R::of(1.0 - self.dampening), R::of(self.weight_decay), R::of(self.l1));
-        let parameters = inputs.len() - 1;
+        let parameters = outputs.updates.len() / 2;
+        let clipped = |grad: R| match self.clip {
+            Clip::None => grad,
+            Clip::Value(value) if grad > R::of(value) => R::of(value),
+            Clip::Value(value) if grad < R::of(-value) => R::of(-value),
+            Clip::Value(_) => grad,
+            Clip::Norm => inputs.real(inputs.len() - 1)[1] * grad,
+        };
         for i in 0..parameters {
             let grad = inputs.real(1 + i);
             let mut parameter = outputs.update(i).to_vec();
@@ -22,6 +29,7 @@ impl Twin for SgdUpdate {
                 } else {
                     zero
                 };
+                let grad = clipped(grad);
                 let mut g = if self.maximize { -grad } else { grad };
                 g += decay * *p + l1 * sign;
                 if momentum != zero {

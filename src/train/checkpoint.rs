@@ -1,6 +1,6 @@
-//! Parameters in safetensors files, under PyTorch's names, shapes and order of elements.
+//! A model's parameters and buffers in safetensors files, under PyTorch's names, shapes and order of elements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -8,9 +8,11 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::Engine;
+use super::convert::{ints, reals};
 use crate::error::{Error, Result};
-use crate::graph::Tape;
-use crate::shape::Shape;
+use crate::graph::{Role, Tape, Tensor};
+use crate::reference::Value;
+use crate::shape::{DType, Shape};
 
 /// Writes `content` to a temporary file beside `path`, flushes it and renames it, so that `path` is whole or untouched.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
@@ -30,58 +32,181 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     })
 }
 
-/// Writes all parameters of `tape` to the file at `path`.
-pub fn save(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
-    let mut values: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
-    for id in tape.parameters() {
-        let tensor = tape.tensor(id);
-        let bytes = engine.parameter(&tensor.name)?.iter().flat_map(|value| value.to_le_bytes()).collect();
-        values.insert(tensor.name.clone(), (tensor.shape.dims().to_vec(), bytes));
+/// Which names of a file and of a model a load is about.
+#[derive(Clone, Debug, Default)]
+pub struct Load {
+    skipped: Vec<String>,
+}
+
+impl Load {
+    /// Everything: each name of the model must be in the file, and the file holds no other.
+    pub fn strict() -> Self {
+        Load::default()
     }
+
+    /// Neither requires nor reads the names of `module`: "fc" and "fc." stand for fc.weight and fc.bias (not for
+    /// fc1.weight), "fc.bias" for itself. It is an error if neither the file nor the model has such a name.
+    pub fn skip(mut self, module: impl Into<String>) -> Self {
+        self.skipped.push(module.into());
+        self
+    }
+
+    /// [`Load::skip`] for several.
+    pub fn without(self, modules: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        modules.into_iter().fold(self, |load, module| load.skip(module))
+    }
+
+    /// Whether a load passes over `name`.
+    fn skips(&self, name: &str) -> bool {
+        self.skipped.iter().any(|module| within(name, module))
+    }
+}
+
+/// Whether `name` is `module` or belongs to it.
+fn within(name: &str, module: &str) -> bool {
+    let rest = name.strip_prefix(module.trim_end_matches('.'));
+    !module.is_empty() && rest.is_some_and(|rest| rest.starts_with('.') || (rest.is_empty() && !module.ends_with('.')))
+}
+
+/// A tensor's type in a file.
+fn dtype(tensor: &Tensor) -> Dtype {
+    match tensor.dtype {
+        DType::F32 => Dtype::F32,
+        // PyTorch counts batches in int64.
+        DType::I32 => Dtype::I64,
+        DType::U8 => Dtype::U8,
+    }
+}
+
+/// A tensor's shape in a file. PyTorch's counters have no extents.
+fn file_shape(tensor: &Tensor) -> Vec<usize> {
+    match (tensor.dtype, tensor.shape.dims()) {
+        (DType::I32, [1]) => Vec::new(),
+        (_, dims) => dims.to_vec(),
+    }
+}
+
+/// The parameters and buffers of a tape.
+fn kept(tape: &Tape) -> impl Iterator<Item = &Tensor> {
+    tape.parameters().into_iter().chain(tape.buffers()).map(|id| tape.tensor(id))
+}
+
+/// A file's tensors by name: type, extents and bytes.
+pub(super) type Content = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+/// Writes tensors and metadata to the file at `path`.
+pub(super) fn write(path: &Path, content: &Content, metadata: HashMap<String, String>) -> Result<()> {
     let mut views = Vec::new();
-    for (name, (shape, bytes)) in &values {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes)
-            .map_err(|error| Error::data(path, format!("parameter \"{name}\": {error}")))?;
+    for (name, (dtype, shape, bytes)) in content {
+        let view = TensorView::new(*dtype, shape.clone(), bytes)
+            .map_err(|error| Error::data(path, format!("\"{name}\": {error}")))?;
         views.push((name.as_str(), view));
     }
-    let content = safetensors::serialize(views, None)
+    let content = safetensors::serialize(views, Some(metadata))
         .map_err(|error| Error::data(path, format!("cannot be written: {error}")))?;
     write_whole(path, &content)
 }
 
-/// Reads the file at `path` into the parameters of `tape`. All names and shapes must agree; all that do not are named at
-/// once, and then nothing is changed.
+/// The bytes of the file at `path`, for [`parse`].
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::io(path, source))
+}
+
+/// The tensors in `content`, the bytes of the file at `path`.
+pub(super) fn parse<'a>(path: &Path, content: &'a [u8]) -> Result<SafeTensors<'a>> {
+    SafeTensors::deserialize(content).map_err(|error| Error::data(path, format!("is no safetensors file: {error}")))
+}
+
+/// The metadata of every file, as PyTorch's own have it.
+pub(super) fn format() -> HashMap<String, String> {
+    HashMap::from([("format".into(), "pt".into())])
+}
+
+/// Writes all parameters and buffers of `tape` to the file at `path`.
+pub fn save(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
+    let mut content = Content::new();
+    for tensor in kept(tape) {
+        let value = match tensor.role {
+            Role::Buffer { .. } => engine.buffer(tensor)?,
+            _ => Value::Real(engine.parameter(&tensor.name)?),
+        };
+        let bytes = match value {
+            Value::Real(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Value::Int(values) => values.iter().flat_map(|&value| i64::from(value).to_le_bytes()).collect(),
+            Value::Bytes(values) => values,
+        };
+        content.insert(tensor.name.clone(), (dtype(tensor), file_shape(tensor), bytes));
+    }
+    write(path, &content, format())
+}
+
+/// Reads the file at `path` into the parameters and buffers of `tape`, by [`Load::strict`].
 pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
-    let content = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-    let file = SafeTensors::deserialize(&content)
-        .map_err(|error| Error::data(path, format!("is no safetensors file: {error}")))?;
+    load_with(path, tape, engine, &Load::strict())
+}
+
+/// Reads the file at `path` into the parameters and buffers of `tape` that `load` is about.
+///
+/// Numbers may be F32, F64, F16 or BF16, counters I64 or I32. Every name that is missing, unexpected, of another shape or
+/// type, or skipped in vain is in the one error, and then nothing is changed.
+pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load) -> Result<()> {
+    let content = read(path)?;
+    let file = parse(path, &content)?;
     let mut problems = Vec::new();
     let mut values = Vec::new();
     let mut unexpected: Vec<String> = file.names().iter().map(|name| name.to_string()).collect();
-    for id in tape.parameters() {
-        let tensor = tape.tensor(id);
+    for module in &load.skipped {
+        let mut names = kept(tape).map(|tensor| &tensor.name).chain(&unexpected);
+        if !names.any(|name| within(name, module)) {
+            problems.push(format!("\"{module}\" is to be skipped, and neither the file nor the model has it"));
+        }
+    }
+    for tensor in kept(tape) {
         unexpected.retain(|name| *name != tensor.name);
-        match file.tensor(&tensor.name) {
-            Err(_) => problems.push(format!("\"{}\" is missing", tensor.name)),
-            Ok(view) if view.dtype() != Dtype::F32 || view.shape() != tensor.shape.dims() => {
-                let found = Shape::new(view.shape());
-                problems.push(format!(
-                    "\"{}\" is {found} of {:?}, expected {} of F32",
-                    tensor.name,
-                    view.dtype(),
-                    tensor.shape
-                ));
-            }
-            Ok(view) => {
-                let number = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                values.push((tensor.name.clone(), view.data().chunks_exact(4).map(number).collect::<Vec<f32>>()));
+        if !load.skips(&tensor.name) {
+            match value(&file, &tensor.name, tensor) {
+                Ok(value) => values.push((tensor, value)),
+                Err(problem) => problems.push(problem),
             }
         }
     }
+    unexpected.retain(|name| !load.skips(name));
+    finish(path, problems, unexpected)?;
+    values.into_iter().try_for_each(|(tensor, value)| match (&tensor.role, value) {
+        (Role::Parameter { .. }, Value::Real(values)) => engine.set_parameter(&tensor.name, &values),
+        (_, value) => engine.set_buffer(&tensor.name, value),
+    })
+}
+
+/// The error that lists all problems and unexpected names, if there are any.
+pub(super) fn finish(path: &Path, mut problems: Vec<String>, mut unexpected: Vec<String>) -> Result<()> {
     unexpected.sort_unstable();
     problems.extend(unexpected.into_iter().map(|name| format!("\"{name}\" is unexpected")));
-    if !problems.is_empty() {
-        return Err(Error::data(path, problems.join("; ")));
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Error::data(path, problems.join("; "))),
     }
-    values.iter().try_for_each(|(name, values)| engine.set_parameter(name, values))
+}
+
+/// What the file has under `name` for `tensor`, or what is wrong with it.
+pub(super) fn value(file: &SafeTensors<'_>, name: &str, tensor: &Tensor) -> Result<Value<f32>, String> {
+    let view = file.tensor(name).map_err(|_| format!("\"{name}\" is missing"))?;
+    let expected = file_shape(tensor);
+    let value = match tensor.dtype {
+        DType::F32 => reals(view.dtype(), view.data()).map(Value::Real),
+        DType::I32 => match ints(view.dtype(), view.data()) {
+            Some(values) => {
+                let fits: Result<Vec<i32>, _> = values.iter().map(|&value| i32::try_from(value)).collect();
+                let values = fits.map_err(|_| format!("\"{name}\" is beyond a 32-bit number: {values:?}"))?;
+                Some(Value::Int(values))
+            }
+            None => None,
+        },
+        DType::U8 => (view.dtype() == Dtype::U8).then(|| Value::Bytes(view.data().to_vec())),
+    };
+    let value = value.filter(|_| view.shape() == expected);
+    value.ok_or_else(|| {
+        let (found, expected) = (Shape::new(view.shape()), Shape::new(expected));
+        format!("\"{name}\" is {found} of {:?}, expected {expected} of {:?}", view.dtype(), dtype(tensor))
+    })
 }

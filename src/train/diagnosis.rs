@@ -110,6 +110,7 @@ mod tests {
             train_accuracy: train.1,
             validation_loss: validation.0,
             validation_accuracy: validation.1,
+            lr: 0.1,
             seconds: 1.0,
             images_per_second: 1.0,
         }

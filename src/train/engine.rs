@@ -59,6 +59,12 @@ pub trait Engine {
     /// Sets a parameter.
     fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()>;
 
+    /// The momentum buffer of a parameter in PyTorch's order; zeros before the first step with momentum.
+    fn momentum(&mut self, name: &str) -> Result<Vec<f32>>;
+
+    /// Sets the momentum buffer of a parameter.
+    fn set_momentum(&mut self, name: &str, values: &[f32]) -> Result<()>;
+
     /// The values of a model's buffer.
     fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>>;
 
@@ -229,6 +235,14 @@ impl Engine for GpuEngine {
         self.store()?.set_parameter(name, values)
     }
 
+    fn momentum(&mut self, name: &str) -> Result<Vec<f32>> {
+        self.store()?.momentum(name)
+    }
+
+    fn set_momentum(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        self.store()?.set_momentum(name, values)
+    }
+
     fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>> {
         self.store()?.buffer_values(tensor)
     }
@@ -236,6 +250,11 @@ impl Engine for GpuEngine {
     fn set_buffer(&mut self, name: &str, values: Value<f32>) -> Result<()> {
         self.store()?.set_buffer(name, &values)
     }
+}
+
+/// What a tape calls the momentum buffer of a parameter.
+fn momentum_name(parameter: &str) -> String {
+    format!("{parameter}.momentum_buffer")
 }
 
 /// Runs tapes on the CPU, by the reference executor.
@@ -253,6 +272,20 @@ impl CpuEngine {
 
     fn kept(&self, name: &str) -> Result<&Value<f32>> {
         self.store.get(name).ok_or_else(|| Error::name(name, "nothing of that name is kept"))
+    }
+
+    /// Sets `name`, which has as many values as `parameter`.
+    fn set_like(&mut self, name: &str, parameter: &str, values: &[f32]) -> Result<()> {
+        let expected = self.kept(parameter)?.real().len();
+        if expected != values.len() {
+            return Err(Error::Shape {
+                op: "parameter",
+                name: name.into(),
+                message: format!("has {expected} values, got {}", values.len()),
+            });
+        }
+        self.store.set(name, Value::Real(values.to_vec()));
+        Ok(())
     }
 }
 
@@ -320,16 +353,16 @@ impl Engine for CpuEngine {
     }
 
     fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()> {
-        let expected = self.kept(name)?.real().len();
-        if expected != values.len() {
-            return Err(Error::Shape {
-                op: "parameter",
-                name: name.into(),
-                message: format!("has {expected} values, got {}", values.len()),
-            });
-        }
-        self.store.set(name, Value::Real(values.to_vec()));
-        Ok(())
+        self.set_like(name, name, values)
+    }
+
+    fn momentum(&mut self, name: &str) -> Result<Vec<f32>> {
+        let len = self.kept(name)?.len();
+        Ok(self.store.get(&momentum_name(name)).map_or_else(|| vec![0.0; len], |value| value.real().to_vec()))
+    }
+
+    fn set_momentum(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        self.set_like(&momentum_name(name), name, values)
     }
 
     fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>> {

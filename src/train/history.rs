@@ -15,6 +15,8 @@ pub struct Epoch {
     pub validation_loss: f64,
     /// Share of right predictions over the validation images, 0 to 1.
     pub validation_accuracy: f64,
+    /// The learning rate of the epoch's last step.
+    pub lr: f64,
     /// Training and validation.
     pub seconds: f64,
     /// Training alone.
@@ -44,16 +46,17 @@ impl History {
     /// The epochs as comma-separated values with a header line; the times stand in the last two columns.
     pub fn to_csv(&self) -> String {
         let mut text = String::from(
-            "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,seconds,images_per_second\n",
+            "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,lr,seconds,images_per_second\n",
         );
         for epoch in &self.epochs {
             text += &format!(
-                "{},{:.9},{:.6},{:.9},{:.6},{:.3},{:.1}\n",
+                "{},{:.9},{:.6},{:.9},{:.6},{},{:.3},{:.1}\n",
                 epoch.epoch,
                 epoch.train_loss,
                 epoch.train_accuracy,
                 epoch.validation_loss,
                 epoch.validation_accuracy,
+                epoch.lr,
                 epoch.seconds,
                 epoch.images_per_second
             );

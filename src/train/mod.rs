@@ -1,9 +1,11 @@
-//! Training: engines that run tapes, the loop over epochs, its history, and files of parameters.
+//! Training: engines that run tapes, the loop over epochs, its history, and files of parameters and optimizer state.
 
 pub mod checkpoint;
+mod convert;
 mod diagnosis;
 mod engine;
 mod history;
+pub mod optimizer_state;
 mod trainer;
 
 pub use diagnosis::{Diagnosis, Fit};

@@ -11,7 +11,7 @@ use crate::graph::{RANDOM, Stage, Tape};
 use crate::nn::Module;
 use crate::ops::metrics::{HISTORY, Metrics};
 use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
-use crate::optim::Sgd;
+use crate::optim::{ACCUMULATE, Mode, Rates, Schedule, Sgd};
 use crate::plan::Memory;
 use crate::rng;
 
@@ -22,7 +22,7 @@ const EVALUATE: &str = "evaluate.metrics";
 /// How long to train, and on what portions.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainOptions {
-    /// Passes over the training images.
+    /// Passes over the training images in all, those before a run was loaded included.
     pub epochs: usize,
     /// Images a step.
     pub batch_size: usize,
@@ -30,14 +30,27 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Steps between two reports; each reads the accumulators back.
     pub report_every: usize,
+    /// Batches whose gradients add up to one update: as if they were one batch, for models without batch norm. The last
+    /// update of an epoch takes what is left.
+    pub accumulate: usize,
+}
+
+impl Default for TrainOptions {
+    /// One epoch, in batches of 64, an update each, under seed 0.
+    fn default() -> Self {
+        TrainOptions { epochs: 1, batch_size: 64, seed: 0, report_every: 10, accumulate: 1 }
+    }
 }
 
 impl TrainOptions {
     /// Checks every number against its range.
     pub fn validate(&self) -> Result<()> {
-        for (field, value) in
-            [("epochs", self.epochs), ("batch_size", self.batch_size), ("report_every", self.report_every)]
-        {
+        for (field, value) in [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+            ("report_every", self.report_every),
+            ("accumulate", self.accumulate),
+        ] {
             if value == 0 {
                 return Err(Error::config(field, "must be at least 1, it is 0"));
             }
@@ -71,16 +84,39 @@ pub enum Event<'a> {
 /// Trains a model with SGD on an engine.
 pub struct Trainer<'a> {
     model: &'a dyn Module,
-    optimizer: Sgd,
-    engine: &'a mut dyn Engine,
+    pub(super) optimizer: Sgd,
+    schedule: Schedule,
+    pub(super) engine: &'a mut dyn Engine,
     options: TrainOptions,
+    /// The tape that the parameters were made for.
+    pub(super) tape: Tape,
     /// By data source, accumulator and batch size.
     programs: HashMap<(String, &'static str, usize), ProgramId>,
     prepared: HashSet<String>,
     /// Whether a step with momentum has been made, so that the momentum buffers hold something.
-    has_momentum: bool,
+    pub(super) has_momentum: bool,
     /// Steps so far: no two draw the same random numbers.
-    steps: u32,
+    pub(super) steps: u32,
+    /// Epochs so far.
+    pub(super) epochs: usize,
+}
+
+/// What part of an update's images a batch is.
+struct Share {
+    /// Its images as a part of all of them.
+    weight: f32,
+    first: bool,
+    last: bool,
+}
+
+impl Share {
+    /// Of batch `i`, where `count` in a row make an update.
+    fn new(batches: &[Vec<u32>], i: usize, count: usize) -> Self {
+        let begin = i - i % count;
+        let end = batches.len().min(begin + count);
+        let images: usize = batches[begin..end].iter().map(Vec::len).sum();
+        Share { weight: batches[i].len() as f32 / images as f32, first: i == begin, last: i + 1 == end }
+    }
 }
 
 impl<'a> Trainer<'a> {
@@ -93,23 +129,32 @@ impl<'a> Trainer<'a> {
         train: &dyn BatchSource,
     ) -> Result<Self> {
         options.validate()?;
-        optimizer.validate()?;
+        let schedule = Schedule::constant(&optimizer)?;
         if train.is_empty() {
             return Err(Error::config("training data", "holds no image"));
         }
-        let trainer = Trainer {
+        let mut trainer = Trainer {
             model,
             optimizer,
+            schedule,
             engine,
             options,
+            tape: Tape::new(true),
             programs: HashMap::new(),
             prepared: HashSet::new(),
             has_momentum: false,
             steps: 0,
+            epochs: 0,
         };
-        let tape = trainer.training_tape(train, options.batch_size.min(train.len()))?;
-        trainer.engine.initialise(&tape, options.seed)?;
+        trainer.tape = trainer.training_tape(train, options.batch_size.min(train.len()))?;
+        trainer.engine.initialise(&trainer.tape, options.seed)?;
         Ok(trainer)
+    }
+
+    /// Takes every step's learning rate and momentum from `schedule` in place of the optimizer.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = schedule;
+        self
     }
 
     /// The engine.
@@ -117,11 +162,19 @@ impl<'a> Trainer<'a> {
         self.engine
     }
 
+    /// The tape that the parameters and buffers were made for: what to save and load them by.
+    pub fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
     fn training_tape(&self, source: &dyn BatchSource, size: usize) -> Result<Tape> {
         let mut tape = Tape::new(true);
         let loss = self.loss(&mut tape, source, size)?;
         tape.accumulate(TRAIN, loss)?;
-        self.optimizer.minimize(&mut tape, loss.loss)?;
+        match self.options.accumulate {
+            1 => self.optimizer.minimize(&mut tape, loss.loss)?,
+            _ => self.optimizer.minimize_accumulated(&mut tape, loss.loss)?,
+        }
         Ok(tape)
     }
 
@@ -162,14 +215,18 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// One step on the images `indices`, with the optimizer's learning rate and momentum.
-    fn step(&mut self, source: &mut dyn BatchSource, indices: &[u32]) -> Result<()> {
+    /// One step on the images `indices`; the update comes after the last share of it.
+    fn step(&mut self, source: &mut dyn BatchSource, indices: &[u32], rates: Rates, share: &Share) -> Result<()> {
         let program = self.program(source, TRAIN, indices.len())?;
-        let (lr, momentum) = (self.optimizer.lr, self.optimizer.momentum);
+        let Rates { lr, momentum } = rates;
         let hyper = self.optimizer.hyperparameters(self.engine.tape(program), lr, momentum, !self.has_momentum);
-        self.has_momentum |= momentum != 0.0;
+        self.has_momentum |= share.last && momentum != 0.0;
         for (name, values) in hyper {
             self.engine.write_f32(program, &name, &values)?;
+        }
+        if self.options.accumulate > 1 {
+            let first = f32::from(u8::from(share.first));
+            self.engine.write_f32(program, ACCUMULATE, &[share.weight, first, 0.0, 0.0])?;
         }
         let draw = rng::draw(self.options.seed, self.steps);
         source.draw(draw);
@@ -178,10 +235,11 @@ impl<'a> Trainer<'a> {
         }
         self.steps += 1;
         source.feed(indices, &mut self.engine.sink(Some(program)))?;
-        self.engine.run(program, &[Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update])
+        let stages = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
+        self.engine.run(program, if share.last { &stages } else { &stages[..3] })
     }
 
-    /// Trains for the epochs that the options say, and validates after each.
+    /// Trains until the epochs that the options say are done, and validates after each.
     pub fn fit(
         &mut self,
         train: &mut dyn BatchSource,
@@ -189,18 +247,24 @@ impl<'a> Trainer<'a> {
         observe: &mut dyn FnMut(Event<'_>),
     ) -> Result<History> {
         let began = Instant::now();
-        let TrainOptions { epochs, batch_size, seed, report_every } = self.options;
+        let TrainOptions { epochs, batch_size, seed, report_every, accumulate } = self.options;
         self.prepare(train)?;
         let mut history = History::default();
+        // A schedule counts updates, of which there are fewer than steps where gradients of several batches are added.
+        let mut updates = 0;
         let mut step_ms = Vec::new();
-        for epoch in 1..=epochs {
+        for epoch in self.epochs + 1..=epochs {
             let epoch_began = Instant::now();
             self.engine.clear_state(TRAIN)?;
             let batches = epoch_batches(train.len(), batch_size, seed, epoch);
             let (mut done, mut reported) = (0, 0);
+            let mut rates = self.schedule.rates(updates, epoch - 1);
             for (i, batch) in batches.iter().enumerate() {
                 let step_began = Instant::now();
-                self.step(train, batch)?;
+                rates = self.schedule.rates(updates, epoch - 1);
+                let share = Share::new(&batches, i, accumulate);
+                self.step(train, batch, rates, &share)?;
+                updates += usize::from(share.last);
                 done += batch.len();
                 if history.steps == 0 {
                     self.engine.wait()?;
@@ -223,7 +287,7 @@ impl<'a> Trainer<'a> {
                             "lr",
                             format!(
                                 "training diverged: the loss was {} by step {} (epoch {epoch}); a smaller learning rate than {} may help",
-                                metrics.loss, history.steps, self.optimizer.lr
+                                metrics.loss, history.steps, rates.lr
                             ),
                         ));
                     }
@@ -239,16 +303,24 @@ impl<'a> Trainer<'a> {
             let metrics = Metrics::from_state(&self.engine.state(TRAIN)?);
             let train_seconds = epoch_began.elapsed().as_secs_f64();
             let validated = self.evaluate(validation)?;
+            self.schedule.observe(match self.schedule.mode() {
+                Mode::Min => validated.loss,
+                Mode::Max => validated.accuracy,
+            });
             history.epochs.push(Epoch {
                 epoch,
                 train_loss: metrics.loss,
                 train_accuracy: metrics.accuracy,
                 validation_loss: validated.loss,
                 validation_accuracy: validated.accuracy,
+                lr: rates.lr,
                 seconds: epoch_began.elapsed().as_secs_f64(),
                 images_per_second: train.len() as f64 / train_seconds,
             });
-            observe(Event::Epoch(&history.epochs[epoch - 1]));
+            self.epochs = epoch;
+            if let Some(epoch) = history.epochs.last() {
+                observe(Event::Epoch(epoch));
+            }
         }
         step_ms.sort_by(f64::total_cmp);
         history.median_step_ms = step_ms.get(step_ms.len() / 2).copied().unwrap_or(history.first_step_ms);

@@ -73,27 +73,27 @@ pub struct CrossEntropyCase {
 }
 
 /// Numbers drawn one after the other from a stream that is addressed by index.
-struct Draw {
+pub struct Draw {
     rng: Rng,
     next: Cell<u64>,
 }
 
 impl Draw {
-    fn new(seed: u64, name: &str) -> Self {
+    pub fn new(seed: u64, name: &str) -> Self {
         Draw { rng: Rng::new(seed, name), next: Cell::new(0) }
     }
 
     /// One of `low..=high`.
-    fn between(&self, low: usize, high: usize) -> usize {
+    pub fn between(&self, low: usize, high: usize) -> usize {
         let index = self.next.replace(self.next.get() + 1);
         low + self.rng.below(index, (high - low + 1) as u32) as usize
     }
 
-    fn pair(&self, low: usize, high: usize) -> [usize; 2] {
+    pub fn pair(&self, low: usize, high: usize) -> [usize; 2] {
         [self.between(low, high), self.between(low, high)]
     }
 
-    fn coin(&self) -> bool {
+    pub fn coin(&self) -> bool {
         self.between(0, 1) == 1
     }
 }
@@ -129,6 +129,17 @@ pub fn conv_case(seed: u64, max_channels: usize, max_kernel: usize) -> ConvCase 
         conv,
         bias: draw.coin(),
     }
+}
+
+/// The depthwise convolution number `seed`, with up to `max_channels` channels.
+pub fn depthwise_case(seed: u64, max_channels: usize, max_kernel: usize) -> ConvCase {
+    let draw = Draw::new(seed, "depthwise case");
+    let mut case = conv_case(seed, 1, max_kernel);
+    let channels = draw.between(1, max_channels);
+    case.conv.groups = channels;
+    case.input[1] = channels;
+    case.weight[0] = channels;
+    case
 }
 
 /// The max pooling number `seed`; a dilated window may lie wholly in the padding, where its result is minus infinity.

@@ -31,6 +31,8 @@ pub trait Machine {
     fn parameter(&mut self, name: &str) -> Vec<f32>;
     /// The momentum buffer of the parameter called `name`.
     fn momentum(&mut self, name: &str) -> Vec<f32>;
+    /// The numbers of the state called `name`.
+    fn state(&mut self, name: &str) -> Vec<f32>;
 }
 
 const SEED: u64 = 1;
@@ -41,16 +43,16 @@ const LOSS: f64 = 1e-5;
 /// Of a network's gradients and parameters, as a part of the largest.
 const NETWORK: f64 = 1e-4;
 /// Of parameters and momentum buffers after a few updates, as a part of the largest.
-const UPDATE: f64 = 1e-6;
+pub const UPDATE: f64 = 1e-6;
 
 /// A case of a golden file.
-struct Case {
+pub struct Case {
     file: &'static str,
-    name: String,
-    json: Json,
+    pub name: String,
+    pub json: Json,
 }
 
-fn cases(file: &'static str) -> Vec<Case> {
+pub fn cases(file: &'static str) -> Vec<Case> {
     let path = format!("{}/tests/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let json: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -60,7 +62,7 @@ fn cases(file: &'static str) -> Vec<Case> {
     cases.iter().map(case).collect()
 }
 
-fn sizes(json: &Json) -> Vec<usize> {
+pub fn sizes(json: &Json) -> Vec<usize> {
     json.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
 }
 
@@ -69,7 +71,7 @@ fn pair(json: &Json) -> [usize; 2] {
 }
 
 /// A number, or one of the three that JSON has no number for.
-fn float(json: &Json) -> f64 {
+pub fn float(json: &Json) -> f64 {
     match json.as_str() {
         None => json.as_f64().unwrap(),
         Some("nan") => f64::NAN,
@@ -79,7 +81,7 @@ fn float(json: &Json) -> f64 {
     }
 }
 
-fn floats(json: &Json) -> Vec<f64> {
+pub fn floats(json: &Json) -> Vec<f64> {
     json.as_array().unwrap().iter().map(float).collect()
 }
 
@@ -89,7 +91,7 @@ impl Case {
         format!("{}/{}/{x}", self.file, self.name)
     }
 
-    fn values(&self, x: &str, bound: f32, len: usize) -> Vec<f32> {
+    pub fn values(&self, x: &str, bound: f32, len: usize) -> Vec<f32> {
         Init::Uniform(bound).values(SEED, &self.stream(x), len)
     }
 
@@ -99,7 +101,7 @@ impl Case {
     }
 
     /// Holds `actual` against the tensor at `expected` of the case.
-    fn compare(&self, x: &str, actual: &[f32], expected: &Json, tolerance: f64) {
+    pub fn compare(&self, x: &str, actual: &[f32], expected: &Json, tolerance: f64) {
         let label = self.stream(x);
         let shape = Shape::new(sizes(&expected["shape"]));
         assert_eq!(actual.len(), shape.len(), "{label}: {shape}");

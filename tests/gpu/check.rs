@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
-use tilegrad::graph::{Tape, Tensor, TensorId};
+use tilegrad::graph::{Role, Tape, Tensor, TensorId};
 use tilegrad::ops::{Caps, Choices};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{Program, Store as HostStore, Value};
@@ -111,6 +111,7 @@ fn variants(tape: &Tape, caps: &Caps) -> BTreeSet<&'static str> {
 /// What the twin makes of the case's inputs, each number brought to f64 by `map`.
 fn twin(case: &Case, map: fn(f32) -> f64) -> Vec<Vec<f64>> {
     let mut program = Program::<f64>::new(Arc::new(case.tape.clone()));
+    let mut store = HostStore::default();
     for (name, value) in &case.inputs {
         let value = match value {
             Value::Real(values) => Value::Real(values.iter().map(|&x| map(x)).collect()),
@@ -120,8 +121,12 @@ fn twin(case: &Case, map: fn(f32) -> f64) -> Vec<Vec<f64>> {
         program.write(name, value).unwrap();
     }
     let stages = case.tape.nodes().iter().map(|node| node.stage).collect::<BTreeSet<_>>();
-    program.run(&mut HostStore::default(), &stages.into_iter().collect::<Vec<_>>()).unwrap();
-    let read = |&(id, _): &(TensorId, Tolerance)| match program.read(id).unwrap() {
+    program.run(&mut store, &stages.into_iter().collect::<Vec<_>>()).unwrap();
+    let value = |id: TensorId| match case.tape.tensor(id) {
+        tensor if matches!(tensor.role, Role::Buffer { .. }) => store.get(&tensor.name),
+        _ => program.read(id),
+    };
+    let read = |&(id, _): &(TensorId, Tolerance)| match value(id).unwrap() {
         Value::Int(values) => values.iter().map(|&x| f64::from(x)).collect(),
         value => value.real().to_vec(),
     };

@@ -16,13 +16,13 @@ use crate::check::{device, write};
 use crate::golden_files::{self, Machine};
 
 /// A session on the device.
-struct OnDevice {
+pub struct OnDevice {
     device: Device,
     session: Option<Session>,
 }
 
 impl OnDevice {
-    fn new(device: &Device) -> Self {
+    pub fn new(device: &Device) -> Self {
         OnDevice { device: device.clone(), session: None }
     }
 
@@ -78,6 +78,10 @@ impl Machine for OnDevice {
 
     fn momentum(&mut self, name: &str) -> Vec<f32> {
         self.session().store().momentum(name).unwrap()
+    }
+
+    fn state(&mut self, name: &str) -> Vec<f32> {
+        self.session().store().state(name).unwrap()
     }
 }
 

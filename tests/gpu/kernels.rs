@@ -81,6 +81,20 @@ fn conv2d_random_3() {
 }
 
 #[test]
+fn conv2d_depthwise_random() {
+    let Some(device) = device() else { return };
+    for seed in 0..100 {
+        check_op(device, conv(3000 + seed, &cases::depthwise_case(seed, 20, 5)));
+    }
+    // Enough pixels that the weight's gradient is summed in chunks.
+    for channels in [4, 3] {
+        let conv2d = Conv2d { padding: [1; 4], groups: channels, ..Conv2d::default() };
+        let case = ConvCase { input: [3, channels, 17, 13], weight: [channels, 1, 3, 3], conv: conv2d, bias: true };
+        check_op(device, conv(3100, &case));
+    }
+}
+
+#[test]
 fn conv2d_at_the_edges_of_tiles() {
     let Some(device) = device() else { return };
     // Pixels and channels of one less than a tile, a tile, and one more, for tiles of 8, 16, 32 and 64.

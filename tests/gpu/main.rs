@@ -5,6 +5,9 @@ mod augment;
 #[path = "../common/cases.rs"]
 mod cases;
 mod check;
+mod checkpoint;
+#[path = "../common/clip.rs"]
+mod clip;
 mod data;
 mod device;
 mod golden;
@@ -12,5 +15,9 @@ mod golden;
 mod golden_files;
 mod kernels;
 mod large;
+#[path = "../common/layers.rs"]
+mod layer_cases;
+mod layers;
+mod optimizer;
 mod session;
 mod training;

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use image::{GrayImage, Luma, Rgb, RgbImage, RgbaImage};
 use tilegrad::Error;
 use tilegrad::data::folder::{self, FolderOptions};
-use tilegrad::data::{Augment, BatchSource, ImageSet, UploadSource};
+use tilegrad::data::{Augment, BatchSource, ImageSet, ResidentSource, UploadSource, shapes};
 use tilegrad::graph::{Spec, Tape};
+use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::ops::gather::Gather;
+use tilegrad::optim::Sgd;
+use tilegrad::rng::draw;
 use tilegrad::shape::DType;
+use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
 
 /// A folder that one test owns and that goes when the test ends.
 struct Folder(PathBuf);
@@ -212,6 +216,35 @@ fn augmentation_outside_its_range_is_refused() {
     assert_eq!(message(augment), "gather \"batch\": padding must be at most 32768, it is 40000");
 }
 
+/// Step by step as torchvision does it: pad all sides, cut out, turn round.
+#[test]
+fn a_crop_is_what_is_cut_out_of_the_padded_image_and_then_flipped() {
+    let (height, width, padding) = (4, 5, 3);
+    let augment = Augment { padding, flip: 0.5 };
+    let mut padded = vec![vec![None; width + 2 * padding]; height + 2 * padding];
+    for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+        padded[y + padding][x + padding] = Some([y, x]);
+    }
+    let mut flips = 0;
+    for item in 0..200 {
+        let crop = augment.crop(&draw(u64::MAX - 5, 9), item);
+        flips += usize::from(crop.flip);
+        for (y, line) in padded[crop.top..crop.top + height].iter().enumerate() {
+            let mut line = line[crop.left..crop.left + width].to_vec();
+            if crop.flip {
+                line.reverse();
+            }
+            let sources: Vec<_> = (0..width).map(|x| crop.source([height, width], y, x)).collect();
+            assert_eq!(sources, line, "{crop:?}, row {y}");
+        }
+    }
+    assert!((60..140).contains(&flips), "{flips}");
+    for (flip, expected) in [(0.0, false), (1.0, true)] {
+        let augment = Augment { padding, flip };
+        assert!((0..200).all(|item| augment.crop(&draw(1, 0), item).flip == expected), "probability {flip}");
+    }
+}
+
 #[test]
 fn many_channels_need_one_scale() {
     let mut tape = Tape::new(true);
@@ -226,7 +259,30 @@ fn many_channels_need_one_scale() {
     );
 }
 
-/// The expected time is printed by `--nocapture`, where TILEGRAD_IMAGE_FOLDER names a folder of images.
+/// The trainer gives both sources the same random numbers, so that they train to the bit the same.
+#[test]
+fn resident_and_uploaded_images_are_augmented_alike_in_training() {
+    let set = shapes::shapes(1, 40);
+    let fit = |source: &mut dyn BatchSource| {
+        let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(3 * 32 * 32, 10));
+        let mut engine = CpuEngine::new();
+        let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
+        let mut trainer = Trainer::new(&model, Sgd::new(0.01), &mut engine, options, source).unwrap();
+        let mut validation = UploadSource::new("validation", set.clone()).augmented(Augment::default());
+        let history = trainer.fit(source, &mut validation, &mut |_| {}).unwrap();
+        // Evaluation sees the images as they are, whatever a source does in training.
+        let plain = trainer.evaluate(&mut ResidentSource::new("plain", set.clone())).unwrap();
+        assert_eq!(plain.loss, history.epochs[1].validation_loss);
+        history.losses
+    };
+    let resident = || ResidentSource::new("train", set.clone());
+    let expected = fit(&mut resident().augmented(Augment::default()));
+    assert_eq!(expected.len(), 6);
+    assert_eq!(expected, fit(&mut UploadSource::new("train", set.clone()).augmented(Augment::default())));
+    assert_ne!(expected, fit(&mut resident()));
+}
+
+/// `--nocapture` shows how long it takes, where TILEGRAD_IMAGE_FOLDER names a folder of images.
 #[test]
 fn a_real_folder_of_images_is_read() {
     let Some(dir) = std::env::var_os("TILEGRAD_IMAGE_FOLDER") else { return };

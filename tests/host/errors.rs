@@ -185,7 +185,10 @@ fn names_and_losses() {
     );
     let mut declare = |name: &str| tape.parameter(name, [10], Layout::RowMajor, Init::Constant(0.0));
     let bias = declare("bias").unwrap();
-    assert_eq!(declare("bias").unwrap_err().to_string(), "\"bias\": this tape has a parameter of that name already");
+    assert_eq!(
+        declare("bias").unwrap_err().to_string(),
+        "\"bias\": this tape has a parameter or buffer of that name already"
+    );
     assert!(tape.scoped("fc", |tape| tape.parameter("bias", [10], Layout::RowMajor, Init::Constant(0.0))).is_ok());
     assert_eq!(tape.freeze(ids[0]).unwrap_err().to_string(), "\"x0\": only a parameter can be frozen");
     assert!(tape.freeze(bias).is_ok());

@@ -11,7 +11,7 @@ use crate::golden_files::{self, Machine};
 
 /// The reference executor.
 #[derive(Default)]
-struct Reference {
+pub struct Reference {
     program: Option<Program<f32>>,
     store: Store<f32>,
 }
@@ -58,6 +58,10 @@ impl Machine for Reference {
 
     fn momentum(&mut self, name: &str) -> Vec<f32> {
         self.kept(&format!("{name}.momentum_buffer"))
+    }
+
+    fn state(&mut self, name: &str) -> Vec<f32> {
+        self.kept(name)
     }
 }
 

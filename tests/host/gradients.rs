@@ -22,33 +22,33 @@ const TOLERANCE: f64 = 2e-7;
 const SINGLE: usize = 40;
 
 /// A tensor that is differentiated by, or labels.
-struct Operand {
-    spec: Spec,
-    value: Value<f64>,
+pub struct Operand {
+    pub spec: Spec,
+    pub value: Value<f64>,
     /// Whether its gradient is checked.
-    wanted: bool,
+    pub wanted: bool,
 }
 
-fn real(spec: Spec, values: Vec<f32>) -> Operand {
+pub fn real(spec: Spec, values: Vec<f32>) -> Operand {
     assert_eq!(spec.shape.len(), values.len());
     Operand { spec, value: Value::Real(values.into_iter().map(f64::from).collect()), wanted: true }
 }
 
 /// An f32 operand of this shape with values of U(-1, 1).
-fn random(shape: impl Into<tilegrad::shape::Shape>, seed: u64, name: &str) -> Operand {
+pub fn random(shape: impl Into<tilegrad::shape::Shape>, seed: u64, name: &str) -> Operand {
     let spec = Spec::f32(shape);
     let len = spec.shape.len();
     real(spec, uniform(seed, name, len))
 }
 
 /// A convolution's weight of this shape with values of U(-1, 1).
-fn weight(shape: [usize; 4], seed: u64) -> Operand {
+pub fn weight(shape: [usize; 4], seed: u64) -> Operand {
     let mut operand = random(shape, seed, "weight");
     operand.spec.layout = Layout::Hwio;
     operand
 }
 
-fn labels(targets: &[i32]) -> Operand {
+pub fn labels(targets: &[i32]) -> Operand {
     Operand { spec: Spec::i32([targets.len()]), value: Value::Int(targets.to_vec()), wanted: false }
 }
 
@@ -86,7 +86,7 @@ impl Function {
 }
 
 /// Holds the gradients by all f32 operands of what `build` makes of them against central differences.
-fn check(label: &str, operands: &[Operand], build: impl Fn(&mut Tape, &[TensorId]) -> Vec<TensorId>) {
+pub fn check(label: &str, operands: &[Operand], build: impl Fn(&mut Tape, &[TensorId]) -> Vec<TensorId>) {
     let mut tape = Tape::new(true);
     let declare = |(i, operand): (usize, &Operand)| tape.input(&format!("operand{i}"), operand.spec.clone()).unwrap();
     let ids: Vec<TensorId> = operands.iter().enumerate().map(declare).collect();

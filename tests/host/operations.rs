@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tilegrad::graph::{Spec, Stage, Tape, TensorId};
 use tilegrad::ops::gather::Gather;
 use tilegrad::ops::metrics::{HISTORY, Metrics};
-use tilegrad::ops::sgd::SgdUpdate;
+use tilegrad::ops::sgd::{Clip, SgdUpdate};
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
 use tilegrad::reference::{Program, Store, Value};
 use tilegrad::rng::Init;
@@ -145,7 +145,8 @@ fn sgd_adds_both_penalties_to_the_gradient() {
     let grad = tape.input("grad", Spec::f32([4])).unwrap();
     let mut kept = |name: &str| tape.parameter(name, [4], Layout::RowMajor, Init::Constant(0.0)).unwrap();
     let updates = [kept("parameter"), kept("momentum_buffer")];
-    let op = SgdUpdate { group: 0, dampening: 0.0, weight_decay: 0.5, l1: 0.25, nesterov: false, maximize: true };
+    let clip = Clip::None;
+    let op = SgdUpdate { group: 0, dampening: 0.0, weight_decay: 0.5, l1: 0.25, nesterov: false, maximize: true, clip };
     tape.set_stage(Stage::Update);
     tape.append("sgd", op, &[hyper, grad], &updates).unwrap();
     let mut store = Store::<f32>::new(&tape, 0);

@@ -289,7 +289,7 @@ fn the_printout_shows_dispatches_memory_and_both_peaks() {
         other => panic!("{other:?}"),
     };
     for part in
-        ["forward", "conv2d/workgroup", "[8,1,28,28]", "[6,1,5,5]", "[8,6,28,28]", "600 bytes", "150528 bytes", &slot]
+        ["forward", "conv2d/direct", "[8,1,28,28]", "[6,1,5,5]", "[8,6,28,28]", "600 bytes", "150528 bytes", &slot]
     {
         assert!(conv.contains(part), "{part} in\n{conv}");
     }

@@ -14,7 +14,7 @@ use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
 
-use crate::cases;
+use crate::{cases, layer_cases};
 
 /// A tape of one operation's output and gradients by `wanted`, all of them kept.
 fn differentiated(mut tape: Tape, output: TensorId, wanted: &[TensorId]) -> Tape {
@@ -56,6 +56,18 @@ fn cross_entropy(case: &cases::CrossEntropyCase) -> Tape {
     differentiated(tape, loss, &[logits])
 }
 
+fn batch_norm(case: &layer_cases::BatchNormCase) -> Tape {
+    let mut tape = Tape::new(case.training);
+    let input = tape.input("input", Spec::f32(case.input)).unwrap();
+    let affine = case.affine.then(|| {
+        let of = |tape: &mut Tape, name: &str| tape.input(name, Spec::f32([case.input[1]])).unwrap();
+        (of(&mut tape, "weight"), of(&mut tape, "bias"))
+    });
+    let output = case.append(&mut tape, input, affine).0;
+    let wanted: Vec<TensorId> = [input].into_iter().chain(affine.into_iter().flat_map(|(w, b)| [w, b])).collect();
+    differentiated(tape, output, &wanted)
+}
+
 /// One operation of one input of shape [N, C, H, W].
 fn unary(shape: [usize; 4], operation: impl Fn(&mut Tape, TensorId) -> TensorId) -> Tape {
     let mut tape = Tape::new(true);
@@ -91,6 +103,18 @@ fn augmented() -> Tape {
     let op = Gather { scale: [1.0 / 64.0; 4], shift: [-2.0; 4], augment: Some(Augment::default()) };
     let batch = tape.gather("images", images, indices, op).unwrap();
     tape.keep(batch);
+    tape
+}
+
+/// A layer of a parameter, whose gradients are clipped as `sgd` says and add up over batches.
+fn optimized(sgd: Sgd) -> Tape {
+    let mut tape = Tape::new(true);
+    let x = tape.input("x", Spec::f32([2, 5])).unwrap();
+    let target = tape.input("target", Spec::i32([2])).unwrap();
+    let weight = tape.parameter("weight", [3, 5], Layout::RowMajor, Init::Normal(0.1)).unwrap();
+    let logits = tape.linear("fc", x, weight, None).unwrap();
+    let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
+    sgd.minimize_accumulated(&mut tape, loss.loss).unwrap();
     tape
 }
 
@@ -141,6 +165,8 @@ pub fn tapes() -> Vec<(String, Tape)> {
         ("lenet".to_string(), lenet(8)),
         ("residual net".to_string(), residual_net(&|_| false)),
         ("augmented".to_string(), augmented()),
+        ("clipped by norm".to_string(), optimized(Sgd::new(0.1).clip_grad_norm(1.0))),
+        ("clipped by value".to_string(), optimized(Sgd::new(0.1).clip_grad_value(1.0))),
         ("relu".to_string(), unary([2, 3, 4, 5], |tape, x| tape.relu("relu", x).unwrap())),
         ("sigmoid".to_string(), unary([2, 3, 4, 5], |tape, x| tape.sigmoid("sigmoid", x).unwrap())),
         ("tanh".to_string(), unary([2, 3, 4, 5], |tape, x| tape.tanh("tanh", x).unwrap())),
@@ -168,6 +194,18 @@ pub fn tapes() -> Vec<(String, Tape)> {
         let tape = unary(case.input, |tape, x| tape.avg_pool2d("pool", x, case.pool).unwrap());
         tapes.push((format!("{case:?}"), tape));
     }
+    for seed in 0..16 {
+        let case = layer_cases::batch_norm_case(seed, 8);
+        tapes.push((format!("{case:?}"), batch_norm(&case)));
+        let (shape, size) = layer_cases::adaptive_case(seed, 5);
+        tapes.push((
+            format!("adaptive {shape:?}"),
+            unary(shape, |tape, x| tape.adaptive_avg_pool2d("pool", x, size).unwrap()),
+        ));
+        let case = cases::depthwise_case(seed, 12, 5);
+        tapes.push((format!("{case:?}"), conv(&case)));
+    }
+    tapes.push(("dropout".into(), unary([2, 3, 4, 5], |tape, x| tape.dropout("dropout", x, 0.5).unwrap())));
     // Enough rows that a bias's gradient is summed in two passes, and a weight's gradient in several splits.
     let long = cases::ConvCase { input: [4, 3, 40, 40], weight: [5, 3, 3, 3], conv: Conv2d::default(), bias: true };
     tapes.push((format!("{long:?}"), conv(&long)));
@@ -184,7 +222,7 @@ pub fn devices() -> Vec<Caps> {
 
 /// What a tuner may ask for: the best variant, or one of them wherever it is valid.
 pub fn choices() -> Vec<Choices> {
-    let everywhere = [None, Some("direct"), Some("workgroup"), Some("shuffle")];
+    let everywhere = [None, Some("direct"), Some("workgroup"), Some("shuffle"), Some("depthwise")];
     everywhere.into_iter().map(|everywhere| Choices { everywhere, ..Choices::default() }).collect()
 }
 

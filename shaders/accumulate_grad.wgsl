@@ -1,0 +1,30 @@
+// sum = (first batch ? 0 : sum) + weight grad, then grad = sum: gradients of several batches add up before one update.
+// With weight = images of the batch / images of all these batches, the sum is the gradient of their mean loss.
+//
+// share: [4] = weight, whether this is the first batch since the last update, two unused: written before each step.
+// grad, sum: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
+// One invocation owns four elements. No workgroup memory, no barrier.
+
+struct Params { len: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> share: array<T>;
+@group(0) @binding(2) var<storage, read_write> grad: array<vec4<T>>;
+@group(0) @binding(3) var<storage, read_write> sum: array<vec4<T>>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.len { return; }
+    var g = share[0] * grad[i];
+    // Not 0 * sum: an infinite sum of batches that are done with would stay as NaN.
+    if share[1] == T(0) {
+        g = sum[i] + g;
+    }
+    sum[i] = g;
+    grad[i] = g;
+}

@@ -1,0 +1,29 @@
+// adaptive_avg_pool2d: output[n, oh, ow, c] = mean of input[n, h, w, c] over the window of (oh, ow).
+//
+// input: [batch, in_h, in_w, channels]; output: [batch, out_h, out_w, channels].
+// One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
+
+@group(0) @binding(1) var<storage, read> input: array<T>;
+@group(0) @binding(2) var<storage, read_write> output: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+    let window = window_of(i);
+    let h0 = first_of(window.oh, params.in_h, params.out_h);
+    let h1 = end_of(window.oh, params.in_h, params.out_h);
+    let w0 = first_of(window.ow, params.in_w, params.out_w);
+    let w1 = end_of(window.ow, params.in_w, params.out_w);
+    var sum = ACC(0);
+    for (var h = h0; h < h1; h++) {
+        for (var w = w0; w < w1; w++) {
+            sum += input[(window.image + h * params.in_w + w) * params.channels + window.channel];
+        }
+    }
+    output[i] = T(sum / ACC((h1 - h0) * (w1 - w0)));
+}

@@ -1,0 +1,36 @@
+// The first step of batch_norm2d's gradients: for each chunk of rows and channel the sums over rows of
+//     grad_output * normalised,   grad_output        with normalised = (input - mean) / sqrt(variance + eps)
+//
+// input, grad_output: [rows, columns]; statistics: [2, columns]; partials: [chunks, 2, columns].
+// One invocation owns one chunk of one column of E. No workgroup memory, no barrier.
+
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read> grad_output: array<E>;
+@group(0) @binding(3) var<storage, read> statistics: array<E>;
+@group(0) @binding(4) var<storage, read_write> partials: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= chunk_count() * params.columns { return; }
+    let chunk = i / params.columns;
+    let column = i - chunk * params.columns;
+    let rows = rows_of_chunk(chunk);
+    let first = chunk * params.chunk * params.columns + column;
+    let mean = statistics[column];
+
+    var products = E(0);
+    var sum = E(0);
+    for (var row = 0u; row < rows; row++) {
+        let at = first + row * params.columns;
+        let dy = grad_output[at];
+        products += dy * (input[at] - mean);
+        sum += dy;
+    }
+    partials[chunk * 2 * params.columns + column] = products * statistics[params.columns + column];
+    partials[(chunk * 2 + 1) * params.columns + column] = sum;
+}

@@ -1,0 +1,37 @@
+// partial[first + w] = sum of grad^2 over the part of this piece that workgroup w owns: towards the norm of all gradients.
+// Source: torch.nn.utils.clip_grad_norm_ with norm_type 2.
+//
+// grad: [len] of four, one piece of a group's flat gradient buffer; what pads a tensor is 0 and adds nothing.
+// partial: one number for each workgroup of every piece of every group; this piece's start at `first`.
+// Invocation i of all adds up the elements i, i + workgroups WG, ..; the first of a workgroup adds up its workgroup's
+// sums, all in a fixed order. Workgroup memory: 4 WG bytes. One barrier, so that all sums are there before they are added.
+
+struct Params { len: u32, first: u32, workgroups: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> grad: array<vec4<T>>;
+@group(0) @binding(2) var<storage, read_write> partial: array<T>;
+
+var<workgroup> sums: array<ACC, WG>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let number = workgroup_number(workgroup, groups);
+    var sum = vec4<ACC>();
+    for (var i = number * WG + local; i < params.len; i += params.workgroups * WG) {
+        let g = vec4<ACC>(grad[i]);
+        sum += g * g;
+    }
+    sums[local] = (sum.x + sum.y) + (sum.z + sum.w);
+    workgroupBarrier();
+    if local != 0u || number >= params.workgroups { return; }
+    var total = ACC(0);
+    for (var i = 0u; i < WG; i++) {
+        total += sums[i];
+    }
+    partial[params.first + number] = T(total);
+}

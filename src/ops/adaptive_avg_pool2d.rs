@@ -1,0 +1,112 @@
+//! adaptive_avg_pool2d, whose windows follow from the output's size, and its gradient.
+
+use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use super::{Misfit, Operation, arity, nchw, window::positive};
+use crate::error::Result;
+use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
+use crate::shape::Shape;
+
+/// The mean over windows that cover the input evenly, whatever its size. Source: torch.nn.AdaptiveAvgPool2d.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AdaptiveAvgPool2d {
+    /// The output's height and width; 1 by 1 is the global average pool.
+    pub output: [usize; 2],
+}
+
+/// The gradient of [`AdaptiveAvgPool2d`].
+#[derive(Clone, Debug)]
+pub struct AdaptiveAvgPool2dGrad {
+    /// The shape of its input.
+    pub input: Shape,
+}
+
+params! {
+    /// Extents.
+    Params { batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32 }
+}
+
+impl Tape {
+    /// The means over windows of `input` [N, C, H, W] that give [N, C, output].
+    pub fn adaptive_avg_pool2d(&mut self, name: &str, input: TensorId, output: [usize; 2]) -> Result<TensorId> {
+        Ok(self.append(name, AdaptiveAvgPool2d { output }, &[input], &[])?[0])
+    }
+
+    /// The mean over height and width: [N, C, H, W] to [N, C, 1, 1].
+    pub fn global_avg_pool2d(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
+        self.adaptive_avg_pool2d(name, input, [1, 1])
+    }
+}
+
+/// The kernel `main` for `len` elements of its result, over `input` and `output` extents as the pooling has them.
+fn pool(
+    lowering: &mut Lowering<'_>,
+    (name, main, len): (&'static str, Source, u64),
+    [input, output]: [[u32; 4]; 2],
+    names: [&'static str; 2],
+) {
+    let [batch, channels, in_h, in_w] = input;
+    let params = Params { batch, channels, in_h, in_w, out_h: output[2], out_w: output[3] };
+    let files = [
+        main,
+        source!("adaptive_avg_pool2d_params.wgsl"),
+        source!("lib/pool.wgsl"),
+        source!("lib/divide.wgsl"),
+        source!("lib/index.wgsl"),
+    ];
+    let kernel = Kernel::new(name, &files).constant("WG", 64);
+    let (from, to) = (lowering.input(0), lowering.output(0));
+    lowering
+        .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len))
+        .bind(names[0], from)
+        .bind(names[1], to);
+}
+
+impl Operation for AdaptiveAvgPool2d {
+    fn name(&self) -> &'static str {
+        "adaptive_avg_pool2d"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        let [n, c, _, _] = nchw(inputs[0], "input")?;
+        positive("output", self.output)?;
+        Ok(vec![Spec::f32([n, c, self.output[0], self.output[1]])])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
+        let op = AdaptiveAvgPool2dGrad { input: tape.shape(node.inputs[0]).clone() };
+        Ok(vec![Some(tape.append(&node.name, op, &[grad_output], &[])?[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let main = ("adaptive_avg_pool2d", source!("adaptive_avg_pool2d.wgsl"), lowering.output_len(0));
+        let extents = [lowering.input_dims(0), lowering.output_dims(0)];
+        pool(lowering, main, extents, ["input", "output"]);
+        Ok(())
+    }
+}
+
+impl Operation for AdaptiveAvgPool2dGrad {
+    fn name(&self) -> &'static str {
+        "adaptive_avg_pool2d_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        Ok(vec![Spec::f32(self.input.clone())])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let main = ("adaptive_avg_pool2d_grad", source!("adaptive_avg_pool2d_grad.wgsl"), lowering.output_len(0));
+        let extents = [lowering.output_dims(0), lowering.input_dims(0)];
+        pool(lowering, main, extents, ["grad_output", "grad_input"]);
+        Ok(())
+    }
+}

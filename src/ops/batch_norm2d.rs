@@ -1,0 +1,358 @@
+//! batch_norm2d in training and in evaluation, and its gradients.
+
+use super::lowering::{Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use super::{Misfit, Operation, arity, nchw};
+use crate::error::Result;
+use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
+
+/// Normalises every channel by the batch's mean and variance, and moves the running statistics. Source:
+/// torch.nn.BatchNorm2d in training.
+///
+/// Operands: input, then weight and bias or neither. Outputs: output, statistics [2, C] = mean and 1/√(variance + eps).
+/// Changed in place: running_mean, running_var, num_batches_tracked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm2d {
+    /// What is added to the variance.
+    pub eps: f64,
+    /// How much of a batch enters the running statistics; `None` for the average over all batches.
+    pub momentum: Option<f64>,
+}
+
+impl Default for BatchNorm2d {
+    fn default() -> Self {
+        BatchNorm2d { eps: 1e-5, momentum: Some(0.1) }
+    }
+}
+
+/// Normalises every channel by the running statistics. Source: torch.nn.BatchNorm2d in evaluation.
+///
+/// Operands: input, running_mean, running_var, then weight and bias or neither. Outputs as [`BatchNorm2d`]'s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm2dEval {
+    /// What is added to the variance.
+    pub eps: f64,
+}
+
+/// The gradients of both: operands are input, grad_output, statistics and the weight if there is one. Outputs: grad_weight
+/// and grad_bias, where they are wanted or the batch's statistics depend on the input; then grad_input, if wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm2dGrad {
+    /// Whether the statistics are the batch's.
+    pub training: bool,
+    /// Whether the gradients by weight and bias are made.
+    pub parameters: bool,
+    /// Whether the gradient by the input is made.
+    pub input: bool,
+}
+
+/// The buffers of a batch norm.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    /// running_mean, [C].
+    pub mean: TensorId,
+    /// running_var, [C].
+    pub var: TensorId,
+    /// num_batches_tracked, [1] of i32.
+    pub batches: TensorId,
+}
+
+params! {
+    /// Rows and columns, how many rows one invocation adds up, and the settings.
+    Params { rows: u32, columns: u32, chunk: u32, eps: f32, momentum: f32 }
+}
+
+impl Tape {
+    /// `(input - mean) / √(variance + eps) * weight + bias` for each channel of `input` [N, C, H, W].
+    ///
+    /// On a tape for training mean and variance are the batch's, and `running` moves; on one for evaluation they are
+    /// `running`. `affine` is weight [C] and bias [C].
+    pub fn batch_norm2d(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        affine: Option<(TensorId, TensorId)>,
+        running: Running,
+        op: BatchNorm2d,
+    ) -> Result<TensorId> {
+        let affine = affine.into_iter().flat_map(|(weight, bias)| [weight, bias]);
+        if self.training() {
+            let operands: Vec<TensorId> = [input].into_iter().chain(affine).collect();
+            return Ok(self.append(name, op, &operands, &[running.mean, running.var, running.batches])?[0]);
+        }
+        let operands: Vec<TensorId> = [input, running.mean, running.var].into_iter().chain(affine).collect();
+        Ok(self.append(name, BatchNorm2dEval { eps: op.eps }, &operands, &[])?[0])
+    }
+}
+
+/// Output and statistics for `input`, after everything has been checked against its channels; `inputs` are the operands of
+/// one value a channel.
+fn normalised(input: &Tensor, inputs: &[&Tensor], eps: f64) -> Result<[usize; 4], Misfit> {
+    let dims = nchw(input, "input")?;
+    if !(eps.is_finite() && eps >= 0.0) {
+        return Err(Misfit::Attribute(format!("eps must be a finite number of at least 0, it is {eps}")));
+    }
+    match inputs.iter().find(|tensor| tensor.shape.dims() != [dims[1]]) {
+        Some(tensor) => Err(Misfit::Shape(format!(
+            "\"{}\" must be [{}] for input {}, it is {}",
+            tensor.name, dims[1], input.shape, tensor.shape
+        ))),
+        None => Ok(dims),
+    }
+}
+
+fn outputs(dims: [usize; 4]) -> Vec<Spec> {
+    vec![Spec::f32(dims), Spec::f32([2, dims[1]])]
+}
+
+/// The gradient rule of both forms: `weight` counts the operand that is the weight, if there is one.
+fn gradient(
+    tape: &mut Tape,
+    node: &Node,
+    grad_output: Option<TensorId>,
+    needs: &[bool],
+    (training, weight): (bool, usize),
+) -> Result<Vec<Option<TensorId>>> {
+    let mut grads = vec![None; needs.len()];
+    let Some(grad_output) = grad_output else { return Ok(grads) };
+    let affine = needs.len() > weight;
+    let op =
+        BatchNorm2dGrad { training, parameters: needs[weight.min(needs.len())..].contains(&true), input: needs[0] };
+    let mut operands = vec![node.inputs[0], grad_output, node.outputs[1]];
+    operands.extend(affine.then(|| node.inputs[weight]));
+    let mut made = tape.append(&node.name, op, &operands, &[])?.into_iter();
+    if op.sums() {
+        let sums = [made.next(), made.next()];
+        for (gradient, sum) in grads.iter_mut().skip(weight).zip(sums) {
+            *gradient = sum;
+        }
+    }
+    grads[0] = made.next();
+    Ok(grads)
+}
+
+/// A kernel over four channels at a time where their number allows it, with how many it takes.
+fn kernel(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
+    let each = if channels.is_multiple_of(4) { 4 } else { 1 };
+    let files = [
+        file,
+        source!("batch_norm2d_params.wgsl"),
+        source!("lib/nan.wgsl"),
+        source!("lib/divide.wgsl"),
+        source!("lib/index.wgsl"),
+    ];
+    (Kernel::new(name, &files).constant("WG", 64).elements(each), each)
+}
+
+impl Params {
+    fn new([n, c, h, w]: [u32; 4], eps: f64) -> Self {
+        let rows = n * h * w;
+        // As many chunks as rows in each: neither dispatch then has a long sum and few invocations.
+        let chunk = f64::from(rows).sqrt().ceil().max(16.0) as u32;
+        Params { rows, columns: c, chunk, eps: eps as f32, momentum: 0.0 }
+    }
+
+    fn per(self, each: u32) -> Self {
+        Params { columns: self.columns / each, ..self }
+    }
+
+    fn chunks(&self) -> u64 {
+        u64::from(self.rows.div_ceil(self.chunk))
+    }
+
+    fn partials(&self, lowering: &mut Lowering<'_>) -> Operand {
+        lowering.scratch(self.chunks() * 2 * u64::from(self.columns) * 4)
+    }
+}
+
+/// The dispatch that applies the statistics, which both forms end with.
+fn apply(lowering: &mut Lowering<'_>, params: Params, weight: usize) {
+    let operands = lowering.inputs().len();
+    let (input, output, statistics) = (lowering.input(0), lowering.output(0), lowering.output(1));
+    let affine_operands = (operands > weight).then(|| (lowering.input(weight), lowering.input(weight + 1)));
+    let (kernel, each) = kernel("batch_norm2d", source!("batch_norm2d.wgsl"), params.columns);
+    let kernel = match affine_operands {
+        Some(_) => kernel.with(&[source!("lib/channel_weight.wgsl"), source!("lib/channel_bias.wgsl")]),
+        None => kernel.with(&[source!("lib/channel_weight_none.wgsl"), source!("lib/channel_bias_none.wgsl")]),
+    };
+    let params = params.per(each);
+    let extent = Extent::Invocations(u64::from(params.rows) * u64::from(params.columns));
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    dispatch.bind("input", input).bind("statistics", statistics).bind("output", output);
+    if let Some((weight, bias)) = affine_operands {
+        dispatch.bind("weight", weight).bind("bias", bias);
+    }
+}
+
+impl Operation for BatchNorm2d {
+    fn name(&self) -> &'static str {
+        "batch_norm2d"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1, 3])?;
+        let dims = normalised(inputs[0], &inputs[1..], self.eps)?;
+        if let Some(momentum) = self.momentum.filter(|m| !(0.0..=1.0).contains(m)) {
+            return Err(Misfit::Attribute(format!("momentum must be 0 to 1, or none, it is {momentum}")));
+        }
+        let [n, _, h, w] = dims;
+        if n * h * w == 1 {
+            return Err(Misfit::Shape(format!(
+                "training needs more than one value per channel, input is {}; use a larger batch or image",
+                inputs[0].shape
+            )));
+        }
+        Ok(outputs(dims))
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        gradient(tape, node, grad_outputs[0], needs, (true, 1))
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let mut params = Params::new(lowering.input_dims(0), self.eps);
+        params.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
+        let partials = params.partials(lowering);
+        let (input, statistics) = (lowering.input(0), lowering.output(1));
+        let (mean, var, batches) = (lowering.update(0), lowering.update(1), lowering.update(2));
+
+        let (sums, each) = kernel("batch_norm2d/sums", source!("batch_norm2d_sums.wgsl"), params.columns);
+        let of_each = params.per(each);
+        let extent = Extent::Invocations(of_each.chunks() * u64::from(of_each.columns));
+        let dispatch = lowering.dispatch(sums, bytes_of!(Params, &of_each), extent);
+        dispatch.bind("input", input).bind("partials", partials).bind("batches", batches);
+
+        let (merge, each) = kernel("batch_norm2d/statistics", source!("batch_norm2d_statistics.wgsl"), params.columns);
+        let of_each = params.per(each);
+        lowering
+            .dispatch(merge, bytes_of!(Params, &of_each), Extent::Invocations(of_each.columns.into()))
+            .bind("partials", partials)
+            .bind("batches", batches)
+            .bind("statistics", statistics)
+            .bind("running_mean", mean)
+            .bind("running_var", var);
+        apply(lowering, params, 1);
+        Ok(())
+    }
+}
+
+impl Operation for BatchNorm2dEval {
+    fn name(&self) -> &'static str {
+        "batch_norm2d_eval"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[3, 5])?;
+        normalised(inputs[0], &inputs[1..], self.eps).map(outputs)
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        gradient(tape, node, grad_outputs[0], needs, (false, 3))
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = Params::new(lowering.input_dims(0), self.eps);
+        let (mean, var, statistics) = (lowering.input(1), lowering.input(2), lowering.output(1));
+        let (running, _) = kernel("batch_norm2d/running", source!("batch_norm2d_running.wgsl"), 1);
+        lowering
+            .dispatch(running, bytes_of!(Params, &params), Extent::Invocations(params.columns.into()))
+            .bind("running_mean", mean)
+            .bind("running_var", var)
+            .bind("statistics", statistics);
+        apply(lowering, params, 3);
+        Ok(())
+    }
+}
+
+impl BatchNorm2dGrad {
+    /// Whether the sums over rows are made, which are the gradients by weight and bias.
+    pub(crate) fn sums(&self) -> bool {
+        self.training || self.parameters
+    }
+
+    fn grad_sums(&self, lowering: &mut Lowering<'_>, params: Params) {
+        let partials = params.partials(lowering);
+        let (input, grad_output, statistics) = (lowering.input(0), lowering.input(1), lowering.input(2));
+        let (grad_weight, grad_bias) = (lowering.output(0), lowering.output(1));
+        let file = source!("batch_norm2d_grad_sums.wgsl");
+        let (sums, each) = kernel("batch_norm2d_grad/sums", file, params.columns);
+        let of_each = params.per(each);
+        let extent = Extent::Invocations(of_each.chunks() * u64::from(of_each.columns));
+        lowering
+            .dispatch(sums, bytes_of!(Params, &of_each), extent)
+            .bind("input", input)
+            .bind("grad_output", grad_output)
+            .bind("statistics", statistics)
+            .bind("partials", partials);
+        let file = source!("batch_norm2d_grad_totals.wgsl");
+        let (totals, each) = kernel("batch_norm2d_grad/totals", file, params.columns);
+        let of_each = params.per(each);
+        lowering
+            .dispatch(totals, bytes_of!(Params, &of_each), Extent::Invocations(of_each.columns.into()))
+            .bind("partials", partials)
+            .bind("grad_weight", grad_weight)
+            .bind("grad_bias", grad_bias);
+    }
+}
+
+impl Operation for BatchNorm2dGrad {
+    fn name(&self) -> &'static str {
+        "batch_norm2d_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[3, 4])?;
+        let mut specs = Vec::new();
+        if self.sums() {
+            let channels = nchw(inputs[0], "input")?[1];
+            specs.extend([Spec::f32([channels]), Spec::f32([channels])]);
+        }
+        specs.extend(self.input.then(|| Spec::like(inputs[0])));
+        Ok(specs)
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = Params::new(lowering.input_dims(0), 0.0);
+        if self.sums() {
+            self.grad_sums(lowering, params);
+        }
+        if !self.input {
+            return Ok(());
+        }
+        let (input, grad_output, statistics) = (lowering.input(0), lowering.input(1), lowering.input(2));
+        let weight = (lowering.inputs().len() == 4).then(|| lowering.input(3));
+        let grad_input = lowering.output(if self.sums() { 2 } else { 0 });
+        let (name, file) = match self.training {
+            true => ("batch_norm2d_grad", source!("batch_norm2d_grad.wgsl")),
+            false => ("batch_norm2d_grad/running", source!("batch_norm2d_grad_running.wgsl")),
+        };
+        let (kernel, each) = kernel(name, file, params.columns);
+        let params = params.per(each);
+        let sums = self.training.then(|| (lowering.output(0), lowering.output(1)));
+        let extent = Extent::Invocations(u64::from(params.rows) * u64::from(params.columns));
+        let kernel = kernel.with(&[match weight {
+            Some(_) => source!("lib/channel_weight.wgsl"),
+            None => source!("lib/channel_weight_none.wgsl"),
+        }]);
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        dispatch.bind("grad_output", grad_output).bind("statistics", statistics).bind("grad_input", grad_input);
+        if let Some((grad_weight, grad_bias)) = sums {
+            dispatch.bind("input", input).bind("grad_weight", grad_weight).bind("grad_bias", grad_bias);
+        }
+        if let Some(weight) = weight {
+            dispatch.bind("weight", weight);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! A learning rate that falls when a metric stops getting better: the one rule with a state.
+
+use super::{Rates, Rule, Unit, check, check_not_negative};
+use crate::error::{Error, Result};
+use crate::optim::Sgd;
+
+/// Which way a metric is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Smaller, as a loss is.
+    Min,
+    /// Larger, as an accuracy is.
+    Max,
+}
+
+/// What a threshold is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThresholdMode {
+    /// A part of the best metric.
+    Rel,
+    /// The metric itself.
+    Abs,
+}
+
+/// torch.optim.lr_scheduler.ReduceLROnPlateau: `lr = max(lr * factor, min_lr)` once more than `patience` epochs in a row
+/// were not better than the best by `threshold`.
+///
+/// A NaN is not better. After a reduction, `cooldown` epochs don't count as bad. The state follows from the metrics
+/// observed: to go on with a run, observe those of its history again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReduceLrOnPlateau {
+    /// Which way the metric is better.
+    pub mode: Mode,
+    /// What the learning rate is multiplied by, 0 to below 1.
+    pub factor: f64,
+    /// How many bad epochs are waited through.
+    pub patience: usize,
+    /// By how much a metric must be better than the best.
+    pub threshold: f64,
+    /// What `threshold` is of.
+    pub threshold_mode: ThresholdMode,
+    /// How many epochs after a reduction are not counted as bad.
+    pub cooldown: usize,
+    /// The lowest learning rate.
+    pub min_lr: f64,
+    /// A reduction by no more than this is left out.
+    pub eps: f64,
+    /// Since the first reduction.
+    lr: Option<f64>,
+    best: Option<f64>,
+    bad_epochs: usize,
+    cooldown_left: usize,
+}
+
+impl Default for ReduceLrOnPlateau {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ReduceLrOnPlateau {
+    /// PyTorch's defaults.
+    pub fn new() -> Self {
+        ReduceLrOnPlateau {
+            mode: Mode::Min,
+            factor: 0.1,
+            patience: 10,
+            threshold: 1e-4,
+            threshold_mode: ThresholdMode::Rel,
+            cooldown: 0,
+            min_lr: 0.0,
+            eps: 1e-8,
+            lr: None,
+            best: None,
+            bad_epochs: 0,
+            cooldown_left: 0,
+        }
+    }
+
+    /// Sets which way the metric is better.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets what the learning rate is multiplied by.
+    pub fn factor(mut self, factor: f64) -> Self {
+        self.factor = factor;
+        self
+    }
+
+    /// Sets how many bad epochs are waited through.
+    pub fn patience(mut self, patience: usize) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Sets by how much a metric must be better than the best, and what that is of.
+    pub fn threshold(mut self, threshold: f64, mode: ThresholdMode) -> Self {
+        (self.threshold, self.threshold_mode) = (threshold, mode);
+        self
+    }
+
+    /// Sets how many epochs after a reduction are not counted as bad.
+    pub fn cooldown(mut self, cooldown: usize) -> Self {
+        self.cooldown = cooldown;
+        self
+    }
+
+    /// Sets the lowest learning rate.
+    pub fn min_lr(mut self, min_lr: f64) -> Self {
+        self.min_lr = min_lr;
+        self
+    }
+
+    /// Sets which reductions are too small to be made.
+    pub fn eps(mut self, eps: f64) -> Self {
+        self.eps = eps;
+        self
+    }
+
+    fn is_better(&self, metric: f64) -> bool {
+        let best = self.best.unwrap_or(match self.mode {
+            Mode::Min => f64::INFINITY,
+            Mode::Max => f64::NEG_INFINITY,
+        });
+        match (self.mode, self.threshold_mode) {
+            (Mode::Min, ThresholdMode::Rel) => metric < best * (1.0 - self.threshold),
+            (Mode::Min, ThresholdMode::Abs) => metric < best - self.threshold,
+            (Mode::Max, ThresholdMode::Rel) => metric > best * (1.0 + self.threshold),
+            (Mode::Max, ThresholdMode::Abs) => metric > best + self.threshold,
+        }
+    }
+}
+
+impl Rule for ReduceLrOnPlateau {
+    fn validate(&self, optimizer: &Sgd) -> Result<()> {
+        let field = |name| format!("ReduceLrOnPlateau.{name}");
+        check(&field("factor"), self.factor, (0.0..1.0).contains(&self.factor), "of at least 0 and below 1")?;
+        check_not_negative(&field("threshold"), self.threshold)?;
+        if self.mode == Mode::Min && self.threshold_mode == ThresholdMode::Rel && self.threshold >= 1.0 {
+            let message = format!("must be below 1 as a part of a metric to be made smaller, it is {}", self.threshold);
+            return Err(Error::config(field("threshold"), message));
+        }
+        let range = format!("of 0 to lr, which is {}", optimizer.lr);
+        check(&field("min_lr"), self.min_lr, (0.0..=optimizer.lr).contains(&self.min_lr), &range)?;
+        check_not_negative(&field("eps"), self.eps)
+    }
+
+    fn lr(&self, base: f64, _: usize) -> f64 {
+        self.lr.unwrap_or(base)
+    }
+
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn observe(&mut self, base: f64, metric: f64) {
+        if self.is_better(metric) {
+            self.best = Some(metric);
+            self.bad_epochs = 0;
+        } else {
+            self.bad_epochs += 1;
+        }
+        if self.cooldown_left > 0 {
+            self.cooldown_left -= 1;
+            self.bad_epochs = 0;
+        }
+        if self.bad_epochs > self.patience {
+            let old = self.lr.unwrap_or(base);
+            let new = (old * self.factor).max(self.min_lr);
+            if old - new > self.eps {
+                self.lr = Some(new);
+            }
+            self.cooldown_left = self.cooldown;
+            self.bad_epochs = 0;
+        }
+    }
+
+    fn describe(&self, base: Rates, unit: Unit) -> String {
+        let lr = base.lr;
+        let better = match self.mode {
+            Mode::Min => "smaller",
+            Mode::Max => "larger",
+        };
+        let Self { factor, patience, min_lr, .. } = self;
+        format!(
+            "plateau: lr {lr}, times {factor} (down to {min_lr}) when the metric is not {better} for more than {}",
+            unit.of(*patience)
+        )
+    }
+}

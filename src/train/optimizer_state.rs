@@ -1,0 +1,130 @@
+//! The optimizer's state in a safetensors file: momentum buffers by parameter, settings, and how far a run is.
+//!
+//! PyTorch keeps the same in `torch.optim.SGD.state_dict()`, by number in place of name; `scripts/optimizer_state.py`
+//! turns one form into the other. The tensors are `state.<parameter>.momentum_buffer`, in PyTorch's order of elements;
+//! metadata `param_groups` is PyTorch's list as JSON, with names, `step` and `epoch` are numbers.
+
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde_json::json;
+
+use super::checkpoint::{Content, finish, format, parse, read, value, write};
+use super::{Engine, Trainer};
+use crate::error::{Error, Result};
+use crate::graph::{Role, Tape, Tensor};
+use crate::optim::Sgd;
+use crate::reference::Value;
+
+/// How far a run is: what another run needs, beside parameters, buffers and momentum buffers, to go on from there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Batches so far: no two draw the same random numbers.
+    pub steps: u32,
+    /// Epochs so far: each has an order of images of its own.
+    pub epochs: usize,
+    /// Whether an update with momentum has been made, so that the momentum buffers hold something.
+    pub has_momentum: bool,
+}
+
+/// The parameters that the optimizer updates, with their groups.
+fn updated(tape: &Tape) -> impl Iterator<Item = (&Tensor, usize)> {
+    tape.parameters().into_iter().map(|id| tape.tensor(id)).filter_map(|tensor| match tensor.role {
+        Role::Parameter { group: Some(group), .. } => Some((tensor, group)),
+        _ => None,
+    })
+}
+
+fn entry(tensor: &Tensor) -> String {
+    format!("state.{}.momentum_buffer", tensor.name)
+}
+
+/// torch.optim.SGD's param_groups, with the names of the parameters for their numbers; a group without any is left out.
+fn param_groups(tape: &Tape, sgd: &Sgd) -> serde_json::Value {
+    let group = |group: usize| {
+        let names: Vec<&str> =
+            updated(tape).filter(|(_, of)| *of == group).map(|(tensor, _)| tensor.name.as_str()).collect();
+        let own = sgd.groups.get(group);
+        let json = json!({
+            "params": names,
+            "lr": sgd.lr * own.map_or(1.0, |own| own.lr_factor),
+            "momentum": sgd.momentum,
+            "dampening": sgd.dampening,
+            "weight_decay": own.map_or(sgd.weight_decay, |own| own.weight_decay),
+            "nesterov": sgd.nesterov,
+            "maximize": sgd.maximize,
+            "l1": sgd.l1,
+        });
+        (!names.is_empty()).then_some(json)
+    };
+    (0..=sgd.groups.len()).filter_map(group).collect()
+}
+
+/// Writes the state of `sgd`, which updates the parameters of `tape`, to the file at `path`.
+pub fn save(path: &Path, tape: &Tape, sgd: &Sgd, progress: Progress, engine: &mut dyn Engine) -> Result<()> {
+    let mut content = Content::new();
+    // Without a step there is no momentum buffer in PyTorch either.
+    for (tensor, _) in updated(tape).filter(|_| progress.has_momentum) {
+        let bytes = engine.momentum(&tensor.name)?.iter().flat_map(|value| value.to_le_bytes()).collect();
+        content.insert(entry(tensor), (Dtype::F32, tensor.shape.dims().to_vec(), bytes));
+    }
+    let mut metadata = format();
+    metadata.insert("param_groups".into(), param_groups(tape, sgd).to_string());
+    metadata.insert("step".into(), progress.steps.to_string());
+    metadata.insert("epoch".into(), progress.epochs.to_string());
+    write(path, &content, metadata)
+}
+
+/// Reads the momentum buffers of the parameters of `tape` from the file at `path`, and how far its run was.
+///
+/// A file holds the buffers of all parameters that are updated, or, if no update had momentum, none. All names that are
+/// missing, unexpected or of another shape are in the one error, and then nothing is changed. Settings are not read: those
+/// of the run that goes on hold.
+pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<Progress> {
+    let content = read(path)?;
+    let file = parse(path, &content)?;
+    let (_, header) = SafeTensors::read_metadata(&content)
+        .map_err(|error| Error::data(path, format!("is no safetensors file: {error}")))?;
+    let count = |field: &str| -> Result<u32> {
+        let text = header.metadata().as_ref().and_then(|metadata| metadata.get(field));
+        let text = text.ok_or_else(|| Error::data(path, format!("metadata \"{field}\" is missing")))?;
+        text.parse().map_err(|_| Error::data(path, format!("metadata \"{field}\" is \"{text}\", expected a number")))
+    };
+    let (steps, epochs) = (count("step")?, count("epoch")? as usize);
+    let has_momentum = !file.names().is_empty();
+    let mut problems = Vec::new();
+    let mut values = Vec::new();
+    let mut unexpected: Vec<String> = file.names().iter().map(|name| name.to_string()).collect();
+    for (tensor, _) in updated(tape).filter(|_| has_momentum) {
+        let name = entry(tensor);
+        unexpected.retain(|other| *other != name);
+        match value(&file, &name, tensor) {
+            Ok(Value::Real(value)) => values.push((&tensor.name, value)),
+            Ok(_) => problems.push(format!("\"{name}\" holds no numbers")),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    finish(path, problems, unexpected)?;
+    values.iter().try_for_each(|(name, values)| engine.set_momentum(name, values))?;
+    Ok(Progress { steps, epochs, has_momentum })
+}
+
+impl Trainer<'_> {
+    /// How far the run is.
+    pub fn progress(&self) -> Progress {
+        Progress { steps: self.steps, epochs: self.epochs, has_momentum: self.has_momentum }
+    }
+
+    /// [`save`] of this run's optimizer; save the parameters beside it.
+    pub fn save_optimizer(&mut self, path: &Path) -> Result<()> {
+        save(path, &self.tape, &self.optimizer, self.progress(), self.engine)
+    }
+
+    /// [`load`] of a run to go on with: [`Trainer::fit`] then starts with the epoch after those that it had. The
+    /// parameters are loaded apart.
+    pub fn load_optimizer(&mut self, path: &Path) -> Result<()> {
+        let progress = load(path, &self.tape, self.engine)?;
+        Progress { steps: self.steps, epochs: self.epochs, has_momentum: self.has_momentum } = progress;
+        Ok(())
+    }
+}
