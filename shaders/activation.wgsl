@@ -1,9 +1,7 @@
-// output = forward(input), element by element; `forward` comes from the function's own file (relu.wgsl, ..).
+// output = forward(input), element by element; `forward` and Params come from the function's files (relu.wgsl, ..).
 //
 // input, output: [len] of E, any layout, both the same.
 // One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
-
-struct Params { len: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<E>;

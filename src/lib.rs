@@ -25,7 +25,7 @@
 //!
 //! let mut engine = GpuEngine::new(Device::new(DeviceOptions::default())?);
 //! let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
-//! let options = TrainOptions { epochs: 4, batch_size: 32, seed: 1, report_every: 10 };
+//! let options = TrainOptions { epochs: 4, batch_size: 32, seed: 1, report_every: 10, ..TrainOptions::default() };
 //! let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train)?;
 //! let history = trainer.fit(&mut train, &mut validation, &mut |_| {})?;
 //! print!("{}", history.to_csv());
@@ -44,7 +44,7 @@
 //! | [`graph`], [`ops`], [`reference`](mod@reference) | the tape and its autodiff; the operations; their CPU twins and an executor of tapes |
 //! | [`plan`] | from a tape to dispatches and memory |
 //! | [`gpu`] | devices, linked kernels, parameter stores, sessions; alone names wgpu and naga |
-//! | [`nn`], [`optim`], [`data`], [`train`] | layers and models; SGD; images and batches; the loop over epochs, verdict, files |
+//! | [`nn`], [`optim`], [`data`], [`train`] | layers and models; SGD and schedules of its rates; images and batches; the loop over epochs, verdict, files |
 //!
 //! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is for.
 //! What [`plan`] must know of a device comes as plain data: [`ops::Caps`], its limits, and [`ops::Choices`], which kernel
@@ -58,7 +58,7 @@
 //! lists the dispatches in four stages: gather, forward, backward, update. A [`gpu::Session`] compiles the kernels and
 //! makes the bind groups.
 //!
-//! Each step: indices of the batch (or its images), learning rate and momentum are written; the dispatches are recorded
+//! Each step: indices of the batch (or its images), the schedule's learning rate and momentum are written; the dispatches are recorded
 //! in order and submitted once. Loss and right predictions add up on the device and are read every so many steps. Stages
 //! also run apart, and between backward and update gradients can be read and replaced.
 //!
@@ -76,6 +76,7 @@
 //!   unless [`gpu::SessionOptions`] asks for them; tests run both forms.
 //! - A plan holds no wgpu object, so it outlives a lost device. After warm-up a step makes no buffer, bind group or
 //!   pipeline ([`gpu::Counters`]). A frozen parameter has no gradient dispatch.
+//! - Buffers of a model, such as running means, are kept by name beside the parameters, and saved with them.
 //! - Models hold configuration and names, not tensors: tapes for training, evaluation and any batch size share one store.
 //! - Errors are typed and name the thing; shapes and attributes are checked when a tape is built, limits when it is
 //!   planned. The library never prints (it logs through `log`) and does not panic on bad input; the few methods that

@@ -1,6 +1,23 @@
-// y, but x where x is NaN: some devices' exp() makes a number of NaN. NaN is told by its bits, since compilers may take
-// x != x for false. E is one element or a vector of four, and EU as many unsigned integers.
+// NaN and infinities, told by their bits, since compilers may take x != x for false, and some devices' exp() makes a number
+// of NaN. E is one element or a vector of four, and EU as many unsigned integers.
 
+// y, but x where x is NaN.
 fn keep_nan(x: E, y: E) -> E {
     return select(y, x, (bitcast<EU>(x) & EU(0x7fffffffu)) > EU(0x7f800000u));
+}
+
+fn nan() -> E {
+    // A variable, since a constant of this value is refused.
+    var bits = EU(0x7fc00000u);
+    return bitcast<E>(bits);
+}
+
+// y, but NaN where x is NaN or minus infinity.
+fn nan_below(x: E, y: E) -> E {
+    return keep_nan(x, select(y, nan(), bitcast<EU>(x) == EU(0xff800000u)));
+}
+
+// y, but NaN where x is NaN or infinite.
+fn finite_or_nan(x: E, y: E) -> E {
+    return select(y, nan(), (bitcast<EU>(x) & EU(0x7fffffffu)) >= EU(0x7f800000u));
 }

@@ -7,7 +7,7 @@ use crate::graph::{Spec, Tensor};
 
 /// Adds one parameter group's gradients to those of the batches since the last update, and puts the sums in their place.
 ///
-/// Operand: the batch's share [4] = its weight, whether it is the first since the last update, two unused. Changed in
+/// Operand: the batch's share \[4\] = its weight, whether it is the first since the last update, two unused. Changed in
 /// place: the gradients, then their sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccumulateGrad {

@@ -1,12 +1,14 @@
-//! relu, sigmoid and tanh, elementwise; each gradient is a function of the output alone.
+//! relu, sigmoid, tanh, leaky_relu, gelu and silu, elementwise. The gradient of the first three is a function of the output
+//! alone, so that their input need not be kept; that of the others is one of the input.
 
-use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use super::elementwise::{elementwise, elementwise_with, owned};
+use super::lowering::{Kernel, Lowering, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
 
-/// Which function. Source: torch.nn.ReLU, Sigmoid, Tanh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Which function. Source: torch.nn.ReLU, Sigmoid, Tanh, LeakyReLU, GELU, SiLU.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// max(x, 0); NaN stays NaN.
     Relu,
@@ -14,15 +16,35 @@ pub enum Activation {
     Sigmoid,
     /// (exp(x) - exp(-x)) / (exp(x) + exp(-x)).
     Tanh,
+    /// x where x > 0, else negative_slope x.
+    LeakyRelu {
+        /// The slope below 0; [`Activation::LEAKY_RELU`] has PyTorch's default.
+        negative_slope: f32,
+    },
+    /// x times the distribution function of the normal distribution.
+    Gelu(Approximate),
+    /// x / (1 + exp(-x)).
+    Silu,
 }
 
-/// The gradient of an [`Activation`]: operands are its output and the gradient of its output.
+/// How [`Activation::Gelu`] is computed. Source: torch.nn.GELU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Approximate {
+    /// x (1 + erf(x / √2)) / 2.
+    #[default]
+    None,
+    /// x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
+    Tanh,
+}
+
+/// The gradient of an [`Activation`]: operands are its output, or its input where the output does not say enough, and
+/// the gradient of its output.
 #[derive(Clone, Copy, Debug)]
 pub struct ActivationGrad(pub Activation);
 
 params! {
-    /// Elements of the tensors.
-    Params { len: u32 }
+    /// E of the header in the tensors, and the slope of leaky_relu below 0.
+    LeakyParams { len: u32, negative_slope: f32 }
 }
 
 impl Tape {
@@ -41,6 +63,21 @@ impl Tape {
         self.activation(name, Activation::Tanh, input)
     }
 
+    /// `x` where it is above 0, else `negative_slope x`.
+    pub fn leaky_relu(&mut self, name: &str, input: TensorId, negative_slope: f32) -> Result<TensorId> {
+        self.activation(name, Activation::LeakyRelu { negative_slope }, input)
+    }
+
+    /// `x` times the distribution function of the normal distribution at `x`.
+    pub fn gelu(&mut self, name: &str, input: TensorId, approximate: Approximate) -> Result<TensorId> {
+        self.activation(name, Activation::Gelu(approximate), input)
+    }
+
+    /// `x / (1 + exp(-x))`.
+    pub fn silu(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
+        self.activation(name, Activation::Silu, input)
+    }
+
     /// The function that `activation` says.
     pub fn activation(&mut self, name: &str, activation: Activation, input: TensorId) -> Result<TensorId> {
         Ok(self.append(name, activation, &[input], &[])?[0])
@@ -48,14 +85,44 @@ impl Tape {
 }
 
 impl Activation {
-    /// The kernel that applies the function's formulas as the file `main` says.
-    fn kernel(self, name: &'static str, main: Source) -> Kernel {
-        let files: &[Source] = match self {
-            Activation::Relu => &[source!("relu.wgsl"), source!("lib/nan.wgsl")],
-            Activation::Sigmoid => &[source!("sigmoid.wgsl"), source!("lib/nan.wgsl")],
-            Activation::Tanh => &[source!("tanh.wgsl"), source!("lib/nan.wgsl")],
-        };
-        Kernel::new(name, files).with(&[main, source!("lib/index.wgsl")]).constant("WG", 64)
+    /// leaky_relu with PyTorch's default slope.
+    pub const LEAKY_RELU: Self = Activation::LeakyRelu { negative_slope: 0.01 };
+
+    /// Whether the gradient is a function of the output alone.
+    pub(crate) fn gradient_reads_output(self) -> bool {
+        matches!(self, Activation::Relu | Activation::Sigmoid | Activation::Tanh)
+    }
+
+    /// The function's formulas.
+    fn source(self) -> Source {
+        match self {
+            Activation::Relu => source!("relu.wgsl"),
+            Activation::Sigmoid => source!("sigmoid.wgsl"),
+            Activation::Tanh => source!("tanh.wgsl"),
+            Activation::LeakyRelu { .. } => source!("leaky_relu.wgsl"),
+            Activation::Gelu(Approximate::None) => source!("gelu.wgsl"),
+            Activation::Gelu(Approximate::Tanh) => source!("gelu_tanh.wgsl"),
+            Activation::Silu => source!("silu.wgsl"),
+        }
+    }
+
+    /// Applies the formulas to all elements as the file `main` says.
+    fn dispatch(
+        self,
+        lowering: &mut Lowering<'_>,
+        name: &'static str,
+        main: Source,
+        inputs: &[&'static str],
+    ) -> Result<()> {
+        let files = [self.source(), source!("lib/nan.wgsl"), main, source!("lib/index.wgsl")];
+        let kernel = Kernel::new(name, &files).constant("WG", 64);
+        match self {
+            Activation::LeakyRelu { negative_slope } => {
+                let params = |len| owned(bytes_of!(LeakyParams, &LeakyParams { len, negative_slope }));
+                elementwise_with(lowering, kernel, inputs, &params)
+            }
+            _ => elementwise(lowering, kernel.with(&[source!("lib/len.wgsl")]), inputs),
+        }
     }
 }
 
@@ -65,6 +132,9 @@ impl Operation for Activation {
             Activation::Relu => "relu",
             Activation::Sigmoid => "sigmoid",
             Activation::Tanh => "tanh",
+            Activation::LeakyRelu { .. } => "leaky_relu",
+            Activation::Gelu(_) => "gelu",
+            Activation::Silu => "silu",
         }
     }
 
@@ -81,13 +151,13 @@ impl Operation for Activation {
         _needs: &[bool],
     ) -> Result<Vec<Option<TensorId>>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
-        let operands = [node.outputs[0], grad_output];
+        let saved = if self.gradient_reads_output() { node.outputs[0] } else { node.inputs[0] };
+        let operands = [saved, grad_output];
         Ok(vec![Some(tape.append(&node.name, ActivationGrad(*self), &operands, &[])?[0])])
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let kernel = self.kernel(self.name(), source!("activation.wgsl"));
-        elementwise(lowering, kernel, &["input"])
+        self.dispatch(lowering, self.name(), source!("activation.wgsl"), &["input"])
     }
 }
 
@@ -97,6 +167,9 @@ impl Operation for ActivationGrad {
             Activation::Relu => "relu_grad",
             Activation::Sigmoid => "sigmoid_grad",
             Activation::Tanh => "tanh_grad",
+            Activation::LeakyRelu { .. } => "leaky_relu_grad",
+            Activation::Gelu(_) => "gelu_grad",
+            Activation::Silu => "silu_grad",
         }
     }
 
@@ -106,25 +179,6 @@ impl Operation for ActivationGrad {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let kernel = self.0.kernel(self.name(), source!("activation_grad.wgsl"));
-        elementwise(lowering, kernel, &["output", "grad_output"])
+        self.0.dispatch(lowering, self.name(), source!("activation_grad.wgsl"), &["saved", "grad_output"])
     }
-}
-
-/// One invocation for four elements where their number allows it, else for one; the result is bound to `output`, or to
-/// `grad_input` where `output` is read.
-pub(super) fn elementwise(lowering: &mut Lowering<'_>, kernel: Kernel, inputs: &[&'static str]) -> Result<()> {
-    let each = if lowering.output_len(0).is_multiple_of(4) { 4 } else { 1 };
-    let len = lowering.output_len(0) / u64::from(each);
-    let operands: Vec<_> = (0..inputs.len()).map(|i| lowering.input(i)).collect();
-    let output = lowering.output(0);
-    let params = Params { len: len as u32 };
-    let kernel = kernel.elements(each);
-    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len));
-    for (name, operand) in inputs.iter().zip(operands) {
-        dispatch.bind(name, operand);
-    }
-    let result = if inputs.contains(&"output") { "grad_input" } else { "output" };
-    dispatch.bind(result, output);
-    Ok(())
 }

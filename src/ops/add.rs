@@ -1,8 +1,8 @@
 //! The sum of two tensors of one shape: residual connections, and gradients that meet.
 
-use super::activation::elementwise;
-use super::lowering::{Kernel, Lowering, source};
-use super::{Misfit, Operation, arity};
+use super::elementwise::{binary, same_shape};
+use super::lowering::{Lowering, source};
+use super::{Misfit, Operation};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
 
@@ -23,14 +23,7 @@ impl Operation for Add {
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        arity(inputs, &[2])?;
-        if inputs[0].shape != inputs[1].shape || inputs[0].layout != inputs[1].layout {
-            return Err(Misfit::Shape(format!(
-                "both operands need one shape, they are {} and {}",
-                inputs[0].shape, inputs[1].shape
-            )));
-        }
-        Ok(vec![Spec::like(inputs[0])])
+        same_shape(inputs)
     }
 
     fn gradient(
@@ -44,7 +37,6 @@ impl Operation for Add {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let files = [source!("add.wgsl"), source!("lib/index.wgsl")];
-        elementwise(lowering, Kernel::new("add", &files).constant("WG", 64), &["a", "b"])
+        binary(lowering, "add", source!("add.wgsl"))
     }
 }

@@ -1,6 +1,6 @@
 //! A copy, for a tensor that must lie in two places.
 
-use super::activation::elementwise;
+use super::elementwise::elementwise;
 use super::lowering::{Kernel, Lowering, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
@@ -38,7 +38,8 @@ impl Operation for Copy {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let files = [source!("copy.wgsl"), source!("activation.wgsl"), source!("lib/index.wgsl")];
+        let files =
+            [source!("copy.wgsl"), source!("activation.wgsl"), source!("lib/len.wgsl"), source!("lib/index.wgsl")];
         elementwise(lowering, Kernel::new("copy", &files).constant("WG", 64), &["input"])
     }
 }

@@ -12,20 +12,32 @@ pub mod avg_pool2d;
 pub mod batch_norm2d;
 pub mod clip_grad_norm;
 pub mod column_sum;
+pub mod concat;
 pub mod conv2d;
 pub mod copy;
 mod depthwise;
 pub mod dropout;
+mod elementwise;
 pub mod flatten;
 pub mod gather;
+pub mod log_softmax;
 mod lowering;
 pub mod matmul;
 pub mod max_pool2d;
 pub mod metrics;
+pub mod mse_loss;
+pub mod mul;
+pub mod narrow;
+pub mod nll_loss;
 mod product;
+pub mod reduce;
+pub mod scale;
 pub mod sgd;
 pub mod softmax_cross_entropy;
+pub mod sub;
+pub mod upsample;
 mod window;
+pub mod zero_pad2d;
 
 use std::fmt::Debug;
 
@@ -38,6 +50,7 @@ pub use lowering::{
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
 use crate::reference::DynTwin;
+use crate::shape::{Layout, Shape};
 
 /// Why a shape rule refuses its operands; the tape adds the operation and the node's name.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,5 +123,25 @@ pub(crate) fn nchw(tensor: &Tensor, what: &str) -> Result<[usize; 4], Misfit> {
     match tensor.shape.nchw() {
         Some(dims) if !tensor.shape.is_empty() => Ok(dims),
         _ => Err(Misfit::Shape(format!("{what} must be [N,C,H,W] with no empty extent, it is {}", tensor.shape))),
+    }
+}
+
+/// How many channels a [N, C, H, W] or [N, C] operand has whose channels lie side by side in memory.
+pub(crate) fn channels_of(tensor: &Tensor, what: &str) -> Result<usize, Misfit> {
+    match (tensor.layout, tensor.shape.dims()) {
+        (Layout::ChannelsLast, &[_, c, _, _]) | (Layout::RowMajor, &[_, c]) if !tensor.shape.is_empty() => Ok(c),
+        _ => Err(Misfit::Shape(format!(
+            "{what} must be [N,C,H,W] or [N,C] with no empty extent, it is {}",
+            tensor.shape
+        ))),
+    }
+}
+
+/// The output of these extents, or an error where kernels could not count its elements.
+pub(crate) fn bounded(dims: [usize; 4]) -> Result<Vec<Spec>, Misfit> {
+    let len = dims.iter().try_fold(1_usize, |len, &extent| len.checked_mul(extent));
+    match len.filter(|&len| len <= i32::MAX as usize) {
+        Some(_) => Ok(vec![Spec::f32(dims)]),
+        None => Err(Misfit::Shape(format!("the output would be {}, more than 2^31 elements", Shape::from(dims)))),
     }
 }

@@ -19,8 +19,8 @@ pub enum Clip {
 
 /// One parameter group's update; what may change from step to step (lr, momentum) comes as an operand instead.
 ///
-/// Operands: the group's hyperparameters [4] = lr, momentum, whether this is the first step with momentum, unused; then
-/// the gradients; then, where they are clipped by their norm, its state [2]. Changed in place: the parameters, then their momentum buffers. Source: torch.optim.SGD.
+/// Operands: the group's hyperparameters \[4\] = lr, momentum, whether this is the first step with momentum, unused; then
+/// the gradients; then, where they are clipped by their norm, its state \[2\]. Changed in place: the parameters, then their momentum buffers. Source: torch.optim.SGD.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdUpdate {
     /// The parameter group.

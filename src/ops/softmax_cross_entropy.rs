@@ -37,7 +37,7 @@ impl Default for SoftmaxCrossEntropy {
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxCrossEntropyGrad(pub SoftmaxCrossEntropy);
 
-/// What [`Tape::softmax_cross_entropy`] makes.
+/// What [`Tape::softmax_cross_entropy`] and [`Tape::nll_loss`] make.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
     /// The loss, \[1\].
@@ -82,8 +82,33 @@ impl SoftmaxCrossEntropy {
     }
 }
 
-fn class_weight(weighted: bool) -> Source {
+/// The file with the class weights, or with none.
+pub(super) fn class_weight(weighted: bool) -> Source {
     if weighted { source!("lib/class_weight.wgsl") } else { source!("lib/class_weight_none.wgsl") }
+}
+
+/// Refuses a gradient by the class weights, operand 2.
+pub(super) fn no_weight_gradient(op: &'static str, node: &Node, needs: &[bool]) -> Result<()> {
+    if needs.get(2) == Some(&true) {
+        return Err(Error::Attribute {
+            op,
+            name: node.name.clone(),
+            message: "has no gradient by its class weights; freeze them".into(),
+        });
+    }
+    Ok(())
+}
+
+/// Adds up the per-row results, output 1, into the totals, output 2, and the loss, output 0.
+pub(super) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
+    let (loss, rows, totals) = (lowering.output(0), lowering.output(1), lowering.output(2));
+    let kernel =
+        Kernel::new("softmax_cross_entropy/totals", &[source!("softmax_cross_entropy_totals.wgsl")]).constant("WG", 64);
+    lowering
+        .dispatch(kernel, bytes_of!(Params, params), Extent::Workgroups(1))
+        .bind("rows", rows)
+        .bind("totals", totals)
+        .bind("loss", loss);
 }
 
 impl Operation for SoftmaxCrossEntropy {
@@ -119,13 +144,7 @@ impl Operation for SoftmaxCrossEntropy {
         grad_outputs: &[Option<TensorId>],
         needs: &[bool],
     ) -> Result<Vec<Option<TensorId>>> {
-        if needs.get(2) == Some(&true) {
-            return Err(Error::Attribute {
-                op: self.name(),
-                name: node.name.clone(),
-                message: "has no gradient by its class weights; freeze them".into(),
-            });
-        }
+        no_weight_gradient(self.name(), node, needs)?;
         let mut grads = vec![None; needs.len()];
         if let Some(grad_output) = grad_outputs[0].filter(|_| needs[0]) {
             let mut operands = vec![grad_output, node.inputs[0], node.inputs[1], node.outputs[1], node.outputs[2]];
@@ -140,7 +159,7 @@ impl Operation for SoftmaxCrossEntropy {
         let params = self.params(lowering.input_dims(0));
         let weighted = lowering.inputs().len() == 3;
         let (logits, target) = (lowering.input(0), lowering.input(1));
-        let (loss, rows, totals) = (lowering.output(0), lowering.output(1), lowering.output(2));
+        let rows = lowering.output(1);
         let weight = weighted.then(|| lowering.input(2));
         let files = [source!("softmax_cross_entropy.wgsl"), class_weight(weighted), source!("lib/index.wgsl")];
         let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64);
@@ -150,13 +169,7 @@ impl Operation for SoftmaxCrossEntropy {
         if let Some(weight) = weight {
             dispatch.bind("class_weights", weight);
         }
-        let kernel = Kernel::new("softmax_cross_entropy/totals", &[source!("softmax_cross_entropy_totals.wgsl")])
-            .constant("WG", 64);
-        lowering
-            .dispatch(kernel, bytes_of!(Params, &params), Extent::Workgroups(1))
-            .bind("rows", rows)
-            .bind("totals", totals)
-            .bind("loss", loss);
+        totals(lowering, &params);
         Ok(())
     }
 }

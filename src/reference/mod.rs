@@ -11,17 +11,29 @@ mod avg_pool2d;
 mod batch_norm2d;
 mod clip_grad_norm;
 mod column_sum;
+mod concat;
 mod conv2d;
 mod copy;
 mod dropout;
+mod erf;
 mod executor;
 mod flatten;
 mod gather;
+mod log_softmax;
 mod matmul;
 mod max_pool2d;
 mod metrics;
+mod mse_loss;
+mod mul;
+mod narrow;
+mod nll_loss;
+mod reduce;
+mod scale;
 mod sgd;
 mod softmax_cross_entropy;
+mod sub;
+mod upsample;
+mod zero_pad2d;
 
 pub use executor::{Program, Store};
 
@@ -62,6 +74,8 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// The square root.
     fn sqrt(self) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
 }
 
 macro_rules! real {
@@ -84,6 +98,9 @@ macro_rules! real {
             }
             fn sqrt(self) -> Self {
                 $type::sqrt(self)
+            }
+            fn erf(self) -> Self {
+                erf::erf(self.to_f64()) as $type
             }
         }
     };

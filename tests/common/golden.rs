@@ -37,7 +37,7 @@ pub trait Machine {
 
 const SEED: u64 = 1;
 /// Of one operation's results, as a part of the largest.
-const OPERATION: f64 = 1e-5;
+pub const OPERATION: f64 = 1e-5;
 /// Of a loss, relative.
 const LOSS: f64 = 1e-5;
 /// Of a network's gradients and parameters, as a part of the largest.
@@ -66,7 +66,7 @@ pub fn sizes(json: &Json) -> Vec<usize> {
     json.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
 }
 
-fn pair(json: &Json) -> [usize; 2] {
+pub fn pair(json: &Json) -> [usize; 2] {
     sizes(json).try_into().unwrap()
 }
 
@@ -131,23 +131,23 @@ impl Case {
 }
 
 /// One run of a tape whose operands are all inputs.
-struct Trial {
-    tape: Tape,
-    values: Vec<(&'static str, Value<f32>)>,
+pub struct Trial {
+    pub tape: Tape,
+    pub values: Vec<(&'static str, Value<f32>)>,
 }
 
 impl Trial {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Trial { tape: Tape::new(true), values: Vec::new() }
     }
 
-    fn real(&mut self, name: &'static str, spec: Spec, values: Vec<f32>) -> TensorId {
+    pub fn real(&mut self, name: &'static str, spec: Spec, values: Vec<f32>) -> TensorId {
         self.values.push((name, Value::Real(values)));
         self.tape.input(name, spec).unwrap()
     }
 
     /// Appends the gradients of `output` by `wanted`, runs everything, and gives the output's values and theirs.
-    fn run(
+    pub fn run(
         mut self,
         machine: &mut dyn Machine,
         output: TensorId,

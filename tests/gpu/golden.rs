@@ -14,6 +14,7 @@ use tilegrad::shape::DType;
 
 use crate::check::{device, write};
 use crate::golden_files::{self, Machine};
+use crate::golden_more;
 
 /// A session on the device.
 pub struct OnDevice {
@@ -101,6 +102,12 @@ fn pooling_and_its_gradients() {
 fn softmax_cross_entropy_and_its_gradient() {
     let Some(device) = device() else { return };
     golden_files::cross_entropy(&mut OnDevice::new(device));
+}
+
+#[test]
+fn more_operations_and_their_gradients() {
+    let Some(device) = device() else { return };
+    golden_more::more_ops(&mut OnDevice::new(device));
 }
 
 #[test]

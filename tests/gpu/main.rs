@@ -13,11 +13,16 @@ mod device;
 mod golden;
 #[path = "../common/golden.rs"]
 mod golden_files;
+#[path = "../common/golden_more.rs"]
+mod golden_more;
 mod kernels;
+mod kernels_more;
 mod large;
 #[path = "../common/layers.rs"]
 mod layer_cases;
 mod layers;
+#[path = "../common/more_cases.rs"]
+mod more_cases;
 mod optimizer;
 mod session;
 mod training;

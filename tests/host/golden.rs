@@ -8,6 +8,7 @@ use tilegrad::nn::models::LeNet5;
 use tilegrad::reference::{Program, Store, Value};
 
 use crate::golden_files::{self, Machine};
+use crate::golden_more;
 
 /// The reference executor.
 #[derive(Default)]
@@ -78,6 +79,11 @@ fn pooling_and_its_gradients() {
 #[test]
 fn softmax_cross_entropy_and_its_gradient() {
     golden_files::cross_entropy(&mut Reference::default());
+}
+
+#[test]
+fn more_operations_and_their_gradients() {
+    golden_more::more_ops(&mut Reference::default());
 }
 
 #[test]

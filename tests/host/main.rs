@@ -7,6 +7,7 @@ mod data;
 mod errors;
 mod golden;
 mod gradients;
+mod gradients_more;
 mod layers;
 mod models;
 mod operations;
@@ -17,6 +18,7 @@ mod shaders;
 mod slots;
 mod tidy;
 mod zoo;
+mod zoo_more;
 
 #[path = "../common/cases.rs"]
 mod cases;
@@ -24,5 +26,9 @@ mod cases;
 mod clip;
 #[path = "../common/golden.rs"]
 mod golden_files;
+#[path = "../common/golden_more.rs"]
+mod golden_more;
 #[path = "../common/layers.rs"]
 mod layer_cases;
+#[path = "../common/more_cases.rs"]
+mod more_cases;

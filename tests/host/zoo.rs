@@ -14,10 +14,10 @@ use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
 
-use crate::{cases, layer_cases};
+use crate::{cases, layer_cases, zoo_more};
 
 /// A tape of one operation's output and gradients by `wanted`, all of them kept.
-fn differentiated(mut tape: Tape, output: TensorId, wanted: &[TensorId]) -> Tape {
+pub fn differentiated(mut tape: Tape, output: TensorId, wanted: &[TensorId]) -> Tape {
     let spec = Spec::like(tape.tensor(output));
     let seed = tape.input("grad_output", spec).unwrap();
     let gradients = tape.gradients_of(&[(output, seed)], wanted).unwrap();
@@ -209,6 +209,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
     // Enough rows that a bias's gradient is summed in two passes, and a weight's gradient in several splits.
     let long = cases::ConvCase { input: [4, 3, 40, 40], weight: [5, 3, 3, 3], conv: Conv2d::default(), bias: true };
     tapes.push((format!("{long:?}"), conv(&long)));
+    tapes.extend(zoo_more::tapes());
     tapes
 }
 

@@ -1,0 +1,27 @@
+// A run of channels of every pixel, from one tensor into another: output[p, to_first + c] = input[p, from_first + c] for
+// c below count. Once for each operand this is concat along channels; from a tensor into a narrower one it is narrow.
+// Source: torch.cat, torch.narrow, dim 1.
+//
+// input: [pixels, from_channels] of E; output: [pixels, to_channels] of E. Counts and places of channels are in E too.
+// One invocation owns one E of the run: one channel, or four where all counts and places divide by 4. No workgroup memory,
+// no barrier.
+
+struct Params { pixels: u32, count: u32, from_channels: u32, from_first: u32, to_channels: u32, to_first: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read_write> output: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.pixels * params.count { return; }
+    let pixel = divide(i, params.count);
+    let channel = i - pixel * params.count;
+    output[pixel * params.to_channels + params.to_first + channel] =
+        input[pixel * params.from_channels + params.from_first + channel];
+}

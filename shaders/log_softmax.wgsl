@@ -1,0 +1,34 @@
+// log_softmax over classes: output[c] = x[c] - max x - ln(sum exp(x - max x)). Source: torch.nn.LogSoftmax, dim 1.
+//
+// input, output: [rows, classes]; a row is a sample, or a pixel of one.
+// One invocation owns one row. No workgroup memory, no barrier.
+
+struct Params { rows: u32, classes: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<T>;
+@group(0) @binding(2) var<storage, read_write> output: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.rows { return; }
+    let first = i * params.classes;
+    var largest = input[first];
+    for (var c = 1u; c < params.classes; c++) {
+        largest = select(largest, input[first + c], input[first + c] > largest);
+    }
+    var sum = ACC(0);
+    for (var c = 0u; c < params.classes; c++) {
+        let x = input[first + c] - largest;
+        sum += keep_nan(x, exp(x));
+    }
+    let log_sum = keep_nan(sum, log(sum));
+    for (var c = 0u; c < params.classes; c++) {
+        output[first + c] = T(input[first + c] - largest - log_sum);
+    }
+}

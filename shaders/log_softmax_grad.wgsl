@@ -1,0 +1,30 @@
+// The gradient of log_softmax: grad_input[c] = grad_output[c] - exp(output[c]) times the sum of the row's grad_output.
+// Source: torch.nn.LogSoftmax, dim 1.
+//
+// output, grad_output, grad_input: [rows, classes].
+// One invocation owns one row. No workgroup memory, no barrier.
+
+struct Params { rows: u32, classes: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> output: array<T>;
+@group(0) @binding(2) var<storage, read> grad_output: array<T>;
+@group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.rows { return; }
+    let first = i * params.classes;
+    var sum = ACC(0);
+    for (var c = 0u; c < params.classes; c++) {
+        sum += grad_output[first + c];
+    }
+    for (var c = first; c < first + params.classes; c++) {
+        grad_input[c] = T(grad_output[c] - keep_nan(output[c], exp(output[c])) * sum);
+    }
+}

@@ -1,0 +1,24 @@
+// The gradient of the squared error by its input: grad_input = scale grad_output (input - target), scale being 2 for the
+// sum and 2 / len for the mean. That by the target is the same with both exchanged. Source: torch.nn.MSELoss.
+//
+// grad_output: [1]; input, targets, grad_input: [len] of E, any layout, all the same.
+// One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
+
+struct Params { len: u32, scale: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> grad_output: array<T>;
+@group(0) @binding(2) var<storage, read> input: array<E>;
+@group(0) @binding(3) var<storage, read> targets: array<E>;
+@group(0) @binding(4) var<storage, read_write> grad_input: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.len { return; }
+    grad_input[i] = (input[i] - targets[i]) * (params.scale * grad_output[0]);
+}

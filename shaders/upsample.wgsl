@@ -1,0 +1,30 @@
+// Nearest upsampling by whole factors: output[n, oh, ow, c] = input[n, oh / scale_h, ow / scale_w, c], rounded down.
+// Source: torch.nn.Upsample with mode='nearest'.
+//
+// input: [batch, in_h, in_w, channels] of E; output: [batch, in_h scale_h, in_w scale_w, channels] of E; channels are in E
+// too.
+// One invocation owns one E of the output: one channel, or four where their number allows it. No workgroup memory, no
+// barrier.
+
+struct Params { batch: u32, channels: u32, in_h: u32, in_w: u32, scale_h: u32, scale_w: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read_write> output: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    let out_w = params.in_w * params.scale_w;
+    if i >= params.batch * params.in_h * params.scale_h * out_w * params.channels { return; }
+    let pixel = divide(i, params.channels);
+    // Lines of all images, one below another, so that the image need not be told from the line.
+    let line = divide(pixel, out_w);
+    let h = divide(line, params.scale_h);
+    let w = divide(pixel - line * out_w, params.scale_w);
+    output[i] = input[(h * params.in_w + w) * params.channels + (i - pixel * params.channels)];
+}

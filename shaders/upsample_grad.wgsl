@@ -1,0 +1,35 @@
+// The gradient of nearest upsampling: grad_input[n, h, w, c] = the sum of grad_output over the scale_h x scale_w pixels
+// made of it, row by row. Source: torch.nn.Upsample with mode='nearest'.
+//
+// grad_output: [batch, in_h scale_h, in_w scale_w, channels] of E; grad_input: [batch, in_h, in_w, channels] of E; channels
+// are in E too.
+// One invocation owns one E of grad_input: one channel, or four where their number allows it. No workgroup memory, no
+// barrier.
+
+struct Params { batch: u32, channels: u32, in_h: u32, in_w: u32, scale_h: u32, scale_w: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> grad_output: array<E>;
+@group(0) @binding(2) var<storage, read_write> grad_input: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.batch * params.in_h * params.in_w * params.channels { return; }
+    let pixel = divide(i, params.channels);
+    // Lines of all images, one below another, so that the image need not be told from the line.
+    let line = divide(pixel, params.in_w);
+    let out_w = params.in_w * params.scale_w;
+    let first = line * params.scale_h * out_w + (pixel - line * params.in_w) * params.scale_w;
+    var sum = E(0);
+    for (var h = 0u; h < params.scale_h; h++) {
+        for (var w = 0u; w < params.scale_w; w++) {
+            sum += grad_output[(first + h * out_w + w) * params.channels + (i - pixel * params.channels)];
+        }
+    }
+    grad_input[i] = sum;
+}

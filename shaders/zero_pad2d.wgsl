@@ -1,0 +1,33 @@
+// zero_pad2d: output[n, oh, ow, c] = input[n, oh - top, ow - left, c] where that is inside the input, else 0. Negative
+// padding crops; the gradient is the same with every side negated. Source: torch.nn.ZeroPad2d.
+//
+// input: [batch, in_h, in_w, channels] of E; output: [batch, out_h, out_w, channels] of E; channels are in E too.
+// One invocation owns one E of the output: one channel, or four where their number allows it. No workgroup memory, no
+// barrier.
+
+struct Params { batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32, top: i32, left: i32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read_write> output: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+    let pixel = divide(i, params.channels);
+    let line = divide(pixel, params.out_w);
+    let number = divide(line, params.out_h);
+    // Left of and above the input these wrap to numbers beyond it.
+    let h = u32(i32(line - number * params.out_h) - params.top);
+    let w = u32(i32(pixel - line * params.out_w) - params.left);
+    var value = E(0);
+    if h < params.in_h && w < params.in_w {
+        value = input[((number * params.in_h + h) * params.in_w + w) * params.channels + (i - pixel * params.channels)];
+    }
+    output[i] = value;
+}

@@ -1,0 +1,55 @@
+//! A tensor times a constant.
+
+use super::elementwise::{elementwise_with, owned};
+use super::lowering::{Kernel, Lowering, bytes_of, params, source};
+use super::{Misfit, Operation, arity};
+use crate::error::Result;
+use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
+
+/// `factor x`. Source: torch.mul of a tensor and a number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// The constant.
+    pub factor: f32,
+}
+
+params! {
+    /// E of the header in the tensors, and the constant.
+    Params { len: u32, factor: f32 }
+}
+
+impl Tape {
+    /// `factor x`, element by element.
+    pub fn scale(&mut self, name: &str, input: TensorId, factor: f32) -> Result<TensorId> {
+        Ok(self.append(name, Scale { factor }, &[input], &[])?[0])
+    }
+}
+
+impl Operation for Scale {
+    fn name(&self) -> &'static str {
+        "scale"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        Ok(vec![Spec::like(inputs[0])])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
+        Ok(vec![Some(tape.append(&node.name, *self, &[grad_output], &[])?[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let files = [source!("scale.wgsl"), source!("activation.wgsl"), source!("lib/index.wgsl")];
+        let kernel = Kernel::new("scale", &files).constant("WG", 64);
+        let params = |len| owned(bytes_of!(Params, &Params { len, factor: self.factor }));
+        elementwise_with(lowering, kernel, &["input"], &params)
+    }
+}

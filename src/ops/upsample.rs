@@ -1,0 +1,103 @@
+//! Nearest upsampling by whole factors, and its gradient.
+
+use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use super::{Misfit, Operation, arity, bounded, nchw};
+use crate::error::Result;
+use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
+
+/// Every pixel becomes scale_factor rows by columns of the same value. Source: torch.nn.Upsample with mode='nearest'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Upsample {
+    /// How many rows and columns a pixel becomes.
+    pub scale_factor: [usize; 2],
+}
+
+/// The gradient of [`Upsample`]: the operand is grad_output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UpsampleGrad(pub Upsample);
+
+params! {
+    /// Extents of the smaller side, channels in E of the header, and the factors.
+    Params { batch: u32, channels: u32, in_h: u32, in_w: u32, scale_h: u32, scale_w: u32 }
+}
+
+impl Tape {
+    /// Every pixel of `input` [N, C, H, W] becomes `scale_factor` rows by columns of the same value.
+    pub fn upsample(&mut self, name: &str, input: TensorId, scale_factor: [usize; 2]) -> Result<TensorId> {
+        Ok(self.append(name, Upsample { scale_factor }, &[input], &[])?[0])
+    }
+}
+
+impl Upsample {
+    /// One invocation for each channel, or four, of the output; the extents are those of the smaller side.
+    fn dispatch(
+        self,
+        lowering: &mut Lowering<'_>,
+        name: &'static str,
+        main: Source,
+        [batch, channels, in_h, in_w]: [u32; 4],
+        bindings: [&'static str; 2],
+    ) {
+        let each = if channels.is_multiple_of(4) { 4 } else { 1 };
+        let [scale_h, scale_w] = self.scale_factor.map(|scale| scale as u32);
+        let params = Params { batch, channels: channels / each, in_h, in_w, scale_h, scale_w };
+        let (from, to) = (lowering.input(0), lowering.output(0));
+        let files = [main, source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let kernel = Kernel::new(name, &files).constant("WG", 64).elements(each);
+        let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
+        lowering.dispatch(kernel, bytes_of!(Params, &params), extent).bind(bindings[0], from).bind(bindings[1], to);
+    }
+}
+
+impl Operation for Upsample {
+    fn name(&self) -> &'static str {
+        "upsample"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        let [n, c, h, w] = nchw(inputs[0], "input")?;
+        let [scale_h, scale_w] = self.scale_factor;
+        if scale_h == 0 || scale_w == 0 {
+            return Err(Misfit::Attribute(format!("scale_factor must be at least 1, it is {:?}", self.scale_factor)));
+        }
+        bounded([n, c, h.saturating_mul(scale_h), w.saturating_mul(scale_w)])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
+        Ok(vec![Some(tape.append(&node.name, UpsampleGrad(*self), &[grad_output], &[])?[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let small = lowering.input_dims(0);
+        self.dispatch(lowering, "upsample", source!("upsample.wgsl"), small, ["input", "output"]);
+        Ok(())
+    }
+}
+
+impl Operation for UpsampleGrad {
+    fn name(&self) -> &'static str {
+        "upsample_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        let [n, c, h, w] = nchw(inputs[0], "grad_output")?;
+        let [scale_h, scale_w] = self.0.scale_factor;
+        Ok(vec![Spec::f32([n, c, h / scale_h, w / scale_w])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let small = lowering.output_dims(0);
+        let bindings = ["grad_output", "grad_input"];
+        self.0.dispatch(lowering, "upsample_grad", source!("upsample_grad.wgsl"), small, bindings);
+        Ok(())
+    }
+}
