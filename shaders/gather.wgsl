@@ -1,11 +1,17 @@
-// output[r, e] = scale * byte e of image indices[r] + shift: a batch collected from a data set that lies on the device.
+// output[r, p, c] = scale[c] * byte + shift[c], where byte is channel c of a pixel of image indices[r]: a batch collected from
+// a data set that lies on the device. Which pixel, pixel_of says (gather_whole.wgsl, gather_augmented.wgsl): pixel p itself, or
+// one that a random crop and flip bring there; where that is outside of the image the byte is 0, before it is normalised.
 //
 // data: bytes of the images first .. first + count, four to a word, each image padded to whole words; indices: [rows];
-// output: [rows, elements], channels last as the bytes are.
+// output: [rows, pixels, channels], channels last as the bytes are. Channels from the fourth on share scale and shift.
 // A data set larger than one binding is dispatched a piece at a time: rows of other pieces are left alone.
-// One invocation owns one element of the output. No workgroup memory, no barrier.
+// One invocation owns one pixel of the output, all channels. No workgroup memory, no barrier.
 
-struct Params { rows: u32, elements: u32, words: u32, first: u32, count: u32, scale: f32, shift: f32 }
+struct Params {
+    scale: vec4f, shift: vec4f,
+    rows: u32, pixels: u32, channels: u32, height: u32, width: u32, words: u32, first: u32, count: u32,
+    padding: u32, flip: u32, stream_low: u32, stream_high: u32,
+}
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> data: array<u32>;
@@ -19,12 +25,19 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows * params.elements { return; }
-    let row = divide(i, params.elements);
-    let image = u32(indices[row]) - params.first;
+    if i >= params.rows * params.pixels { return; }
+    let row = divide(i, params.pixels);
+    let item = u32(indices[row]);
+    let image = item - params.first;
     if image >= params.count { return; }
-    let element = i - row * params.elements;
-    let word = data[image * params.words + element / 4];
-    let byte = (word >> (element % 4 * 8)) & 255u;
-    output[i] = T(byte) * params.scale + params.shift;
+    let pixel = pixel_of(item, i - row * params.pixels);
+    let inside = pixel < params.pixels;
+    // What is outside is read as pixel 0, which is there, and not used.
+    let element = select(0u, pixel, inside) * params.channels;
+    for (var channel = 0u; channel < params.channels; channel++) {
+        let word = data[image * params.words + (element + channel) / 4];
+        let byte = select(0u, (word >> ((element + channel) % 4 * 8)) & 255u, inside);
+        let c = min(channel, 3u);
+        output[i * params.channels + channel] = T(byte) * params.scale[c] + params.shift[c];
+    }
 }

@@ -1,10 +1,17 @@
-//! Data sets in host memory: the readers of files and the generator of synthetic digits all give an [`ImageSet`].
+//! Data sets in host memory: the readers of files and the generators of synthetic images all give an [`ImageSet`].
 
+pub mod cifar;
+mod draws;
+pub mod folder;
 pub mod idx;
+mod normalisation;
+pub mod shapes;
 mod source;
 pub mod synthetic;
 
-pub use source::{BatchSink, BatchSource, Normalisation, ResidentSource, UploadSource, epoch_batches, ordered_batches};
+pub use crate::ops::gather::Augment;
+pub use normalisation::Normalisation;
+pub use source::{BatchSink, BatchSource, ResidentSource, UploadSource, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
 
 use crate::error::{Error, Result};
@@ -25,6 +32,8 @@ pub struct ImageSet {
     pub width: usize,
     /// How many classes there are, including those without an image.
     pub classes: usize,
+    /// The names of the classes, in the order of their numbers; empty where they have none.
+    pub class_names: Vec<String>,
 }
 
 impl ImageSet {
@@ -61,7 +70,17 @@ impl ImageSet {
                 format!("label {i} is {label}, must be in 0..={} for {classes} classes", classes - 1),
             ));
         }
-        Ok(ImageSet { images, labels, channels, height, width, classes })
+        Ok(ImageSet { images, labels, channels, height, width, classes, class_names: Vec::new() })
+    }
+
+    /// Gives the classes names; [`Error::Config`] unless there is one for each.
+    pub fn named<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Result<Self> {
+        self.class_names = names.into_iter().map(Into::into).collect();
+        if self.class_names.len() != self.classes {
+            let message = format!("are {}, there are {} classes", self.class_names.len(), self.classes);
+            return Err(Error::config("class names", message));
+        }
+        Ok(self)
     }
 
     /// How many images there are.
@@ -97,7 +116,8 @@ impl ImageSet {
         for &i in indices {
             images.extend_from_slice(self.image(i as usize));
         }
-        ImageSet { images, labels: indices.iter().map(|&i| self.labels[i as usize]).collect(), ..*self }
+        let labels = indices.iter().map(|&i| self.labels[i as usize]).collect();
+        ImageSet { images, labels, class_names: self.class_names.clone(), ..*self }
     }
 
     /// Two sets, (training, validation): a `fraction` of the images, drawn at random by `seed`, is held out for validation.
@@ -163,6 +183,15 @@ mod tests {
         assert_eq!(field, "labels");
         assert!(message.contains("label 1 is 4"), "{message}");
         assert_eq!(refusal(6, &[-1], [1, 2, 3], 4).0, "labels");
+    }
+
+    #[test]
+    fn classes_have_a_name_each_or_none_and_parts_keep_them() {
+        let set = numbered(8);
+        assert!(set.class_names.is_empty());
+        assert!(set.clone().named(["a", "b", "c"]).is_err());
+        let set = set.named(["a", "b", "c", "d"]).unwrap();
+        assert_eq!(set.subset(&[3]).class_names, ["a", "b", "c", "d"]);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Where batches come from: a data set that lies on the device, or images that the host sends batch by batch.
 
-use super::ImageSet;
+use rayon::prelude::*;
+
+use super::{ImageSet, Normalisation};
 use crate::error::{Error, Result};
 use crate::graph::{Spec, Tape, TensorId};
-use crate::ops::gather::Gather;
+use crate::ops::Misfit;
+use crate::ops::gather::{Augment, Gather};
 use crate::rng::Rng;
 use crate::shape::DType;
 
@@ -36,36 +39,13 @@ pub trait BatchSource {
     /// Declares on `tape` what a batch of `size` is: its images [size, C, H, W] and its labels \[size\].
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)>;
 
+    /// Says what [`crate::rng::draw`] gives for the next step, a training step, for sources that draw on the host.
+    fn draw(&mut self, random: [i32; 4]) {
+        let _ = random;
+    }
+
     /// Brings the batch of the images `indices` to the device.
     fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()>;
-}
-
-/// How a byte becomes a number: `scale * byte + shift`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Normalisation {
-    /// What a byte is multiplied by.
-    pub scale: f32,
-    /// What is added.
-    pub shift: f32,
-}
-
-impl Default for Normalisation {
-    /// To 0..1.
-    fn default() -> Self {
-        Normalisation { scale: 1.0 / 255.0, shift: 0.0 }
-    }
-}
-
-impl Normalisation {
-    /// To mean 0 and standard deviation 1 over all bytes of `images`, which should be the training images alone.
-    pub fn of(images: &ImageSet) -> Self {
-        let count = images.images.len().max(1) as f64;
-        let mean = images.images.iter().map(|&byte| f64::from(byte)).sum::<f64>() / count;
-        let variance = images.images.iter().map(|&byte| (f64::from(byte) - mean).powi(2)).sum::<f64>() / count;
-        // Images of one shade have no spread to divide by.
-        let std = if variance > 0.0 { variance.sqrt() } else { 1.0 };
-        Normalisation { scale: (1.0 / std) as f32, shift: (-mean / std) as f32 }
-    }
 }
 
 /// Images that lie on the device as bytes; a kernel collects each batch, and a step sends only indices.
@@ -73,12 +53,19 @@ pub struct ResidentSource {
     name: String,
     images: ImageSet,
     normalisation: Normalisation,
+    augment: Option<Augment>,
 }
 
 impl ResidentSource {
     /// `images` under `name`, which tells the data sets of a run apart; bytes become 0..1.
     pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
-        ResidentSource { name: name.into(), images, normalisation: Normalisation::default() }
+        ResidentSource { name: name.into(), images, normalisation: Normalisation::default(), augment: None }
+    }
+
+    /// Crops and flips the images at random where they are trained on; they are evaluated as they are.
+    pub fn augmented(mut self, augment: Augment) -> Self {
+        self.augment = Some(augment);
+        self
     }
 
     /// Sets how bytes become numbers.
@@ -108,8 +95,8 @@ impl BatchSource for ResidentSource {
         let labels = tape.resident(&labels_name(&self.name), Spec::i32([self.len()]));
         let indices = tape.input("indices", Spec::i32([size]))?;
         tape.set_stage(crate::graph::Stage::Gather);
-        let Normalisation { scale, shift } = self.normalisation;
-        let input = tape.gather("input", images, indices, Gather { scale, shift })?;
+        let augment = self.augment.filter(|_| tape.training());
+        let input = tape.gather("input", images, indices, gather(&self.normalisation, augment))?;
         let target = tape.gather_labels("target", labels, indices)?;
         tape.set_stage(crate::graph::Stage::Forward);
         Ok((input, target))
@@ -127,13 +114,30 @@ pub struct UploadSource {
     name: String,
     images: ImageSet,
     normalisation: Normalisation,
+    augment: Option<Augment>,
+    /// The next step's, where that is a training step.
+    random: Option<[i32; 4]>,
     batch: Vec<f32>,
 }
 
 impl UploadSource {
     /// `images`, which stay on the host, under `name`, which tells the data sets of a run apart.
     pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
-        UploadSource { name: name.into(), images, normalisation: Normalisation::default(), batch: Vec::new() }
+        UploadSource {
+            name: name.into(),
+            images,
+            normalisation: Normalisation::default(),
+            augment: None,
+            random: None,
+            batch: Vec::new(),
+        }
+    }
+
+    /// Crops and flips the images at random where they are trained on, as [`ResidentSource::augmented`] does and by the
+    /// same random numbers; they are evaluated as they are.
+    pub fn augmented(mut self, augment: Augment) -> Self {
+        self.augment = Some(augment);
+        self
     }
 
     /// Sets how bytes become numbers.
@@ -158,25 +162,39 @@ impl BatchSource for UploadSource {
 
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {
         let ImageSet { channels, height, width, .. } = self.images;
+        if let Some(augment) = self.augment {
+            augment.check().map_err(|misfit| match misfit {
+                Misfit::Shape(message) | Misfit::Attribute(message) => Error::config("augment", message),
+            })?;
+        }
         let input = tape.input("input", Spec::f32([size, channels, height, width]))?;
         Ok((input, tape.input("target", Spec::i32([size]))?))
     }
 
+    fn draw(&mut self, random: [i32; 4]) {
+        self.random = Some(random);
+    }
+
     fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()> {
         check(indices, self.len())?;
-        let (channels, pixels) = (self.images.channels, self.images.height * self.images.width);
-        let Normalisation { scale, shift } = self.normalisation;
-        self.batch.clear();
-        for &index in indices {
-            let bytes = self.images.image(index as usize);
-            for channel in 0..channels {
-                self.batch.extend((0..pixels).map(|p| f32::from(bytes[p * channels + channel]) * scale + shift));
-            }
-        }
+        let ImageSet { channels, height, width, .. } = self.images;
+        // Each training step draws anew; what nothing was drawn for is evaluated.
+        let random = self.random.take();
+        let op = gather(&self.normalisation, self.augment.filter(|_| random.is_some()));
+        let random = random.unwrap_or_default();
+        self.batch.resize(indices.len() * self.images.image_bytes(), 0.0);
+        let images = &self.images;
+        self.batch.par_chunks_mut(images.image_bytes().max(1)).zip(indices).for_each(|(output, &index)| {
+            op.image(images.image(index as usize), [channels, height, width], index, &random, output);
+        });
         let labels: Vec<i32> = indices.iter().map(|&i| self.images.labels[i as usize]).collect();
         sink.upload_f32("input", &self.batch)?;
         sink.write_i32("target", &labels)
     }
+}
+
+fn gather(normalisation: &Normalisation, augment: Option<Augment>) -> Gather {
+    Gather { scale: normalisation.scale, shift: normalisation.shift, augment }
 }
 
 fn check(indices: &[u32], len: usize) -> Result<()> {

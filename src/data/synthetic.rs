@@ -11,7 +11,7 @@
 use rayon::prelude::*;
 
 use super::ImageSet;
-use crate::rng::Rng;
+use super::draws::{Draws, class_of};
 
 const SIDE: usize = 28;
 const CLASSES: usize = 10;
@@ -52,54 +52,11 @@ pub fn digits(seed: u64, count: usize) -> ImageSet {
     let mut images = vec![0; count * SIDE * SIDE];
     let mut labels = vec![0; count];
     images.par_chunks_exact_mut(SIDE * SIDE).zip(&mut labels).enumerate().for_each(|(i, (image, label))| {
-        let class = class_of(seed, i);
+        let class = class_of(seed, i, CLASSES);
         *label = class as i32;
-        image.copy_from_slice(&draw(class, Draws::new(seed, i)));
+        image.copy_from_slice(&draw(class, Draws::new(seed, "synthetic digits", i)));
     });
-    ImageSet { images, labels, channels: 1, height: SIDE, width: SIDE, classes: CLASSES }
-}
-
-/// The digit of image `i`.
-fn class_of(seed: u64, i: usize) -> usize {
-    let block = i / CLASSES;
-    let order = Rng::new(seed, &format!("synthetic classes {block}")).permutation(CLASSES);
-    order[i % CLASSES] as usize
-}
-
-/// The random numbers of one image, one after another.
-struct Draws {
-    rng: Rng,
-    next: u64,
-}
-
-impl Draws {
-    fn new(seed: u64, image: usize) -> Self {
-        Draws {
-            rng: Rng::new(seed, "synthetic digits"),
-            // An image draws fewer than a thousand numbers, so no two images share one.
-            next: (image as u64) << 16,
-        }
-    }
-
-    /// In [`low`, `high`).
-    fn between(&mut self, low: f32, high: f32) -> f32 {
-        self.next += 1;
-        low + (high - low) * self.rng.uniform(self.next)
-    }
-
-    /// Mean 0, standard deviation 1, within 3.5: the sum of four uniform numbers, because the logarithm and cosine of
-    /// [`Rng::normal`] differ between platforms.
-    fn normal(&mut self) -> f32 {
-        self.next += 1;
-        let words = self.rng.words(self.next);
-        let sum: u32 = words.iter().map(|word| word >> 8).sum();
-        (sum as f32 / 16_777_216.0 - 2.0) * 1.732_050_8
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.next += 1;
-        self.rng.below(self.next, bound as u32) as usize
-    }
+    ImageSet { images, labels, channels: 1, height: SIDE, width: SIDE, classes: CLASSES, class_names: Vec::new() }
 }
 
 /// The bytes of one image of the digit `class`.

@@ -228,8 +228,9 @@ impl<'a> Trainer<'a> {
             let first = f32::from(u8::from(share.first));
             self.engine.write_f32(program, ACCUMULATE, &[share.weight, first, 0.0, 0.0])?;
         }
+        let draw = rng::draw(self.options.seed, self.steps);
+        source.draw(draw);
         if self.engine.tape(program).find_input(RANDOM).is_some() {
-            let draw = rng::draw(self.options.seed, self.steps);
             self.engine.sink(Some(program)).write_i32(RANDOM, &draw)?;
         }
         self.steps += 1;

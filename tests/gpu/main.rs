@@ -1,6 +1,7 @@
 //! Tests that need an adapter: kernels against their twins, golden values, sessions, training. A machine without one
 //! fails them with a hint, unless TILEGRAD_SKIP_GPU is set.
 
+mod augment;
 #[path = "../common/cases.rs"]
 mod cases;
 mod check;

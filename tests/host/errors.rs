@@ -171,7 +171,7 @@ fn softmax_cross_entropy_and_gather() {
         assert_eq!(message, format!("softmax_cross_entropy \"loss\": {expected}"));
     }
     assert_eq!(
-        shape_error(tape.gather("batch", ids[0], target, Gather { scale: 1.0, shift: 0.0 })),
+        shape_error(tape.gather("batch", ids[0], target, Gather { scale: [1.0; 4], shift: [0.0; 4], augment: None })),
         "gather \"batch\": images must be bytes [count,C,H,W] and indices [N], they are [8,10] of F32 and [8]"
     );
 }

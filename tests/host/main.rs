@@ -3,6 +3,7 @@
 mod autodiff;
 mod barriers;
 mod checkpoint;
+mod data;
 mod errors;
 mod golden;
 mod gradients;

@@ -37,7 +37,8 @@ fn a_batch_is_gathered_from_bytes() {
     let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([3, 2, 2, 3]) });
     let labels = tape.resident("labels", Spec::i32([3]));
     let indices = tape.input("indices", Spec::i32([4])).unwrap();
-    let batch = tape.gather("batch", images, indices, Gather { scale: 0.5, shift: -3.0 }).unwrap();
+    let op = Gather { scale: [0.5; 4], shift: [-3.0; 4], augment: None };
+    let batch = tape.gather("batch", images, indices, op).unwrap();
     let target = tape.gather_labels("target", labels, indices).unwrap();
     let mut store = Store::<f32>::default();
     store.set("images", Value::Bytes(bytes.clone()));

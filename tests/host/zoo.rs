@@ -6,7 +6,7 @@ use tilegrad::graph::{Spec, Tape, TensorId};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::conv2d::Conv2d;
-use tilegrad::ops::gather::Gather;
+use tilegrad::ops::gather::{Augment, Gather};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::ops::{Caps, Choices, DeviceClass};
 use tilegrad::optim::{ParamGroup, Sgd};
@@ -83,7 +83,8 @@ pub fn lenet(batch: usize) -> Tape {
     let (images, labels) = (tape.resident("images", spec), tape.resident("labels", Spec::i32([1000])));
     let indices = tape.input("indices", Spec::i32([batch])).unwrap();
     tape.set_stage(tilegrad::graph::Stage::Gather);
-    let x = tape.gather("images", images, indices, Gather { scale: 1.0 / 255.0, shift: -0.5 }).unwrap();
+    let op = Gather { scale: [1.0 / 255.0; 4], shift: [-0.5; 4], augment: None };
+    let x = tape.gather("images", images, indices, op).unwrap();
     let target = tape.gather_labels("labels", labels, indices).unwrap();
     tape.set_stage(tilegrad::graph::Stage::Forward);
     let logits = LeNet5::new(10).forward(&mut tape, x).unwrap();
@@ -91,6 +92,17 @@ pub fn lenet(batch: usize) -> Tape {
     tape.accumulate("train", loss).unwrap();
     let biases = ParamGroup::new(|name| name.ends_with("bias"));
     Sgd::new(0.1).momentum(0.9).weight_decay(1e-4).group(biases).minimize(&mut tape, loss.loss).unwrap();
+    tape
+}
+
+/// A batch of colour images, cropped and flipped at random.
+fn augmented() -> Tape {
+    let mut tape = Tape::new(true);
+    let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([1000, 3, 32, 32]) });
+    let indices = tape.input("indices", Spec::i32([8])).unwrap();
+    let op = Gather { scale: [1.0 / 64.0; 4], shift: [-2.0; 4], augment: Some(Augment::default()) };
+    let batch = tape.gather("images", images, indices, op).unwrap();
+    tape.keep(batch);
     tape
 }
 
@@ -152,6 +164,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
     let mut tapes = vec![
         ("lenet".to_string(), lenet(8)),
         ("residual net".to_string(), residual_net(&|_| false)),
+        ("augmented".to_string(), augmented()),
         ("clipped by norm".to_string(), optimized(Sgd::new(0.1).clip_grad_norm(1.0))),
         ("clipped by value".to_string(), optimized(Sgd::new(0.1).clip_grad_value(1.0))),
         ("relu".to_string(), unary([2, 3, 4, 5], |tape, x| tape.relu("relu", x).unwrap())),

@@ -1,0 +1,198 @@
+//! CIFAR-10 and CIFAR-100 in their binary version.
+//!
+//! A file is records without a header: one label byte (CIFAR-100: coarse, then fine label), then 1,024 bytes each of red,
+//! green and blue of a 32x32 image, row by row. CIFAR-10 has the files data_batch_1.bin to data_batch_5.bin and
+//! test_batch.bin, CIFAR-100 train.bin and test.bin.
+//! Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009, and the page of the data set.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::ImageSet;
+use crate::error::{Error, Result};
+
+const SIDE: usize = 32;
+const PIXELS: usize = SIDE * SIDE;
+const CHANNELS: usize = 3;
+
+/// The names of CIFAR-10's classes, by number.
+pub const CLASS_NAMES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+/// CIFAR-10's training and test set in the folder `dir`, or in `cifar-10-batches-bin` below it: 32x32 in colour.
+///
+/// The published files hold 50,000 and 10,000 images; files with other numbers of whole records are read too.
+/// [`Error::Io`] where the system refuses a file, else [`Error::Data`] with the file and what is wrong in it.
+pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
+    let dir = folder(dir, "cifar-10-batches-bin");
+    let batches: Vec<PathBuf> = (1..=5).map(|i| dir.join(format!("data_batch_{i}.bin"))).collect();
+    let set = |files: &[PathBuf]| read_files(files, 1, 10)?.named(CLASS_NAMES);
+    Ok((set(&batches)?, set(&[dir.join("test_batch.bin")])?))
+}
+
+/// CIFAR-100's training and test set with the 100 fine labels, as [`read`] gives CIFAR-10's; the folder below is
+/// `cifar-100-binary`.
+///
+/// The classes have names where `fine_label_names.txt` lies beside the images.
+pub fn read_100(dir: &Path) -> Result<(ImageSet, ImageSet)> {
+    let dir = folder(dir, "cifar-100-binary");
+    let names = dir.join("fine_label_names.txt");
+    let names: Vec<String> = match names.is_file() {
+        true => {
+            let text = fs::read_to_string(&names).map_err(|error| Error::io(&names, error))?;
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect()
+        }
+        false => Vec::new(),
+    };
+    let set = |file: &str| -> Result<ImageSet> {
+        let set = read_files(&[dir.join(file)], 2, 100)?;
+        if names.is_empty() { Ok(set) } else { set.named(names.clone()) }
+    };
+    Ok((set("train.bin")?, set("test.bin")?))
+}
+
+/// `dir`, or the folder that the published archive makes in it.
+fn folder(dir: &Path, archive: &str) -> PathBuf {
+    let inner = dir.join(archive);
+    if inner.is_dir() { inner } else { dir.to_path_buf() }
+}
+
+/// All records of `files`, one file after the other; the last of each record's `labels` label bytes counts.
+fn read_files(files: &[PathBuf], labels: usize, classes: usize) -> Result<ImageSet> {
+    let record = labels + CHANNELS * PIXELS;
+    let (mut images, mut found) = (Vec::new(), Vec::new());
+    for path in files {
+        let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
+        let rest = bytes.len() % record;
+        if bytes.is_empty() || rest != 0 {
+            let at = bytes.len() - rest;
+            let expected = format!("a record of {record} bytes at offset {at}");
+            return Err(Error::data(path, format!("truncated: expected {expected}, found {rest} bytes")));
+        }
+        images.reserve(bytes.len() / record * CHANNELS * PIXELS);
+        for (i, record_bytes) in bytes.chunks_exact(record).enumerate() {
+            let label = record_bytes[labels - 1];
+            if usize::from(label) >= classes {
+                let offset = i * record + labels - 1;
+                let allowed = format!("must be in 0..={}", classes - 1);
+                return Err(Error::data(path, format!("label {i}, at offset {offset}, is {label}, {allowed}")));
+            }
+            found.push(i32::from(label));
+            let planes = &record_bytes[labels..];
+            images.extend((0..PIXELS).flat_map(|pixel| [0, 1, 2].map(|plane| planes[plane * PIXELS + pixel])));
+        }
+    }
+    ImageSet::new(images, found, [SIDE, SIDE, CHANNELS], classes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that one test owns and that goes when the test ends.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(test: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("tilegrad-cifar-{}-{test}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+
+        fn write(&self, name: &str, bytes: &[u8]) {
+            fs::write(self.0.join(name), bytes).unwrap();
+        }
+
+        /// Two records in each of CIFAR-10's files: classes 0 and 9, plane p of record r all 10 r + p but for its first
+        /// byte, 100 + p.
+        fn ten(test: &str) -> Self {
+            let folder = Folder::new(test);
+            for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"] {
+                folder.write(&format!("{name}.bin"), &[record(&[0], 0), record(&[9], 1)].concat());
+            }
+            folder
+        }
+
+        fn fault(&self, name: &str) -> String {
+            match read(&self.0) {
+                Err(Error::Data { path, message }) => {
+                    assert_eq!(path, self.0.join(name), "{message}");
+                    message
+                }
+                other => panic!("expected a Data error, got {other:?}"),
+            }
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn record(labels: &[u8], number: u8) -> Vec<u8> {
+        let mut bytes = labels.to_vec();
+        for plane in 0..3 {
+            bytes.push(100 + plane);
+            bytes.extend([10 * number + plane; PIXELS - 1]);
+        }
+        bytes
+    }
+
+    #[test]
+    fn planes_become_pixels_and_batches_follow_one_another() {
+        let folder = Folder::ten("good");
+        let (train, test) = read(&folder.0).unwrap();
+        assert_eq!((train.len(), test.len()), (10, 2));
+        assert_eq!((train.height, train.width, train.channels, train.classes), (32, 32, 3, 10));
+        assert_eq!(test.labels, [0, 9]);
+        assert_eq!(test.class_names[9], "truck");
+        assert_eq!(test.image(1)[..6], [100, 101, 102, 10, 11, 12]);
+        assert_eq!(train.image(7), test.image(1));
+        // The archive makes a folder of its own.
+        let inner = folder.0.join("cifar-10-batches-bin");
+        fs::create_dir(&inner).unwrap();
+        for entry in fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_file() {
+                fs::rename(&entry, inner.join(entry.file_name().unwrap())).unwrap();
+            }
+        }
+        assert_eq!(read(&folder.0).unwrap(), (train, test));
+    }
+
+    #[test]
+    fn broken_files_are_named_with_the_place() {
+        let folder = Folder::ten("broken");
+        let good = fs::read(folder.0.join("data_batch_3.bin")).unwrap();
+        folder.write("data_batch_3.bin", &good[..5000]);
+        let message = folder.fault("data_batch_3.bin");
+        assert_eq!(message, "truncated: expected a record of 3073 bytes at offset 3073, found 1927 bytes");
+        folder.write("data_batch_3.bin", &[]);
+        assert!(folder.fault("data_batch_3.bin").contains("offset 0, found 0 bytes"));
+        let mut bytes = good.clone();
+        bytes[3073] = 10;
+        folder.write("data_batch_3.bin", &bytes);
+        assert_eq!(folder.fault("data_batch_3.bin"), "label 1, at offset 3073, is 10, must be in 0..=9");
+        fs::remove_file(folder.0.join("data_batch_3.bin")).unwrap();
+        let error = read(&folder.0).unwrap_err();
+        assert!(matches!(&error, Error::Io { path, .. } if path.ends_with("data_batch_3.bin")), "{error}");
+    }
+
+    #[test]
+    fn cifar_100_takes_the_fine_label() {
+        let folder = Folder::new("hundred");
+        folder.write("train.bin", &[record(&[19, 99], 2), record(&[0, 4], 3)].concat());
+        folder.write("test.bin", &record(&[7, 50], 4));
+        let (train, test) = read_100(&folder.0).unwrap();
+        assert_eq!(
+            (train.labels.as_slice(), test.labels.as_slice(), train.classes),
+            ([99, 4].as_slice(), [50].as_slice(), 100)
+        );
+        assert_eq!(train.image(1)[3..6], [30, 31, 32]);
+        assert!(train.class_names.is_empty());
+        folder.write("fine_label_names.txt", (0..100).map(|i| format!("n{i}\n")).collect::<String>().as_bytes());
+        assert_eq!(read_100(&folder.0).unwrap().0.class_names[99], "n99");
+        folder.write("test.bin", &record(&[7, 100], 4));
+        assert!(read_100(&folder.0).unwrap_err().to_string().contains("label 0, at offset 1, is 100"));
+    }
+}
