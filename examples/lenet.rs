@@ -11,7 +11,7 @@ mod support;
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::{Options, Problem, run};
+use support::{Defaults, Options, Problem, SGD_HELP, run};
 use tilegrad::Result;
 use tilegrad::data::{ImageSet, idx, synthetic};
 use tilegrad::nn::Module;
@@ -20,20 +20,37 @@ use tilegrad::nn::models::LeNet5;
 /// Synthetic images to train on, validation included, and to test on.
 const SYNTHETIC: [usize; 2] = [10_000, 2_000];
 
-fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
-    run(&Options::parse(), problem)
+/// Trains LeNet-5 on the GPU (or the CPU where there is none). Without arguments: on synthetic digits; with --data: on
+/// MNIST's or Fashion-MNIST's IDX files, plain or .gz.
+#[derive(Parser, Debug)]
+#[command(version, after_help = SGD_HELP)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    /// Sigmoid, average pooling and Xavier's first weights, as in Dive into Deep Learning; learning rate 0.9, no momentum.
+    #[arg(long)]
+    classic: bool,
 }
 
-fn problem(options: &Options) -> Result<Problem> {
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
+    let Arguments { options, classic } = Arguments::parse();
+    let (lr, momentum) = if classic { (0.9, 0.0) } else { (0.01, 0.9) };
+    let epochs = if options.data.is_some() { 10 } else { 5 };
+    let defaults = Defaults { epochs, lr, momentum, schedule: "constant" };
+    run(&options, &defaults, |options| problem(options, classic))
+}
+
+fn problem(options: &Options, classic: bool) -> Result<Problem> {
     let (description, (train, test)) = match &options.data {
         Some(dir) => (format!("IDX images of {}", dir.display()), idx::read(dir)?),
         None => ("synthetic digits".into(), synthetic_digits(options.seed)),
     };
     let classes = train.classes;
     let model: Box<dyn Module> =
-        if options.classic { Box::new(LeNet5::classic(classes)) } else { Box::new(LeNet5::new(classes)) };
-    Ok(Problem { model, description, train, test })
+        if classic { Box::new(LeNet5::classic(classes)) } else { Box::new(LeNet5::new(classes)) };
+    // The book's LeNet sees 0..1.
+    Ok(Problem { model, description, train, test, normalise: !classic, augment: None })
 }
 
 /// Training and test images are two stretches of one stream, so no image is in both.

@@ -44,7 +44,7 @@
 //! | [`graph`], [`ops`], [`reference`](mod@reference) | the tape and its autodiff; the operations; their CPU twins and an executor of tapes |
 //! | [`plan`] | from a tape to dispatches and memory |
 //! | [`gpu`] | devices, linked kernels, parameter stores, sessions; alone names wgpu and naga |
-//! | [`nn`], [`optim`], [`data`], [`train`] | layers and models; SGD and schedules of its rates; images and batches; the loop over epochs, verdict, files |
+//! | [`nn`], [`optim`], [`data`], [`train`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, verdict, files |
 //!
 //! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is for.
 //! What [`plan`] must know of a device comes as plain data: [`ops::Caps`], its limits, and [`ops::Choices`], which kernel

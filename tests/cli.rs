@@ -5,9 +5,13 @@ use std::process::{Command, Output};
 
 /// The example's binary, which a plain `cargo test` builds beside the tests (`cargo test --test cli` alone does not).
 fn lenet(arguments: &[&str]) -> Output {
+    example("lenet", arguments)
+}
+
+fn example(name: &str, arguments: &[&str]) -> Output {
     let exe = std::env::current_exe().unwrap();
     let folder = exe.parent().and_then(Path::parent).unwrap().join("examples");
-    Command::new(folder.join(format!("lenet{}", std::env::consts::EXE_SUFFIX))).args(arguments).output().unwrap()
+    Command::new(folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))).args(arguments).output().unwrap()
 }
 
 /// A folder of this test's own.
@@ -46,6 +50,23 @@ fn numbers_out_of_range_name_the_option() {
     refuses("nesterov2", &["--nesterov", "--momentum", "0", "--device", "cpu"], &["nesterov", "momentum above 0"]);
     refuses("word", &["--epochs", "many"], &["--epochs", "many"]);
     refuses("option", &["--learning-rate", "1"], &["--learning-rate"]);
+}
+
+#[test]
+fn settings_of_large_networks_name_the_option() {
+    for name in ["vgg", "resnet"] {
+        for (arguments, expected) in [
+            (["--layers", "17"], ["layers", "17"]),
+            (["--width", "0"], ["width", "at least 1"]),
+            (["--schedule", "linear"], ["linear", "cosine"]),
+            (["--data", "/nowhere/at/all"], ["/nowhere/at/all", "--help"]),
+        ] {
+            let output = example(name, &[&arguments[..], &["--device", "cpu"]].concat());
+            let text = String::from_utf8_lossy(&output.stderr).to_string();
+            assert_eq!(output.status.code(), Some(2), "{name} {arguments:?}: {text}");
+            assert!(expected.iter().all(|part| text.contains(part)), "{name} {arguments:?}: {text}");
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What the training examples share: their command line, the choice of a device, progress, and the files of a run.
 
+#![allow(dead_code, unused_imports, reason = "each example uses a part of it")]
+
+pub mod colour;
 mod curves;
 mod options;
 mod run;
 
-pub use options::Options;
+pub use options::{Defaults, Options, SGD_HELP};
 pub use run::{Problem, run};

@@ -2,21 +2,35 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::Args;
 use tilegrad::optim::{ParamGroup, Sgd};
 
-/// Trains LeNet-5 on the GPU (or the CPU where there is none). Without arguments: on synthetic digits.
-///
-/// For each parameter p with gradient g, SGD does: g += weight_decay * p + l1 * sign(p); b = momentum * b +
-/// (1 - dampening) * g (b = g in the first step); p -= lr * b, or with --nesterov p -= lr * (g + momentum * b).
-#[derive(Parser, Clone, Debug)]
-#[command(version)]
+/// What `--help` ends with.
+pub const SGD_HELP: &str = "For each parameter p with gradient g, SGD does: g += weight_decay * p + l1 * sign(p); \
+b = momentum * b + (1 - dampening) * g (b = g in the first step); p -= lr * b, or with --nesterov p -= lr * (g + momentum * b).";
+
+/// What an example takes where the command line says nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Defaults {
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// The learning rate.
+    pub lr: f64,
+    /// The momentum.
+    pub momentum: f64,
+    /// The schedule of the learning rate.
+    pub schedule: &'static str,
+}
+
+/// The options that all training examples share.
+#[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Folder with MNIST's or Fashion-MNIST's IDX files, plain or .gz; without it, synthetic digits are made in memory.
+    /// Folder with images to train and test on, in the formats that the example's description names; without it, synthetic
+    /// images are made in memory.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 
-    /// Passes over the training images [default: 5; 10 with --data].
+    /// Passes over the training images [default: the example's own, more with --data].
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
 
@@ -24,12 +38,11 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub batch_size: usize,
 
-    /// Learning rate: how far a step goes, p -= lr * g [default: 0.01; 0.9 with --classic].
+    /// Learning rate: how far a step goes, p -= lr * g [default: the example's own].
     #[arg(long, value_name = "X")]
     pub lr: Option<f64>,
 
-    /// Momentum: how much of the last direction is kept, b = momentum * b + (1 - dampening) * g [default: 0.9; 0 with
-    /// --classic].
+    /// Momentum: how much of the last direction is kept, b = momentum * b + (1 - dampening) * g [default: 0.9, mostly].
     #[arg(long, value_name = "X")]
     pub momentum: Option<f64>,
 
@@ -51,13 +64,14 @@ pub struct Options {
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub l1: f64,
 
-    /// Of the first weights, the order of the images and the synthetic digits: one seed on one device, one result.
+    /// How the learning rate changes: constant, step, multistep, exponential, cosine, cosine-warmup, onecycle, plateau or
+    /// polynomial, as in torch.optim.lr_scheduler [default: the example's own].
+    #[arg(long, value_name = "NAME")]
+    pub schedule: Option<String>,
+
+    /// Of the first weights, the order of the images and the synthetic ones: one seed on one device, one result.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-
-    /// Sigmoid, average pooling and Xavier's first weights, as in Dive into Deep Learning.
-    #[arg(long)]
-    pub classic: bool,
 
     /// auto: the best adapter, or the CPU where there is none; cpu: the reference executor; else a part of an adapter's
     /// name.
@@ -71,19 +85,23 @@ pub struct Options {
 
 impl Options {
     /// How many epochs.
-    pub fn epochs(&self) -> usize {
-        self.epochs.unwrap_or(if self.data.is_some() { 10 } else { 5 })
+    pub fn epochs(&self, defaults: &Defaults) -> usize {
+        self.epochs.unwrap_or(defaults.epochs)
     }
 
     /// The optimizer; biases have no weight decay.
-    pub fn optimizer(&self) -> Sgd {
-        let (lr, momentum) = if self.classic { (0.9, 0.0) } else { (0.01, 0.9) };
-        Sgd::new(self.lr.unwrap_or(lr))
-            .momentum(self.momentum.unwrap_or(momentum))
+    pub fn optimizer(&self, defaults: &Defaults) -> Sgd {
+        Sgd::new(self.lr.unwrap_or(defaults.lr))
+            .momentum(self.momentum.unwrap_or(defaults.momentum))
             .dampening(self.dampening)
             .weight_decay(self.weight_decay)
             .nesterov(self.nesterov)
             .l1(self.l1)
-            .group(ParamGroup::new(|name| name.ends_with(".bias")))
+            .group(ParamGroup::new(|name| !decays(name)))
     }
+}
+
+/// Whether weight decay is for the parameter called `name`, which it is for no bias.
+pub fn decays(name: &str) -> bool {
+    !name.ends_with(".bias")
 }

@@ -4,15 +4,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tilegrad::data::{ImageSet, Normalisation, ResidentSource};
+use tilegrad::data::{Augment, BatchSource, ImageSet, Normalisation, ResidentSource};
 use tilegrad::gpu::{Device, DeviceOptions};
 use tilegrad::graph::Tape;
 use tilegrad::nn::{Module, Summary};
+use tilegrad::optim::{Schedule, Sgd};
 use tilegrad::train::checkpoint::{self, write_whole};
 use tilegrad::train::{CpuEngine, Diagnosis, Engine, Event, GpuEngine, History, TrainOptions, Trainer};
 use tilegrad::{Error, Result};
 
-use super::{Options, curves};
+use super::options::decays;
+use super::{Defaults, Options, curves};
 
 /// Share of the training images that is held out for validation.
 const HELD_OUT: f64 = 0.1;
@@ -27,11 +29,15 @@ pub struct Problem {
     pub train: ImageSet,
     /// Test images.
     pub test: ImageSet,
+    /// Whether each channel is brought to mean 0 and standard deviation 1; else bytes become 0..1.
+    pub normalise: bool,
+    /// What is done to the images that are trained on.
+    pub augment: Option<Augment>,
 }
 
 /// Trains and tests; an error is printed with the way out, and ends in exit code 2.
-pub fn run(options: &Options, problem: impl FnOnce(&Options) -> Result<Problem>) -> ExitCode {
-    match try_run(options, problem) {
+pub fn run(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options) -> Result<Problem>) -> ExitCode {
+    match try_run(options, defaults, problem) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -41,19 +47,21 @@ pub fn run(options: &Options, problem: impl FnOnce(&Options) -> Result<Problem>)
     }
 }
 
-fn try_run(options: &Options, problem: impl FnOnce(&Options) -> Result<Problem>) -> Result<()> {
+fn try_run(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options) -> Result<Problem>) -> Result<()> {
     // Everything that can be wrong with the request is looked at before anything is made.
-    let optimizer = options.optimizer();
+    let optimizer = options.optimizer(defaults);
     optimizer.validate()?;
+    let schedule = options.schedule.as_deref().unwrap_or(defaults.schedule);
+    Schedule::named(schedule, &optimizer, 1, 1)?;
     let train_options = TrainOptions {
-        epochs: options.epochs(),
+        epochs: options.epochs(defaults),
         batch_size: options.batch_size,
         seed: options.seed,
         ..Default::default()
     };
     train_options.validate()?;
     let mut engine = engine(&options.device)?;
-    let Problem { model, description, train, test } = problem(options)?;
+    let Problem { model, description, train, test, normalise, augment } = problem(options)?;
     println!("device   {}", engine.name());
     let (train, validation) = train.split_validation(HELD_OUT, options.seed)?;
     println!(
@@ -66,12 +74,18 @@ fn try_run(options: &Options, problem: impl FnOnce(&Options) -> Result<Problem>)
     let summary = Summary::new(&*model, shape)?;
     println!("\n{summary}\n");
 
-    // The training images alone say what mean 0 and standard deviation 1 are; the book's LeNet sees 0..1.
-    let normalisation = if options.classic { Normalisation::default() } else { Normalisation::of(&train) };
+    // The training images alone say what mean 0 and standard deviation 1 are.
+    let normalisation = if normalise { Normalisation::of(&train) } else { Normalisation::default() };
     let source = |name, images| ResidentSource::new(name, images).normalised(normalisation);
     let (mut train, mut validation, mut test) =
         (source("train", train), source("validation", validation), source("test", test));
-    let mut trainer = Trainer::new(&*model, optimizer, &mut *engine, train_options, &train)?;
+    if let Some(augment) = augment {
+        train = train.augmented(augment);
+    }
+    let steps = train.len().div_ceil(options.batch_size);
+    let schedule = Schedule::named(schedule, &optimizer, train_options.epochs, steps)?;
+    println!("rate     {schedule}");
+    let mut trainer = Trainer::new(&*model, optimizer, &mut *engine, train_options, &train)?.schedule(schedule);
     // Made before the training, so that a folder that can't be made costs no run; after all checks, so that they leave none.
     if let Some(out) = &options.out {
         std::fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
@@ -91,7 +105,7 @@ fn try_run(options: &Options, problem: impl FnOnce(&Options) -> Result<Problem>)
         "time     {:.1} s, first step {:.0} ms, median step {:.2} ms",
         history.seconds, history.first_step_ms, history.median_step_ms
     );
-    let penalties = penalties(options, &*model, shape, &mut *engine)?;
+    let penalties = penalties(&options.optimizer(defaults), &*model, shape, &mut *engine)?;
     if let Some(penalties) = penalties {
         println!("penalty  {penalties} (not part of the losses above)");
     }
@@ -173,19 +187,18 @@ fn tape(model: &dyn Module, [c, h, w]: [usize; 3]) -> Result<Tape> {
 
 /// What the penalties add to the objective at the end; `None` if there are none.
 fn penalties(
-    options: &Options,
+    optimizer: &Sgd,
     model: &dyn Module,
     shape: [usize; 3],
     engine: &mut dyn Engine,
 ) -> Result<Option<String>> {
-    let optimizer = options.optimizer();
     let tape = tape(model, shape)?;
     let (mut l1, mut l2) = (0.0, 0.0);
     for id in tape.parameters() {
         let name = &tape.tensor(id).name;
         let values = engine.parameter(name)?;
         l1 += optimizer.l1 * values.iter().map(|&p| f64::from(p).abs()).sum::<f64>();
-        if !name.ends_with(".bias") {
+        if decays(name) {
             l2 += optimizer.weight_decay / 2.0 * values.iter().map(|&p| f64::from(p).powi(2)).sum::<f64>();
         }
     }
