@@ -13,7 +13,7 @@ const STREAM: &str = "augment";
 /// Twice as many and one more is still far from what 32 bits hold.
 const MOST_PADDING: usize = 1 << 15;
 
-/// `scale byte + shift` of the images that the indices name: operands are images [count, C, H, W] and indices [N], and
+/// `scale byte + shift` of the images that the indices name: operands are images [count, C, H, W] and indices \[N\], and
 /// with `augment` the input of [`Tape::random`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gather {
@@ -90,7 +90,7 @@ impl Crop {
     }
 }
 
-/// The labels that the indices name: operands are labels [count] and indices [N].
+/// The labels that the indices name: operands are labels \[count\] and indices \[N\].
 #[derive(Clone, Copy, Debug)]
 pub struct GatherLabels;
 
@@ -119,7 +119,7 @@ impl Tape {
         Ok(self.append(name, op, &inputs, &[])?[0])
     }
 
-    /// Labels, [N], for the indices of a batch.
+    /// Labels, \[N\], for the indices of a batch.
     pub fn gather_labels(&mut self, name: &str, labels: TensorId, indices: TensorId) -> Result<TensorId> {
         Ok(self.append(name, GatherLabels, &[labels, indices], &[])?[0])
     }
