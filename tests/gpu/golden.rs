@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Role, Stage, Tape, TensorId};
 use tilegrad::nn::Module;
-use tilegrad::nn::models::LeNet5;
+use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
 use tilegrad::ops::Choices;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::Value;
@@ -15,6 +15,7 @@ use tilegrad::shape::DType;
 use crate::check::{device, write};
 use crate::golden_files::{self, Machine};
 use crate::golden_more;
+use crate::golden_networks;
 
 /// A session on the device.
 pub struct OnDevice {
@@ -84,6 +85,17 @@ impl Machine for OnDevice {
     fn state(&mut self, name: &str) -> Vec<f32> {
         self.session().store().state(name).unwrap()
     }
+
+    fn buffer(&mut self, name: &str) -> Value<f32> {
+        let tape = &self.session().plan().tape;
+        let tensor = tape.tensors().iter().find(|t| t.name == name && matches!(t.role, Role::Buffer { .. }));
+        let tensor = tensor.unwrap_or_else(|| panic!("there is no buffer {name}"));
+        self.session().store().buffer_values(tensor).unwrap()
+    }
+
+    fn set_buffer(&mut self, name: &str, value: Value<f32>) {
+        self.session().store().set_buffer(name, &value).unwrap();
+    }
 }
 
 #[test]
@@ -128,4 +140,16 @@ fn ten_steps_of_lenet_as_it_was() {
     let Some(device) = device() else { return };
     let model = LeNet5::classic(10);
     golden_files::lenet(&mut OnDevice::new(device), "classic", |tape, images| model.forward(tape, images).unwrap());
+}
+
+#[test]
+fn five_steps_of_resnet18() {
+    let Some(device) = device() else { return };
+    golden_networks::network(&mut OnDevice::new(device), "resnet18", &ResNet::resnet18(10).cifar(), 5);
+}
+
+#[test]
+fn five_steps_of_vgg11_with_batch_norm() {
+    let Some(device) = device() else { return };
+    golden_networks::network(&mut OnDevice::new(device), "vgg11_bn", &Vgg::vgg11(10).batch_norm(true).cifar(), 5);
 }

@@ -15,6 +15,8 @@ mod golden;
 mod golden_files;
 #[path = "../common/golden_more.rs"]
 mod golden_more;
+#[path = "../common/golden_networks.rs"]
+mod golden_networks;
 mod kernels;
 mod kernels_more;
 mod large;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tilegrad::graph::{Stage, Tape, TensorId};
 use tilegrad::nn::Module;
-use tilegrad::nn::models::LeNet5;
+use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
 use tilegrad::reference::{Program, Store, Value};
 
 use crate::golden_files::{self, Machine};
 use crate::golden_more;
+use crate::golden_networks;
 
 /// The reference executor.
 #[derive(Default)]
@@ -64,6 +65,15 @@ impl Machine for Reference {
     fn state(&mut self, name: &str) -> Vec<f32> {
         self.kept(name)
     }
+
+    fn buffer(&mut self, name: &str) -> Value<f32> {
+        self.store.get(name).unwrap_or_else(|| panic!("there is no buffer {name}")).clone()
+    }
+
+    fn set_buffer(&mut self, name: &str, value: Value<f32>) {
+        assert!(self.store.contains(name), "there is no buffer {name}");
+        self.store.set(name, value);
+    }
 }
 
 #[test]
@@ -101,4 +111,15 @@ fn ten_steps_of_lenet() {
 fn ten_steps_of_lenet_as_it_was() {
     let model = LeNet5::classic(10);
     golden_files::lenet(&mut Reference::default(), "classic", |tape, images| model.forward(tape, images).unwrap());
+}
+
+// A step takes half a minute here, so the device alone takes all five.
+#[test]
+fn a_step_of_resnet18() {
+    golden_networks::network(&mut Reference::default(), "resnet18", &ResNet::resnet18(10).cifar(), 1);
+}
+
+#[test]
+fn five_steps_of_vgg11_with_batch_norm() {
+    golden_networks::network(&mut Reference::default(), "vgg11_bn", &Vgg::vgg11(10).batch_norm(true).cifar(), 5);
 }

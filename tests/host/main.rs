@@ -29,6 +29,8 @@ mod clip;
 mod golden_files;
 #[path = "../common/golden_more.rs"]
 mod golden_more;
+#[path = "../common/golden_networks.rs"]
+mod golden_networks;
 #[path = "../common/layers.rs"]
 mod layer_cases;
 #[path = "../common/more_cases.rs"]
