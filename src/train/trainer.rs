@@ -250,21 +250,21 @@ impl<'a> Trainer<'a> {
         let TrainOptions { epochs, batch_size, seed, report_every, accumulate } = self.options;
         self.prepare(train)?;
         let mut history = History::default();
-        // A schedule counts updates, of which there are fewer than steps where gradients of several batches are added.
-        let mut updates = 0;
         let mut step_ms = Vec::new();
         for epoch in self.epochs + 1..=epochs {
             let epoch_began = Instant::now();
             self.engine.clear_state(TRAIN)?;
             let batches = epoch_batches(train.len(), batch_size, seed, epoch);
             let (mut done, mut reported) = (0, 0);
+            // A schedule counts updates, of which there are fewer than steps where gradients of several batches are added,
+            // and those of the epochs before a run was loaded too.
+            let updates = (epoch - 1) * batches.len().div_ceil(accumulate);
             let mut rates = self.schedule.rates(updates, epoch - 1);
             for (i, batch) in batches.iter().enumerate() {
                 let step_began = Instant::now();
-                rates = self.schedule.rates(updates, epoch - 1);
+                rates = self.schedule.rates(updates + i / accumulate, epoch - 1);
                 let share = Share::new(&batches, i, accumulate);
                 self.step(train, batch, rates, &share)?;
-                updates += usize::from(share.last);
                 done += batch.len();
                 if history.steps == 0 {
                     self.engine.wait()?;
