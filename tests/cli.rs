@@ -69,6 +69,40 @@ fn settings_of_large_networks_name_the_option() {
     }
 }
 
+/// A folder of images by class, one file of which is no image: named, and left out only when that is asked for.
+#[test]
+fn a_large_network_trains_on_a_folder_of_images() {
+    let (data, out) = (folder("images"), folder("images-out"));
+    for (part, count) in [("train", 10), ("test", 2)] {
+        for (class, shade) in [("bright", 220), ("dark", 30)] {
+            let dir = data.join(part).join(class);
+            std::fs::create_dir_all(&dir).unwrap();
+            for i in 0..count {
+                let image = image::RgbImage::from_pixel(32, 32, image::Rgb([shade + i, shade, shade - i]));
+                image.save(dir.join(format!("{i}.png"))).unwrap();
+            }
+        }
+    }
+    std::fs::write(data.join("train/dark/broken.png"), b"no image").unwrap();
+    let mut arguments = vec!["--data", data.to_str().unwrap(), "--out", out.to_str().unwrap(), "--device", "cpu"];
+    arguments.extend(["--width", "2", "--epochs", "2", "--batch-size", "6", "--augment", "--schedule", "cosine"]);
+    let refused = example("vgg", &arguments);
+    let text = String::from_utf8_lossy(&refused.stderr).to_string();
+    assert_eq!(refused.status.code(), Some(2), "{text}");
+    assert!(text.contains("broken.png"), "{text}");
+
+    arguments.push("--skip-bad");
+    let trained = example("vgg", &arguments);
+    let (text, errors) = (String::from_utf8_lossy(&trained.stdout), String::from_utf8_lossy(&trained.stderr));
+    assert!(trained.status.success(), "{errors}");
+    assert!(errors.contains("skipped") && errors.contains("broken.png"), "{errors}");
+    assert!(text.contains("18 to train, 2 to validate, 4 to test") && text.contains("cosine"), "{text}");
+    let history = std::fs::read_to_string(out.join("history.csv")).unwrap();
+    assert!(history.starts_with("epoch,") && history.lines().count() == 3, "{history}");
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::remove_dir_all(&out).unwrap();
+}
+
 #[test]
 fn an_adapter_that_does_not_exist_is_not_replaced() {
     refuses("adapter", &["--device", "Voodoo 3"], &["Voodoo 3"]);

@@ -7,7 +7,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tilegrad::data::{ResidentSource, synthetic};
 use tilegrad::graph::Tape;
 use tilegrad::nn::models::LeNet5;
-use tilegrad::optim::{ParamGroup, Sgd};
+use tilegrad::optim::{ParamGroup, Schedule, Sgd};
 use tilegrad::reference::Value;
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
@@ -223,7 +223,9 @@ fn with_trainer<R>(
     let options = TrainOptions { epochs, batch_size: 4, seed: 1, ..TrainOptions::default() };
     let sgd =
         Sgd::new(0.05).momentum(0.9).weight_decay(5e-4).group(ParamGroup::new(|n| n.ends_with("bias")).lr_factor(2.0));
-    let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train).unwrap();
+    // A rate that is another at every step of the two epochs, so that a run that goes on must know where it was.
+    let schedule = Schedule::named("onecycle", &sgd, 2, 5).unwrap();
+    let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train).unwrap().schedule(schedule);
     run(&mut trainer, &mut train, &mut test)
 }
 

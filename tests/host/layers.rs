@@ -1,6 +1,7 @@
 //! Gradient rules of batch_norm2d, dropout and adaptive_avg_pool2d, depthwise convolution, and what their shape rules refuse.
 
 use tilegrad::graph::{Spec, Tape};
+use tilegrad::nn::{BatchNorm2d, Module};
 use tilegrad::shape::DType;
 
 use crate::cases;
@@ -105,6 +106,11 @@ fn wrong_settings_are_named() {
     assert!(error.contains("eps"), "{error}");
     let error = refusal(false, [2, 3, 4, 4], &|case| case.input[1] = 5).unwrap_err();
     assert!(error.contains("running_mean") && error.contains("[3]") && error.contains("[5]"), "{error}");
+
+    let mut tape = Tape::new(true);
+    let image = tape.input("image", Spec::f32([2, 3, 4, 4])).unwrap();
+    let error = BatchNorm2d::new(0).apply(&mut tape, "bn1", image).unwrap_err().to_string();
+    assert!(error.contains("bn1") && error.contains("at least one channel"), "{error}");
 
     for training in [true, false] {
         let mut tape = Tape::new(training);
