@@ -3,25 +3,40 @@
 // The formula is that of conv2d_grad_input_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
 // STRIDE_H and STRIDE_W are constants, so that the division by them costs nothing where they are 1.
 //
-// PIXELS_FIRST counts the rows as (ih, iw, image) instead: a tile then holds one pixel of many images, for which a tap falls
-// inside the output, or beside it, or between two strides, all together, so that the core skips the taps that add nothing.
+// ORDER says how the rows are counted. PHASES counts those first that lie equally far from a multiple of the stride: a tap
+// meets outputs for all of a tile or, falling between two strides, for none, so that the core skips it. PIXELS counts (ih,
+// iw, image): a tile then holds one pixel of many images, and taps beside the output are skipped too; but its images may
+// lie a power of two apart, so that they fight for the same lines of a cache.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
-@group(0) @binding(2) var<storage, read> weight: array<T>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
+const ROWS: u32 = 0;
+const PHASES: u32 = 1;
+const PIXELS: u32 = 2;
+
+@group(0) @binding(1) var<storage, read> grad_output: array<E>;
+@group(0) @binding(2) var<storage, read> weight: array<E>;
+@group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
 
 // An input pixel: the first element of its image's grad_output, and its place in the padded input.
 struct Row { image: u32, h: u32, w: u32, valid: bool }
 
 // Row m as it would be counted with the pixels innermost, which is how they lie in memory.
 fn row_in_memory(m: u32) -> u32 {
-    if !PIXELS_FIRST {
-        return m;
-    }
     let area = params.in_h * params.in_w;
-    let batch = divide(params.m, area);
-    let pixel = divide(m, batch);
-    return (m - pixel * batch) * area + pixel;
+    if ORDER == PIXELS {
+        let batch = divide(params.m, area);
+        let pixel = divide(m, batch);
+        return (m - pixel * batch) * area + pixel;
+    }
+    if ORDER == PHASES {
+        let of_phase = params.m / (STRIDE_H * STRIDE_W);
+        let phase = divide(m, of_phase);
+        let step_w = params.in_w / STRIDE_W;
+        let line = divide(m - phase * of_phase, step_w);
+        let w = m - phase * of_phase - line * step_w;
+        // Lines of all images follow one another, and an image has a whole number of strides of them.
+        return (line * STRIDE_H + phase / STRIDE_W) * params.in_w + w * STRIDE_W + phase % STRIDE_W;
+    }
+    return m;
 }
 
 fn row_of(m: u32) -> Row {
@@ -80,14 +95,18 @@ fn place_b(depth: Depth, n: u32) -> Place {
     return place((depth.tap * params.in_c + n) * params.out_c + depth.channel, 1, n < params.n);
 }
 
-fn fetch_a(at: u32) -> T {
-    return grad_output[at];
+fn fetch_a(at: u32) -> E {
+    return grad_output[at / E_LEN];
 }
 
-fn fetch_b(at: u32) -> T {
-    return weight[at];
+fn fetch_b(at: u32) -> E {
+    return weight[at / E_LEN];
 }
 
-fn store(split: u32, m: u32, n: u32, sum: ACC) {
-    grad_input[row_in_memory(m) * params.n + n] = T(sum);
+fn place_c(split: u32, m: u32) -> u32 {
+    return row_in_memory(m) * params.n;
+}
+
+fn store(at: u32, n: u32, sum: EACC) {
+    grad_input[at / E_LEN] = E(sum);
 }

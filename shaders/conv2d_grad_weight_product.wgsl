@@ -3,9 +3,9 @@
 // The formula is that of conv2d_grad_weight_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
 // The depth is long, so it is split: grad_weight is [splits, m, n], added up by column_sum.wgsl if there are several.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read> grad_output: array<T>;
-@group(0) @binding(3) var<storage, read_write> grad_weight: array<T>;
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read> grad_output: array<E>;
+@group(0) @binding(3) var<storage, read_write> grad_weight: array<E>;
 
 // A weight's tap, as the distance from an output pixel's corner, which may be negative, and its input channel.
 struct Row { h: u32, w: u32, channel: u32, valid: bool }
@@ -66,14 +66,18 @@ fn place_b(depth: Depth, n: u32) -> Place {
     return place(depth.k * params.n + n, params.n, n < params.n);
 }
 
-fn fetch_a(at: u32) -> T {
-    return input[at];
+fn fetch_a(at: u32) -> E {
+    return input[at / E_LEN];
 }
 
-fn fetch_b(at: u32) -> T {
-    return grad_output[at];
+fn fetch_b(at: u32) -> E {
+    return grad_output[at / E_LEN];
 }
 
-fn store(split: u32, m: u32, n: u32, sum: ACC) {
-    grad_weight[(split * params.m + m) * params.n + n] = T(sum);
+fn place_c(split: u32, m: u32) -> u32 {
+    return (split * params.m + m) * params.n;
+}
+
+fn store(at: u32, n: u32, sum: EACC) {
+    grad_weight[at / E_LEN] = E(sum);
 }

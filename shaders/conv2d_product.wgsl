@@ -2,9 +2,9 @@
 // k = (kh, kw, ci); A is the input under the window, never written out, and B the weight as it lies in memory.
 // The formula is that of conv2d_direct.wgsl with one group; the tile and its memory are the core's (lib/product_*.wgsl).
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read> weight: array<T>;
-@group(0) @binding(3) var<storage, read_write> output: array<T>;
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read> weight: array<E>;
+@group(0) @binding(3) var<storage, read_write> output: array<E>;
 
 // An output pixel: the first element of its image, and the window's corner, which may lie above or left of the input.
 struct Row { image: u32, h: u32, w: u32, valid: bool }
@@ -64,14 +64,18 @@ fn place_b(depth: Depth, n: u32) -> Place {
     return place(depth.k * params.n + n, params.n, n < params.n);
 }
 
-fn fetch_a(at: u32) -> T {
-    return input[at];
+fn fetch_a(at: u32) -> E {
+    return input[at / E_LEN];
 }
 
-fn fetch_b(at: u32) -> T {
-    return weight[at];
+fn fetch_b(at: u32) -> E {
+    return weight[at / E_LEN];
 }
 
-fn store(split: u32, m: u32, n: u32, sum: ACC) {
-    output[m * params.n + n] = epilogue(sum, n);
+fn place_c(split: u32, m: u32) -> u32 {
+    return m * params.n;
+}
+
+fn store(at: u32, n: u32, sum: EACC) {
+    output[at / E_LEN] = epilogue(sum, n);
 }

@@ -12,16 +12,19 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<T>;
-@group(0) @binding(2) var<storage, read> b: array<T>;
-@group(0) @binding(3) var<storage, read_write> output: array<T>;
+@group(0) @binding(1) var<storage, read> a: array<E>;
+@group(0) @binding(2) var<storage, read> b: array<E>;
+@group(0) @binding(3) var<storage, read_write> output: array<E>;
 
-fn store(split: u32, m: u32, n: u32, sum: ACC) {
-    let at = params.output_first + m * params.output_row + n;
+fn place_c(split: u32, m: u32) -> u32 {
+    return params.output_first + m * params.output_row;
+}
+
+fn store(at: u32, n: u32, sum: EACC) {
     let value = epilogue(sum, params.bias_first + n);
     if ACCUMULATE {
-        output[at] += value;
+        output[at / E_LEN] += value;
     } else {
-        output[at] = value;
+        output[at / E_LEN] = value;
     }
 }

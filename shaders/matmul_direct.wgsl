@@ -19,5 +19,5 @@ fn main(
         from_a += params.a_depth;
         from_b += params.b_depth;
     }
-    store(0, m, n, sum);
+    store(place_c(0, m) + n, n, sum);
 }

@@ -1,5 +1,5 @@
 // Epilogue: the sum is stored as it is.
 
-fn epilogue(sum: ACC, column: u32) -> T {
-    return T(sum);
+fn epilogue(sum: EACC, column: u32) -> E {
+    return E(sum);
 }

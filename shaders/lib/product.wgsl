@@ -2,8 +2,8 @@
 //     row_of(m), depth_of(k)            prepare a row of A, and a place in the depth
 //     place_a(row, depth), place_b(depth, n)    where an element lies, and how far the next one in the depth is from it
 //     run_of(depth), next_run(depth)    for how many places of the depth that distance holds, and the place after them
-//     fetch_a(at), fetch_b(at)          the element there
-//     store(split, m, n, sum)           takes an element of C
+//     fetch_a(at), fetch_b(at)          the E there, which is an element or four that are neighbours in memory
+//     place_c(split, m), store(at, n, sum)      where a row of C begins, and what takes an E of it, four being neighbours
 // and has m, n, k, and k_chunk, the depth of one split, in its params.
 
 // LINES says whether a run may begin or end outside A, as a line of pixels with padding does.
@@ -37,12 +37,12 @@ fn after(p: Place) -> Place {
     return Place(p.at + p.step, p.step, p.line, 0, p.limit);
 }
 
-fn load_a(p: Place) -> T {
+fn load_a(p: Place) -> E {
     let inside = is_inside(p);
     if LINES {
-        return select(T(0), fetch_a(select(0u, p.at, inside)), inside);
+        return select(E(0), fetch_a(select(0u, p.at, inside)), inside);
     }
-    return select(T(0), fetch_a(p.at), inside);
+    return select(E(0), fetch_a(p.at), inside);
 }
 
 // B has no padding: a run of it is inside or outside as a whole.
@@ -51,6 +51,6 @@ fn start_b(p: Place) -> Place {
     return Place(select(0u, p.at, inside), select(0u, p.step, inside), p.line, 0, p.limit);
 }
 
-fn load_b(p: Place) -> T {
-    return select(T(0), fetch_b(p.at), is_inside(p));
+fn load_b(p: Place) -> E {
+    return select(E(0), fetch_b(p.at), is_inside(p));
 }

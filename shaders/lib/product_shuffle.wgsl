@@ -84,13 +84,20 @@ fn main(
     }
 
     if split * params.k_chunk >= params.k { return; }
+    // Worked out before the loops, whose bodies must stay short: one that is too long for the driver to unroll would have it
+    // keep the sums in memory.
+    let rows = vec4u(
+        place_c(split, first_m),
+        place_c(split, first_m + 8),
+        place_c(split, first_m + 16),
+        place_c(split, first_m + 24),
+    );
     for (var q = 0u; q < TILE_N / 4; q++) {
         for (var r = 0u; r < 4u; r++) {
-            let m = first_m + r * 8;
             for (var c = 0u; c < 4u; c++) {
                 let n = first_n + q * 4 + c;
-                if m < params.m && n < params.n {
-                    store(split, m, n, sums[q * 4 + r][c]);
+                if first_m + r * 8 < params.m && n < params.n {
+                    store(rows[r] + n, n, sums[q * 4 + r][c]);
                 }
             }
         }

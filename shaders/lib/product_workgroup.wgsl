@@ -86,9 +86,10 @@ fn main(
     for (var r = 0u; r < GRID_X; r++) {
         let m = first_m + y * GRID_X + r;
         if split * params.k_chunk >= params.k || m >= params.m { break; }
+        let at = place_c(split, m) + column;
         for (var c = 0u; c < 4u; c++) {
             if column + c < params.n {
-                store(split, m, column + c, sums[r][c]);
+                store(at + c, column + c, sums[r][c]);
             }
         }
     }

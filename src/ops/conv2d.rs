@@ -126,14 +126,15 @@ impl Conv2d {
         }
     }
 
-    /// The variants for this weight and a result whose rows are all extents of `shape` but that of axis `columns`.
+    /// The variants for this weight and a result whose rows are all extents of `shape` but that of axis `columns`. Input,
+    /// output and their gradients lie along channels, the weight along output channels.
     fn variants(&self, caps: &Caps, weight: &Shape, shape: &Shape, columns: usize) -> Vec<&'static str> {
         // The tiled products know one group.
         if self.groups != 1 {
             return if depthwise::is_valid(self, weight) { vec!["depthwise", "direct"] } else { vec!["direct"] };
         }
         let n = shape.dims()[columns];
-        product::variants(caps, shape.len() / n, n)
+        product::variants(caps, shape.len() / n, n, &weight.dims()[..2])
     }
 }
 
@@ -228,9 +229,10 @@ impl Operation for Conv2d {
                 let tiling = Tiling::new(variant, params.m, params.n, params.k);
                 let files = [source!("conv2d_product.wgsl"), source!("conv2d.wgsl"), epilogue];
                 let kernel = tiling.kernel(
-                    ["conv2d/workgroup", "conv2d/shuffle"],
+                    ["conv2d/workgroup", "conv2d/shuffle", "conv2d/vec4"],
                     &files,
                     params.in_c == 1 && self.padding != [0; 4],
+                    [true, false],
                 );
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             }
@@ -280,12 +282,25 @@ impl Operation for Conv2dGradInput {
             variant => {
                 let tiling = Tiling::new(variant, params.m, params.n, params.k);
                 let files = [source!("conv2d_grad_input_product.wgsl"), source!("conv2d.wgsl")];
+                // The kernel's names for the orders in which it may count rows.
+                let (rows, phases, pixels) = (0, 1, 2);
+                let whole = params.in_h.is_multiple_of(stride[0]) && params.in_w.is_multiple_of(stride[1]);
+                let order = match variant {
+                    "shuffle" => pixels,
+                    "vec4" if whole && stride != [1; 2] => phases,
+                    _ => rows,
+                };
                 // The stride is a constant here: the kernel divides by it for every element that it loads.
                 let kernel = tiling
-                    .kernel(["conv2d_grad_input/workgroup", "conv2d_grad_input/shuffle"], &files, false)
+                    .kernel(
+                        ["conv2d_grad_input/workgroup", "conv2d_grad_input/shuffle", "conv2d_grad_input/vec4"],
+                        &files,
+                        false,
+                        [true, true],
+                    )
                     .constant("STRIDE_H", stride[0])
                     .constant("STRIDE_W", stride[1])
-                    .flag("PIXELS_FIRST", tiling.skips());
+                    .constant("ORDER", order);
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             }
         };
@@ -339,9 +354,10 @@ impl Operation for Conv2dGradWeight {
         };
         let files = [source!("conv2d_grad_weight_product.wgsl"), source!("conv2d.wgsl")];
         let kernel = tiling.kernel(
-            ["conv2d_grad_weight/workgroup", "conv2d_grad_weight/shuffle"],
+            ["conv2d_grad_weight/workgroup", "conv2d_grad_weight/shuffle", "conv2d_grad_weight/vec4"],
             &files,
             self.conv.padding != [0; 4],
+            [false, false],
         );
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
@@ -356,5 +372,5 @@ impl Operation for Conv2dGradWeight {
 }
 
 fn direct(name: &'static str, files: &[super::Source]) -> Kernel {
-    Kernel::new(name, files).with(&[source!("lib/index.wgsl")]).constant("WG", 64)
+    Kernel::new(name, files).with(&[source!("lib/index.wgsl")]).elements(1).constant("WG", 64)
 }

@@ -56,7 +56,7 @@ pub enum Constant {
     U32(u32),
     /// `const NAME: bool = ..;`
     Bool(bool),
-    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`, and NAMEU for as many u32.
+    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`; NAMEU and NAMEACC for as many u32 and ACC, NAME_LEN for how many.
     Elements(u32),
 }
 
@@ -116,9 +116,12 @@ impl Kernel {
             match value {
                 Constant::U32(value) => text += &format!("const {name}: u32 = {value}u;\n"),
                 Constant::Bool(value) => text += &format!("const {name}: bool = {value};\n"),
-                Constant::Elements(1) => text += &format!("alias {name} = T;\nalias {name}U = u32;\n"),
                 Constant::Elements(count) => {
-                    text += &format!("alias {name} = vec{count}<T>;\nalias {name}U = vec{count}<u32>;\n");
+                    for (alias, of) in [("", "T"), ("U", "u32"), ("ACC", "ACC")] {
+                        let vector = if *count == 1 { of.to_string() } else { format!("vec{count}<{of}>") };
+                        text += &format!("alias {name}{alias} = {vector};\n");
+                    }
+                    text += &format!("const {name}_LEN: u32 = {count}u;\n");
                 }
             }
         }

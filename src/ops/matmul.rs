@@ -128,7 +128,11 @@ impl Operation for Matmul {
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.extents(inputs[0], inputs[1]) {
-            Some([m, n, _]) => product::variants(caps, m, n),
+            Some([m, n, k]) => {
+                // The extents along which the operands and the result lie in memory.
+                let runs = [if self.transpose_a { m } else { k }, if self.transpose_b { k } else { n }, n];
+                product::variants(caps, m, n, &runs)
+            }
             None => vec!["direct"],
         }
     }
@@ -187,15 +191,19 @@ impl Operation for Matmul {
                 "direct" => {
                     let files =
                         [source!("matmul_direct.wgsl"), source!("matmul.wgsl"), epilogue, source!("lib/index.wgsl")];
-                    let kernel = Kernel::new("matmul/direct", &files).constant("WG", 64).flag("ACCUMULATE", accumulate);
+                    let kernel = Kernel::new("matmul/direct", &files)
+                        .elements(1)
+                        .constant("WG", 64)
+                        .flag("ACCUMULATE", accumulate);
                     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
                     lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
                 }
                 variant => {
                     let tiling = Tiling::new(variant, params.m, params.n, params.k);
+                    let along = [!self.transpose_a, self.transpose_b];
                     let files = [source!("matmul_product.wgsl"), source!("matmul.wgsl"), epilogue];
                     let kernel = tiling
-                        .kernel(["matmul/workgroup", "matmul/shuffle"], &files, false)
+                        .kernel(["matmul/workgroup", "matmul/shuffle", "matmul/vec4"], &files, false, along)
                         .flag("ACCUMULATE", accumulate);
                     lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
                 }

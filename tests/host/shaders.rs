@@ -113,7 +113,7 @@ fn code(text: &str) -> String {
 fn the_zoo_has_every_variant() {
     let names: BTreeSet<&str> = kernels().iter().map(|linked| linked.kernel.name).collect();
     for product in ["conv2d", "conv2d_grad_input", "conv2d_grad_weight", "matmul"] {
-        for variant in ["direct", "workgroup", "shuffle"] {
+        for variant in ["direct", "workgroup", "shuffle", "vec4"] {
             assert!(names.contains(format!("{product}/{variant}").as_str()), "{product}/{variant} of {names:?}");
         }
     }

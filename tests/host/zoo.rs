@@ -223,7 +223,7 @@ pub fn devices() -> Vec<Caps> {
 
 /// What a tuner may ask for: the best variant, or one of them wherever it is valid.
 pub fn choices() -> Vec<Choices> {
-    let everywhere = [None, Some("direct"), Some("workgroup"), Some("shuffle"), Some("depthwise")];
+    let everywhere = [None, Some("direct"), Some("workgroup"), Some("shuffle"), Some("vec4"), Some("depthwise")];
     everywhere.into_iter().map(|everywhere| Choices { everywhere, ..Choices::default() }).collect()
 }
 
