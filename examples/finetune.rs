@@ -29,11 +29,12 @@ use tilegrad::{Error, Result};
 
 /// Of the synthetic shapes, those that the network is trained on first, and those that fc then learns.
 const CLASSES: [Range<usize>; 2] = [0..6, 6..10];
-/// Synthetic shapes of all classes, to train on (validation included) and to test on.
-const SYNTHETIC: [usize; 2] = [2_500, 2_500];
+/// Images of each class to train on (validation included), for the network and for fc, and to test on.
+const TRAIN: [usize; 2] = [800, 250];
+const TEST: usize = 250;
 
 const PRETRAINING: Defaults = Defaults { epochs: 6, lr: 0.05, momentum: 0.9, schedule: "onecycle" };
-const FINETUNING: Defaults = Defaults { epochs: 8, lr: 0.05, momentum: 0.9, schedule: "cosine" };
+const FINETUNING: Defaults = Defaults { epochs: 10, lr: 0.02, momentum: 0.9, schedule: "cosine" };
 
 /// Trains a new last layer of a ResNet-18 for other classes, all else frozen. Without arguments: first trains a narrow
 /// network on synthetic shapes and saves it; with --data: for CIFAR-10's binary version, or a folder of images by class.
@@ -107,7 +108,7 @@ struct Network {
 }
 
 impl Network {
-    const SMALL: Network = Network { width: 8, cifar: true };
+    const SMALL: Network = Network { width: 16, cifar: false };
 
     fn of(file: &Path) -> Result<Self> {
         let shapes = checkpoint::shapes(file)?;
@@ -131,7 +132,9 @@ impl Network {
 
 /// What the synthetic shapes of one part of the classes are, those to train on and those to test on.
 fn synthetic(seed: u64, part: usize) -> Result<(String, ImageSet, ImageSet)> {
-    let (all, classes) = (shapes::shapes(seed, SYNTHETIC.iter().sum()), CLASSES[part].clone());
+    let (count, classes) = (shapes::CLASS_NAMES.len() * TRAIN[part], CLASSES[part].clone());
+    // Every ten images hold each class once, and no image is in both stretches.
+    let all = shapes::shapes(seed, count + shapes::CLASS_NAMES.len() * TEST);
     let names = &shapes::CLASS_NAMES[classes.clone()];
     let of = |range: Range<usize>| {
         let kept = range.filter(|&i| classes.contains(&(all.labels[i] as usize))).map(|i| i as u32);
@@ -140,6 +143,6 @@ fn synthetic(seed: u64, part: usize) -> Result<(String, ImageSet, ImageSet)> {
         set.classes = classes.len();
         set.named(names.iter().copied())
     };
-    let (train, test) = (of(0..SYNTHETIC[0])?, of(SYNTHETIC[0]..all.len())?);
+    let (train, test) = (of(0..count)?, of(count..all.len())?);
     Ok((format!("synthetic shapes ({})", names.join(", ")), train, test))
 }
