@@ -1,10 +1,11 @@
 //! How far does a trained ResNet-18 carry on images of other classes? Loads one's state_dict, puts a new last layer (fc) in
 //! place of the old, freezes everything else, trains, and tests before and after.
 //!
-//! Without arguments it first trains a narrow network on six synthetic shapes, about a minute on two cores without a GPU,
-//! and saves it; then fc learns four other shapes in half a minute. With `--random` the frozen network keeps its random
-//! first weights, which tells what the loaded ones were worth. With `--weights` it is any ResNet-18 under torchvision's
-//! names (scripts/pth_to_safetensors.py makes the file of a .pth); width, stem and number of classes are read off it:
+//! Without arguments it first trains a narrow network on six synthetic shapes, a minute or two on two cores without a GPU,
+//! and saves it; then fc learns four other shapes from 900 images in ten seconds. Expect a test accuracy of about 55%,
+//! where guessing gives 25%, and so does `--random`, which freezes random first weights in place of the loaded ones. With
+//! `--weights` it is any ResNet-18 under torchvision's names (scripts/pth_to_safetensors.py turns a .pth into the file);
+//! width and stem are read off it, its number of classes is of no account:
 //!
 //!     cargo run --release --example finetune
 //!     cargo run --release --example finetune -- --weights resnet18.safetensors --data DIR --resize 224 --out runs/new
