@@ -45,7 +45,7 @@ struct Arguments {
     #[command(flatten)]
     source: Source,
     /// The state_dict of a ResNet-18, a safetensors file with torchvision's names: all of it but fc is loaded and frozen. A
-    /// network with the stem of 7x7 sees images normalised as torchvision's do [default: trains and saves one first].
+    /// network with the stem of 7x7 sees images normalised as torchvision's do [default: one trained first, saved below --out].
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Loads nothing, for comparison: what is frozen has its random first weights.

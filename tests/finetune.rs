@@ -169,7 +169,7 @@ fn a_file_of_something_else_is_refused_by_what_is_in_it() {
     // All names that do not fit are listed: those of a network with more blocks, and those that a file lacks.
     let more = folder.state_dict(&ResNet::resnet34(10).cifar().width(2), [3, 16, 16]);
     with(&more, &["\"layer1.2.conv1.weight\" is unexpected", "\"layer4.2.bn2.running_var\" is unexpected"]);
-    let bytes = std::fs::read(&folder.state_dict(&ResNet::resnet18(10).cifar().width(2), [3, 16, 16])).unwrap();
+    let bytes = std::fs::read(folder.state_dict(&ResNet::resnet18(10).cifar().width(2), [3, 16, 16])).unwrap();
     let mut tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
     tensors.retain(|(name, _)| name != "layer3.0.downsample.0.weight" && name != "bn1.running_mean");
     let fewer = folder.0.join("fewer.safetensors");
