@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use support::{Defaults, Options, Problem, SGD_HELP, run};
 use tilegrad::Result;
-use tilegrad::data::{ImageSet, idx, synthetic};
+use tilegrad::data::{ImageSet, Normalisation, idx, synthetic};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 
@@ -50,7 +50,8 @@ fn problem(options: &Options, classic: bool) -> Result<Problem> {
     let model: Box<dyn Module> =
         if classic { Box::new(LeNet5::classic(classes)) } else { Box::new(LeNet5::new(classes)) };
     // The book's LeNet sees 0..1.
-    Ok(Problem { model, description, train, test, normalise: !classic, augment: None })
+    let normalise = if classic { |_: &ImageSet| Normalisation::default() } else { Normalisation::of };
+    Ok(Problem { model, description, train, test, normalise, augment: None, weights: None })
 }
 
 /// Training and test images are two stretches of one stream, so no image is in both.

@@ -8,4 +8,4 @@ mod options;
 mod run;
 
 pub use options::{Defaults, Options, SGD_HELP};
-pub use run::{Problem, run};
+pub use run::{Problem, report, run, train};

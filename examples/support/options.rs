@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tilegrad::optim::{ParamGroup, Sgd};
+use tilegrad::Result;
+use tilegrad::optim::{ParamGroup, Schedule, Sgd};
+use tilegrad::train::TrainOptions;
 
 /// What `--help` ends with.
 pub const SGD_HELP: &str = "For each parameter p with gradient g, SGD does: g += weight_decay * p + l1 * sign(p); \
@@ -87,6 +89,22 @@ impl Options {
     /// How many epochs.
     pub fn epochs(&self, defaults: &Defaults) -> usize {
         self.epochs.unwrap_or(defaults.epochs)
+    }
+
+    /// The name of the schedule.
+    pub fn schedule<'a>(&'a self, defaults: &'a Defaults) -> &'a str {
+        self.schedule.as_deref().unwrap_or(defaults.schedule)
+    }
+
+    /// How long to train, once every number and name has been looked at.
+    pub fn check(&self, defaults: &Defaults) -> Result<TrainOptions> {
+        let optimizer = self.optimizer(defaults);
+        optimizer.validate()?;
+        Schedule::named(self.schedule(defaults), &optimizer, 1, 1)?;
+        let (epochs, batch_size, seed) = (self.epochs(defaults), self.batch_size, self.seed);
+        let options = TrainOptions { epochs, batch_size, seed, ..TrainOptions::default() };
+        options.validate()?;
+        Ok(options)
     }
 
     /// The optimizer; biases have no weight decay.

@@ -1,15 +1,15 @@
 //! A whole run: device, training with progress, test, verdict, files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tilegrad::data::{Augment, BatchSource, ImageSet, Normalisation, ResidentSource};
 use tilegrad::gpu::{Device, DeviceOptions};
-use tilegrad::graph::Tape;
+use tilegrad::graph::{Role, Tape};
 use tilegrad::nn::{Module, Summary};
 use tilegrad::optim::{Schedule, Sgd};
-use tilegrad::train::checkpoint::{self, write_whole};
+use tilegrad::train::checkpoint::{self, Load, write_whole};
 use tilegrad::train::{CpuEngine, Diagnosis, Engine, Event, GpuEngine, History, TrainOptions, Trainer};
 use tilegrad::{Error, Result};
 
@@ -29,15 +29,22 @@ pub struct Problem {
     pub train: ImageSet,
     /// Test images.
     pub test: ImageSet,
-    /// Whether each channel is brought to mean 0 and standard deviation 1; else bytes become 0..1.
-    pub normalise: bool,
+    /// How bytes become numbers, seen from the images to train on.
+    pub normalise: fn(&ImageSet) -> Normalisation,
     /// What is done to the images that are trained on.
     pub augment: Option<Augment>,
+    /// The file that training begins with, and what of it is loaded; without it, random first weights.
+    pub weights: Option<(PathBuf, Load)>,
 }
 
 /// Trains and tests; an error is printed with the way out, and ends in exit code 2.
 pub fn run(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options) -> Result<Problem>) -> ExitCode {
-    match try_run(options, defaults, problem) {
+    report(train(options, defaults, problem))
+}
+
+/// The exit code of an example; an error is printed with the way out.
+pub fn report(result: Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -47,21 +54,13 @@ pub fn run(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options
     }
 }
 
-fn try_run(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options) -> Result<Problem>) -> Result<()> {
+/// Trains and tests.
+pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options) -> Result<Problem>) -> Result<()> {
     // Everything that can be wrong with the request is looked at before anything is made.
-    let optimizer = options.optimizer(defaults);
-    optimizer.validate()?;
-    let schedule = options.schedule.as_deref().unwrap_or(defaults.schedule);
-    Schedule::named(schedule, &optimizer, 1, 1)?;
-    let train_options = TrainOptions {
-        epochs: options.epochs(defaults),
-        batch_size: options.batch_size,
-        seed: options.seed,
-        ..Default::default()
-    };
-    train_options.validate()?;
+    let train_options = options.check(defaults)?;
+    let (optimizer, schedule) = (options.optimizer(defaults), options.schedule(defaults));
     let mut engine = engine(&options.device)?;
-    let Problem { model, description, train, test, normalise, augment } = problem(options)?;
+    let Problem { model, description, train, test, normalise, augment, weights } = problem(options)?;
     println!("device   {}", engine.name());
     let (train, validation) = train.split_validation(HELD_OUT, options.seed)?;
     println!(
@@ -75,7 +74,7 @@ fn try_run(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options
     println!("\n{summary}\n");
 
     // The training images alone say what mean 0 and standard deviation 1 are.
-    let normalisation = if normalise { Normalisation::of(&train) } else { Normalisation::default() };
+    let normalisation = normalise(&train);
     let source = |name, images| ResidentSource::new(name, images).normalised(normalisation);
     let (mut train, mut validation, mut test) =
         (source("train", train), source("validation", validation), source("test", test));
@@ -86,6 +85,16 @@ fn try_run(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options
     let schedule = Schedule::named(schedule, &optimizer, train_options.epochs, steps)?;
     println!("rate     {schedule}");
     let mut trainer = Trainer::new(&*model, optimizer, &mut *engine, train_options, &train)?.schedule(schedule);
+    if let Some((file, load)) = &weights {
+        trainer.load_model(file, load)?;
+        println!("weights  {}", file.display());
+    }
+    let trained = trained(trainer.tape());
+    if trained < summary.parameters {
+        println!("trained  {trained} of {} parameters, the others are frozen", summary.parameters);
+        let tested = trainer.evaluate(&mut test)?;
+        println!("before   test loss {:.4}, accuracy {:.2}%", tested.loss, tested.accuracy * 100.0);
+    }
     // Made before the training, so that a folder that can't be made costs no run; after all checks, so that they leave none.
     if let Some(out) = &options.out {
         std::fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
@@ -114,6 +123,7 @@ fn try_run(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options
         let summary = serde_json::json!({
             "adapter": engine.name(),
             "parameters": summary.parameters,
+            "trained_parameters": trained,
             "seed": options.seed,
             "epochs": history.epochs.len(),
             "steps": history.steps,
@@ -177,6 +187,17 @@ fn observe(bar: &ProgressBar, event: &Event<'_>) {
     }
 }
 
+/// Numbers in the parameters that are trained.
+fn trained(tape: &Tape) -> usize {
+    let parameters = tape.parameters().into_iter().map(|id| tape.tensor(id));
+    parameters.filter(|tensor| trains(&tensor.role)).map(|tensor| tensor.shape.len()).sum()
+}
+
+/// Whether a tensor with this role is trained.
+fn trains(role: &Role) -> bool {
+    matches!(role, Role::Parameter { trainable: true, .. })
+}
+
 /// A tape of the model alone, for its parameters' names and shapes.
 fn tape(model: &dyn Module, [c, h, w]: [usize; 3]) -> Result<Tape> {
     let mut tape = Tape::new(false);
@@ -194,8 +215,9 @@ fn penalties(
 ) -> Result<Option<String>> {
     let tape = tape(model, shape)?;
     let (mut l1, mut l2) = (0.0, 0.0);
-    for id in tape.parameters() {
-        let name = &tape.tensor(id).name;
+    // What is frozen has no penalty that training could lower.
+    for tensor in tape.parameters().into_iter().map(|id| tape.tensor(id)).filter(|tensor| trains(&tensor.role)) {
+        let name = &tensor.name;
         let values = engine.parameter(name)?;
         l1 += optimizer.l1 * values.iter().map(|&p| f64::from(p).abs()).sum::<f64>();
         if decays(name) {

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::Engine;
 use super::convert::{ints, reals};
+use super::{Engine, Trainer};
 use crate::error::{Error, Result};
 use crate::graph::{Role, Tape, Tensor};
 use crate::reference::Value;
@@ -140,6 +140,16 @@ pub fn save(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
     write(path, &content, format())
 }
 
+/// The names in the file at `path` with their shapes: what says how wide a network is, and for how many classes, before
+/// it is built.
+///
+/// A counter has no extents. [`Error::Io`] and [`Error::Data`] name the file that cannot be read or is not whole.
+pub fn shapes(path: &Path) -> Result<BTreeMap<String, Vec<usize>>> {
+    let content = read(path)?;
+    let file = parse(path, &content)?;
+    Ok(file.iter().map(|(name, view)| (name.to_string(), view.shape().to_vec())).collect())
+}
+
 /// Reads the file at `path` into the parameters and buffers of `tape`, by [`Load::strict`].
 pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
     load_with(path, tape, engine, &Load::strict())
@@ -176,6 +186,18 @@ pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load)
         (Role::Parameter { .. }, Value::Real(values)) => engine.set_parameter(&tensor.name, &values),
         (_, value) => engine.set_buffer(&tensor.name, value),
     })
+}
+
+impl Trainer<'_> {
+    /// [`save`] of this run's parameters and buffers, those that are frozen included.
+    pub fn save_model(&mut self, path: &Path) -> Result<()> {
+        save(path, &self.tape, self.engine)
+    }
+
+    /// [`load_with`] of this run's parameters and buffers, in place of the values they have.
+    pub fn load_model(&mut self, path: &Path, load: &Load) -> Result<()> {
+        load_with(path, &self.tape, self.engine, load)
+    }
 }
 
 /// The error that lists all problems and unexpected names, if there are any.

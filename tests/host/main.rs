@@ -9,6 +9,7 @@ mod golden;
 mod gradients;
 mod gradients_more;
 mod layers;
+mod load;
 mod memory;
 mod models;
 mod operations;
