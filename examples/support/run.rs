@@ -146,7 +146,7 @@ pub fn engine(device: &str) -> Result<Box<dyn Engine>> {
     match Device::new(DeviceOptions { adapter, ..DeviceOptions::default() }) {
         Ok(device) => Ok(Box::new(GpuEngine::new(device))),
         Err(error @ Error::NoAdapter { .. }) if !named => {
-            eprintln!("{error}; going on on the CPU");
+            eprintln!("{error}; running on the CPU");
             Ok(Box::new(CpuEngine::new()))
         }
         Err(error) => Err(error),
