@@ -1,4 +1,4 @@
-//! What the training examples share: their command line, the choice of a device, progress, and the files of a run.
+//! What the examples with networks share: their command line, the choice of a device, progress, and the files of a run.
 
 #![allow(dead_code, unused_imports, reason = "each example uses a part of it")]
 
@@ -8,4 +8,4 @@ mod options;
 mod run;
 
 pub use options::{Defaults, Options, SGD_HELP};
-pub use run::{Problem, report, run, train};
+pub use run::{Problem, engine, report, run, train};

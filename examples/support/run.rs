@@ -146,7 +146,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
 }
 
 /// The engine for `--device`: only `auto` may end on the CPU, and says so.
-fn engine(device: &str) -> Result<Box<dyn Engine>> {
+pub fn engine(device: &str) -> Result<Box<dyn Engine>> {
     let adapter = match device {
         "cpu" => return Ok(Box::new(CpuEngine::new())),
         "auto" => None,
@@ -156,7 +156,7 @@ fn engine(device: &str) -> Result<Box<dyn Engine>> {
     match Device::new(DeviceOptions { adapter, ..DeviceOptions::default() }) {
         Ok(device) => Ok(Box::new(GpuEngine::new(device))),
         Err(error @ Error::NoAdapter { .. }) if !named => {
-            eprintln!("{error}; training on the CPU");
+            eprintln!("{error}; running on the CPU");
             Ok(Box::new(CpuEngine::new()))
         }
         Err(error) => Err(error),
