@@ -17,6 +17,9 @@ mod golden_files;
 mod golden_more;
 #[path = "../common/golden_networks.rs"]
 mod golden_networks;
+mod golden_norm;
+#[path = "../common/golden_norm.rs"]
+mod golden_norm_files;
 mod kernels;
 mod kernels_more;
 mod large;

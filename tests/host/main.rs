@@ -6,6 +6,7 @@ mod checkpoint;
 mod data;
 mod errors;
 mod golden;
+mod golden_norm;
 mod gradients;
 mod gradients_more;
 mod layers;
@@ -31,6 +32,8 @@ mod golden_files;
 mod golden_more;
 #[path = "../common/golden_networks.rs"]
 mod golden_networks;
+#[path = "../common/golden_norm.rs"]
+mod golden_norm_files;
 #[path = "../common/layers.rs"]
 mod layer_cases;
 #[path = "../common/more_cases.rs"]
