@@ -14,6 +14,7 @@ mod memory;
 mod models;
 mod operations;
 mod optimizer;
+mod own_layers;
 mod plan;
 mod schedules;
 mod shaders;
