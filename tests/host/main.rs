@@ -16,6 +16,7 @@ mod operations;
 mod optimizer;
 mod own_layers;
 mod plan;
+mod plateau;
 mod schedules;
 mod shaders;
 mod slots;
