@@ -8,6 +8,7 @@ mod errors;
 mod golden;
 mod golden_norm;
 mod gradients;
+mod gradients_each;
 mod gradients_more;
 mod layers;
 mod memory;
@@ -28,6 +29,8 @@ mod zoo_more;
 mod cases;
 #[path = "../common/clip.rs"]
 mod clip;
+#[path = "../common/each_cases.rs"]
+mod each_cases;
 #[path = "../common/golden.rs"]
 mod golden_files;
 #[path = "../common/golden_more.rs"]
