@@ -6,7 +6,8 @@
     python3 scripts/optimizer_state.py optimizer.pt optimizer.safetensors
 
 For the way back PyTorch must know its parameters' names: torch.optim.SGD(model.named_parameters(), ..), torch 2.6 or newer.
-How far the run was (step, epoch) is kept in the .pt file beside "state" and "param_groups", where PyTorch ignores it.
+How far the run was (step, epoch) and what its schedule remembers (scheduler.best and others, as text) is kept in the .pt file
+beside "state" and "param_groups", where PyTorch ignores it.
 """
 
 import json
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 
 PREFIX, SUFFIX = "state.", ".momentum_buffer"
 PROGRESS = ("step", "epoch")
+SCHEDULER = "scheduler."
 
 
 def to_torch(path):
@@ -35,7 +37,13 @@ def to_torch(path):
             if name in buffers:
                 state[i] = {"momentum_buffer": buffers[name]}
         number += len(names)
-    return {"state": state, "param_groups": groups, **{key: int(metadata.get(key, 0)) for key in PROGRESS}}
+    progress = {key: int(metadata.get(key, 0)) for key in PROGRESS}
+    return {"state": state, "param_groups": groups, **progress, **remembered(metadata)}
+
+
+def remembered(entries):
+    """What a schedule remembers, of the entries of either file."""
+    return {key: value for key, value in entries.items() if key.startswith(SCHEDULER)}
 
 
 def from_torch(state_dict, path):
@@ -51,7 +59,7 @@ def from_torch(state_dict, path):
                 buffers[f"{PREFIX}{name}{SUFFIX}"] = buffer.float().contiguous()
         groups.append({"params": group["param_names"], **{key: group[key] for key in keys}, "l1": group.get("l1", 0.0)})
     metadata = {key: str(state_dict.get(key, 0)) for key in PROGRESS}
-    save_file(buffers, path, {"format": "pt", "param_groups": json.dumps(groups), **metadata})
+    save_file(buffers, path, {"format": "pt", "param_groups": json.dumps(groups), **metadata, **remembered(state_dict)})
 
 
 if __name__ == "__main__":

@@ -260,3 +260,58 @@ impl Module for Flatten {
         tape.flatten("", input)
     }
 }
+
+/// torch.nn.ZeroPad2d: rows and columns of zeros, top, bottom, left, right; a negative number crops as many. PyTorch lists
+/// left and right first.
+#[derive(Clone, Copy, Debug)]
+pub struct ZeroPad2d(pub [isize; 4]);
+
+impl ZeroPad2d {
+    /// As many zeros on all four sides.
+    pub fn new(padding: isize) -> Self {
+        ZeroPad2d([padding; 4])
+    }
+}
+
+impl Module for ZeroPad2d {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        tape.zero_pad2d("", input, self.0)
+    }
+}
+
+/// torch.nn.Upsample with its default mode, nearest: how many rows and columns of the same value each pixel becomes.
+#[derive(Clone, Copy, Debug)]
+pub struct Upsample(pub [usize; 2]);
+
+impl Upsample {
+    /// The same factor for both axes.
+    pub fn new(scale_factor: usize) -> Self {
+        Upsample([scale_factor; 2])
+    }
+}
+
+impl Module for Upsample {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        tape.upsample("", input, self.0)
+    }
+}
+
+/// torch.nn.LogSoftmax over dim 1, the classes.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSoftmax;
+
+impl Module for LogSoftmax {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        tape.log_softmax("", input)
+    }
+}
+
+/// torch.nn.Identity: its input, in the place of a layer that is to go.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity;
+
+impl Module for Identity {
+    fn forward(&self, _: &mut Tape, input: TensorId) -> Result<TensorId> {
+        Ok(input)
+    }
+}

@@ -9,7 +9,10 @@ mod norm;
 mod summary;
 
 pub use freeze::Freeze;
-pub use layers::{AdaptiveAvgPool2d, AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, WeightInit};
+pub use layers::{
+    AdaptiveAvgPool2d, AvgPool2d, Conv2d, Dropout, Flatten, Identity, Linear, LogSoftmax, MaxPool2d, Upsample,
+    WeightInit, ZeroPad2d,
+};
 pub use norm::BatchNorm2d;
 pub use summary::Summary;
 
@@ -18,6 +21,35 @@ use crate::graph::{Tape, TensorId};
 use crate::ops::activation::Activation;
 
 /// A part of a network.
+///
+/// One of your own calls others and the tape's operations, such as a block that adds its input to what it computes:
+///
+/// ```
+/// use tilegrad::graph::{Tape, TensorId};
+/// use tilegrad::nn::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Module, Sequential};
+/// use tilegrad::ops::activation::Activation::Relu;
+///
+/// struct Residual(usize);
+///
+/// impl Module for Residual {
+///     fn forward(&self, tape: &mut Tape, input: TensorId) -> tilegrad::Result<TensorId> {
+///         let x = Conv2d::new(self.0, self.0, 3).padding(1).bias(false).apply(tape, "conv", input)?;
+///         let x = BatchNorm2d::new(self.0).apply(tape, "bn", x)?;
+///         let sum = tape.add("add", x, input)?;
+///         Relu.apply(tape, "relu", sum)
+///     }
+/// }
+///
+/// let model = Sequential::new()
+///     .with("stem", Conv2d::new(3, 16, 3).padding(1))
+///     .with("block1", Residual(16)) // parameters block1.conv.weight, block1.bn.weight, block1.bn.bias
+///     .with("block2", Residual(16))
+///     .with("pool", AdaptiveAvgPool2d([1, 1]))
+///     .with("flatten", Flatten)
+///     .with("fc", Linear::new(16, 10));
+/// assert_eq!(model.summary([3, 32, 32])?.parameters, 448 + 2 * (2304 + 32) + 170);
+/// # Ok::<(), tilegrad::Error>(())
+/// ```
 pub trait Module {
     /// Appends what the module computes, and declares its parameters, under the tape's present scope.
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId>;

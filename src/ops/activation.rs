@@ -22,6 +22,9 @@ pub enum Activation {
         negative_slope: f32,
     },
     /// x times the distribution function of the normal distribution.
+    ///
+    /// At infinity it is infinity, as in PyTorch's scalar form; PyTorch's vectorised form of [`Approximate::None`] in f32 gives
+    /// NaN there. At minus infinity it is NaN, as is the gradient at both, in all of PyTorch's forms.
     Gelu(Approximate),
     /// x / (1 + exp(-x)).
     Silu,

@@ -2,8 +2,10 @@
 //!
 //! PyTorch keeps the same in `torch.optim.SGD.state_dict()`, by number in place of name; `scripts/optimizer_state.py`
 //! turns one form into the other. The tensors are `state.<parameter>.momentum_buffer`, in PyTorch's order of elements;
-//! metadata `param_groups` is PyTorch's list as JSON, with names, `step` and `epoch` are numbers.
+//! metadata `param_groups` is PyTorch's list as JSON, with names, `step` and `epoch` are numbers. What a schedule remembers
+//! is `scheduler.best`, `scheduler.num_bad_epochs`, `scheduler.cooldown_counter` and, once reduced, `scheduler.lr`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors};
@@ -13,7 +15,7 @@ use super::checkpoint::{Content, finish, format, parse, read, value, write};
 use super::{Engine, Trainer};
 use crate::error::{Error, Result};
 use crate::graph::{Role, Tape, Tensor};
-use crate::optim::Sgd;
+use crate::optim::{Schedule, Sgd};
 use crate::reference::Value;
 
 /// How far a run is: what another run needs, beside parameters, buffers and momentum buffers, to go on from there.
@@ -26,6 +28,9 @@ pub struct Progress {
     /// Whether an update with momentum has been made, so that the momentum buffers hold something.
     pub has_momentum: bool,
 }
+
+/// What the names of a schedule's fields begin with in the metadata.
+const SCHEDULER: &str = "scheduler.";
 
 /// The parameters that the optimizer updates, with their groups.
 fn updated(tape: &Tape) -> impl Iterator<Item = (&Tensor, usize)> {
@@ -62,6 +67,17 @@ fn param_groups(tape: &Tape, sgd: &Sgd) -> serde_json::Value {
 
 /// Writes the state of `sgd`, which updates the parameters of `tape`, to the file at `path`.
 pub fn save(path: &Path, tape: &Tape, sgd: &Sgd, progress: Progress, engine: &mut dyn Engine) -> Result<()> {
+    save_scheduled(path, tape, sgd, progress, None, engine)
+}
+
+fn save_scheduled(
+    path: &Path,
+    tape: &Tape,
+    sgd: &Sgd,
+    progress: Progress,
+    schedule: Option<&Schedule>,
+    engine: &mut dyn Engine,
+) -> Result<()> {
     let mut content = Content::new();
     // Without a step there is no momentum buffer in PyTorch either.
     for (tensor, _) in updated(tape).filter(|_| progress.has_momentum) {
@@ -72,6 +88,9 @@ pub fn save(path: &Path, tape: &Tape, sgd: &Sgd, progress: Progress, engine: &mu
     metadata.insert("param_groups".into(), param_groups(tape, sgd).to_string());
     metadata.insert("step".into(), progress.steps.to_string());
     metadata.insert("epoch".into(), progress.epochs.to_string());
+    // As text, which f64 survives to the bit, infinities too.
+    let state = schedule.map(Schedule::state).unwrap_or_default();
+    metadata.extend(state.into_iter().map(|(name, value)| (format!("{SCHEDULER}{name}"), value.to_string())));
     write(path, &content, metadata)
 }
 
@@ -81,6 +100,15 @@ pub fn save(path: &Path, tape: &Tape, sgd: &Sgd, progress: Progress, engine: &mu
 /// missing, unexpected or of another shape are in the one error, and then nothing is changed. Settings are not read: those
 /// of the run that goes on hold.
 pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<Progress> {
+    load_scheduled(path, tape, None, engine)
+}
+
+fn load_scheduled(
+    path: &Path,
+    tape: &Tape,
+    schedule: Option<&mut Schedule>,
+    engine: &mut dyn Engine,
+) -> Result<Progress> {
     let content = read(path)?;
     let file = parse(path, &content)?;
     let (_, header) = SafeTensors::read_metadata(&content)
@@ -91,6 +119,14 @@ pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<Progres
         text.parse().map_err(|_| Error::data(path, format!("metadata \"{field}\" is \"{text}\", expected a number")))
     };
     let (steps, epochs) = (count("step")?, count("epoch")? as usize);
+    let mut remembered = BTreeMap::new();
+    for (field, text) in header.metadata().iter().flatten() {
+        if let Some(name) = field.strip_prefix(SCHEDULER) {
+            let value: Result<f64, _> = text.parse();
+            let problem = |_| Error::data(path, format!("metadata \"{field}\" is \"{text}\", expected a number"));
+            remembered.insert(name.to_string(), value.map_err(problem)?);
+        }
+    }
     let has_momentum = !file.names().is_empty();
     let mut problems = Vec::new();
     let mut values = Vec::new();
@@ -105,6 +141,11 @@ pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<Progres
         }
     }
     finish(path, problems, unexpected)?;
+    // A file without such a state is of a run without a plateau, or an older one: the schedule then starts anew.
+    if let Some(schedule) = schedule.filter(|_| !remembered.is_empty()) {
+        let problem = |error| Error::data(path, format!("metadata of the scheduler: {error}"));
+        schedule.restore(&remembered).map_err(problem)?;
+    }
     values.iter().try_for_each(|(name, values)| engine.set_momentum(name, values))?;
     Ok(Progress { steps, epochs, has_momentum })
 }
@@ -115,15 +156,16 @@ impl Trainer<'_> {
         Progress { steps: self.steps, epochs: self.epochs, has_momentum: self.has_momentum }
     }
 
-    /// [`save`] of this run's optimizer; save the parameters beside it.
+    /// [`save`] of this run's optimizer, with what its schedule remembers; save the parameters beside it.
     pub fn save_optimizer(&mut self, path: &Path) -> Result<()> {
-        save(path, &self.tape, &self.optimizer, self.progress(), self.engine)
+        let progress = self.progress();
+        save_scheduled(path, &self.tape, &self.optimizer, progress, Some(&self.schedule), self.engine)
     }
 
-    /// [`load`] of a run to go on with: [`Trainer::fit`] then starts with the epoch after those that it had. The
-    /// parameters are loaded apart.
+    /// [`load`] of a run to go on with: [`Trainer::fit`] then starts with the epoch after those that it had. A schedule that
+    /// looks at results goes on from what it remembered, so set it before. The parameters are loaded apart.
     pub fn load_optimizer(&mut self, path: &Path) -> Result<()> {
-        let progress = load(path, &self.tape, self.engine)?;
+        let progress = load_scheduled(path, &self.tape, Some(&mut self.schedule), self.engine)?;
         Progress { steps: self.steps, epochs: self.epochs, has_momentum: self.has_momentum } = progress;
         Ok(())
     }

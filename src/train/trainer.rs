@@ -85,7 +85,7 @@ pub enum Event<'a> {
 pub struct Trainer<'a> {
     model: &'a dyn Module,
     pub(super) optimizer: Sgd,
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     pub(super) engine: &'a mut dyn Engine,
     options: TrainOptions,
     /// The tape that the parameters were made for.

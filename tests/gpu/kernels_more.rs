@@ -20,7 +20,7 @@ fn tolerance(near: Near) -> Tolerance {
 }
 
 /// A case's output, and its gradients for a random gradient of the output.
-fn differentiated(case: OpCase) -> Case {
+pub fn differentiated(case: OpCase) -> Case {
     let mut tape = Tape::new(true);
     let (mut ids, mut wanted, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
     for (operand, name) in case.operands.into_iter().zip(NAMES) {

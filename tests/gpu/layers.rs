@@ -10,7 +10,7 @@ use crate::cases::uniform;
 use crate::check::{Case, Tolerance, check_op, device, session};
 use crate::layer_cases::{BatchNormCase, adaptive_case, batch_norm_case, dropout_case};
 
-fn batch_norm(seed: u64, case: &BatchNormCase) -> Case {
+pub fn batch_norm(seed: u64, case: &BatchNormCase) -> Case {
     let mut tape = Tape::new(case.training);
     let input = tape.input("input", Spec::f32(case.input)).unwrap();
     let channels = case.input[1];
@@ -59,31 +59,32 @@ fn batch_norm2d_over_many_rows() {
     }
 }
 
+pub fn adaptive(seed: u64, shape: [usize; 4], size: [usize; 2]) -> Case {
+    let mut tape = Tape::new(true);
+    let input = tape.input("input", Spec::f32(shape)).unwrap();
+    let output = tape.adaptive_avg_pool2d("pool", input, size).unwrap();
+    let spec = Spec::like(tape.tensor(output));
+    let len = spec.shape.len();
+    let grad_output = tape.input("grad_output", spec).unwrap();
+    let grads = tape.gradients_of(&[(output, grad_output)], &[input]).unwrap();
+    let tolerance = Tolerance::Sum { depth: shape[2] * shape[3] };
+    Case {
+        label: format!("adaptive_avg_pool2d, seed {seed}, {shape:?} to {size:?}"),
+        outputs: vec![(output, tolerance), (grads[&input], tolerance)],
+        tape,
+        inputs: vec![
+            ("input", Value::Real(uniform(seed, "input", shape.iter().product()))),
+            ("grad_output", Value::Real(uniform(seed, "grad_output", len))),
+        ],
+    }
+}
+
 #[test]
 fn adaptive_avg_pool2d_random() {
     let Some(device) = device() else { return };
     for seed in 0..110 {
         let (shape, size) = adaptive_case(seed, 20);
-        let mut tape = Tape::new(true);
-        let input = tape.input("input", Spec::f32(shape)).unwrap();
-        let output = tape.adaptive_avg_pool2d("pool", input, size).unwrap();
-        let spec = Spec::like(tape.tensor(output));
-        let len = spec.shape.len();
-        let grad_output = tape.input("grad_output", spec).unwrap();
-        let grads = tape.gradients_of(&[(output, grad_output)], &[input]).unwrap();
-        let tolerance = Tolerance::Sum { depth: shape[2] * shape[3] };
-        check_op(
-            device,
-            Case {
-                label: format!("adaptive_avg_pool2d, seed {seed}, {shape:?} to {size:?}"),
-                outputs: vec![(output, tolerance), (grads[&input], tolerance)],
-                tape,
-                inputs: vec![
-                    ("input", Value::Real(uniform(seed, "input", shape.iter().product()))),
-                    ("grad_output", Value::Real(uniform(seed, "grad_output", len))),
-                ],
-            },
-        );
+        check_op(device, adaptive(seed, shape, size));
     }
 }
 

@@ -10,6 +10,8 @@ mod checkpoint;
 mod clip;
 mod data;
 mod device;
+#[path = "../common/each_cases.rs"]
+mod each_cases;
 mod golden;
 #[path = "../common/golden.rs"]
 mod golden_files;
@@ -17,7 +19,11 @@ mod golden_files;
 mod golden_more;
 #[path = "../common/golden_networks.rs"]
 mod golden_networks;
+mod golden_norm;
+#[path = "../common/golden_norm.rs"]
+mod golden_norm_files;
 mod kernels;
+mod kernels_each;
 mod kernels_more;
 mod large;
 #[path = "../common/layers.rs"]

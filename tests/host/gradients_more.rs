@@ -16,21 +16,24 @@ use crate::cases;
 use crate::gradients::{self, check, labels, random, real};
 use crate::more_cases::{FAMILIES, OpCase, Operand};
 
-/// Holds the gradients of 100 random cases against central differences.
+/// Holds the gradients of a case against central differences.
+pub fn differences(OpCase { label, operands, build, .. }: OpCase) {
+    let convert = |Operand { spec, value, wanted }| {
+        let value = match value {
+            Value::Real(values) => Value::Real(values.into_iter().map(f64::from).collect()),
+            Value::Int(values) => Value::Int(values),
+            Value::Bytes(values) => Value::Bytes(values),
+        };
+        gradients::Operand { spec, value, wanted }
+    };
+    let operands: Vec<_> = operands.into_iter().map(convert).collect();
+    check(&label, &operands, |tape, ids| vec![build(tape, ids)]);
+}
+
+/// [`differences`] of 100 random cases.
 fn family(name: &str) {
     let (_, family) = FAMILIES.iter().find(|(family, _)| *family == name).unwrap();
-    for OpCase { label, operands, build, .. } in (0..100).map(family) {
-        let convert = |Operand { spec, value, wanted }| {
-            let value = match value {
-                Value::Real(values) => Value::Real(values.into_iter().map(f64::from).collect()),
-                Value::Int(values) => Value::Int(values),
-                Value::Bytes(values) => Value::Bytes(values),
-            };
-            gradients::Operand { spec, value, wanted }
-        };
-        let operands: Vec<_> = operands.into_iter().map(convert).collect();
-        check(&label, &operands, |tape, ids| vec![build(tape, ids)]);
-    }
+    (0..100).map(family).for_each(differences);
 }
 
 #[test]

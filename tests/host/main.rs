@@ -6,7 +6,9 @@ mod checkpoint;
 mod data;
 mod errors;
 mod golden;
+mod golden_norm;
 mod gradients;
+mod gradients_each;
 mod gradients_more;
 mod layers;
 mod load;
@@ -14,7 +16,9 @@ mod memory;
 mod models;
 mod operations;
 mod optimizer;
+mod own_layers;
 mod plan;
+mod plateau;
 mod schedules;
 mod shaders;
 mod slots;
@@ -26,12 +30,16 @@ mod zoo_more;
 mod cases;
 #[path = "../common/clip.rs"]
 mod clip;
+#[path = "../common/each_cases.rs"]
+mod each_cases;
 #[path = "../common/golden.rs"]
 mod golden_files;
 #[path = "../common/golden_more.rs"]
 mod golden_more;
 #[path = "../common/golden_networks.rs"]
 mod golden_networks;
+#[path = "../common/golden_norm.rs"]
+mod golden_norm_files;
 #[path = "../common/layers.rs"]
 mod layer_cases;
 #[path = "../common/more_cases.rs"]

@@ -10,6 +10,7 @@ mod named;
 mod one_cycle;
 mod plateau;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 pub use cosine::{CosineAnnealingLr, Warmup};
@@ -84,6 +85,17 @@ pub trait Rule: fmt::Debug + Send + Sync {
         let _ = (base, metric);
     }
 
+    /// What the rule remembers of the metrics that it has observed, by PyTorch's names: what a saved run needs to go on.
+    fn state(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
+    /// Takes what [`Rule::state`] of another run gave, or says which field cannot be and changes nothing.
+    fn restore(&mut self, state: &BTreeMap<String, f64>) -> Result<(), String> {
+        let _ = state;
+        Ok(())
+    }
+
     /// The rule and its settings in one line.
     fn describe(&self, base: Rates, unit: Unit) -> String;
 }
@@ -154,6 +166,16 @@ impl Schedule {
     /// Takes the metric of an epoch that is done, on which [`ReduceLrOnPlateau`] decides; others don't look at it.
     pub fn observe(&mut self, metric: f64) {
         self.rule.observe(self.base.lr, metric);
+    }
+
+    /// What the schedule remembers of the metrics observed, by name; empty for all but [`ReduceLrOnPlateau`].
+    pub fn state(&self) -> Vec<(&'static str, f64)> {
+        self.rule.state()
+    }
+
+    /// Goes on from the [`Schedule::state`] of another run; the error says which field cannot be, and nothing is changed.
+    pub fn restore(&mut self, state: &BTreeMap<String, f64>) -> Result<()> {
+        self.rule.restore(state).map_err(|message| Error::config("schedule", message))
     }
 }
 

@@ -1,5 +1,7 @@
 //! A learning rate that falls when a metric stops getting better: the one rule with a state.
 
+use std::collections::BTreeMap;
+
 use super::{Rates, Rule, Unit, check, check_not_negative};
 use crate::error::{Error, Result};
 use crate::optim::Sgd;
@@ -25,8 +27,8 @@ pub enum ThresholdMode {
 /// torch.optim.lr_scheduler.ReduceLROnPlateau: `lr = max(lr * factor, min_lr)` once more than `patience` epochs in a row
 /// were not better than the best by `threshold`.
 ///
-/// A NaN is not better. After a reduction, `cooldown` epochs don't count as bad. The state follows from the metrics
-/// observed: to go on with a run, observe those of its history again.
+/// A NaN is not better. After a reduction, `cooldown` epochs don't count as bad. What it remembers of the metrics observed is
+/// saved with the optimizer; the settings are not, those of the run that goes on hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReduceLrOnPlateau {
     /// Which way the metric is better.
@@ -119,11 +121,16 @@ impl ReduceLrOnPlateau {
         self
     }
 
-    fn is_better(&self, metric: f64) -> bool {
-        let best = self.best.unwrap_or(match self.mode {
+    /// The best metric so far, or the worst there is.
+    fn best(&self) -> f64 {
+        self.best.unwrap_or(match self.mode {
             Mode::Min => f64::INFINITY,
             Mode::Max => f64::NEG_INFINITY,
-        });
+        })
+    }
+
+    fn is_better(&self, metric: f64) -> bool {
+        let best = self.best();
         match (self.mode, self.threshold_mode) {
             (Mode::Min, ThresholdMode::Rel) => metric < best * (1.0 - self.threshold),
             (Mode::Min, ThresholdMode::Abs) => metric < best - self.threshold,
@@ -175,6 +182,34 @@ impl Rule for ReduceLrOnPlateau {
             self.cooldown_left = self.cooldown;
             self.bad_epochs = 0;
         }
+    }
+
+    fn state(&self) -> Vec<(&'static str, f64)> {
+        let [bad_epochs, cooldown_left] = [self.bad_epochs, self.cooldown_left].map(|count| count as f64);
+        let mut state =
+            vec![("best", self.best()), ("num_bad_epochs", bad_epochs), ("cooldown_counter", cooldown_left)];
+        // Without a reduction the learning rate is still the optimizer's, which is a setting.
+        state.extend(self.lr.map(|lr| ("lr", lr)));
+        state
+    }
+
+    fn restore(&mut self, state: &BTreeMap<String, f64>) -> Result<(), String> {
+        let field = |name: &str, fits: fn(f64) -> bool, expected: &str| match state.get(name) {
+            None => Err(format!("\"{name}\" is missing")),
+            Some(&value) if fits(value) => Ok(value),
+            Some(value) => Err(format!("\"{name}\" is {value}, expected {expected}")),
+        };
+        let whole = |value: f64| value >= 0.0 && value.fract() == 0.0 && value <= f64::from(u32::MAX);
+        let best = field("best", |value| !value.is_nan(), "a number")?;
+        let bad_epochs = field("num_bad_epochs", whole, "a whole number of at least 0")?;
+        let cooldown_left = field("cooldown_counter", whole, "a whole number of at least 0")?;
+        let lr = match state.contains_key("lr") {
+            true => Some(field("lr", |value| value.is_finite() && value >= 0.0, "a finite number of at least 0")?),
+            false => None,
+        };
+        self.best = Some(best);
+        (self.bad_epochs, self.cooldown_left, self.lr) = (bad_epochs as usize, cooldown_left as usize, lr);
+        Ok(())
     }
 
     fn describe(&self, base: Rates, unit: Unit) -> String {
