@@ -2,7 +2,8 @@
 // Source: torch.nn.BatchNorm2d; Ioffe, Szegedy, "Batch normalization", arXiv 1502.03167.
 //
 // input, output: [rows, columns]; statistics: [2, columns]; weight, bias: [columns], or 1 and 0 (lib/channel_weight.wgsl, ..).
-// One invocation owns one E of the output. No workgroup memory, no barrier.
+// One invocation owns ROWS_EACH E of the output in one column, so that it reads the column's statistics once; its rows lie
+// far apart, so that neighbours read neighbours. No workgroup memory, no barrier.
 
 @group(0) @binding(1) var<storage, read> input: array<E>;
 @group(0) @binding(2) var<storage, read> statistics: array<E>;
@@ -15,8 +16,16 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows * params.columns { return; }
+    let groups_of_rows = (params.rows + ROWS_EACH - 1) / ROWS_EACH;
+    if i >= groups_of_rows * params.columns { return; }
     let column = i - divide(i, params.columns) * params.columns;
+    let mean = statistics[column];
     let factor = statistics[params.columns + column] * weight_of(column);
-    output[i] = (input[i] - statistics[column]) * factor + bias_of(column);
+    let bias = bias_of(column);
+    for (var j = 0u; j < ROWS_EACH; j++) {
+        let at = i + j * groups_of_rows * params.columns;
+        if at < params.rows * params.columns {
+            output[at] = (input[at] - mean) * factor + bias;
+        }
+    }
 }

@@ -2,7 +2,8 @@
 //     grad_input = weight / sqrt(variance + eps) * grad_output
 //
 // grad_output, grad_input: [rows, columns]; statistics: [2, columns].
-// One invocation owns one E of grad_input. No workgroup memory, no barrier.
+// One invocation owns ROWS_EACH E of grad_input in one column, so that it reads the column's statistics once; its rows lie
+// far apart, so that neighbours read neighbours. No workgroup memory, no barrier.
 
 @group(0) @binding(1) var<storage, read> grad_output: array<E>;
 @group(0) @binding(2) var<storage, read> statistics: array<E>;
@@ -15,7 +16,14 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows * params.columns { return; }
+    let groups_of_rows = (params.rows + ROWS_EACH - 1) / ROWS_EACH;
+    if i >= groups_of_rows * params.columns { return; }
     let column = i - divide(i, params.columns) * params.columns;
-    grad_input[i] = statistics[params.columns + column] * weight_of(column) * grad_output[i];
+    let factor = statistics[params.columns + column] * weight_of(column);
+    for (var j = 0u; j < ROWS_EACH; j++) {
+        let at = i + j * groups_of_rows * params.columns;
+        if at < params.rows * params.columns {
+            grad_input[at] = factor * grad_output[at];
+        }
+    }
 }

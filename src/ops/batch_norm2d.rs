@@ -1,6 +1,6 @@
 //! batch_norm2d in training and in evaluation, and its gradients.
 
-use super::lowering::{Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use super::lowering::{DeviceClass, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity, nchw};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -164,6 +164,14 @@ impl Params {
     }
 }
 
+/// A kernel whose invocations take several rows of a column each, and how many of them that needs: a software device gains by
+/// loading the column's statistics seldom, a GPU by having many invocations.
+fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, Extent) {
+    let rows_each = if lowering.caps().class == DeviceClass::Software { 8 } else { 1 };
+    let groups = u64::from(params.rows.div_ceil(rows_each));
+    (kernel.constant("ROWS_EACH", rows_each), Extent::Invocations(groups * u64::from(params.columns)))
+}
+
 /// The dispatch that applies the statistics, which both forms end with.
 fn apply(lowering: &mut Lowering<'_>, params: Params, weight: usize) {
     let operands = lowering.inputs().len();
@@ -175,7 +183,7 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, weight: usize) {
         None => kernel.with(&[source!("lib/channel_weight_none.wgsl"), source!("lib/channel_bias_none.wgsl")]),
     };
     let params = params.per(each);
-    let extent = Extent::Invocations(u64::from(params.rows) * u64::from(params.columns));
+    let (kernel, extent) = by_rows(lowering, kernel, params);
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
     dispatch.bind("input", input).bind("statistics", statistics).bind("output", output);
     if let Some((weight, bias)) = affine_operands {
@@ -340,11 +348,11 @@ impl Operation for BatchNorm2dGrad {
         let (kernel, each) = kernel(name, file, params.columns);
         let params = params.per(each);
         let sums = self.training.then(|| (lowering.output(0), lowering.output(1)));
-        let extent = Extent::Invocations(u64::from(params.rows) * u64::from(params.columns));
         let kernel = kernel.with(&[match weight {
             Some(_) => source!("lib/channel_weight.wgsl"),
             None => source!("lib/channel_weight_none.wgsl"),
         }]);
+        let (kernel, extent) = by_rows(lowering, kernel, params);
         let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
         dispatch.bind("grad_output", grad_output).bind("statistics", statistics).bind("grad_input", grad_input);
         if let Some((grad_weight, grad_bias)) = sums {
