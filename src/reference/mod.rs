@@ -295,3 +295,15 @@ pub(crate) fn fill_nchw<T: Send>(
         }
     });
 }
+
+/// Fills `output`, [N, C, H, W], plane by plane, each given as zeros with its image and channel; they run in parallel.
+pub(crate) fn fill_planes<T: Send + Default>(
+    output: &mut [T],
+    [_, c, h, w]: [usize; 4],
+    fill: impl Fn(usize, usize, &mut [T]) + Sync,
+) {
+    output.par_chunks_mut((h * w).max(1)).enumerate().for_each(|(plane, out)| {
+        out.fill_with(T::default);
+        fill(plane / c, plane % c, out);
+    });
+}
