@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Times the training steps of `cargo bench --bench step` in PyTorch, on the CPU or on CUDA.
+
+    pip install torch torchvision
+    python3 benches/peers/torch_steps.py lenet5 vgg11 resnet18 --batch 16
+
+A step is forward, cross-entropy, backward, and SGD with momentum 0.9 and weight decay 5e-4. Prints the first step, which
+includes what is made once, and the median of the others in ms. TF32 is off unless `--tf32` is given.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import nn
+
+
+def lenet5():
+    features = nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)
+    )
+    head = nn.Sequential(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
+    return nn.Sequential(features, nn.Flatten(), head), [1, 28, 28]
+
+
+def vgg11():
+    return nn.Sequential(torchvision.models.vgg11().features, nn.Flatten(), nn.Linear(512, 10)), [3, 32, 32]
+
+
+def resnet18():
+    model = torchvision.models.resnet18(num_classes=10)
+    model.conv1, model.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
+    return model, [3, 32, 32]
+
+
+NETWORKS = {"lenet5": lenet5, "vgg11": vgg11, "resnet18": resnet18}
+
+
+def times(model, shape, batch, steps, device):
+    model = model.to(device).train()
+    images = torch.rand(batch, *shape, device=device)
+    labels = torch.arange(batch, device=device) % 10
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    for _ in range(steps + 1):
+        began = time.perf_counter()
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images), labels)
+        loss.backward()
+        optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        yield (time.perf_counter() - began) * 1e3
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", choices=[*NETWORKS, []], default=list(NETWORKS), help="which networks")
+    parser.add_argument("--batch", type=int, default=64, help="images of a step")
+    parser.add_argument("--steps", type=int, default=20, help="how many steps are timed")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="lets CUDA round products to TF32")
+    options = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
+    print(f"PyTorch {torch.__version__}, {options.device}, {torch.get_num_threads()} threads")
+    for name in options.networks:
+        model, shape = NETWORKS[name]()
+        first, *others = times(model, shape, options.batch, options.steps, options.device)
+        median = statistics.median(others)
+        print(f"{name} batch {options.batch}: first step {first:.0f} ms; step median {median:.2f} ms (min {min(others):.2f})")
+
+
+if __name__ == "__main__":
+    main()
