@@ -57,7 +57,7 @@ def times(model, shape, batch, steps, device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="*", choices=[*NETWORKS, []], default=list(NETWORKS), help="which networks")
+    parser.add_argument("networks", nargs="*", metavar="network", help=f"of {', '.join(NETWORKS)}; all without any")
     parser.add_argument("--batch", type=int, default=64, help="images of a step")
     parser.add_argument("--steps", type=int, default=20, help="how many steps are timed")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -65,7 +65,9 @@ def main():
     options = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
     print(f"PyTorch {torch.__version__}, {options.device}, {torch.get_num_threads()} threads")
-    for name in options.networks:
+    if unknown := set(options.networks) - set(NETWORKS):
+        parser.error(f"no network is called {', '.join(sorted(unknown))}; there are {', '.join(NETWORKS)}")
+    for name in options.networks or NETWORKS:
         model, shape = NETWORKS[name]()
         first, *others = times(model, shape, options.batch, options.steps, options.device)
         median = statistics.median(others)
