@@ -23,8 +23,8 @@ use tilegrad::rng::Rng;
 
 #[derive(Parser)]
 struct Options {
-    /// lenet5, vgg11, vgg11_bn, resnet18, resnet34
-    #[arg(default_values = ["lenet5", "vgg11", "resnet18"])]
+    /// The networks to train
+    #[arg(default_value = "lenet5", value_parser = ["lenet5", "vgg11", "vgg11_bn", "resnet18", "resnet34"])]
     networks: Vec<String>,
     /// Images of a step
     #[arg(long, default_value_t = 64)]
@@ -44,15 +44,15 @@ struct Options {
 }
 
 /// The network and the channels and side of its images.
-fn network(name: &str, width: usize) -> Option<(Box<dyn Module>, usize, usize)> {
-    Some(match name {
+fn network(name: &str, width: usize) -> (Box<dyn Module>, usize, usize) {
+    match name {
         "lenet5" => (Box::new(LeNet5::new(10)), 1, 28),
         "vgg11" => (Box::new(Vgg::vgg11(10).cifar().width(width)), 3, 32),
         "vgg11_bn" => (Box::new(Vgg::vgg11(10).batch_norm(true).cifar().width(width)), 3, 32),
         "resnet18" => (Box::new(ResNet::resnet18(10).cifar().width(width)), 3, 32),
         "resnet34" => (Box::new(ResNet::resnet34(10).cifar().width(width)), 3, 32),
-        _ => return None,
-    })
+        _ => unreachable!("the command line knows these names"),
+    }
 }
 
 fn main() -> tilegrad::Result<()> {
@@ -60,12 +60,8 @@ fn main() -> tilegrad::Result<()> {
     let device = Device::new(DeviceOptions::default())?;
     println!("{}", device.name());
     for name in &options.networks {
-        match network(name, options.width) {
-            Some((model, channels, side)) => {
-                step(&device, name, model.as_ref(), [options.batch, channels, side, side], &options)?;
-            }
-            None => eprintln!("no network is called {name}"),
-        }
+        let (model, channels, side) = network(name, options.width);
+        step(&device, name, model.as_ref(), [options.batch, channels, side, side], &options)?;
     }
     Ok(())
 }

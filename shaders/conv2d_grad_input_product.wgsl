@@ -3,14 +3,10 @@
 // The formula is that of conv2d_grad_input_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
 // STRIDE_H and STRIDE_W are constants, so that the division by them costs nothing where they are 1.
 //
-// ORDER says how the rows are counted. PHASES counts those first that lie equally far from a multiple of the stride: a tap
-// meets outputs for all of a tile or, falling between two strides, for none, so that the core skips it. PIXELS counts (ih,
-// iw, image): a tile then holds one pixel of many images, and taps beside the output are skipped too; but its images may
-// lie a power of two apart, so that they fight for the same lines of a cache.
-
-const ROWS: u32 = 0;
-const PHASES: u32 = 1;
-const PIXELS: u32 = 2;
+// Two other ways to count the rows let the core skip taps. PHASES_FIRST keeps those together that lie equally far from a
+// multiple of the stride: a tap meets outputs for all of a tile or, falling between two strides, for none. PIXELS_FIRST
+// counts (ih, iw, image): a tile then holds one pixel of many images, and taps beside the output are skipped too; but its
+// images may lie a power of two apart, so that they fight for the same lines of a cache.
 
 @group(0) @binding(1) var<storage, read> grad_output: array<E>;
 @group(0) @binding(2) var<storage, read> weight: array<E>;
@@ -22,12 +18,12 @@ struct Row { image: u32, h: u32, w: u32, valid: bool }
 // Row m as it would be counted with the pixels innermost, which is how they lie in memory.
 fn row_in_memory(m: u32) -> u32 {
     let area = params.in_h * params.in_w;
-    if ORDER == PIXELS {
+    if PIXELS_FIRST {
         let batch = divide(params.m, area);
         let pixel = divide(m, batch);
         return (m - pixel * batch) * area + pixel;
     }
-    if ORDER == PHASES {
+    if PHASES_FIRST {
         let of_phase = params.m / (STRIDE_H * STRIDE_W);
         let phase = divide(m, of_phase);
         let step_w = params.in_w / STRIDE_W;

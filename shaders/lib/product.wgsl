@@ -8,6 +8,25 @@
 
 // LINES says whether a run may begin or end outside A, as a line of pixels with padding does.
 
+// A tile of C, by its first row and column, and the part of the depth that it adds up; TILE_N columns wide.
+struct Tile { split: u32, first_m: u32, first_n: u32, first_k: u32, last_k: u32 }
+
+// The tile of this number, `rows` rows high. Beyond the last tile, where a dispatch folded to two dimensions or a workgroup
+// of several tiles may lead, the depth is empty.
+fn tile_of(number: u32, rows: u32) -> Tile {
+    let tiles_m = (params.m + rows - 1) / rows;
+    let tiles_n = (params.n + TILE_N - 1) / TILE_N;
+    let split = number / (tiles_m * tiles_n);
+    let first_k = min(split * params.k_chunk, params.k);
+    return Tile(
+        split,
+        number / tiles_n % tiles_m * rows,
+        number % tiles_n * TILE_N,
+        first_k,
+        min(first_k + params.k_chunk, params.k),
+    );
+}
+
 // Where an element lies in memory, and on a line of which `limit` elements exist: from there on A and B are 0. The next
 // one in the depth lies `step` further in memory and `line_step` on the line.
 struct Place { at: u32, step: u32, line: u32, line_step: u32, limit: u32 }

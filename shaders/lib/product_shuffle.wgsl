@@ -15,32 +15,25 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let lane = local % 8;
-    let tiles_m = (params.m + 31) / 32;
-    let tiles_n = (params.n + TILE_N - 1) / TILE_N;
-    let tile = workgroup_number(workgroup, groups) * (WG / 8) + local / 8;
-    let split = tile / (tiles_m * tiles_n);
-    let first_m = tile / tiles_n % tiles_m * 32 + lane;
-    let first_n = tile % tiles_n * TILE_N;
-    // Workgroups beyond the last tile have an empty depth.
-    let first_k = min(split * params.k_chunk, params.k);
-    let last_k = min(first_k + params.k_chunk, params.k);
+    let tile = tile_of(workgroup_number(workgroup, groups) * (WG / 8) + local / 8, 32);
+    let first_m = tile.first_m + lane;
 
     let r0 = row_of(first_m);
     let r1 = row_of(first_m + 8);
     let r2 = row_of(first_m + 16);
     let r3 = row_of(first_m + 24);
-    var depth = depth_of(first_k);
+    var depth = depth_of(tile.first_k);
     // Four columns of a row each: sums[4 q + r] are columns 4 q .. 4 q + 3 of row r.
     var sums: array<vec4<ACC>, 16>;
-    var k = first_k;
-    while k < last_k {
+    var k = tile.first_k;
+    while k < tile.last_k {
         var p0 = start(place_a(r0, depth));
         var p1 = start(place_a(r1, depth));
         var p2 = start(place_a(r2, depth));
         var p3 = start(place_a(r3, depth));
-        var q0 = start_b(place_b(depth, first_n + lane));
-        var q1 = start_b(place_b(depth, first_n + TILE_N - 8 + lane));
-        let end = min(k + run_of(depth), last_k);
+        var q0 = start_b(place_b(depth, tile.first_n + lane));
+        var q1 = start_b(place_b(depth, tile.first_n + TILE_N - 8 + lane));
+        let end = min(k + run_of(depth), tile.last_k);
         // At the edges a tap of the window may lie outside the input for all rows of the tile: nothing to add.
         if !LINES && !subgroupAny(is_inside(p0) || is_inside(p1) || is_inside(p2) || is_inside(p3)) {
             k = end;
@@ -83,19 +76,19 @@ fn main(
         depth = next_run(depth);
     }
 
-    if split * params.k_chunk >= params.k { return; }
+    if tile.first_k >= tile.last_k { return; }
     // Worked out before the loops, whose bodies must stay short: one that is too long for the driver to unroll would have it
     // keep the sums in memory.
     let rows = vec4u(
-        place_c(split, first_m),
-        place_c(split, first_m + 8),
-        place_c(split, first_m + 16),
-        place_c(split, first_m + 24),
+        place_c(tile.split, first_m),
+        place_c(tile.split, first_m + 8),
+        place_c(tile.split, first_m + 16),
+        place_c(tile.split, first_m + 24),
     );
     for (var q = 0u; q < TILE_N / 4; q++) {
         for (var r = 0u; r < 4u; r++) {
             for (var c = 0u; c < 4u; c++) {
-                let n = first_n + q * 4 + c;
+                let n = tile.first_n + q * 4 + c;
                 if first_m + r * 8 < params.m && n < params.n {
                     store(rows[r] + n, n, sums[q * 4 + r][c]);
                 }

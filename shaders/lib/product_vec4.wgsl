@@ -1,6 +1,6 @@
 // A tiled product for software devices with eight lanes, where the operands lie in vectors of four: C[m, n] = sum over k of
 // A[m, k] B[k, n], with neither workgroup memory nor barriers. Such a device loads lane by lane, in a loop whose cost hardly
-// depends on the width of what is loaded, so four elements at a time take a third of the time of product_shuffle.wgsl.
+// depends on the width of what is loaded, so four elements at a time take less than half of the time of product_shuffle.wgsl.
 //
 // product.wgsl says what the file that this is linked with gives; E is a vector of four. A_ALONG_K and B_ALONG_K say whether
 // four neighbours in memory are four places of the depth (then every run of it is a multiple of four long), or four rows
@@ -21,24 +21,17 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let lane = local % 8;
-    let tiles_m = (params.m + 31) / 32;
-    let tiles_n = (params.n + TILE_N - 1) / TILE_N;
-    let tile = workgroup_number(workgroup, groups) * (WG / 8) + local / 8;
-    let split = tile / (tiles_m * tiles_n);
-    let first_m = tile / tiles_n % tiles_m * 32 + lane * 4;
-    let first_n = tile % tiles_n * TILE_N;
-    // Workgroups beyond the last tile have an empty depth.
-    let first_k = min(split * params.k_chunk, params.k);
-    let last_k = min(first_k + params.k_chunk, params.k);
+    let tile = tile_of(workgroup_number(workgroup, groups) * (WG / 8) + local / 8, 32);
+    let first_m = tile.first_m + lane * 4;
 
     let r0 = row_of(first_m);
     let r1 = row_of(first_m + 1);
     let r2 = row_of(first_m + 2);
     let r3 = row_of(first_m + 3);
-    var depth = depth_of(first_k);
+    var depth = depth_of(tile.first_k);
     // Four columns of a row each: sums[4 q + r] are columns 4 q .. 4 q + 3 of row r.
     var sums: array<EACC, 4 * QUADS>;
-    var k = first_k;
+    var k = tile.first_k;
     // Loops end at their end, not at their beginning: a software device finds out that no lane goes on only when it has run
     // a body for none of them.
     loop {
@@ -49,7 +42,7 @@ fn main(
         var p3: Place;
         // At the edges a tap of the window may lie outside the input for all rows of the tile: nothing to add.
         loop {
-            end = min(k + run_of(depth), last_k);
+            end = min(k + run_of(depth), tile.last_k);
             p0 = start(place_a(r0, depth));
             p1 = p0;
             p2 = p0;
@@ -62,12 +55,12 @@ fn main(
             if subgroupAny(has_inside(p0) || has_inside(p1) || has_inside(p2) || has_inside(p3)) { break; }
             k = end;
             depth = next_run(depth);
-            if k >= last_k { break; }
+            if k >= tile.last_k { break; }
         }
-        if k >= last_k { break; }
+        if k >= tile.last_k { break; }
         var q: array<Place, LOADS>;
         for (var j = 0u; j < LOADS; j++) {
-            q[j] = start_b(place_b(depth, first_n + column_of(lane, j)));
+            q[j] = start_b(place_b(depth, tile.first_n + column_of(lane, j)));
             q[j].at += place_of(lane, j) * q[j].step;
         }
         loop {
@@ -119,21 +112,21 @@ fn main(
         // A run may end within four places.
         k = end;
         depth = next_run(depth);
-        if k >= last_k { break; }
+        if k >= tile.last_k { break; }
     }
 
-    if split * params.k_chunk >= params.k { return; }
+    if tile.first_k >= tile.last_k { return; }
     // Worked out before the loops, whose bodies must stay short: one that is too long for the driver to unroll would have it
     // keep the sums in memory, which is ten times slower.
     let rows = vec4u(
-        place_c(split, first_m),
-        place_c(split, first_m + 1),
-        place_c(split, first_m + 2),
-        place_c(split, first_m + 3),
+        place_c(tile.split, first_m),
+        place_c(tile.split, first_m + 1),
+        place_c(tile.split, first_m + 2),
+        place_c(tile.split, first_m + 3),
     );
     for (var c = 0u; c < QUADS; c++) {
         for (var r = 0u; r < 4u; r++) {
-            let n = first_n + c * 4;
+            let n = tile.first_n + c * 4;
             if first_m + r < params.m && n < params.n {
                 store(rows[r] + n, n, sums[c * 4 + r]);
             }

@@ -21,31 +21,23 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let tiles_m = (params.m + TILE_M - 1) / TILE_M;
-    let tiles_n = (params.n + TILE_N - 1) / TILE_N;
-    let tile = workgroup_number(workgroup, groups);
-    let split = tile / (tiles_m * tiles_n);
-    let first_m = tile / tiles_n % tiles_m * TILE_M;
-    let first_n = tile % tiles_n * TILE_N;
-    // A dispatch folded to two dimensions may have workgroups beyond the last tile: their depth is empty.
-    let first_k = min(split * params.k_chunk, params.k);
-    let last_k = min(first_k + params.k_chunk, params.k);
+    let tile = tile_of(workgroup_number(workgroup, groups), TILE_M);
 
     // This invocation loads four rows of A at every fourth place of the depth, and four columns of B.
     let quad = local % QUADS;
-    let r0 = row_of(first_m + quad * 4);
-    let r1 = row_of(first_m + quad * 4 + 1);
-    let r2 = row_of(first_m + quad * 4 + 2);
-    let r3 = row_of(first_m + quad * 4 + 3);
+    let r0 = row_of(tile.first_m + quad * 4);
+    let r1 = row_of(tile.first_m + quad * 4 + 1);
+    let r2 = row_of(tile.first_m + quad * 4 + 2);
+    let r3 = row_of(tile.first_m + quad * 4 + 3);
     let x = local % GRID_X;
     let y = local / GRID_X;
-    let column = first_n + x * 4;
+    let column = tile.first_n + x * 4;
 
     var sums: array<vec4<ACC>, GRID_X>;
-    for (var k = first_k; k < last_k; k += TILE_K) {
+    for (var k = tile.first_k; k < tile.last_k; k += TILE_K) {
         for (var at = local / QUADS; at < TILE_K; at += WG / QUADS) {
             var a = vec4<ACC>();
-            if k + at < last_k {
+            if k + at < tile.last_k {
                 let depth = depth_of(k + at);
                 a = vec4<ACC>(
                     load_a(start(place_a(r0, depth))),
@@ -58,7 +50,7 @@ fn main(
         }
         for (var at = y; at < TILE_K; at += WG / GRID_X) {
             var b = vec4<ACC>();
-            if k + at < last_k {
+            if k + at < tile.last_k {
                 let depth = depth_of(k + at);
                 b = vec4<ACC>(
                     load_b(start_b(place_b(depth, column))),
@@ -84,9 +76,9 @@ fn main(
     }
 
     for (var r = 0u; r < GRID_X; r++) {
-        let m = first_m + y * GRID_X + r;
-        if split * params.k_chunk >= params.k || m >= params.m { break; }
-        let at = place_c(split, m) + column;
+        let m = tile.first_m + y * GRID_X + r;
+        if tile.first_k >= tile.last_k || m >= params.m { break; }
+        let at = place_c(tile.split, m) + column;
         for (var c = 0u; c < 4u; c++) {
             if column + c < params.n {
                 store(at + c, column + c, sums[r][c]);

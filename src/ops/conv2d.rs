@@ -282,14 +282,7 @@ impl Operation for Conv2dGradInput {
             variant => {
                 let tiling = Tiling::new(variant, params.m, params.n, params.k);
                 let files = [source!("conv2d_grad_input_product.wgsl"), source!("conv2d.wgsl")];
-                // The kernel's names for the orders in which it may count rows.
-                let (rows, phases, pixels) = (0, 1, 2);
                 let whole = params.in_h.is_multiple_of(stride[0]) && params.in_w.is_multiple_of(stride[1]);
-                let order = match variant {
-                    "shuffle" => pixels,
-                    "vec4" if whole && stride != [1; 2] => phases,
-                    _ => rows,
-                };
                 // The stride is a constant here: the kernel divides by it for every element that it loads.
                 let kernel = tiling
                     .kernel(
@@ -300,7 +293,8 @@ impl Operation for Conv2dGradInput {
                     )
                     .constant("STRIDE_H", stride[0])
                     .constant("STRIDE_W", stride[1])
-                    .constant("ORDER", order);
+                    .flag("PHASES_FIRST", variant == "vec4" && whole && stride != [1; 2])
+                    .flag("PIXELS_FIRST", variant == "shuffle");
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             }
         };

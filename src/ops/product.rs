@@ -70,14 +70,13 @@ impl Tiling {
         };
         // Eight lanes hold four rows each; eight columns are enough where there are no more.
         let (rows, columns) = match core {
+            // A wide tile loads least for what it computes, but half of one may lie beyond the last column.
             Core::Vec4 => (
                 32,
-                if n <= 8 {
-                    8
-                } else if n.next_multiple_of(16) < n.next_multiple_of(32) && n < 64 {
-                    16
-                } else {
-                    32
+                match n {
+                    ..=8 => 8,
+                    9..=16 | 33..=48 => 16,
+                    _ => 32,
                 },
             ),
             Core::Shuffle => (32, if n <= 8 { 8 } else { 16 }),

@@ -1,8 +1,7 @@
 //! conv2d and its gradients, as the formulas say.
 //!
 //! The loops over pixels are innermost, one weight at a time: a compiler then handles many pixels at once, where no stride
-//! keeps them apart. Every element still adds
-//! up its products in the order of the loops outside.
+//! keeps them apart. An element of the output or of grad_input adds up its products in the order of the loops outside.
 
 use std::ops::Range;
 

@@ -62,8 +62,7 @@ fn compare_buffers(machine: &mut dyn Machine, case: &Case, when: &str) -> Vec<(S
 
 /// A case of networks.json: logits, gradients and running statistics of the first of five steps, every loss, parameters and
 /// running statistics at the end; then logits in evaluation mode, of the first parameters and the first step's statistics.
-/// A machine that is slow takes fewer `steps`, and what there is at the end is not compared.
-pub fn network(machine: &mut dyn Machine, name: &str, model: &dyn Module, steps: usize) {
+pub fn network(machine: &mut dyn Machine, name: &str, model: &dyn Module) {
     let named = |case: &Case| case.name.split(' ').next() == Some(name);
     let case = cases("networks").into_iter().find(named).expect("the network has a case");
     let json = &case.json;
@@ -89,12 +88,12 @@ pub fn network(machine: &mut dyn Machine, name: &str, model: &dyn Module, steps:
     let buffers = tape.tensors().iter().filter(|tensor| matches!(tensor.role, Role::Buffer { .. })).count();
     assert_eq!(buffers, json["running_first"].as_object().unwrap().len(), "every buffer is in the file");
     let losses = floats(&json["losses"]);
-    let all = losses.len();
-    let hyperparameters: Vec<_> = (0..all).map(|step| sgd.hyperparameters(&tape, lr, momentum, step == 0)).collect();
+    let hyperparameters: Vec<_> =
+        (0..losses.len()).map(|step| sgd.hyperparameters(&tape, lr, momentum, step == 0)).collect();
 
     machine.load(tape, &parameters);
     let mut first_buffers = Vec::new();
-    for (step, (hyperparameters, expected)) in hyperparameters.into_iter().zip(losses).enumerate().take(steps) {
+    for (step, (hyperparameters, expected)) in hyperparameters.into_iter().zip(losses).enumerate() {
         machine.write("images", images(step));
         machine.write("target", Value::Int(case.classes(&format!("target{step}"), batch, 10)));
         for (name, values) in hyperparameters {
@@ -115,13 +114,11 @@ pub fn network(machine: &mut dyn Machine, name: &str, model: &dyn Module, steps:
         let room = LOSS * expected;
         assert!((actual - expected).abs() <= room, "{name}: loss {step} is {actual}, PyTorch has {expected}");
     }
-    if steps >= all {
-        for (name, _) in &parameters {
-            let actual = machine.parameter(name);
-            case.compare(&format!("{name} at the end"), &actual, &json["params"][name], NETWORK);
-        }
-        compare_buffers(machine, &case, "running_last");
+    for (name, _) in &parameters {
+        let actual = machine.parameter(name);
+        case.compare(&format!("{name} at the end"), &actual, &json["params"][name], NETWORK);
     }
+    compare_buffers(machine, &case, "running_last");
 
     let mut tape = Tape::new(false);
     let input = tape.input("images", Spec::f32([batch, 3, 32, 32])).unwrap();

@@ -1,13 +1,17 @@
 //! batch_norm2d, dropout and adaptive_avg_pool2d against their twins, over random attributes.
 
-use tilegrad::gpu::SessionOptions;
-use tilegrad::graph::{RANDOM, Spec, Tape};
-use tilegrad::ops::Choices;
+use std::sync::Arc;
+
+use tilegrad::gpu::{Session, SessionOptions, Store};
+use tilegrad::graph::{RANDOM, Spec, Stage, Tape};
+use tilegrad::ops::{Caps, Choices, DeviceClass};
+use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::Value;
 use tilegrad::rng;
+use tilegrad::shape::DType;
 
 use crate::cases::uniform;
-use crate::check::{Case, Tolerance, check_op, device, session};
+use crate::check::{Case, Tolerance, check_op, device, session, write};
 use crate::layer_cases::{BatchNormCase, adaptive_case, batch_norm_case, dropout_case};
 
 pub fn batch_norm(seed: u64, case: &BatchNormCase) -> Case {
@@ -56,6 +60,30 @@ fn batch_norm2d_over_many_rows() {
         let case =
             BatchNormCase { input: [5, channels, 23, 31], affine: true, training: true, ..batch_norm_case(seed, 8) };
         check_op(device, batch_norm(seed, &case));
+    }
+}
+
+/// The kernels of a GPU, whose invocations take one row each, give what those of a software device do, which take several.
+#[test]
+fn batch_norm2d_is_the_same_for_every_class_of_device() {
+    let Some(device) = device() else { return };
+    for training in [true, false] {
+        let case = BatchNormCase { input: [3, 8, 7, 5], affine: true, training, ..batch_norm_case(210, 8) };
+        let results = [DeviceClass::Software, DeviceClass::Discrete].map(|class| {
+            let Case { mut tape, inputs, outputs, .. } = batch_norm(210, &case);
+            outputs.iter().for_each(|&(id, _)| tape.keep(id));
+            let caps = Caps { class, ..device.caps().clone() };
+            let layout = Arc::new(ParameterLayout::new(&tape, &caps).unwrap());
+            let store = Arc::new(Store::new(device, Arc::clone(&layout)).unwrap());
+            let plan = Arc::new(Plan::new(Arc::new(tape), layout, &caps, &Choices::default()).unwrap());
+            let mut session = Session::new(&store, plan, SessionOptions { guarded: true, checked: true }).unwrap();
+            inputs.iter().for_each(|(name, value)| write(&session, name, value).unwrap());
+            session.run(&[Stage::Forward, Stage::Backward]).unwrap();
+            assert!(session.intact().unwrap());
+            let floats = outputs.iter().filter(|(id, _)| session.plan().tape.tensor(*id).dtype == DType::F32);
+            floats.map(|&(id, _)| session.read_f32(id).unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(results[0], results[1], "training {training}");
     }
 }
 

@@ -34,3 +34,4 @@ mod more_cases;
 mod optimizer;
 mod session;
 mod training;
+mod vectors;

@@ -115,10 +115,10 @@ fn ten_steps_of_lenet_as_it_was() {
 
 #[test]
 fn five_steps_of_resnet18() {
-    golden_networks::network(&mut Reference::default(), "resnet18", &ResNet::resnet18(10).cifar(), 5);
+    golden_networks::network(&mut Reference::default(), "resnet18", &ResNet::resnet18(10).cifar());
 }
 
 #[test]
 fn five_steps_of_vgg11_with_batch_norm() {
-    golden_networks::network(&mut Reference::default(), "vgg11_bn", &Vgg::vgg11(10).batch_norm(true).cifar(), 5);
+    golden_networks::network(&mut Reference::default(), "vgg11_bn", &Vgg::vgg11(10).batch_norm(true).cifar());
 }
