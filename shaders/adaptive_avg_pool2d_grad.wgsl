@@ -32,5 +32,5 @@ fn main(
             sum += grad_output[at] / ACC(height * width);
         }
     }
-    grad_input[i] = T(sum);
+    grad_input[i] = finish(i, T(sum));
 }

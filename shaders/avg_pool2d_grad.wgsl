@@ -34,5 +34,5 @@ fn main(
             sum += grad_output[base] / divisor(rows, columns);
         }
     }
-    grad_input[i] = T(sum);
+    grad_input[i] = finish(i, T(sum));
 }

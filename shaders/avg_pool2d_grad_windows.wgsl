@@ -27,7 +27,8 @@ fn main(
     for (var h = rows.low; h < last_h; h++) {
         for (var w = columns.low; w < last_w; w++) {
             let inside = h < rows.high && w < columns.high;
-            grad_input[(window.image + h * params.in_w + w) * params.channels + window.channel] = select(T(0), value, inside);
+            let at = (window.image + h * params.in_w + w) * params.channels + window.channel;
+            grad_input[at] = finish(at, select(T(0), value, inside));
         }
     }
 }

@@ -25,7 +25,7 @@ fn main(
     for (var j = 0u; j < ROWS_EACH; j++) {
         let at = i + j * groups_of_rows * params.columns;
         if at < params.rows * params.columns {
-            output[at] = (input[at] - mean) * factor + bias;
+            output[at] = finish(at, (input[at] - mean) * factor + bias);
         }
     }
 }

@@ -16,5 +16,5 @@ fn main(
 ) {
     let i = invocation_number(workgroup, groups, local);
     if i >= params.len { return; }
-    output[i] = combine(a[i], b[i]);
+    output[i] = finish(i, combine(a[i], b[i]));
 }

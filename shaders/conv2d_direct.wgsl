@@ -39,5 +39,5 @@ fn main(
             }
         }
     }
-    output[i] = epilogue(sum, channel);
+    output[i] = finish(i, epilogue(sum, channel));
 }

@@ -37,5 +37,5 @@ fn main(
             sum += grad_output[at] * weight[(kh * params.kernel_w + kw) * params.n + channel];
         }
     }
-    grad_input[i] = sum;
+    grad_input[i] = finish(i, sum);
 }

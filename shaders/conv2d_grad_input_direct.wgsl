@@ -42,5 +42,5 @@ fn main(
             }
         }
     }
-    grad_input[i] = T(sum);
+    grad_input[i] = finish(i, T(sum));
 }

@@ -104,5 +104,5 @@ fn place_c(split: u32, m: u32) -> u32 {
 }
 
 fn store(at: u32, n: u32, sum: EACC) {
-    grad_input[at / E_LEN] = E(sum);
+    grad_input[at / E_LEN] = finish(at / E_LEN, E(sum));
 }

@@ -77,5 +77,5 @@ fn place_c(split: u32, m: u32) -> u32 {
 }
 
 fn store(at: u32, n: u32, sum: EACC) {
-    output[at / E_LEN] = epilogue(sum, n);
+    output[at / E_LEN] = finish(at / E_LEN, epilogue(sum, n));
 }

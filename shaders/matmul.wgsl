@@ -21,10 +21,9 @@ fn place_c(split: u32, m: u32) -> u32 {
 }
 
 fn store(at: u32, n: u32, sum: EACC) {
-    let value = epilogue(sum, params.bias_first + n);
+    var value = epilogue(sum, params.bias_first + n);
     if ACCUMULATE {
-        output[at / E_LEN] += value;
-    } else {
-        output[at / E_LEN] = value;
+        value += output[at / E_LEN];
     }
+    output[at / E_LEN] = finish(at / E_LEN, value);
 }

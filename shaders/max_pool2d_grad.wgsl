@@ -1,10 +1,9 @@
 // The gradient of max_pool2d: grad_input[n, h, w, c] = the sum of grad_output over the windows that h, w has won, which
 // are looked for among those that hold it, in a fixed order. Overlapping windows add up. Source: torch.nn.MaxPool2d.
 //
-// grad_output, indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
+// grad_output (max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
 // One invocation owns one element of grad_input, channels fastest. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
 @group(0) @binding(2) var<storage, read> indices: array<i32>;
 @group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
 
@@ -33,7 +32,7 @@ fn main(
             let place = u32(h) / params.stride_h * params.out_w + u32(w) / params.stride_w;
             let base = (image + place) * params.channels + channel;
             if indices[base] == here {
-                sum += grad_output[base];
+                sum += arriving(base);
             }
         }
     }

@@ -2,11 +2,10 @@
 // element is in one window at most, so grad_input over a window is grad_output at the winner and 0 elsewhere.
 // The formula is that of max_pool2d_grad.wgsl.
 //
-// grad_output, indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
+// grad_output (max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
 // One invocation owns one window of one channel, and the last ones of a row or column also what lies beyond them.
 // No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
 @group(0) @binding(2) var<storage, read> indices: array<i32>;
 @group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
 
@@ -21,7 +20,7 @@ fn main(
     let window = window_of(i);
     let last_h = select(min((window.oh + 1) * params.kernel_h, params.in_h), params.in_h, window.oh + 1 == params.out_h);
     let last_w = select(min((window.ow + 1) * params.kernel_w, params.in_w), params.in_w, window.ow + 1 == params.out_w);
-    let value = grad_output[i];
+    let value = arriving(i);
     let winner = u32(indices[i]);
 
     for (var h = window.oh * params.kernel_h; h < last_h; h++) {

@@ -124,12 +124,27 @@ fn main(
         place_c(tile.split, first_m + 2),
         place_c(tile.split, first_m + 3),
     );
-    for (var c = 0u; c < QUADS; c++) {
-        for (var r = 0u; r < 4u; r++) {
-            let n = tile.first_n + c * 4;
-            if first_m + r < params.m && n < params.n {
-                store(rows[r] + n, n, sums[c * 4 + r]);
-            }
+    // Column by column in so many words, since no loop over them would be unrolled.
+    store_column(0, first_m, tile.first_n, rows, &sums);
+    store_column(1, first_m, tile.first_n, rows, &sums);
+    if QUADS > 2 {
+        store_column(2, first_m, tile.first_n, rows, &sums);
+        store_column(3, first_m, tile.first_n, rows, &sums);
+    }
+    if QUADS > 4 {
+        store_column(4, first_m, tile.first_n, rows, &sums);
+        store_column(5, first_m, tile.first_n, rows, &sums);
+        store_column(6, first_m, tile.first_n, rows, &sums);
+        store_column(7, first_m, tile.first_n, rows, &sums);
+    }
+}
+
+// Stores the vectors of four columns in the lane's four rows.
+fn store_column(c: u32, first_m: u32, first_n: u32, rows: vec4u, sums: ptr<function, array<EACC, 4 * QUADS>>) {
+    for (var r = 0u; r < 4u; r++) {
+        let n = first_n + c * 4;
+        if first_m + r < params.m && n < params.n {
+            store(rows[r] + n, n, sums[c * 4 + r]);
         }
     }
 }

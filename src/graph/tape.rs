@@ -213,6 +213,11 @@ impl Tape {
         &self.tensors[id.0]
     }
 
+    /// The same tensors with other nodes, which a plan has made of these.
+    pub(crate) fn with_nodes(&self, nodes: Vec<Node>) -> Self {
+        Tape { nodes, ..self.clone() }
+    }
+
     /// The extents of `id` in PyTorch's order.
     pub fn shape(&self, id: TensorId) -> &Shape {
         &self.tensors[id.0].shape

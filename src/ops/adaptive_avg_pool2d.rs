@@ -53,12 +53,12 @@ fn pool(
         source!("lib/divide.wgsl"),
         source!("lib/index.wgsl"),
     ];
-    let kernel = Kernel::new(name, &files).constant("WG", 64);
+    let finishing = lowering.finishing(0);
+    let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
     let (from, to) = (lowering.input(0), lowering.output(0));
-    lowering
-        .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len))
-        .bind(names[0], from)
-        .bind(names[1], to);
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len));
+    dispatch.bind(names[0], from).bind(names[1], to);
+    finishing.bind(dispatch);
 }
 
 impl Operation for AdaptiveAvgPool2d {
@@ -101,6 +101,10 @@ impl Operation for AdaptiveAvgPool2dGrad {
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
         arity(inputs, &[1])?;
         Ok(vec![Spec::f32(self.input.clone())])
+    }
+
+    fn finishes(&self) -> bool {
+        true
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {

@@ -36,6 +36,10 @@ impl Operation for Add {
         Ok(vec![grad_outputs[0]; 2])
     }
 
+    fn finishes(&self) -> bool {
+        true
+    }
+
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         binary(lowering, "add", source!("add.wgsl"))
     }

@@ -137,6 +137,10 @@ impl Operation for AvgPool2dGrad {
         Ok(vec![Spec::f32(self.input.clone())])
     }
 
+    fn finishes(&self) -> bool {
+        true
+    }
+
     fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
         side_by_side_variants(self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2])
     }
@@ -155,12 +159,12 @@ impl Operation for AvgPool2dGrad {
             source!("lib/divide.wgsl"),
             source!("lib/index.wgsl"),
         ];
-        let kernel = Kernel::new(name, &files).constant("WG", 64);
+        let finishing = lowering.finishing(0);
+        let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
-        lowering
-            .dispatch(kernel, bytes_of!(Params, &params), extent)
-            .bind("grad_output", grad_output)
-            .bind("grad_input", grad_input);
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        dispatch.bind("grad_output", grad_output).bind("grad_input", grad_input);
+        finishing.bind(dispatch);
         Ok(())
     }
 }

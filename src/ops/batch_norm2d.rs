@@ -183,8 +183,10 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, weight: usize) {
         None => kernel.with(&[source!("lib/channel_weight_none.wgsl"), source!("lib/channel_bias_none.wgsl")]),
     };
     let params = params.per(each);
-    let (kernel, extent) = by_rows(lowering, kernel, params);
+    let finishing = lowering.finishing(0);
+    let (kernel, extent) = by_rows(lowering, kernel.with(&finishing.files), params);
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    finishing.bind(dispatch);
     dispatch.bind("input", input).bind("statistics", statistics).bind("output", output);
     if let Some((weight, bias)) = affine_operands {
         dispatch.bind("weight", weight).bind("bias", bias);
@@ -220,6 +222,10 @@ impl Operation for BatchNorm2d {
         needs: &[bool],
     ) -> Result<Vec<Option<TensorId>>> {
         gradient(tape, node, grad_outputs[0], needs, (true, 1))
+    }
+
+    fn finishes(&self) -> bool {
+        true
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
@@ -267,6 +273,10 @@ impl Operation for BatchNorm2dEval {
         needs: &[bool],
     ) -> Result<Vec<Option<TensorId>>> {
         gradient(tape, node, grad_outputs[0], needs, (false, 3))
+    }
+
+    fn finishes(&self) -> bool {
+        true
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {

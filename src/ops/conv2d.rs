@@ -197,6 +197,10 @@ impl Operation for Conv2d {
         output.map_or(0, |[n, _, h, w]| (n * h * w) as u64 * weight.len() as u64)
     }
 
+    fn finishes(&self) -> bool {
+        true
+    }
+
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.output(inputs[0], &inputs[1].shape) {
             Ok(output) => self.variants(caps, &inputs[1].shape, &Shape::from(output), 1),
@@ -217,11 +221,12 @@ impl Operation for Conv2d {
         }
         let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
         let epilogue = product::epilogue(bias.is_some());
+        let finishing = lowering.finishing(0);
         let (input, weight, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let dispatch = match lowering.variant() {
             "direct" => {
                 let files = [source!("conv2d_direct.wgsl"), source!("conv2d.wgsl"), epilogue];
-                let kernel = direct("conv2d/direct", &files);
+                let kernel = direct("conv2d/direct", &files).with(&finishing.files);
                 let extent = Extent::Invocations(lowering.output_len(0));
                 lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
             }
@@ -234,6 +239,7 @@ impl Operation for Conv2d {
                     params.in_c == 1 && self.padding != [0; 4],
                     [true, false],
                 );
+                let kernel = kernel.with(&finishing.files);
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             }
         };
@@ -241,6 +247,7 @@ impl Operation for Conv2d {
         if let Some(bias) = bias {
             dispatch.bind("bias", bias);
         }
+        finishing.bind(dispatch);
         Ok(())
     }
 }
@@ -253,6 +260,10 @@ impl Operation for Conv2dGradInput {
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
         arity(inputs, &[2])?;
         Ok(vec![Spec::f32(self.input.clone())])
+    }
+
+    fn finishes(&self) -> bool {
+        true
     }
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
@@ -272,10 +283,11 @@ impl Operation for Conv2dGradInput {
         }
         let (grad_output, weight, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let stride = self.conv.stride.map(|s| s as u32);
+        let finishing = lowering.finishing(0);
         let dispatch = match lowering.variant() {
             "direct" => {
                 let files = [source!("conv2d_grad_input_direct.wgsl"), source!("conv2d.wgsl")];
-                let kernel = direct("conv2d_grad_input/direct", &files);
+                let kernel = direct("conv2d_grad_input/direct", &files).with(&finishing.files);
                 let extent = Extent::Invocations(lowering.output_len(0));
                 lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
             }
@@ -294,11 +306,13 @@ impl Operation for Conv2dGradInput {
                     .constant("STRIDE_H", stride[0])
                     .constant("STRIDE_W", stride[1])
                     .flag("PHASES_FIRST", variant == "vec4" && whole && stride != [1; 2])
-                    .flag("PIXELS_FIRST", variant == "shuffle");
+                    .flag("PIXELS_FIRST", variant == "shuffle")
+                    .with(&finishing.files);
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             }
         };
         dispatch.bind("grad_output", grad_output).bind("weight", weight).bind("grad_input", grad_input);
+        finishing.bind(dispatch);
         Ok(())
     }
 }

@@ -29,7 +29,8 @@ pub(super) fn forward(lowering: &mut Lowering<'_>, params: Params) {
     let (input, weight, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
     let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
     let (kernel, params) = kernel("conv2d/depthwise", source!("conv2d_depthwise.wgsl"), params);
-    let kernel = kernel.with(&[match bias {
+    let finishing = lowering.finishing(0);
+    let kernel = kernel.with(&finishing.files).with(&[match bias {
         Some(_) => source!("lib/channel_bias.wgsl"),
         None => source!("lib/channel_bias_none.wgsl"),
     }]);
@@ -39,19 +40,20 @@ pub(super) fn forward(lowering: &mut Lowering<'_>, params: Params) {
     if let Some(bias) = bias {
         dispatch.bind("bias", bias);
     }
+    finishing.bind(dispatch);
 }
 
 /// grad_input from grad_output and weight.
 pub(super) fn grad_input(lowering: &mut Lowering<'_>, params: Params) {
     let (grad_output, weight, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
     let (kernel, params) = kernel("conv2d_grad_input/depthwise", source!("conv2d_grad_input_depthwise.wgsl"), params);
-    let kernel = kernel.constant("STRIDE_H", params.stride_h).constant("STRIDE_W", params.stride_w);
+    let finishing = lowering.finishing(0);
+    let kernel =
+        kernel.constant("STRIDE_H", params.stride_h).constant("STRIDE_W", params.stride_w).with(&finishing.files);
     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
-    lowering
-        .dispatch(kernel, bytes_of!(Params, &params), extent)
-        .bind("grad_output", grad_output)
-        .bind("weight", weight)
-        .bind("grad_input", grad_input);
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    dispatch.bind("grad_output", grad_output).bind("weight", weight).bind("grad_input", grad_input);
+    finishing.bind(dispatch);
 }
 
 /// grad_weight from input and grad_output; `params.m` counts taps of the window, `params.k` pixels.

@@ -28,7 +28,10 @@ pub(super) fn same_shape(inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
 /// The kernel `combine` of two operands, as the file `function` has it.
 pub(super) fn binary(lowering: &mut Lowering<'_>, name: &'static str, function: Source) -> Result<()> {
     let files = [function, source!("binary.wgsl"), source!("lib/len.wgsl"), source!("lib/index.wgsl")];
-    elementwise(lowering, Kernel::new(name, &files).constant("WG", 64), &["a", "b"])
+    let finishing = lowering.finishing(0);
+    elementwise(lowering, Kernel::new(name, &files).with(&finishing.files).constant("WG", 64), &["a", "b"])?;
+    lowering.dispatches.iter_mut().for_each(|dispatch| finishing.bind(dispatch));
+    Ok(())
 }
 
 /// [`elementwise_with`] for a kernel without attributes, whose Params is that of lib/len.wgsl.

@@ -1,9 +1,12 @@
 //! From an operation to dispatches: kernels as data, operands by tensor, and what must be known of the device.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Error, Result};
+use super::pieces::{Pieces, tensor_pieces};
+use crate::error::Result;
 use crate::graph::{Node, Tape, Tensor, TensorId};
+use crate::ops::finish::{Finish, Finishing};
 
 /// A WGSL file, embedded in the binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,9 +100,13 @@ impl Kernel {
         self
     }
 
-    /// Adds files, an epilogue say.
+    /// Adds files, an epilogue say; one that is there already is not added twice.
     pub fn with(mut self, sources: &[Source]) -> Self {
-        self.sources.extend_from_slice(sources);
+        for source in sources {
+            if !self.sources.contains(source) {
+                self.sources.push(*source);
+            }
+        }
         self
     }
 
@@ -193,6 +200,8 @@ pub struct Choices {
     pub everywhere: Option<&'static str>,
     /// Takes this variant for the operation of that name, where valid.
     pub by_operation: BTreeMap<&'static str, &'static str>,
+    /// The names of the rewrite rules of [`crate::plan::fusion`] that are not applied.
+    pub without_rules: BTreeSet<String>,
 }
 
 /// One of the flat buffers of a parameter group.
@@ -272,46 +281,6 @@ impl Dispatch {
     }
 }
 
-/// How a tensor is cut where one binding can't hold it: runs of whole rows (of its outermost extent).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pieces {
-    /// The first row of each piece, and the number of rows at the end.
-    pub bounds: Vec<usize>,
-}
-
-impl Pieces {
-    /// First row and number of rows of each piece.
-    pub fn rows(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.bounds.windows(2).map(|w| (w[0], w[1] - w[0]))
-    }
-
-    /// How many pieces there are.
-    pub fn len(&self) -> usize {
-        self.bounds.len() - 1
-    }
-
-    /// Whether there is no piece.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Cuts `rows` rows of `row_bytes` bytes so that no piece is larger than `limit`. A piece of more than one has a
-    /// multiple of 64 rows, which keeps every piece's size a multiple of 256 bytes.
-    pub fn cut(rows: usize, row_bytes: u64, limit: u64) -> Option<Self> {
-        let total = rows as u64 * row_bytes;
-        if total <= limit {
-            return Some(Pieces { bounds: vec![0, rows] });
-        }
-        let step = (limit / row_bytes.max(1) / 64 * 64) as usize;
-        if step == 0 {
-            return None;
-        }
-        let mut bounds: Vec<usize> = (0..rows).step_by(step).collect();
-        bounds.push(rows);
-        Some(Pieces { bounds })
-    }
-}
-
 /// A node on its way to dispatches.
 pub struct Lowering<'a> {
     tape: &'a Tape,
@@ -321,6 +290,8 @@ pub struct Lowering<'a> {
     flat: &'a dyn Fn(usize) -> Vec<u64>,
     pub(crate) dispatches: Vec<Dispatch>,
     pub(crate) scratch: Vec<u64>,
+    finish: Option<Finish>,
+    finished: Cell<bool>,
 }
 
 impl<'a> Lowering<'a> {
@@ -332,7 +303,17 @@ impl<'a> Lowering<'a> {
         choices: &'a Choices,
         flat: &'a dyn Fn(usize) -> Vec<u64>,
     ) -> Self {
-        Lowering { tape, node, caps, choices, flat, dispatches: Vec::new(), scratch: Vec::new() }
+        Lowering {
+            tape,
+            node,
+            caps,
+            choices,
+            flat,
+            dispatches: Vec::new(),
+            scratch: Vec::new(),
+            finish: None,
+            finished: Cell::new(false),
+        }
     }
 
     /// The device.
@@ -340,14 +321,38 @@ impl<'a> Lowering<'a> {
         self.caps
     }
 
-    /// The inputs.
+    /// The inputs, without those of what finishes the output.
     pub fn inputs(&self) -> Vec<&'a Tensor> {
-        self.node.inputs.iter().map(|&id| self.tape.tensor(id)).collect()
+        self.node.inputs[..self.own_inputs()].iter().map(|&id| self.tape.tensor(id)).collect()
+    }
+
+    fn own_inputs(&self) -> usize {
+        self.node.inputs.len() - self.finish.map_or(0, Finish::operands)
+    }
+
+    /// From now on output 0 is to be finished, and the last inputs are for that.
+    pub(super) fn begin_finish(&mut self, finish: Finish) {
+        self.finish = Some(finish);
+    }
+
+    /// Whether a kernel has been told to finish the output.
+    pub(super) fn has_finished(&self) -> bool {
+        self.finished.get()
+    }
+
+    /// What each kernel that stores elements of this piece of output 0 does to them before.
+    pub(super) fn finishing(&self, piece: usize) -> Finishing {
+        self.finished.set(true);
+        match self.finish {
+            Some(finish) => Finishing::new(finish, self, self.own_inputs(), piece),
+            None => Finishing::none(),
+        }
     }
 
     /// The variant to emit: the chosen one where it is valid, else the best.
     pub fn variant(&self) -> &'static str {
-        let valid = self.node.op.variants(&self.inputs(), self.caps);
+        let inputs: Vec<&Tensor> = self.node.inputs.iter().map(|&id| self.tape.tensor(id)).collect();
+        let valid = self.node.op.variants(&inputs, self.caps);
         let chosen = self.choices.by_operation.get(self.node.op.name()).copied();
         [chosen, self.choices.everywhere].into_iter().flatten().find(|name| valid.contains(name)).unwrap_or(valid[0])
     }
@@ -435,18 +440,6 @@ fn dims(tensor: &Tensor) -> [u32; 4] {
         *to = from as u32;
     }
     dims
-}
-
-/// How a tensor is cut on a device of these limits; an error where its rows alone are too large.
-pub(crate) fn tensor_pieces(tensor: &Tensor, caps: &Caps) -> Result<Pieces> {
-    let rows = tensor.shape.dims().first().copied().unwrap_or(1).max(1);
-    let limit = caps.max_binding.min(caps.max_buffer);
-    Pieces::cut(rows, tensor.bytes() / rows as u64, limit).ok_or_else(|| Error::Limit {
-        what: format!("tensor \"{}\" {}", tensor.name, tensor.shape),
-        needed: format!("{} bytes", tensor.bytes()),
-        allowed: format!("{limit} bytes in one binding"),
-        hint: "use a smaller batch or layer".into(),
-    })
 }
 
 /// The bytes of a params struct with its fields, as [`Lowering::dispatch`] takes them.

@@ -1,5 +1,6 @@
 //! The matrix product, each operand as it is or transposed, with an optional bias; `linear` is one of them.
 
+use super::finish::Finishing;
 use super::lowering::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
 use super::product::{self, Tiling};
 use super::{Misfit, Operation, arity};
@@ -126,6 +127,10 @@ impl Operation for Matmul {
         self.extents(inputs[0], inputs[1]).map_or(0, |[m, n, k]| m as u64 * n as u64 * k as u64)
     }
 
+    fn finishes(&self) -> bool {
+        true
+    }
+
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.extents(inputs[0], inputs[1]) {
             Some([m, n, k]) => {
@@ -184,9 +189,13 @@ impl Operation for Matmul {
                 bias_first: n0 as u32,
             };
             let at = |operand| if cut.contains(&operand) { piece } else { 0 };
+            let finished_piece = at(output);
             let (a, b, output) =
                 (lowering.input_piece(0, at(a)), lowering.input_piece(1, at(b)), lowering.output_piece(0, at(output)));
             let epilogue = product::epilogue(bias.is_some());
+            // Of a sum over pieces only the last is the result.
+            let last = axis != 'k' || piece + 1 == pieces.len();
+            let finishing = if last { lowering.finishing(finished_piece) } else { Finishing::none() };
             let dispatch = match lowering.variant() {
                 "direct" => {
                     let files =
@@ -194,7 +203,8 @@ impl Operation for Matmul {
                     let kernel = Kernel::new("matmul/direct", &files)
                         .elements(1)
                         .constant("WG", 64)
-                        .flag("ACCUMULATE", accumulate);
+                        .flag("ACCUMULATE", accumulate)
+                        .with(&finishing.files);
                     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
                     lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
                 }
@@ -204,7 +214,8 @@ impl Operation for Matmul {
                     let files = [source!("matmul_product.wgsl"), source!("matmul.wgsl"), epilogue];
                     let kernel = tiling
                         .kernel(["matmul/workgroup", "matmul/shuffle", "matmul/vec4"], &files, false, along)
-                        .flag("ACCUMULATE", accumulate);
+                        .flag("ACCUMULATE", accumulate)
+                        .with(&finishing.files);
                     lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
                 }
             };
@@ -212,6 +223,7 @@ impl Operation for Matmul {
             if let Some(bias) = bias {
                 dispatch.bind("bias", bias);
             }
+            finishing.bind(dispatch);
         }
         Ok(())
     }

@@ -28,13 +28,15 @@ impl MaxPool2d {
     }
 }
 
-/// The gradient of [`MaxPool2d`]: operands are grad_output and the indices of the winners.
+/// The gradient of [`MaxPool2d`]: operands are grad_output and the indices of the winners; with `relu`, then the output.
 #[derive(Clone, Debug)]
 pub struct MaxPool2dGrad {
     /// The pooling.
     pub pool: MaxPool2d,
     /// The shape of its input.
     pub input: Shape,
+    /// Whether the gradient is that of relu and pooling in one, relu's output being the pooling's input.
+    pub relu: bool,
 }
 
 params! {
@@ -126,7 +128,7 @@ impl Operation for MaxPool2d {
         _needs: &[bool],
     ) -> Result<Vec<Option<TensorId>>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
-        let op = MaxPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone() };
+        let op = MaxPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone(), relu: false };
         let operands = [grad_output, node.outputs[1]];
         Ok(vec![Some(tape.append(&node.name, op, &operands, &[])?[0])])
     }
@@ -169,7 +171,7 @@ impl Operation for MaxPool2dGrad {
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        arity(inputs, &[2])?;
+        arity(inputs, &[2 + usize::from(self.relu)])?;
         Ok(vec![Spec::f32(self.input.clone())])
     }
 
@@ -187,6 +189,10 @@ impl Operation for MaxPool2dGrad {
             name,
             &[
                 file,
+                match self.relu {
+                    true => source!("max_pool2d_grad_arriving_relu.wgsl"),
+                    false => source!("max_pool2d_grad_arriving.wgsl"),
+                },
                 source!("max_pool2d_params.wgsl"),
                 source!("lib/pool.wgsl"),
                 source!("lib/divide.wgsl"),
@@ -195,12 +201,13 @@ impl Operation for MaxPool2dGrad {
         )
         .constant("WG", 64);
         let (grad_output, indices, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
+        let output = self.relu.then(|| lowering.input(2));
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
-        lowering
-            .dispatch(kernel, bytes_of!(Params, &params), extent)
-            .bind("grad_output", grad_output)
-            .bind("indices", indices)
-            .bind("grad_input", grad_input);
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        dispatch.bind("grad_output", grad_output).bind("indices", indices).bind("grad_input", grad_input);
+        if let Some(output) = output {
+            dispatch.bind("output", output);
+        }
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ pub mod copy;
 mod depthwise;
 pub mod dropout;
 mod elementwise;
+pub mod finish;
 pub mod flatten;
 pub mod gather;
 pub mod log_softmax;
@@ -29,6 +30,7 @@ pub mod mse_loss;
 pub mod mul;
 pub mod narrow;
 pub mod nll_loss;
+mod pieces;
 mod product;
 pub mod reduce;
 pub mod scale;
@@ -39,13 +41,14 @@ pub mod upsample;
 mod window;
 pub mod zero_pad2d;
 
+use std::any::Any;
 use std::fmt::Debug;
 
-pub(crate) use lowering::tensor_pieces;
 pub use lowering::{
-    Binding, Caps, Choices, Constant, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces,
-    Source,
+    Binding, Caps, Choices, Constant, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Source,
 };
+pub use pieces::Pieces;
+pub(crate) use pieces::tensor_pieces;
 
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -62,7 +65,7 @@ pub enum Misfit {
 }
 
 /// An operation with its attributes.
-pub trait Operation: DynTwin + Debug + Send + Sync {
+pub trait Operation: DynTwin + Debug + Any + Send + Sync {
     /// PyTorch's name for it.
     fn name(&self) -> &'static str;
 
@@ -97,6 +100,12 @@ pub trait Operation: DynTwin + Debug + Send + Sync {
     fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
         let _ = inputs;
         0
+    }
+
+    /// Whether its kernels can finish the elements of output 0 before they store them: then [`Operation::lower`] puts what
+    /// [`Lowering`] has for that into each of them.
+    fn finishes(&self) -> bool {
+        false
     }
 
     /// The names of the kernel variants that are right for these operands on this device, the best first.

@@ -3,6 +3,7 @@
 //! A plan is plain data and holds nothing of a device, so it can be printed, compared and kept when a device is lost.
 
 mod flat;
+pub mod fusion;
 mod lifetime;
 mod print;
 
@@ -81,7 +82,7 @@ pub struct Step {
 /// A tape ready to run on a device with these limits.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The tape.
+    /// The nodes that run, joined by the rules of [`fusion`]: the given tape's tensors, and those of its nodes that matter.
     pub tape: Arc<Tape>,
     /// Where the parameters lie.
     pub layout: Arc<ParameterLayout>,
@@ -102,8 +103,8 @@ pub struct Plan {
 impl Plan {
     /// Plans `tape` for a device.
     pub fn new(tape: Arc<Tape>, layout: Arc<ParameterLayout>, caps: &Caps, choices: &Choices) -> Result<Self> {
-        let live = live_nodes(&tape);
-        let root = views(&tape, &live);
+        let tape = Arc::new(fusion::fuse(&tape, &live_nodes(&tape), &choices.without_rules)?);
+        let root = views(&tape);
         let limit = caps.max_binding.min(caps.max_buffer);
 
         // Lower first, since a node's own scratch memory is planned together with the tensors.
@@ -111,7 +112,7 @@ impl Plan {
         let mut lowered: Vec<(usize, Vec<Dispatch>, Vec<u64>)> = Vec::new();
         for (i, node) in tape.nodes().iter().enumerate() {
             let is_view = node.outputs.first().is_some_and(|id| root[id.0] != *id);
-            if !live[i] || is_view {
+            if is_view {
                 continue;
             }
             let mut lowering = Lowering::new(&tape, node, caps, choices, &flat);
@@ -124,7 +125,7 @@ impl Plan {
         let mut wanted: Vec<(Interval, u64)> = Vec::new();
         let last = tape.nodes().len();
         let mut intervals: HashMap<TensorId, Interval> = HashMap::new();
-        for (i, node) in tape.nodes().iter().enumerate().filter(|(i, _)| live[*i]) {
+        for (i, node) in tape.nodes().iter().enumerate() {
             for id in node.inputs.iter().chain(&node.outputs).map(|id| root[id.0]) {
                 let interval = intervals.entry(id).or_insert(Interval { first: i, last: i });
                 interval.last = i;
@@ -296,9 +297,9 @@ fn live_nodes(tape: &Tape) -> Vec<bool> {
 }
 
 /// For each tensor the one whose memory it is: itself, unless its node only looks at its input in another way.
-fn views(tape: &Tape, live: &[bool]) -> Vec<TensorId> {
+fn views(tape: &Tape) -> Vec<TensorId> {
     let mut root: Vec<TensorId> = (0..tape.tensors().len()).map(TensorId).collect();
-    for (_, node) in tape.nodes().iter().enumerate().filter(|(i, _)| live[*i]) {
+    for node in tape.nodes() {
         let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
         // A parameter's gradient has a place of its own, where a view can't put it.
         if node.op.is_view(&inputs) && tape.tensor(node.outputs[0]).role == Role::Activation {

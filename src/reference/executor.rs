@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Role, Stage, Tape, Tensor, TensorId};
-use crate::reference::{DynTwin, Inputs, Outputs, Real, Value};
+use crate::reference::{Inputs, Outputs, Real, Value};
 
 /// What is kept between steps and shared by the programs of a run: parameters, buffers, momentum buffers, states, data sets, by name.
 #[derive(Clone, Debug, Default)]
@@ -63,10 +63,7 @@ pub struct Program<R> {
     values: Vec<Option<Value<R>>>,
 }
 
-impl<R: Real> Program<R>
-where
-    dyn crate::ops::Operation: Eval<R>,
-{
+impl<R: Real> Program<R> {
     /// A program for `tape`, its inputs zero.
     pub fn new(tape: Arc<Tape>) -> Self {
         let values = tape.tensors().iter().map(initial).collect();
@@ -132,7 +129,7 @@ where
                 values.push((&tensor.shape, value));
             }
             let inputs = Inputs { values, outputs: node.outputs.iter().map(|&id| tape.shape(id)).collect() };
-            Eval::<R>::eval(&*node.op, &inputs, &mut outputs);
+            R::eval(&*node.op, &inputs, &mut outputs);
             for (&id, value) in node.outputs.iter().zip(outputs.outputs) {
                 self.values[id.0] = Some(value);
             }
@@ -154,23 +151,5 @@ fn initial<R: Real>(tensor: &Tensor) -> Option<Value<R>> {
         Role::Input => Some(Value::zeros(tensor.dtype, tensor.shape.len())),
         Role::Constant(value) => Some(Value::Real(vec![R::of(f64::from(value))])),
         _ => None,
-    }
-}
-
-/// Chooses the twin's precision by type.
-pub trait Eval<R> {
-    /// [`crate::reference::Twin::eval`].
-    fn eval(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>);
-}
-
-impl<T: DynTwin + ?Sized> Eval<f32> for T {
-    fn eval(&self, inputs: &Inputs<'_, f32>, outputs: &mut Outputs<f32>) {
-        self.eval_f32(inputs, outputs);
-    }
-}
-
-impl<T: DynTwin + ?Sized> Eval<f64> for T {
-    fn eval(&self, inputs: &Inputs<'_, f64>, outputs: &mut Outputs<f64>) {
-        self.eval_f64(inputs, outputs);
     }
 }

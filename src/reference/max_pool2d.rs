@@ -44,6 +44,9 @@ impl Twin for MaxPool2dGrad {
         let [_, _, in_h, in_w] = inputs.output_nchw(0);
         let grad_input = outputs.real(0);
         for (i, (&dy, &index)) in grad_output.iter().zip(indices).enumerate() {
+            if self.relu && inputs.real(2)[i] <= R::default() {
+                continue;
+            }
             if let Ok(index) = usize::try_from(index) {
                 grad_input[i / (out_h * out_w) * in_h * in_w + index] += dy;
             }

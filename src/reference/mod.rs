@@ -17,6 +17,7 @@ mod copy;
 mod dropout;
 mod erf;
 mod executor;
+mod finish;
 mod flatten;
 mod gather;
 mod log_softmax;
@@ -76,10 +77,12 @@ pub trait Real:
     fn sqrt(self) -> Self;
     /// The error function.
     fn erf(self) -> Self;
+    /// What `twin` computes in this precision.
+    fn eval<T: DynTwin + ?Sized>(twin: &T, inputs: &Inputs<'_, Self>, outputs: &mut Outputs<Self>);
 }
 
 macro_rules! real {
-    ($type:ident) => {
+    ($type:ident, $eval:ident) => {
         impl Real for $type {
             fn of(value: f64) -> Self {
                 value as $type
@@ -102,11 +105,14 @@ macro_rules! real {
             fn erf(self) -> Self {
                 erf::erf(self.to_f64()) as $type
             }
+            fn eval<T: DynTwin + ?Sized>(twin: &T, inputs: &Inputs<'_, Self>, outputs: &mut Outputs<Self>) {
+                twin.$eval(inputs, outputs);
+            }
         }
     };
 }
-real!(f32);
-real!(f64);
+real!(f32, eval_f32);
+real!(f64, eval_f64);
 
 /// The elements of a tensor in PyTorch's order (images of bytes: [height, width, channels]).
 #[derive(Clone, Debug, PartialEq)]

@@ -12,6 +12,9 @@ mod data;
 mod device;
 #[path = "../common/each_cases.rs"]
 mod each_cases;
+#[path = "../common/fused.rs"]
+mod fused;
+mod fusion;
 mod golden;
 #[path = "../common/golden.rs"]
 mod golden_files;

@@ -5,6 +5,7 @@ mod barriers;
 mod checkpoint;
 mod data;
 mod errors;
+mod fusion;
 mod golden;
 mod golden_norm;
 mod gradients;
@@ -32,6 +33,8 @@ mod cases;
 mod clip;
 #[path = "../common/each_cases.rs"]
 mod each_cases;
+#[path = "../common/fused.rs"]
+mod fused;
 #[path = "../common/golden.rs"]
 mod golden_files;
 #[path = "../common/golden_more.rs"]

@@ -65,6 +65,8 @@ fn what_a_dispatch_reads_was_last_written_by_the_node_that_made_it() {
         for (caps, choices) in zoo::devices().iter().flat_map(|caps| zoo::choices().into_iter().map(move |c| (caps, c)))
         {
             let plan = zoo::plan(&tape, caps, &choices).unwrap();
+            // The plan has joined some nodes.
+            let tape = &*plan.tape;
             let made: HashMap<TensorId, &str> = (tape.nodes().iter())
                 .flat_map(|node| node.outputs.iter().map(|&id| (id, node.name.as_str())))
                 .collect();
@@ -77,7 +79,7 @@ fn what_a_dispatch_reads_was_last_written_by_the_node_that_made_it() {
                     let here = |id: &TensorId| plan.place(*id).is_some_and(|spans| spans[0].buffer == **buffer);
                     let makers: Vec<&str> = (nodes.iter())
                         .flat_map(|node| node.inputs.iter().filter(|id| here(id)))
-                        .map(|&id| made[&root(&tape, id)])
+                        .map(|&id| made[&root(tape, id)])
                         .collect();
                     let writer = last.get(*buffer).unwrap_or_else(|| panic!("{name}: {} reads nothing", step.node));
                     // A slot that holds no operand is the node's own scratch memory.
@@ -90,7 +92,7 @@ fn what_a_dispatch_reads_was_last_written_by_the_node_that_made_it() {
             }
             for id in tape.kept() {
                 let buffer = &plan.place(*id).expect("a kept tensor has memory")[0].buffer;
-                assert_eq!(last[buffer], made[&root(&tape, *id)], "{name}: a kept tensor is overwritten");
+                assert_eq!(last[buffer], made[&root(tape, *id)], "{name}: a kept tensor is overwritten");
             }
         }
     }

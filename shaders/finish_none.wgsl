@@ -1,0 +1,5 @@
+// The result is stored as it is (finish.wgsl says what else may happen).
+
+fn finish(at: u32, value: E) -> E {
+    return value;
+}

@@ -1,0 +1,5 @@
+// No relu.
+
+fn rectified(value: E) -> E {
+    return value;
+}

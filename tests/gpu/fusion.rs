@@ -1,0 +1,144 @@
+//! The plan's rewrite rules on the device: two training steps with each alone, and with all, end in the bits of those with none.
+
+use std::sync::Arc;
+
+use tilegrad::gpu::{Device, Session, SessionOptions, Store};
+use tilegrad::graph::Spec;
+use tilegrad::graph::{Tape, TensorId};
+use tilegrad::ops::adaptive_avg_pool2d::AdaptiveAvgPool2dGrad;
+use tilegrad::ops::add::Add;
+use tilegrad::ops::avg_pool2d::{AvgPool2d, AvgPool2dGrad};
+use tilegrad::ops::batch_norm2d::BatchNorm2dEval;
+use tilegrad::ops::conv2d::{Conv2d, Conv2dGradInput};
+use tilegrad::ops::finish::{Finish, Finished};
+use tilegrad::ops::matmul::Matmul;
+use tilegrad::ops::{Choices, Operation};
+use tilegrad::plan::fusion::RULES;
+use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::reference::Value;
+use tilegrad::shape::Layout;
+
+use crate::check::{Case, Tolerance, check_op, device};
+use crate::{cases, fused};
+
+/// The losses of two steps and the parameters after them, and how many dispatches a step has.
+fn trained(device: &Device, tape: &Tape, shape: [usize; 4], loss: TensorId, choices: &Choices) -> (Vec<f32>, usize) {
+    let layout = Arc::new(ParameterLayout::new(tape, device.caps()).unwrap());
+    let store = Arc::new(Store::new(device, Arc::clone(&layout)).unwrap());
+    store.initialise(tape, 1).unwrap();
+    let plan = Plan::new(Arc::new(tape.clone()), layout, device.caps(), choices).unwrap();
+    let dispatches = plan.steps.len();
+    let options = SessionOptions { checked: false, guarded: true };
+    let mut session = Session::new(&store, Arc::new(plan), options).unwrap();
+    session.write_f32("input", &cases::uniform(3, "images", shape.iter().product())).unwrap();
+    session.write_i32("target", &(0..shape[0] as i32).collect::<Vec<_>>()).unwrap();
+    let mut values = Vec::new();
+    for step in 0..2 {
+        let sgd = fused::sgd();
+        for (name, hyper) in sgd.hyperparameters(tape, sgd.lr, sgd.momentum, step == 0) {
+            session.write_f32(&name, &hyper).unwrap();
+        }
+        session.step().unwrap();
+        values.extend(session.read_f32(loss).unwrap());
+    }
+    assert!(session.intact().unwrap());
+    for id in tape.parameters() {
+        values.extend(store.parameter(&tape.tensor(id).name).unwrap());
+    }
+    assert!(values.iter().all(|value| value.is_finite()));
+    (values, dispatches)
+}
+
+#[test]
+fn no_rule_changes_a_bit() {
+    let Some(device) = device() else { return };
+    let without = |kept: &dyn Fn(&str) -> bool| {
+        let names = RULES.iter().map(|rule| rule.name.to_string());
+        Choices { without_rules: names.filter(|name| !kept(name)).collect(), ..Choices::default() }
+    };
+    for (network, tape, shape, loss) in fused::networks() {
+        let (expected, dispatches) = trained(device, &tape, shape, loss, &without(&|_| false));
+        for rule in RULES {
+            let (values, _) = trained(device, &tape, shape, loss, &without(&|name| name == rule.name));
+            assert_eq!(bits(&values), bits(&expected), "{network}, {} alone", rule.name);
+        }
+        let (values, fewer) = trained(device, &tape, shape, loss, &Choices::default());
+        assert_eq!(bits(&values), bits(&expected), "{network}, all rules");
+        assert!(fewer < dispatches, "{network}: {fewer} of {dispatches} dispatches");
+    }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Every operation that can finish its output does what the twin does, in every variant.
+#[test]
+fn what_finishes_an_output_is_what_the_twin_does() {
+    let Some(device) = device() else { return };
+    let conv = Conv2d { padding: [1; 4], ..Conv2d::default() };
+    let strided = Conv2d { stride: [2; 2], padding: [1; 4], ..Conv2d::default() };
+    let depthwise = Conv2d { groups: 8, ..conv };
+    let linear = Matmul { transpose_a: false, transpose_b: true };
+    let image = |shape: [usize; 4]| shape.to_vec();
+    // The operation, the shapes of its operands, and how many products an element of the result adds up.
+    let cases: Vec<(Arc<dyn Operation>, Vec<Vec<usize>>, usize)> = vec![
+        (Arc::new(conv), vec![image([2, 8, 5, 7]), image([12, 8, 3, 3]), vec![12]], 72),
+        (Arc::new(conv), vec![image([2, 3, 5, 7]), image([6, 3, 3, 3]), vec![6]], 27),
+        (Arc::new(depthwise), vec![image([2, 8, 5, 7]), image([8, 1, 3, 3])], 9),
+        (
+            Arc::new(Conv2dGradInput { conv: strided, input: [2, 8, 8, 6].into() }),
+            vec![image([2, 12, 4, 3]), image([12, 8, 3, 3])],
+            108,
+        ),
+        (
+            Arc::new(Conv2dGradInput { conv: depthwise, input: [2, 8, 5, 7].into() }),
+            vec![image([2, 8, 5, 7]), image([8, 1, 3, 3])],
+            9,
+        ),
+        (Arc::new(linear), vec![vec![5, 12], vec![36, 12], vec![36]], 12),
+        (Arc::new(linear), vec![vec![5, 7], vec![9, 7]], 7),
+        (Arc::new(BatchNorm2dEval { eps: 1e-5 }), vec![image([2, 8, 3, 5]), vec![8], vec![8], vec![8], vec![8]], 16),
+        (Arc::new(Add), vec![image([2, 3, 4, 5]); 2], 2),
+        (Arc::new(AdaptiveAvgPool2dGrad { input: [2, 3, 5, 7].into() }), vec![image([2, 3, 2, 3])], 9),
+        (
+            Arc::new(AvgPool2dGrad { pool: AvgPool2d::new([2, 2]), input: [2, 3, 4, 6].into() }),
+            vec![image([2, 3, 2, 3])],
+            9,
+        ),
+    ];
+    for (op, shapes, depth) in cases {
+        for finish in [Finish { add: true, relu: true, mask: true }, Finish { mask: true, ..Finish::default() }] {
+            let label = format!("{op:?}, {finish:?}");
+            let mut tape = Tape::new(false);
+            let names = ["a", "b", "c", "d", "e"];
+            let mut inputs = Vec::new();
+            let mut ids = Vec::new();
+            let mut operand = |tape: &mut Tape, name: &'static str, shape: &[usize], low: f32| {
+                let values = cases::uniform(7, name, shape.iter().product());
+                // A variance is above 0.
+                inputs.push((name, Value::Real(values.into_iter().map(|x| x.max(low)).collect())));
+                // Of an operation with two images the second is a convolution's weight.
+                let weight = name == "b" && shape.len() == 4 && shapes[0] != shapes[1];
+                let spec = Spec::f32(shape);
+                let layout = if weight { Layout::Hwio } else { spec.layout };
+                tape.input(name, Spec { layout, ..spec }).unwrap()
+            };
+            for (i, (name, shape)) in names.into_iter().zip(&shapes).enumerate() {
+                let low = if shapes.len() == 5 && i == 2 { 0.1 } else { -1.0 };
+                ids.push(operand(&mut tape, name, shape, low));
+            }
+            let tensors: Vec<_> = ids.iter().map(|&id| tape.tensor(id)).collect();
+            let result = op.infer(&tensors).unwrap()[0].shape.dims().to_vec();
+            for name in [finish.add.then_some("addend"), finish.mask.then_some("masking")].into_iter().flatten() {
+                ids.push(operand(&mut tape, name, &result, -1.0));
+            }
+            let output = tape.append("finished", Finished { op: Arc::clone(&op), finish }, &ids, &[]).unwrap()[0];
+            // A batch norm subtracts, so that sums of absolute values say nothing.
+            let tolerance =
+                if shapes.len() == 5 { Tolerance::Rounding(16.0) } else { Tolerance::Sum { depth: depth + 1 } };
+            let outputs = vec![(output, tolerance)];
+            check_op(device, Case { label, tape, inputs, outputs });
+        }
+    }
+}
