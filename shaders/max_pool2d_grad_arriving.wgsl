@@ -1,9 +1,9 @@
 // What reaches the winner of window i: grad_output.
 //
-// grad_output: [batch, out_h, out_w, channels].
+// grad_output: [batch, out_h, out_w, channels], counted in E.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
+@group(0) @binding(1) var<storage, read> grad_output: array<E>;
 
-fn arriving(i: u32) -> T {
+fn arriving(i: u32) -> E {
     return grad_output[i];
 }

@@ -1,11 +1,11 @@
 // What reaches the winner of window i where the pooling's input is the output of a relu, whose gradient is taken with it:
 // grad_output where the winner, which is the pooling's output, is above 0 or NaN, else 0.
 //
-// grad_output, output: [batch, out_h, out_w, channels].
+// grad_output, output: [batch, out_h, out_w, channels], counted in E.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
-@group(0) @binding(4) var<storage, read> output: array<T>;
+@group(0) @binding(1) var<storage, read> grad_output: array<E>;
+@group(0) @binding(4) var<storage, read> output: array<E>;
 
-fn arriving(i: u32) -> T {
-    return select(grad_output[i], T(0), output[i] <= T(0));
+fn arriving(i: u32) -> E {
+    return select(grad_output[i], E(0), output[i] <= E(0));
 }

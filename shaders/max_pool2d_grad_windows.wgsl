@@ -2,12 +2,12 @@
 // element is in one window at most, so grad_input over a window is grad_output at the winner and 0 elsewhere.
 // The formula is that of max_pool2d_grad.wgsl.
 //
-// grad_output (max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
-// One invocation owns one window of one channel, and the last ones of a row or column also what lies beyond them.
+// grad_output (max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels],
+// channels counted in E. One invocation owns one window of one E of channels, and the last ones of a row or column also what lies beyond them.
 // No workgroup memory, no barrier.
 
-@group(0) @binding(2) var<storage, read> indices: array<i32>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(2) var<storage, read> indices: array<EU>;
+@group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -21,12 +21,12 @@ fn main(
     let last_h = select(min((window.oh + 1) * params.kernel_h, params.in_h), params.in_h, window.oh + 1 == params.out_h);
     let last_w = select(min((window.ow + 1) * params.kernel_w, params.in_w), params.in_w, window.ow + 1 == params.out_w);
     let value = arriving(i);
-    let winner = u32(indices[i]);
+    let winner = indices[i];
 
     for (var h = window.oh * params.kernel_h; h < last_h; h++) {
         for (var w = window.ow * params.kernel_w; w < last_w; w++) {
             let here = h * params.in_w + w;
-            grad_input[(window.image + here) * params.channels + window.channel] = select(T(0), value, here == winner);
+            grad_input[(window.image + here) * params.channels + window.channel] = select(E(0), value, EU(here) == winner);
         }
     }
 }

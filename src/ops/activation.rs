@@ -45,6 +45,10 @@ pub enum Approximate {
 #[derive(Clone, Copy, Debug)]
 pub struct ActivationGrad(pub Activation);
 
+/// An [`Activation`] in the memory of its input, which nobody else reads; the plan puts it in the other's place.
+#[derive(Clone, Copy, Debug)]
+pub struct ActivationInPlace(pub Activation);
+
 params! {
     /// E of the header in the tensors, and the slope of leaky_relu below 0.
     LeakyParams { len: u32, negative_slope: f32 }
@@ -183,5 +187,23 @@ impl Operation for ActivationGrad {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         self.0.dispatch(lowering, self.name(), source!("activation_grad.wgsl"), &["saved", "grad_output"])
+    }
+}
+
+impl Operation for ActivationInPlace {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        self.0.infer(inputs)
+    }
+
+    fn is_in_place(&self) -> bool {
+        true
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        self.0.dispatch(lowering, self.name(), source!("activation_in_place.wgsl"), &[])
     }
 }

@@ -48,6 +48,16 @@ params! {
     }
 }
 
+impl Params {
+    /// Counts channels in as many as one invocation of this variant owns, which is what comes back.
+    fn count_together(&mut self, variant: &str) -> u32 {
+        let divides = |each: &u32| self.channels.is_multiple_of(*each);
+        let each = if variant == "windows" { [4, 2].into_iter().find(divides).unwrap_or(1) } else { 1 };
+        self.channels /= each;
+        each
+    }
+}
+
 impl Tape {
     /// The largest element of each window of `input` [N, C, H, W].
     pub fn max_pool2d(&mut self, name: &str, input: TensorId, pool: MaxPool2d) -> Result<TensorId> {
@@ -141,7 +151,8 @@ impl Operation for MaxPool2d {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let params = self.params(lowering.input_dims(0), lowering.output_dims(0));
+        let mut params = self.params(lowering.input_dims(0), lowering.output_dims(0));
+        let each = params.count_together(lowering.variant());
         let (name, file) = match lowering.variant() {
             "windows" => ("max_pool2d/windows", source!("max_pool2d_windows.wgsl")),
             _ => ("max_pool2d/direct", source!("max_pool2d.wgsl")),
@@ -153,9 +164,9 @@ impl Operation for MaxPool2d {
             source!("lib/divide.wgsl"),
             source!("lib/index.wgsl"),
         ];
-        let kernel = Kernel::new(name, &files).constant("WG", 64);
+        let kernel = Kernel::new(name, &files).elements(each).constant("WG", 64);
         let (input, output, indices) = (lowering.input(0), lowering.output(0), lowering.output(1));
-        let extent = Extent::Invocations(lowering.output_len(0));
+        let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), extent)
             .bind("input", input)
@@ -180,7 +191,8 @@ impl Operation for MaxPool2dGrad {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let params = self.pool.params(lowering.output_dims(0), lowering.input_dims(0));
+        let mut params = self.pool.params(lowering.output_dims(0), lowering.input_dims(0));
+        let each = params.count_together(lowering.variant());
         let (name, file, owners) = match lowering.variant() {
             "windows" => ("max_pool2d_grad/windows", source!("max_pool2d_grad_windows.wgsl"), lowering.input_dims(0)),
             _ => ("max_pool2d_grad/direct", source!("max_pool2d_grad.wgsl"), lowering.output_dims(0)),
@@ -199,10 +211,11 @@ impl Operation for MaxPool2dGrad {
                 source!("lib/index.wgsl"),
             ],
         )
+        .elements(each)
         .constant("WG", 64);
         let (grad_output, indices, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let output = self.relu.then(|| lowering.input(2));
-        let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
+        let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product::<u64>() / u64::from(each));
         let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
         dispatch.bind("grad_output", grad_output).bind("indices", indices).bind("grad_input", grad_input);
         if let Some(output) = output {

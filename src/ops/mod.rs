@@ -96,6 +96,11 @@ pub trait Operation: DynTwin + Debug + Any + Send + Sync {
         false
     }
 
+    /// Whether its kernels change input 0 in its memory, which is output 0 then. A plan makes such nodes, no tape has them.
+    fn is_in_place(&self) -> bool {
+        false
+    }
+
     /// How many products are added up for the outputs, by which a model's cost is judged; 0 for what has none.
     fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
         let _ = inputs;

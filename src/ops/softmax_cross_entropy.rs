@@ -37,6 +37,11 @@ impl Default for SoftmaxCrossEntropy {
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxCrossEntropyGrad(pub SoftmaxCrossEntropy);
 
+/// [`SoftmaxCrossEntropy`] and its gradient in one, grad_output being 1; the plan puts it in their place. Outputs: those of
+/// the loss, and the gradient by the logits.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftmaxCrossEntropyBoth(pub SoftmaxCrossEntropy);
+
 /// What [`Tape::softmax_cross_entropy`] and [`Tape::nll_loss`] make.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
@@ -161,7 +166,12 @@ impl Operation for SoftmaxCrossEntropy {
         let (logits, target) = (lowering.input(0), lowering.input(1));
         let rows = lowering.output(1);
         let weight = weighted.then(|| lowering.input(2));
-        let files = [source!("softmax_cross_entropy.wgsl"), class_weight(weighted), source!("lib/index.wgsl")];
+        let files = [
+            source!("softmax_cross_entropy.wgsl"),
+            source!("softmax_cross_entropy_row.wgsl"),
+            class_weight(weighted),
+            source!("lib/index.wgsl"),
+        ];
         let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64);
         let extent = Extent::Invocations(u64::from(params.rows));
         let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
@@ -189,7 +199,12 @@ impl Operation for SoftmaxCrossEntropyGrad {
         let weighted = lowering.inputs().len() == 6;
         let operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
         let grad_logits = lowering.output(0);
-        let files = [source!("softmax_cross_entropy_grad.wgsl"), class_weight(weighted), source!("lib/index.wgsl")];
+        let files = [
+            source!("softmax_cross_entropy_grad.wgsl"),
+            source!("softmax_cross_entropy_row.wgsl"),
+            class_weight(weighted),
+            source!("lib/index.wgsl"),
+        ];
         let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
         let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
@@ -198,6 +213,44 @@ impl Operation for SoftmaxCrossEntropyGrad {
             dispatch.bind(name, operand);
         }
         dispatch.bind("grad_logits", grad_logits);
+        Ok(())
+    }
+}
+
+impl SoftmaxCrossEntropyBoth {
+    /// Whether one workgroup has no more to do than is soon done.
+    pub(crate) fn is_small(logits: &Tensor) -> bool {
+        logits.shape.dims().first().is_some_and(|&rows| rows <= 512) && logits.shape.len() <= 1 << 14
+    }
+}
+
+impl Operation for SoftmaxCrossEntropyBoth {
+    fn name(&self) -> &'static str {
+        "softmax_cross_entropy"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        let mut specs = self.0.infer(inputs)?;
+        specs.push(Spec::like(inputs[0]));
+        Ok(specs)
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.0.params(lowering.input_dims(0));
+        let weighted = lowering.inputs().len() == 3;
+        let operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
+        let (loss, totals, grad_logits) = (lowering.output(0), lowering.output(2), lowering.output(3));
+        let files = [
+            source!("softmax_cross_entropy_both.wgsl"),
+            source!("softmax_cross_entropy_row.wgsl"),
+            class_weight(weighted),
+        ];
+        let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64);
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Workgroups(1));
+        for (name, operand) in ["logits", "targets", "class_weights"].into_iter().zip(operands) {
+            dispatch.bind(name, operand);
+        }
+        dispatch.bind("loss", loss).bind("totals", totals).bind("grad_logits", grad_logits);
         Ok(())
     }
 }

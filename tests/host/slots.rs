@@ -121,8 +121,8 @@ fn what_is_kept_is_not_overwritten() {
     let build = |kept: bool| {
         let mut tape = Tape::new(false);
         let x = tape.input("x", Spec::f32([2, 3, 4, 4])).unwrap();
-        let first = tape.relu("0", x).unwrap();
-        let last = (1..5).fold(first, |x, i| tape.relu(&i.to_string(), x).unwrap());
+        let first = tape.silu("0", x).unwrap();
+        let last = (1..5).fold(first, |x, i| tape.silu(&i.to_string(), x).unwrap());
         tape.keep(last);
         if kept {
             tape.keep(first);
