@@ -33,5 +33,6 @@ mod layers;
 mod more_cases;
 mod optimizer;
 mod session;
+mod tiles;
 mod training;
 mod vectors;
