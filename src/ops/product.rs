@@ -62,12 +62,13 @@ static VEC4: [Tile; 3] = [
 ];
 static SHUFFLE: [Tile; 2] = [tile("32x16", [32, 16, 1], 8, [4, 16]), tile("32x8", [32, 8, 1], 8, [4, 8])];
 
-/// Tiles of a workgroup, the largest first: those for many columns, then those for few.
+/// Tiles of a workgroup, the largest first: those for many columns, then those for few. A name is rows, columns and depth,
+/// and what one invocation owns where that tells two apart.
 static WORKGROUP: [Tile; 7] = [
     tile("128x128x8", [128, 128, 8], 256, [8, 8]),
     tile("128x64x16", [128, 64, 16], 256, [8, 4]),
     tile("64x64x16", [64, 64, 16], 128, [8, 4]),
-    tile("64x64x8", [64, 64, 8], 64, [8, 8]),
+    tile("64x64x16-8x8", [64, 64, 16], 64, [8, 8]),
     tile("32x64x16", [32, 64, 16], 64, [8, 4]),
     tile("64x32x16", [64, 32, 16], 64, [8, 4]),
     tile("64x16x16", [64, 16, 16], 64, [4, 4]),
@@ -82,7 +83,7 @@ fn preferred(class: DeviceClass) -> (&'static [&'static str], u64) {
         // Two for each of 16.
         DeviceClass::Integrated => (&["64x64x16", "32x64x16"], 2 * 16),
         // Few invocations, each with many sums: barriers and loads are what costs.
-        DeviceClass::Software => (&["64x64x8", "32x64x16"], 2),
+        DeviceClass::Software => (&["64x64x16-8x8", "32x64x16"], 2),
     }
 }
 

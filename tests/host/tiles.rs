@@ -64,3 +64,29 @@ fn the_first_tile_is_the_one_taken_without_a_choice() {
         }
     }
 }
+
+#[test]
+fn the_tile_without_a_choice_fills_the_device() {
+    let first = |class, [m, n, k]: [usize; 3]| {
+        let tape = product(m, n, k);
+        let node = &tape.nodes()[0];
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
+        node.op.tiles("workgroup", &inputs, &Caps::webgpu(class))[0]
+    };
+    use DeviceClass::{Discrete, Integrated, Software};
+    assert_eq!(first(Discrete, [2048, 2048, 64]), "128x128x8");
+    assert_eq!(first(Discrete, [1024, 1024, 64]), "128x64x16", "64 of the larger would be too few");
+    assert_eq!(first(Discrete, [65536, 64, 64]), "128x64x16", "half of the larger would lie beyond the last column");
+    assert_eq!(first(Discrete, [64, 4096, 64]), "32x64x16");
+    assert_eq!(first(Integrated, [2048, 2048, 64]), "64x64x16");
+    assert_eq!(first(Software, [256, 256, 64]), "64x64x16-8x8");
+    for class in [Discrete, Integrated, Software] {
+        assert_eq!(first(class, [65536, 32, 64]), "64x32x16");
+        assert_eq!(first(class, [65536, 10, 64]), "64x16x16");
+    }
+    // A device with less than WebGPU asks for is given what it can run.
+    let small = Caps { max_invocations: 128, max_workgroup_memory: 8 << 10, ..Caps::webgpu(Discrete) };
+    let tape = product(2048, 2048, 64);
+    let inputs: Vec<&Tensor> = tape.nodes()[0].inputs.iter().map(|&id| tape.tensor(id)).collect();
+    assert_eq!(tape.nodes()[0].op.tiles("workgroup", &inputs, &small), ["32x64x16", "64x32x16", "64x16x16"]);
+}
