@@ -62,6 +62,10 @@ fn run_of(depth: Depth) -> u32 {
     return params.out_c - depth.channel;
 }
 
+fn further(depth: Depth, count: u32) -> Depth {
+    return Depth(depth.tap, depth.h, depth.w, depth.kw, depth.channel + count);
+}
+
 fn next_run(depth: Depth) -> Depth {
     var d = depth;
     d.channel = 0u;

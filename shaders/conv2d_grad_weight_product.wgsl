@@ -38,6 +38,11 @@ fn run_of(depth: Depth) -> u32 {
     return params.out_w - depth.ow;
 }
 
+fn further(depth: Depth, count: u32) -> Depth {
+    let w = depth.w + count * params.stride_w;
+    return Depth(depth.k + count, depth.oh, depth.ow + count, depth.h, w, depth.image);
+}
+
 fn next_run(depth: Depth) -> Depth {
     var d = depth;
     d.k += params.out_w - depth.ow;

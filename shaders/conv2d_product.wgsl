@@ -35,6 +35,17 @@ fn run_of(depth: Depth) -> u32 {
     return select(params.in_c - depth.channel, params.kernel_w - depth.kw, params.in_c == 1u);
 }
 
+fn further(depth: Depth, count: u32) -> Depth {
+    let taps = select(0u, count, params.in_c == 1u);
+    return Depth(
+        depth.k + count,
+        depth.h,
+        depth.w + taps * params.dilation_w,
+        depth.kw + taps,
+        depth.channel + count - taps,
+    );
+}
+
 fn next_run(depth: Depth) -> Depth {
     var d = depth;
     let run = run_of(depth);

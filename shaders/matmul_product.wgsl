@@ -17,6 +17,10 @@ fn run_of(depth: Depth) -> u32 {
     return params.k - depth.k;
 }
 
+fn further(depth: Depth, count: u32) -> Depth {
+    return Depth(depth.k + count);
+}
+
 fn next_run(depth: Depth) -> Depth {
     return Depth(params.k);
 }

@@ -1,7 +1,8 @@
-// What the two cores of a tiled product share. The file that a core is linked with says what A, B and C are:
+// What the cores of a tiled product share. The file that a core is linked with says what A, B and C are:
 //     row_of(m), depth_of(k)            prepare a row of A, and a place in the depth
 //     place_a(row, depth), place_b(depth, n)    where an element lies, and how far the next one in the depth is from it
 //     run_of(depth), next_run(depth)    for how many places of the depth that distance holds, and the place after them
+//     further(depth, count)             the place that many further on in the same run
 //     fetch_a(at), fetch_b(at)          the E there, which is an element or four that are neighbours in memory
 //     place_c(split, m), store(at, n, sum)      where a row of C begins, and what takes an E of it, four being neighbours
 // and has m, n, k, and k_chunk, the depth of one split, in its params.

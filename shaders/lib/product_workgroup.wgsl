@@ -1,19 +1,40 @@
-// A tiled product for GPUs: C[m, n] = sum over k of A[m, k] B[k, n], the tile's A and B held in workgroup memory.
+// A tiled product for GPUs: C[m, n] = sum over k of A[m, k] B[k, n], the tile's A and B held in workgroup memory and its
+// sums in registers. The technique is that of CUTLASS (Kerr et al., "Fast Linear Algebra in CUDA C++", 2017); the sizes of
+// tiles are those that WGSL ports of it found good.
 //
-// product.wgsl says what the file that this is linked with gives.
+// product.wgsl says what the file that this is linked with gives; product_workgroup_scalars.wgsl and
+// product_workgroup_vectors.wgsl load and store for an E of one element and of four. A_ALONG_K and B_ALONG_K say whether
+// neighbours in memory are places of the depth, or rows of A, columns of B.
 //
-// One workgroup owns one tile of 64 rows and TILE_N columns of one split; its WG = 64 invocations lie in a grid TILE_N / 4
-// wide, each owning TILE_N / 4 rows of four columns. Workgroup memory: 4,096 + 64 TILE_N bytes (8,192 with TILE_N 64).
-// Barriers: one after the tiles are loaded, so that all of them are there, one after they are used, so that none is
-// overwritten too early.
+// One workgroup owns one tile of TILE_M rows and TILE_N columns of one split. Its WG invocations lie in a grid GRID_N wide;
+// each owns ROWS rows (4 or 8) of COLUMNS columns (4 or 8; 8 with 8 rows only), in blocks of four by four that lie GRID_M
+// and GRID_N blocks apart, so that neighbours read neighbours in workgroup memory. For each TILE_K places of the depth an
+// invocation loads at most a block of four by four of A and one of B.
+//
+// Workgroup memory: 16 TILE_K (TILE_M / 4 + TILE_N / 4 + 2) bytes, 12,800 with 128 x 64 x 16. Both operands lie there depth
+// by depth, A turned if need be, so that four rows of A and four columns of B are one load each.
+// Barriers: one before the tiles are written, so that none is overwritten while others still read it, and one after, so
+// that all of it is there. Between the second and the next loads there is none: who is done may load already.
 
-const TILE_M: u32 = 64;
-const TILE_K: u32 = 16;
-const GRID_X: u32 = TILE_N / 4;
-const QUADS: u32 = TILE_M / 4;
+const QUADS_M: u32 = TILE_M / 4;
+const QUADS_N: u32 = TILE_N / 4;
+const QUADS_K: u32 = TILE_K / 4;
+const GRID_M: u32 = TILE_M / ROWS;
+const GRID_N: u32 = TILE_N / COLUMNS;
+const BLOCKS_A: u32 = QUADS_M * QUADS_K;
+const BLOCKS_B: u32 = QUADS_N * QUADS_K;
+const_assert GRID_M * GRID_N == WG && BLOCKS_A <= WG && BLOCKS_B <= WG;
+// One vector further than need be from a place of the depth to the next: writes of turned blocks meet fewer equal banks.
+const PITCH_A: u32 = QUADS_M + 1;
+const PITCH_B: u32 = QUADS_N + 1;
 
-var<workgroup> tile_a: array<vec4<ACC>, TILE_K * QUADS>;
-var<workgroup> tile_b: array<vec4<ACC>, TILE_K * GRID_X>;
+var<workgroup> tile_a: array<vec4<ACC>, TILE_K * PITCH_A>;
+var<workgroup> tile_b: array<vec4<ACC>, TILE_K * PITCH_B>;
+
+// Four vectors of four. No array: nothing then depends on a driver that sees through its indices.
+struct Block { v0: vec4<ACC>, v1: vec4<ACC>, v2: vec4<ACC>, v3: vec4<ACC> }
+
+struct Rows { r0: Row, r1: Row, r2: Row, r3: Row }
 
 @compute @workgroup_size(WG)
 fn main(
@@ -23,66 +44,150 @@ fn main(
 ) {
     let tile = tile_of(workgroup_number(workgroup, groups), TILE_M);
 
-    // This invocation loads four rows of A at every fourth place of the depth, and four columns of B.
-    let quad = local % QUADS;
-    let r0 = row_of(tile.first_m + quad * 4);
-    let r1 = row_of(tile.first_m + quad * 4 + 1);
-    let r2 = row_of(tile.first_m + quad * 4 + 2);
-    let r3 = row_of(tile.first_m + quad * 4 + 3);
-    let x = local % GRID_X;
-    let y = local / GRID_X;
-    let column = tile.first_n + x * 4;
+    // The invocations that load blocks of B are counted from behind those that load blocks of A: most load only one.
+    let number_a = local;
+    let number_b = (local + WG - BLOCKS_A % WG) % WG;
+    let quad_a = quad_of(number_a, QUADS_M, A_ALONG_K);
+    let quad_b = quad_of(number_b, QUADS_N, B_ALONG_K);
+    let place_in_a = place_of(number_a, QUADS_M, A_ALONG_K);
+    let place_in_b = place_of(number_b, QUADS_N, B_ALONG_K);
+    let first_m = tile.first_m + quad_a * 4;
+    let rows = Rows(row_of(first_m), row_of(first_m + 1), row_of(first_m + 2), row_of(first_m + 3));
+    let column = tile.first_n + quad_b * 4;
+    var depth_a = depth_of(tile.first_k + place_in_a);
+    var depth_b = depth_of(tile.first_k + place_in_b);
 
-    var sums: array<vec4<ACC>, GRID_X>;
+    let x = local % GRID_N;
+    let y = local / GRID_N;
+    var sums_00: Block;
+    var sums_01: Block;
+    var sums_10: Block;
+    var sums_11: Block;
     for (var k = tile.first_k; k < tile.last_k; k += TILE_K) {
-        for (var at = local / QUADS; at < TILE_K; at += WG / QUADS) {
-            var a = vec4<ACC>();
-            if k + at < tile.last_k {
-                let depth = depth_of(k + at);
-                a = vec4<ACC>(
-                    load_a(start(place_a(r0, depth))),
-                    load_a(start(place_a(r1, depth))),
-                    load_a(start(place_a(r2, depth))),
-                    load_a(start(place_a(r3, depth))),
-                );
-            }
-            tile_a[at * QUADS + quad] = a;
+        var a: Block;
+        var b: Block;
+        if number_a < BLOCKS_A {
+            let at = k + place_in_a;
+            a = block_a(rows, depth_a, tile.last_k - min(at, tile.last_k));
+            depth_a = advanced(depth_a, at + TILE_K);
         }
-        for (var at = y; at < TILE_K; at += WG / GRID_X) {
-            var b = vec4<ACC>();
-            if k + at < tile.last_k {
-                let depth = depth_of(k + at);
-                b = vec4<ACC>(
-                    load_b(start_b(place_b(depth, column))),
-                    load_b(start_b(place_b(depth, column + 1))),
-                    load_b(start_b(place_b(depth, column + 2))),
-                    load_b(start_b(place_b(depth, column + 3))),
-                );
-            }
-            tile_b[at * GRID_X + x] = b;
+        if number_b < BLOCKS_B {
+            let at = k + place_in_b;
+            b = block_b(column, depth_b, tile.last_k - min(at, tile.last_k));
+            depth_b = advanced(depth_b, at + TILE_K);
+        }
+        workgroupBarrier();
+        if number_a < BLOCKS_A {
+            let at = place_in_a * PITCH_A + quad_a;
+            tile_a[at] = a.v0;
+            tile_a[at + PITCH_A] = a.v1;
+            tile_a[at + 2 * PITCH_A] = a.v2;
+            tile_a[at + 3 * PITCH_A] = a.v3;
+        }
+        if number_b < BLOCKS_B {
+            let at = place_in_b * PITCH_B + quad_b;
+            tile_b[at] = b.v0;
+            tile_b[at + PITCH_B] = b.v1;
+            tile_b[at + 2 * PITCH_B] = b.v2;
+            tile_b[at + 3 * PITCH_B] = b.v3;
         }
         workgroupBarrier();
         for (var at = 0u; at < TILE_K; at++) {
-            let b = tile_b[at * GRID_X + x];
-            for (var q = 0u; q < GRID_X / 4; q++) {
-                let a = tile_a[at * QUADS + y * (GRID_X / 4) + q];
-                sums[q * 4] += a.x * b;
-                sums[q * 4 + 1] += a.y * b;
-                sums[q * 4 + 2] += a.z * b;
-                sums[q * 4 + 3] += a.w * b;
+            let a0 = tile_a[at * PITCH_A + y];
+            let b0 = tile_b[at * PITCH_B + x];
+            sums_00 = added(sums_00, a0, b0);
+            if ROWS == 8 {
+                let a1 = tile_a[at * PITCH_A + GRID_M + y];
+                sums_10 = added(sums_10, a1, b0);
+                if COLUMNS == 8 {
+                    let b1 = tile_b[at * PITCH_B + GRID_N + x];
+                    sums_01 = added(sums_01, a0, b1);
+                    sums_11 = added(sums_11, a1, b1);
+                }
             }
         }
-        workgroupBarrier();
     }
 
-    for (var r = 0u; r < GRID_X; r++) {
-        let m = tile.first_m + y * GRID_X + r;
-        if tile.first_k >= tile.last_k || m >= params.m { break; }
-        let at = place_c(tile.split, m) + column;
-        for (var c = 0u; c < 4u; c++) {
-            if column + c < params.n {
-                store(at + c, column + c, sums[r][c]);
-            }
+    if tile.first_k >= tile.last_k { return; }
+    let m = tile.first_m + y * 4;
+    let n = tile.first_n + x * 4;
+    store_block(tile.split, m, n, sums_00);
+    if ROWS == 8 {
+        store_block(tile.split, m + GRID_M * 4, n, sums_10);
+        if COLUMNS == 8 {
+            store_block(tile.split, m, n + GRID_N * 4, sums_01);
+            store_block(tile.split, m + GRID_M * 4, n + GRID_N * 4, sums_11);
         }
+    }
+}
+
+// Which four rows or columns of the tile block `number` holds, and from which place of its depth on. Invocations that are
+// neighbours load neighbours in memory.
+fn quad_of(number: u32, quads: u32, along_k: bool) -> u32 {
+    return select(number % quads, number / QUADS_K, along_k);
+}
+
+fn place_of(number: u32, quads: u32, along_k: bool) -> u32 {
+    return 4 * select(number / quads, number % QUADS_K, along_k);
+}
+
+// The place of the depth TILE_K further on, which is place k: the same run's, where an addition will do.
+fn advanced(depth: Depth, k: u32) -> Depth {
+    if TILE_K < run_of(depth) {
+        return further(depth, TILE_K);
+    }
+    return depth_of(k);
+}
+
+// The next place.
+fn following(depth: Depth) -> Depth {
+    if 1 < run_of(depth) {
+        return further(depth, 1);
+    }
+    return next_run(depth);
+}
+
+// Four rows of A by four places of the depth, of which `left` exist, loaded place by place; and as many columns of B.
+fn block_of_a(rows: Rows, first: Depth, left: u32) -> Block {
+    var block: Block;
+    var depth = first;
+    if left > 0 { block.v0 = four_a(rows, depth); }
+    depth = following(depth);
+    if left > 1 { block.v1 = four_a(rows, depth); }
+    depth = following(depth);
+    if left > 2 { block.v2 = four_a(rows, depth); }
+    depth = following(depth);
+    if left > 3 { block.v3 = four_a(rows, depth); }
+    return block;
+}
+
+fn block_of_b(column: u32, first: Depth, left: u32) -> Block {
+    var block: Block;
+    var depth = first;
+    if left > 0 { block.v0 = four_b(depth, column); }
+    depth = following(depth);
+    if left > 1 { block.v1 = four_b(depth, column); }
+    depth = following(depth);
+    if left > 2 { block.v2 = four_b(depth, column); }
+    depth = following(depth);
+    if left > 3 { block.v3 = four_b(depth, column); }
+    return block;
+}
+
+// Adds one place of the depth: four rows of A by four columns of B.
+fn added(sums: Block, a: vec4<ACC>, b: vec4<ACC>) -> Block {
+    return Block(sums.v0 + a.x * b, sums.v1 + a.y * b, sums.v2 + a.z * b, sums.v3 + a.w * b);
+}
+
+fn store_block(split: u32, m: u32, n: u32, sums: Block) {
+    store_row(split, m, n, sums.v0);
+    store_row(split, m + 1, n, sums.v1);
+    store_row(split, m + 2, n, sums.v2);
+    store_row(split, m + 3, n, sums.v3);
+}
+
+fn store_row(split: u32, m: u32, n: u32, sum: vec4<ACC>) {
+    if m < params.m {
+        store_four(place_c(split, m) + n, n, sum);
     }
 }

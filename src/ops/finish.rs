@@ -100,6 +100,10 @@ impl Operation for Finished {
         self.op.variants(self.own(inputs), caps)
     }
 
+    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        self.op.tiles(variant, self.own(inputs), caps)
+    }
+
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         lowering.begin_finish(self.finish);
         self.op.lower(lowering)?;

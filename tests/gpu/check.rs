@@ -69,14 +69,20 @@ pub fn write(session: &Session, name: &str, value: &Value<f32>) -> tilegrad::Res
 }
 
 /// Runs the case in every variant that is valid on the device, checked and trusted, and compares it with the twin.
-pub fn check_op(device: &Device, mut case: Case) {
+pub fn check_op(device: &Device, case: Case) {
+    let variants = variants(&case.tape, device.caps()).into_iter().collect::<Vec<_>>();
+    check_choices(device, case, &variants, &[true, false]);
+}
+
+/// Runs the case under each of these choices wherever it is valid, checked or trusted or both, and compares it with the twin.
+pub fn check_choices(device: &Device, mut case: Case, choices: &[&'static str], checks: &[bool]) {
     for &(id, _) in &case.outputs {
         case.tape.keep(id);
     }
     let expected = twin(&case, f64::from);
     let magnitude = twin(&case, |x| f64::from(x).abs());
-    for variant in variants(&case.tape, device.caps()) {
-        for checked in [true, false] {
+    for &variant in choices {
+        for &checked in checks {
             let choices = Choices { everywhere: Some(variant), ..Choices::default() };
             let options = SessionOptions { checked, guarded: true };
             let label = format!("{}, variant {variant}, {}", case.label, if checked { "checked" } else { "trusted" });

@@ -36,5 +36,6 @@ mod layers;
 mod more_cases;
 mod optimizer;
 mod session;
+mod tiles;
 mod training;
 mod vectors;

@@ -24,6 +24,7 @@ mod schedules;
 mod shaders;
 mod slots;
 mod tidy;
+mod tiles;
 mod zoo;
 mod zoo_more;
 

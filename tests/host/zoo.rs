@@ -223,8 +223,11 @@ pub fn devices() -> Vec<Caps> {
 
 /// What a tuner may ask for: the best variant, or one of them wherever it is valid.
 pub fn choices() -> Vec<Choices> {
-    let everywhere = [None, Some("direct"), Some("workgroup"), Some("shuffle"), Some("vec4"), Some("depthwise")];
-    everywhere.into_iter().map(|everywhere| Choices { everywhere, ..Choices::default() }).collect()
+    let variants = ["direct", "workgroup", "shuffle", "vec4", "depthwise"];
+    // Of tiles those with the most workgroup memory, the most and the fewest sums.
+    let tiles = ["workgroup:128x64x16", "workgroup:128x128x8", "workgroup:64x16x16", "vec4:32x8"];
+    let some = variants.into_iter().chain(tiles).map(Some);
+    std::iter::once(None).chain(some).map(|everywhere| Choices { everywhere, ..Choices::default() }).collect()
 }
 
 /// The plan of a tape with a parameter layout of its own.

@@ -1,0 +1,34 @@
+// What product_workgroup.wgsl loads and stores where E is one element: any extents will do.
+
+fn four_a(rows: Rows, depth: Depth) -> vec4<ACC> {
+    return vec4<ACC>(
+        load_a(start(place_a(rows.r0, depth))),
+        load_a(start(place_a(rows.r1, depth))),
+        load_a(start(place_a(rows.r2, depth))),
+        load_a(start(place_a(rows.r3, depth))),
+    );
+}
+
+fn four_b(depth: Depth, n: u32) -> vec4<ACC> {
+    return vec4<ACC>(
+        load_b(start_b(place_b(depth, n))),
+        load_b(start_b(place_b(depth, n + 1))),
+        load_b(start_b(place_b(depth, n + 2))),
+        load_b(start_b(place_b(depth, n + 3))),
+    );
+}
+
+fn block_a(rows: Rows, depth: Depth, left: u32) -> Block {
+    return block_of_a(rows, depth, left);
+}
+
+fn block_b(column: u32, depth: Depth, left: u32) -> Block {
+    return block_of_b(column, depth, left);
+}
+
+fn store_four(at: u32, n: u32, sum: vec4<ACC>) {
+    if n < params.n { store(at, n, sum.x); }
+    if n + 1 < params.n { store(at + 1, n + 1, sum.y); }
+    if n + 2 < params.n { store(at + 2, n + 2, sum.z); }
+    if n + 3 < params.n { store(at + 3, n + 3, sum.w); }
+}

@@ -1,0 +1,55 @@
+// What product_workgroup.wgsl loads and stores where E is a vector of four: operands and result lie in memory along
+// extents that are multiples of four. A vector holds four places of the depth, all of one run, or else four rows of A or
+// four columns of B at one place.
+
+fn four_a(rows: Rows, depth: Depth) -> EACC {
+    return EACC(load_a(start(place_a(rows.r0, depth))));
+}
+
+fn four_b(depth: Depth, n: u32) -> EACC {
+    return EACC(load_b(start_b(place_b(depth, n))));
+}
+
+fn block_a(rows: Rows, depth: Depth, left: u32) -> Block {
+    if !A_ALONG_K {
+        return block_of_a(rows, depth, left);
+    }
+    if left == 0 {
+        return Block();
+    }
+    return turned(
+        EACC(load_a(start(place_a(rows.r0, depth)))),
+        EACC(load_a(start(place_a(rows.r1, depth)))),
+        EACC(load_a(start(place_a(rows.r2, depth)))),
+        EACC(load_a(start(place_a(rows.r3, depth)))),
+    );
+}
+
+fn block_b(column: u32, depth: Depth, left: u32) -> Block {
+    if !B_ALONG_K {
+        return block_of_b(column, depth, left);
+    }
+    if left == 0 {
+        return Block();
+    }
+    return turned(
+        EACC(load_b(start_b(place_b(depth, column)))),
+        EACC(load_b(start_b(place_b(depth, column + 1)))),
+        EACC(load_b(start_b(place_b(depth, column + 2)))),
+        EACC(load_b(start_b(place_b(depth, column + 3)))),
+    );
+}
+
+// Vectors along the depth, as vectors across it.
+fn turned(r0: EACC, r1: EACC, r2: EACC, r3: EACC) -> Block {
+    return Block(
+        EACC(r0.x, r1.x, r2.x, r3.x),
+        EACC(r0.y, r1.y, r2.y, r3.y),
+        EACC(r0.z, r1.z, r2.z, r3.z),
+        EACC(r0.w, r1.w, r2.w, r3.w),
+    );
+}
+
+fn store_four(at: u32, n: u32, sum: EACC) {
+    if n < params.n { store(at, n, sum); }
+}

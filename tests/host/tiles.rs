@@ -1,0 +1,92 @@
+//! Tiles of products: which there are, what is taken without a choice, and that a choice is followed where it is valid.
+
+use tilegrad::graph::{Spec, Tape, Tensor};
+use tilegrad::ops::{Caps, Choices, Constant, DeviceClass};
+
+use crate::zoo;
+
+fn product(m: usize, n: usize, k: usize) -> Tape {
+    let mut tape = Tape::new(false);
+    let a = tape.input("a", Spec::f32([m, k])).unwrap();
+    let b = tape.input("b", Spec::f32([k, n])).unwrap();
+    let c = tape.matmul("product", a, b).unwrap();
+    tape.keep(c);
+    tape
+}
+
+fn eight_lanes() -> Caps {
+    Caps { subgroups: Some((8, 8)), ..Caps::webgpu(DeviceClass::Software) }
+}
+
+/// The name and the columns of the tile of a product's only kernel under this choice.
+fn taken(tape: &Tape, caps: &Caps, choice: &'static str) -> (&'static str, u32) {
+    let choices = Choices { by_operation: [("matmul", choice)].into(), ..Choices::default() };
+    let plan = zoo::plan(tape, caps, &choices).unwrap();
+    let kernel = &plan.steps[0].kernel;
+    let columns = kernel.constants.iter().find_map(|&(name, value)| match value {
+        Constant::U32(columns) if name == "TILE_N" => Some(columns),
+        _ => None,
+    });
+    (kernel.name, columns.unwrap_or(0))
+}
+
+#[test]
+fn a_choice_may_name_a_tile_of_the_variant() {
+    let (tape, caps) = (product(64, 64, 64), eight_lanes());
+    assert_eq!(taken(&tape, &caps, "vec4"), ("matmul/vec4", 32));
+    assert_eq!(taken(&tape, &caps, "vec4:32x16"), ("matmul/vec4", 16));
+    assert_eq!(taken(&tape, &caps, "shuffle:32x8"), ("matmul/shuffle", 8));
+    assert_eq!(taken(&tape, &caps, "direct"), ("matmul/direct", 0));
+    // What isn't valid is passed over: a tile of another variant, a variant that this device lacks.
+    assert_eq!(taken(&tape, &caps, "shuffle:32x32"), ("matmul/shuffle", 16));
+    assert_eq!(taken(&tape, &caps, "direct:32x8"), ("matmul/direct", 0));
+    assert_eq!(taken(&tape, &Caps::webgpu(DeviceClass::Software), "vec4:32x8").0, "matmul/workgroup");
+}
+
+#[test]
+fn the_first_tile_is_the_one_taken_without_a_choice() {
+    for caps in zoo::devices() {
+        for [m, n] in [[64, 4], [64, 16], [64, 40], [4096, 64], [4096, 4096], [100, 1000]] {
+            let tape = product(m, n, 64);
+            let node = &tape.nodes()[0];
+            let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
+            for variant in node.op.variants(&inputs, &caps) {
+                let tiles = node.op.tiles(variant, &inputs, &caps);
+                assert_eq!(tiles.is_empty(), variant == "direct", "{variant}");
+                let Some(&first) = tiles.first() else { continue };
+                let chosen: &'static str = format!("{variant}:{first}").leak();
+                let of = |choice| {
+                    let choices = Choices { everywhere: Some(choice), ..Choices::default() };
+                    zoo::plan(&tape, &caps, &choices).unwrap().steps[0].kernel.clone()
+                };
+                assert_eq!(of(variant), of(chosen), "{m} x {n}, {chosen}, {:?}", caps.class);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_tile_without_a_choice_fills_the_device() {
+    let first = |class, [m, n, k]: [usize; 3]| {
+        let tape = product(m, n, k);
+        let node = &tape.nodes()[0];
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
+        node.op.tiles("workgroup", &inputs, &Caps::webgpu(class))[0]
+    };
+    use DeviceClass::{Discrete, Integrated, Software};
+    assert_eq!(first(Discrete, [2048, 2048, 64]), "128x128x8");
+    assert_eq!(first(Discrete, [1024, 1024, 64]), "128x64x16", "64 of the larger would be too few");
+    assert_eq!(first(Discrete, [65536, 64, 64]), "128x64x16", "half of the larger would lie beyond the last column");
+    assert_eq!(first(Discrete, [64, 4096, 64]), "32x64x16");
+    assert_eq!(first(Integrated, [2048, 2048, 64]), "64x64x16");
+    assert_eq!(first(Software, [256, 256, 64]), "64x64x16-8x8");
+    for class in [Discrete, Integrated, Software] {
+        assert_eq!(first(class, [65536, 32, 64]), "64x32x16");
+        assert_eq!(first(class, [65536, 10, 64]), "64x16x16");
+    }
+    // A device with less than WebGPU asks for is given what it can run.
+    let small = Caps { max_invocations: 128, max_workgroup_memory: 8 << 10, ..Caps::webgpu(Discrete) };
+    let tape = product(2048, 2048, 64);
+    let inputs: Vec<&Tensor> = tape.nodes()[0].inputs.iter().map(|&id| tape.tensor(id)).collect();
+    assert_eq!(tape.nodes()[0].op.tiles("workgroup", &inputs, &small), ["32x64x16", "64x32x16", "64x16x16"]);
+}
