@@ -185,7 +185,7 @@ impl Extents {
         };
         let of_name = |&name: &&str| Core::Workgroup.tiles(caps).find(|tile| tile.name == name);
         let mut tiles = names.iter().filter_map(of_name);
-        let last = tiles.clone().last().unwrap_or(&WORKGROUP[WORKGROUP.len() - 1]);
+        let last = tiles.clone().next_back().unwrap_or(&WORKGROUP[WORKGROUP.len() - 1]);
         let fits = |tile: &&Tile| {
             let wasteful = 4 * self.computed(tile) > 5 * self.computed(last);
             !wasteful && self.tiles(tile) * self.most_splits() >= enough
