@@ -39,3 +39,4 @@ mod session;
 mod tiles;
 mod training;
 mod vectors;
+mod widths;
