@@ -1,12 +1,14 @@
 //! The device: the only code that names wgpu or naga. It runs plans and does not know what a convolution is for.
 //!
 //! [`Device`] picks an adapter and turns wgpu's errors into typed ones; `kernel` links and reflects WGSL; [`Store`] keeps
-//! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store; [`Peak`] is what a device can do at best.
+//! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store; [`Profile`] says
+//! where the time of a step goes, [`Peak`] what the device can do at best.
 
 mod device;
 mod kernel;
 mod memory;
 mod peak;
+mod profile;
 mod ring;
 mod session;
 mod store;
@@ -15,5 +17,6 @@ mod timestamps;
 pub use device::{Counters, Device, DeviceOptions};
 pub use kernel::{Access, Reflection, reflect};
 pub use peak::Peak;
+pub use profile::{Clock, Group, Profile, Timing};
 pub use session::{Session, SessionOptions};
 pub use store::Store;

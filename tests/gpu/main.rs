@@ -33,6 +33,7 @@ mod layers;
 mod more_cases;
 mod optimizer;
 mod peak;
+mod profile;
 mod session;
 mod training;
 mod vectors;
