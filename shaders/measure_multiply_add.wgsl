@@ -1,5 +1,5 @@
-// output[i] = the sum of twelve sequences x <- x factor + addend, each 16 rounds long: how fast the device multiplies and adds
-// when nothing else holds it up, which is what products are compared with.
+// output[i] = the sum of twelve sequences x <- x factor + addend, each 32 times `rounds` long: how fast the device
+// multiplies and adds when nothing else holds it up, which is what products are compared with.
 //
 // output: [invocations].
 // One invocation owns one element and three chains of vec4, which do not wait for one another: enough to fill the time until
@@ -26,6 +26,22 @@ fn main(
     var z = x + 4.0;
     // Unrolled by hand: no translation of WGSL does it, and a loop's end costs as much as several of these lines.
     for (var round = 0u; round < params.rounds; round += 1u) {
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
         x = x * f + a; y = y * f + a; z = z * f + a;
         x = x * f + a; y = y * f + a; z = z * f + a;
         x = x * f + a; y = y * f + a; z = z * f + a;

@@ -4,6 +4,7 @@
 //! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store; [`Profile`] says
 //! where the time of a step goes, [`Peak`] what the device can do at best.
 
+pub(crate) mod cache;
 mod device;
 mod kernel;
 mod memory;

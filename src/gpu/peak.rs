@@ -14,7 +14,7 @@ use crate::ops::{DeviceClass, Extent, Kernel, bytes_of, params, source};
 /// Invocations of a workgroup.
 const WG: u32 = 64;
 /// Multiply-adds of one round of shaders/measure_multiply_add.wgsl.
-const PER_ROUND: u32 = 16 * 12;
+const PER_ROUND: u32 = 32 * 12;
 /// Seconds that a sample lasts at least, so that starting it does not count.
 const SAMPLE: f64 = 0.01;
 /// The most dispatches in a sample.
@@ -93,7 +93,7 @@ fn multiply_adds(device: &Device) -> Result<f64> {
         DeviceClass::Integrated => 1 << 12,
         DeviceClass::Discrete => 1 << 15,
     };
-    let rounds = 64;
+    let rounds = 32;
     let output = Allocation::new(device, "output", 4 * u64::from(workgroups * WG), false)?;
     let params = MultiplyAdd { rounds, factor: 0.75, addend: 0.5 };
     let (params, _) = bytes_of!(MultiplyAdd, &params);

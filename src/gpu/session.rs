@@ -68,6 +68,7 @@ impl Session {
             rings: HashMap::new(),
             steps: Vec::new(),
         };
+        device.prepare(&plan.kernels(), options.checked)?;
         let (params, offsets) = pack_params(&device, &plan)?;
         for (step, &offset) in plan.steps.iter().zip(&offsets) {
             let pipeline = device.pipeline(&step.kernel, options.checked)?;

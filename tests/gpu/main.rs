@@ -2,6 +2,7 @@
 //! fails them with a hint, unless TILEGRAD_SKIP_GPU is set.
 
 mod augment;
+mod cache;
 #[path = "../common/cases.rs"]
 mod cases;
 mod check;
