@@ -1,15 +1,16 @@
 //! One kernel from its WGSL file (hello_kernel.wgsl) to a checked result: what every operation of the library is made of.
 //!
 //!     cargo run --release --example hello_kernel
+//!     cargo run --release --example hello_kernel -- --profile trace.json
 
 use std::sync::Arc;
 
-use tilegrad::Result;
-use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
-use tilegrad::graph::{Spec, Tape, Tensor};
+use tilegrad::gpu::{Device, DeviceOptions, Peak, Session, SessionOptions, Store};
+use tilegrad::graph::{Spec, Stage, Tape, Tensor};
 use tilegrad::ops::{Choices, Extent, Kernel, Lowering, Misfit, Operation, Source};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{Inputs, Outputs, Program, Real, Store as HostStore, Twin, Value};
+use tilegrad::{Error, Result};
 
 /// An operation is its attributes ..
 #[derive(Debug)]
@@ -70,10 +71,20 @@ fn main() -> Result<()> {
 
     let mut program = Program::<f64>::new(tape);
     program.write("input", Value::Real(values.iter().map(|&x| f64::from(x)).collect()))?;
-    program.run(&mut HostStore::default(), &[tilegrad::graph::Stage::Forward])?;
+    program.run(&mut HostStore::default(), &[Stage::Forward])?;
     let exact = program.read(output).map(Value::real).unwrap_or_default();
     let worst = gpu.iter().zip(exact).map(|(&y, e)| (f64::from(y) - e).abs()).fold(0.0, f64::max);
     println!("f(9.99) = {} on the GPU, {} by the twin; the largest difference is {worst:e}", gpu[999], exact[999]);
     assert!(worst < 1e-4, "the kernel and its twin disagree");
+
+    // How long the kernel takes, and the same as a trace for https://ui.perfetto.dev.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [option, file] = arguments.as_slice()
+        && option == "--profile"
+    {
+        let profile = session.profile(&[Stage::Forward], 20)?.against(Peak::measure(&device)?);
+        println!("\n{profile}");
+        std::fs::write(file, profile.to_chrome_trace()).map_err(|source| Error::io(file, source))?;
+    }
     Ok(())
 }

@@ -52,6 +52,11 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    /// Times every dispatch and prints where the time goes, by kernel and by layer; FILE gets a trace (JSON) for
+    /// chrome://tracing or https://ui.perfetto.dev.
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+
     /// Of drawn weights and noise.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -109,6 +114,10 @@ fn run(arguments: &Arguments) -> Result<()> {
         let content = view.and_then(|view| safetensors::serialize([("logits", view)], None::<HashMap<_, _>>));
         write_whole(path, &content.map_err(|error| Error::data(path, format!("cannot be written: {error}")))?)?;
         println!("written  {}", path.display());
+    }
+    if let Some(file) = &arguments.profile {
+        support::check_profile(file)?;
+        support::write_profile(engine.profile(program, 5)?, file)?;
     }
     Ok(())
 }

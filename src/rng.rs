@@ -28,7 +28,7 @@ pub struct Rng {
 impl Rng {
     /// The stream called `name` of `seed`.
     pub fn new(seed: u64, name: &str) -> Self {
-        Rng { seed, stream: fnv1a(name) }
+        Rng { seed, stream: fnv1a(name.as_bytes()) }
     }
 
     /// Four random words for `index`.
@@ -93,9 +93,9 @@ pub fn unit(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
-/// The 64-bit FNV-1a hash, which turns a name into a stream number.
-fn fnv1a(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+/// The 64-bit FNV-1a hash, which turns a name into a stream number, and a file into a checksum.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// How a parameter gets its first values.

@@ -5,7 +5,9 @@
 pub mod colour;
 mod curves;
 mod options;
+mod profile;
 mod run;
 
 pub use options::{Defaults, Options, SGD_HELP};
+pub use profile::{check_profile, write_profile};
 pub use run::{Problem, engine, report, run, train};

@@ -83,6 +83,11 @@ pub struct Options {
     /// Folder for history.csv, losses.csv, curves.svg, model.safetensors and summary.json.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+
+    /// After the training, times every dispatch of a step and prints where the time goes, by kernel and by layer; FILE gets
+    /// the step as a trace (JSON) for chrome://tracing or https://ui.perfetto.dev.
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
 }
 
 impl Options {

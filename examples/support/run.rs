@@ -14,10 +14,12 @@ use tilegrad::train::{CpuEngine, Diagnosis, Engine, Event, GpuEngine, History, T
 use tilegrad::{Error, Result};
 
 use super::options::decays;
-use super::{Defaults, Options, curves};
+use super::{Defaults, Options, check_profile, curves, write_profile};
 
 /// Share of the training images that is held out for validation.
 const HELD_OUT: f64 = 0.1;
+/// Steps of which a profile has the medians.
+const PROFILED: usize = 15;
 
 /// A network and what to train it on.
 pub struct Problem {
@@ -99,6 +101,9 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     if let Some(out) = &options.out {
         std::fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
     }
+    if let Some(file) = &options.profile {
+        check_profile(file)?;
+    }
     let bar = ProgressBar::new(0);
     let style = "epoch {prefix} {bar:30} {pos}/{len} {msg}";
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -114,14 +119,14 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         "time     {:.1} s, first step {:.0} ms, median step {:.2} ms",
         history.seconds, history.first_step_ms, history.median_step_ms
     );
-    let penalties = penalties(&options.optimizer(defaults), &*model, shape, &mut *engine)?;
+    let penalties = penalties(&options.optimizer(defaults), &*model, shape, trainer.engine())?;
     if let Some(penalties) = penalties {
         println!("penalty  {penalties} (not part of the losses above)");
     }
     if let Some(out) = &options.out {
         let last = history.epochs.last();
         let summary = serde_json::json!({
-            "adapter": engine.name(),
+            "adapter": trainer.engine().name(),
             "parameters": summary.parameters,
             "trained_parameters": trained,
             "seed": options.seed,
@@ -139,8 +144,12 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
             "median_step_ms": history.median_step_ms,
             "peak_gpu_bytes": history.memory.map_or(0, |memory| memory.total()),
         });
-        write_files(out, &history, &summary, &tape(&*model, shape)?, &mut *engine)?;
+        write_files(out, &history, &summary, &tape(&*model, shape)?, trainer.engine())?;
         println!("written  {}", out.display());
+    }
+    // Last of all, since the steps that are timed move the momentum and the running statistics.
+    if let Some(file) = &options.profile {
+        write_profile(trainer.profile(&mut train, PROFILED)?, file)?;
     }
     Ok(())
 }

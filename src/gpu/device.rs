@@ -1,9 +1,13 @@
 //! An adapter, its limits and features, and what has gone wrong on it.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rayon::prelude::*;
+
+use super::cache::{self, PipelineCache};
 use super::kernel::Pipeline;
 use crate::error::{Error, Result};
 use crate::ops::{Caps, DeviceClass, Kernel};
@@ -22,13 +26,23 @@ pub struct DeviceOptions {
     pub timestamps: bool,
     /// Whether the driver's pipeline cache may be used.
     pub pipeline_cache: bool,
+    /// The folder for what is kept from run to run, compiled pipelines say; nothing is kept if it is empty. Else the
+    /// environment variable `TILEGRAD_CACHE_DIR` is asked in the same way, or else it is the user's cache folder.
+    pub cache_dir: Option<PathBuf>,
     /// Whether to take WebGPU's default limits in place of the adapter's own.
     pub default_limits: bool,
 }
 
 impl Default for DeviceOptions {
     fn default() -> Self {
-        DeviceOptions { adapter: None, subgroups: true, timestamps: true, pipeline_cache: true, default_limits: false }
+        DeviceOptions {
+            adapter: None,
+            subgroups: true,
+            timestamps: true,
+            pipeline_cache: true,
+            cache_dir: None,
+            default_limits: false,
+        }
     }
 }
 
@@ -64,7 +78,8 @@ struct Inner {
     caps: Caps,
     device: wgpu::Device,
     queue: wgpu::Queue,
-    cache: Option<wgpu::PipelineCache>,
+    cache_dir: Option<PathBuf>,
+    cache: Option<PipelineCache>,
     failure: Arc<Failure>,
     pipelines: Mutex<HashMap<(Kernel, bool), Arc<Pipeline>>>,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
@@ -142,14 +157,12 @@ impl Device {
         device.set_device_lost_callback(move |reason, message| {
             *locked(&seen.lost) = Some(format!("{reason:?}: {message}"));
         });
-        // SAFETY: there is no initial data that could be wrong.
-        let cache = features.contains(wgpu::Features::PIPELINE_CACHE).then(|| unsafe {
-            device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
-                label: Some("tilegrad"),
-                data: None,
-                fallback: true,
-            })
-        });
+        let cache_dir = match &options.cache_dir {
+            Some(dir) => Some(dir.clone()).filter(|dir| !dir.as_os_str().is_empty()),
+            None => cache::directory(),
+        };
+        let has_cache = features.contains(wgpu::Features::PIPELINE_CACHE);
+        let cache = has_cache.then(|| PipelineCache::open(&device, &info, cache_dir.as_deref()));
         let caps = caps(&info, &device);
         log::info!("{} ({:?}, {:?}): {caps:?}", info.name, info.backend, info.device_type);
         Ok(Device {
@@ -158,6 +171,7 @@ impl Device {
                 caps,
                 device,
                 queue,
+                cache_dir,
                 cache,
                 failure,
                 pipelines: Mutex::default(),
@@ -225,7 +239,12 @@ impl Device {
     }
 
     pub(super) fn cache(&self) -> Option<&wgpu::PipelineCache> {
-        self.inner.cache.as_ref()
+        self.inner.cache.as_ref().map(|kept| &kept.cache)
+    }
+
+    /// The folder for what is kept from run to run, if anything is to be; it need not be there yet.
+    pub fn cache_dir(&self) -> Option<&Path> {
+        self.inner.cache_dir.as_deref()
     }
 
     /// A buffer of `bytes` bytes, rounded up to whole words.
@@ -269,9 +288,36 @@ impl Device {
             return Ok(Arc::clone(pipeline));
         }
         let pipeline = Arc::new(Pipeline::new(self, kernel, checked)?);
-        self.inner.made.pipelines.fetch_add(1, Ordering::Relaxed);
-        locked(&self.inner.pipelines).insert(key, Arc::clone(&pipeline));
+        self.keep(key, &pipeline);
         Ok(pipeline)
+    }
+
+    fn keep(&self, key: (Kernel, bool), pipeline: &Arc<Pipeline>) {
+        self.inner.made.pipelines.fetch_add(1, Ordering::Relaxed);
+        locked(&self.inner.pipelines).insert(key, Arc::clone(pipeline));
+    }
+
+    /// Makes those pipelines of `kernels` that are not there yet, on all cores, and puts what the driver has compiled into the
+    /// file of the pipeline cache. Of several errors that of the first kernel counts.
+    pub(super) fn prepare(&self, kernels: &[&Kernel], checked: bool) -> Result<()> {
+        let key = |kernel: &Kernel| (kernel.clone(), checked || !kernel.is_builtin());
+        let mut missing: Vec<_> = kernels.iter().map(|kernel| key(kernel)).collect();
+        {
+            let present = locked(&self.inner.pipelines);
+            missing.retain(|key| !present.contains_key(key));
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let made: Vec<_> =
+            missing.par_iter().map(|(kernel, checked)| Pipeline::new(self, kernel, *checked).map(Arc::new)).collect();
+        for (key, pipeline) in missing.into_iter().zip(made) {
+            self.keep(key, &pipeline?);
+        }
+        if let Some(cache) = &self.inner.cache {
+            cache.save();
+        }
+        Ok(())
     }
 
     /// Hands commands to the device, and waits for the oldest ones if too many are under way.
@@ -326,7 +372,7 @@ impl Device {
     }
 }
 
-fn typed(error: wgpu::Error) -> Error {
+pub(super) fn typed(error: wgpu::Error) -> Error {
     match error {
         wgpu::Error::OutOfMemory { source } => Error::OutOfMemory(source.to_string()),
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {

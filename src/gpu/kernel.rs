@@ -1,6 +1,7 @@
 //! Linking: from a kernel's files to a pipeline, with the bindings and the workgroup size read off the module by naga.
 
 use super::Device;
+use super::device::typed;
 use crate::error::{Error, Result};
 use crate::ops::Kernel;
 
@@ -92,6 +93,8 @@ impl Pipeline {
             })
             .collect();
         let label = Some(kernel.name);
+        // A scope belongs to its thread: other kernels that are made at the same time have their own errors.
+        let scope = raw.push_error_scope(wgpu::ErrorFilter::Validation);
         let layout = raw.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
         let pipeline_layout = raw.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label,
@@ -117,7 +120,9 @@ impl Pipeline {
             },
             cache: device.cache(),
         });
-        device.check()?;
-        Ok(Pipeline { reflection, layout, pipeline })
+        match pollster::block_on(scope.pop()) {
+            Some(error) => Err(typed(error)),
+            None => device.check().map(|()| Pipeline { reflection, layout, pipeline }),
+        }
     }
 }

@@ -1,16 +1,23 @@
 //! The device: the only code that names wgpu or naga. It runs plans and does not know what a convolution is for.
 //!
 //! [`Device`] picks an adapter and turns wgpu's errors into typed ones; `kernel` links and reflects WGSL; [`Store`] keeps
-//! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store.
+//! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store; [`Profile`] says
+//! where the time of a step goes, [`Peak`] what the device can do at best.
 
+pub(crate) mod cache;
 mod device;
 mod kernel;
 mod memory;
+mod peak;
+mod profile;
 mod ring;
 mod session;
 mod store;
+mod timestamps;
 
 pub use device::{Counters, Device, DeviceOptions};
 pub use kernel::{Access, Reflection, reflect};
+pub use peak::Peak;
+pub use profile::{Clock, Group, Profile, Timing};
 pub use session::{Session, SessionOptions};
 pub use store::Store;

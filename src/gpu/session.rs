@@ -68,6 +68,7 @@ impl Session {
             rings: HashMap::new(),
             steps: Vec::new(),
         };
+        device.prepare(&plan.kernels(), options.checked)?;
         let (params, offsets) = pack_params(&device, &plan)?;
         for (step, &offset) in plan.steps.iter().zip(&offsets) {
             let pipeline = device.pipeline(&step.kernel, options.checked)?;
@@ -167,7 +168,7 @@ impl Session {
                 ring.record(&mut encoder, &input.buffer, input.offset);
             }
         }
-        record(&mut encoder, self.steps.iter().filter(|step| stages.contains(&step.stage)));
+        record(&mut encoder, None, self.steps.iter().filter(|step| stages.contains(&step.stage)));
         self.device.submit(encoder.finish())?;
         self.rings.values_mut().for_each(Ring::submitted);
         Ok(())
@@ -188,7 +189,7 @@ impl Session {
             for _ in 0..repeats.max(1) {
                 let began = std::time::Instant::now();
                 let mut encoder = self.device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                record(&mut encoder, std::iter::once(step));
+                record(&mut encoder, None, std::iter::once(step));
                 self.device.submit(encoder.finish())?;
                 self.device.wait()?;
                 times.push(began.elapsed().as_secs_f64() * 1e3);
@@ -197,6 +198,21 @@ impl Session {
             least.push(times[0]);
         }
         Ok(least)
+    }
+
+    /// The device.
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Records the dispatch of one step of the plan in a pass of its own.
+    pub(super) fn record_alone(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        number: usize,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) {
+        record(encoder, timestamp_writes, std::iter::once(&self.steps[number]));
     }
 
     /// The values of an f32 tensor in PyTorch's order; it must be one that the tape keeps, or one that outlives a step.
@@ -251,8 +267,12 @@ impl Session {
 }
 
 /// Records dispatches in one pass.
-fn record<'a>(encoder: &mut wgpu::CommandEncoder, steps: impl Iterator<Item = &'a Ready>) {
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+fn record<'a>(
+    encoder: &mut wgpu::CommandEncoder,
+    timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    steps: impl Iterator<Item = &'a Ready>,
+) {
+    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
     for step in steps {
         pass.set_pipeline(&step.pipeline.pipeline);
         pass.set_bind_group(0, &step.bind_group, &[]);
@@ -295,7 +315,7 @@ fn pack_params(device: &Device, plan: &Plan) -> Result<(wgpu::Buffer, Vec<u64>)>
 }
 
 /// Workgroups in two dimensions, since one holds no more than `most`; kernels count x + y columns.
-fn fold(extent: Extent, workgroup_size: u32, most: u32) -> [u32; 2] {
+pub(super) fn fold(extent: Extent, workgroup_size: u32, most: u32) -> [u32; 2] {
     let workgroups = match extent {
         Extent::Invocations(count) => count.div_ceil(u64::from(workgroup_size)),
         Extent::Workgroups(count) => count,

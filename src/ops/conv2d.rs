@@ -105,6 +105,12 @@ impl Conv2d {
         Ok([n, out, extent(h, kh, 0, top + bottom)?, extent(w, kw, 1, left + right)?])
     }
 
+    /// The products of each of the three kernels: every weight meets every pixel of the output once. Those with the padding
+    /// count too, though no kernel need compute them.
+    fn multiply_adds_of(&self, output: &Shape, weight: &Shape) -> u64 {
+        output.nchw().map_or(0, |[n, _, h, w]| (n * h * w) as u64 * weight.len() as u64)
+    }
+
     fn params(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4], [m, n, k]: [u32; 3]) -> Params {
         Params {
             m,
@@ -232,8 +238,8 @@ impl Operation for Conv2d {
     }
 
     fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
-        let (weight, output) = (&inputs[1].shape, self.output(inputs[0], &inputs[1].shape));
-        output.map_or(0, |[n, _, h, w]| (n * h * w) as u64 * weight.len() as u64)
+        let output = self.output(inputs[0], &inputs[1].shape);
+        output.map_or(0, |output| self.multiply_adds_of(&Shape::from(output), &inputs[1].shape))
     }
 
     fn finishes(&self) -> bool {
@@ -331,6 +337,10 @@ impl Operation for Conv2dGradInput {
         true
     }
 
+    fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
+        self.conv.multiply_adds_of(&inputs[0].shape, &inputs[1].shape)
+    }
+
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.tiled(inputs) {
             Some(product) => self.conv.variants(caps, &inputs[1].shape, &product),
@@ -402,6 +412,10 @@ impl Operation for Conv2dGradWeight {
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
         arity(inputs, &[2])?;
         Ok(vec![Spec { layout: Layout::Hwio, ..Spec::f32(self.weight.clone()) }])
+    }
+
+    fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
+        self.conv.multiply_adds_of(&inputs[1].shape, &self.weight)
     }
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {

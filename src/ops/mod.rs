@@ -47,6 +47,7 @@ use std::fmt::Debug;
 pub use lowering::{
     Binding, Caps, Choices, Constant, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Source,
 };
+pub(crate) use lowering::{bytes_of, params, source};
 pub use pieces::Pieces;
 pub(crate) use pieces::tensor_pieces;
 

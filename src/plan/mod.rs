@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::graph::{Role, Stage, Tape, Tensor, TensorId};
 use crate::ops::{Caps, Choices, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces};
+use crate::shape::Shape;
 
 /// Which buffer; a plan names them, a session has them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,6 +78,19 @@ pub struct Step {
     pub fields: &'static [(&'static str, usize)],
     /// How much runs.
     pub extent: Extent,
+    /// The shape of the node's first output; `None` where it only changes tensors in place.
+    pub output: Option<Shape>,
+    /// The products that are added up: the node's, where it has several dispatches on those that compute its product.
+    pub multiply_adds: u64,
+}
+
+impl Step {
+    /// The bytes that it reads and writes if it touches everything that it binds once; without data sets, of which a
+    /// batch is but a part.
+    pub fn bytes(&self) -> u64 {
+        let counts = |span: &&Span| !matches!(span.buffer, Buffer::Resident { .. });
+        self.bindings.iter().map(|(_, span)| span).filter(counts).map(|span| span.bytes).sum()
+    }
 }
 
 /// A tape ready to run on a device with these limits.
@@ -216,7 +230,9 @@ impl Plan {
                     return Err(too_large(tape.tensor(id), limit));
                 }
             }
-            for dispatch in dispatches {
+            let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
+            let shares = shares(node.op.name(), node.op.multiply_adds(&inputs), &dispatches);
+            for (dispatch, multiply_adds) in dispatches.into_iter().zip(shares) {
                 steps.push(Step {
                     node: node.name.clone(),
                     operation: node.op.name(),
@@ -230,6 +246,8 @@ impl Plan {
                     params: dispatch.params,
                     fields: dispatch.fields,
                     extent: dispatch.extent,
+                    output: node.outputs.first().map(|&id| tape.shape(id).clone()),
+                    multiply_adds,
                 });
             }
         }
@@ -255,6 +273,29 @@ impl Plan {
         kernels.dedup();
         kernels
     }
+}
+
+/// How many of a node's `total` multiply-adds each of its dispatches has: those whose kernel bears the operation's name, or
+/// else that of the first dispatch, by how much of them runs; what only prepares or adds up has none.
+fn shares(operation: &str, total: u64, dispatches: &[Dispatch]) -> Vec<u64> {
+    let Some(first) = dispatches.first() else { return Vec::new() };
+    let named = |dispatch: &Dispatch| dispatch.kernel.name.split('/').next() == Some(operation);
+    let any_named = dispatches.iter().any(named);
+    let counts =
+        |dispatch: &Dispatch| if any_named { named(dispatch) } else { dispatch.kernel.name == first.kernel.name };
+    let weight = |dispatch: &Dispatch| match dispatch.extent {
+        Extent::Invocations(count) | Extent::Workgroups(count) if counts(dispatch) => u128::from(count),
+        _ => 0,
+    };
+    let all = dispatches.iter().map(weight).sum::<u128>().max(1);
+    let mut before = 0;
+    let share = |dispatch: &Dispatch| {
+        // By the difference of running totals, so that the shares add up to all of it.
+        let from = u128::from(total) * before / all;
+        before += weight(dispatch);
+        (u128::from(total) * before / all - from) as u64
+    };
+    dispatches.iter().map(share).collect()
 }
 
 enum Owner {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::data::{BatchSink, ImageSet, images_name, labels_name};
 use crate::error::{Error, Result};
-use crate::gpu::{Device, Session, SessionOptions, Store};
+use crate::gpu::{Device, Peak, Profile, Session, SessionOptions, Store};
 use crate::graph::{Stage, Tape, Tensor, TensorId};
 use crate::ops::Choices;
 use crate::plan::{Memory, ParameterLayout, Plan};
@@ -40,6 +40,15 @@ pub trait Engine {
 
     /// Runs stages of a program.
     fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()>;
+
+    /// Times every dispatch of a program, `repeats` times, and measures what the device can do at best; `None` where there
+    /// are no dispatches to time.
+    ///
+    /// The program really runs, more than `repeats` times, on what was written last: parameters and states change.
+    fn profile(&mut self, program: ProgramId, repeats: usize) -> Result<Option<Profile>> {
+        let _ = (program, repeats);
+        Ok(None)
+    }
 
     /// Waits until everything has run.
     fn wait(&mut self) -> Result<()>;
@@ -209,6 +218,12 @@ impl Engine for GpuEngine {
 
     fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()> {
         self.sessions[program.0].run(stages)
+    }
+
+    fn profile(&mut self, program: ProgramId, repeats: usize) -> Result<Option<Profile>> {
+        let stages = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
+        let profile = self.sessions[program.0].profile(&stages, repeats)?;
+        Ok(Some(profile.against(Peak::measure(&self.device)?)))
     }
 
     fn wait(&mut self) -> Result<()> {

@@ -7,6 +7,7 @@ use super::engine::{Engine, ProgramId};
 use super::history::{Epoch, History};
 use crate::data::{BatchSink, BatchSource, epoch_batches, ordered_batches};
 use crate::error::{Error, Result};
+use crate::gpu::Profile;
 use crate::graph::{RANDOM, Stage, Tape};
 use crate::nn::Module;
 use crate::ops::metrics::{HISTORY, Metrics};
@@ -326,6 +327,20 @@ impl<'a> Trainer<'a> {
         history.median_step_ms = step_ms.get(step_ms.len() / 2).copied().unwrap_or(history.first_step_ms);
         history.seconds = began.elapsed().as_secs_f64();
         Ok(history)
+    }
+
+    /// Where the time of a training step on the first full batch of `source` goes: medians of `repeats` steps, and what the
+    /// device can do at best; `None` on an engine without dispatches to time.
+    ///
+    /// The steps have learning rate 0, so that parameters stay as they are. Momentum buffers and states, such as running
+    /// statistics, change as in any step: profile after everything that is to be tested or saved.
+    pub fn profile(&mut self, source: &mut dyn BatchSource, repeats: usize) -> Result<Option<Profile>> {
+        self.prepare(source)?;
+        let indices: Vec<u32> = (0..self.options.batch_size.min(source.len()) as u32).collect();
+        let rates = Rates { lr: 0.0, momentum: self.optimizer.momentum };
+        self.step(source, &indices, rates, &Share { weight: 1.0, first: true, last: true })?;
+        let program = self.program(source, TRAIN, indices.len())?;
+        self.engine.profile(program, repeats)
     }
 
     /// Loss and accuracy over all images of `source`.

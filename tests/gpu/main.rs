@@ -2,6 +2,7 @@
 //! fails them with a hint, unless TILEGRAD_SKIP_GPU is set.
 
 mod augment;
+mod cache;
 #[path = "../common/cases.rs"]
 mod cases;
 mod check;
@@ -35,6 +36,8 @@ mod layers;
 #[path = "../common/more_cases.rs"]
 mod more_cases;
 mod optimizer;
+mod peak;
+mod profile;
 mod session;
 mod tiles;
 mod training;

@@ -1,0 +1,160 @@
+//! Files in the user's cache folder: what need not be found out again in the next run. Nothing here is ever an error: a
+//! file that is missing, damaged or cannot be written costs time and a line of the log.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::rng::fnv1a;
+
+/// What a file of pipelines begins with; a checksum of the rest follows.
+const MAGIC: &[u8] = b"tilegrad pipelines 1\n";
+
+/// The folder for files that are kept from run to run: `TILEGRAD_CACHE_DIR` (none if it is empty), else `tilegrad` in the
+/// user's cache folder, if there is one.
+pub(crate) fn directory() -> Option<PathBuf> {
+    choose(|name| std::env::var_os(name))
+}
+
+fn choose(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    if let Some(named) = variable("TILEGRAD_CACHE_DIR") {
+        return (!named.is_empty()).then(|| named.into());
+    }
+    // As the XDG specification has it, a path that is not absolute counts as none.
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = if cfg!(target_os = "windows") {
+        absolute("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        absolute("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+    };
+    caches.map(|caches| caches.join("tilegrad"))
+}
+
+/// Writes a file whole or not at all, with the folders that it lies in.
+pub(crate) fn write(path: &Path, content: &[u8]) {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    // Threads of one process may write the same file.
+    name.push(format!(".{}.{:?}.tmp", std::process::id(), std::thread::current().id()));
+    let temporary = path.with_file_name(name);
+    let written = path
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| std::fs::write(&temporary, content))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&temporary);
+        log::warn!("{}: cannot be written, so the next run starts no faster: {error}", path.display());
+    }
+}
+
+/// wgpu's pipeline cache, and the file that its content is kept in.
+pub(super) struct PipelineCache {
+    pub cache: wgpu::PipelineCache,
+    file: Option<PathBuf>,
+    /// The checksum of what the file holds.
+    kept: Mutex<Option<u64>>,
+}
+
+impl PipelineCache {
+    /// A cache with what earlier runs have left in `folder`.
+    pub fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo, folder: Option<&Path>) -> Self {
+        let file = folder.zip(wgpu::util::pipeline_cache_key(info)).map(|(folder, key)| folder.join(key));
+        let content = file.as_deref().and_then(read);
+        if let (Some(file), Some(content)) = (&file, content) {
+            let kept = Mutex::new(Some(fnv1a(&content)));
+            match create(device, Some(&content)) {
+                Ok(cache) => return PipelineCache { cache, file: Some(file.clone()), kept },
+                Err(error) => log::warn!("{}: is not used: {error}", file.display()),
+            }
+        }
+        let create_empty = wgpu::PipelineCacheDescriptor { label: Some("tilegrad"), data: None, fallback: true };
+        // SAFETY: there is no initial data that could be wrong.
+        let cache = unsafe { device.create_pipeline_cache(&create_empty) };
+        PipelineCache { cache, file, kept: Mutex::new(None) }
+    }
+
+    /// Writes what the driver has compiled, if it is not what the file holds.
+    pub fn save(&self) {
+        let (Some(file), Some(content)) = (&self.file, self.cache.get_data()) else { return };
+        let checksum = fnv1a(&content);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if *kept == Some(checksum) {
+            return;
+        }
+        write(file, &[MAGIC, &checksum.to_le_bytes(), &content].concat());
+        // Once, even if it went wrong: it would again.
+        *kept = Some(checksum);
+        log::debug!("{}: {} bytes of pipelines", file.display(), content.len());
+    }
+}
+
+/// The content of a file that [`PipelineCache::save`] has written.
+fn read(file: &Path) -> Option<Vec<u8>> {
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            log::warn!("{}: cannot be read: {error}", file.display());
+            return None;
+        }
+    };
+    let content = content_of(&bytes);
+    if content.is_none() {
+        log::warn!("{}: is damaged or of another program, and is not used", file.display());
+    }
+    content.map(<[u8]>::to_vec)
+}
+
+/// What stands after the checksum, if it is right.
+fn content_of(bytes: &[u8]) -> Option<&[u8]> {
+    let (checksum, content) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<8>()?;
+    (u64::from_le_bytes(*checksum) == fnv1a(content)).then_some(content)
+}
+
+fn create(device: &wgpu::Device, data: Option<&[u8]>) -> Result<wgpu::PipelineCache, wgpu::Error> {
+    // wgpu makes an error, not an empty cache, of data of another device.
+    let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let descriptor = wgpu::PipelineCacheDescriptor { label: Some("tilegrad"), data, fallback: true };
+    // SAFETY: the data is whole by its checksum, so it is what `get_data` gave; of which device and driver wgpu compares.
+    let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+    pollster::block_on(scope.pop()).map_or(Ok(cache), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_the_named_one_or_the_users() {
+        let of = |variables: &[(&str, &str)]| {
+            choose(|name| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| value.into()))
+        };
+        let root = std::env::temp_dir();
+        let home = root.to_str().unwrap();
+        assert_eq!(of(&[("TILEGRAD_CACHE_DIR", "somewhere"), ("HOME", home)]), Some("somewhere".into()));
+        assert_eq!(of(&[("TILEGRAD_CACHE_DIR", ""), ("HOME", home), ("LOCALAPPDATA", home)]), None);
+        assert_eq!(of(&[]), None);
+        let users = of(&[("HOME", home), ("LOCALAPPDATA", home)]).unwrap();
+        assert!(users.starts_with(&root) && users.ends_with("tilegrad"), "{}", users.display());
+        if cfg!(target_os = "linux") {
+            assert_eq!(of(&[("HOME", home)]), Some(root.join(".cache/tilegrad")));
+            assert_eq!(of(&[("HOME", home), ("XDG_CACHE_HOME", "/x")]), Some("/x/tilegrad".into()));
+            assert_eq!(of(&[("HOME", home), ("XDG_CACHE_HOME", "x")]), Some(root.join(".cache/tilegrad")));
+        }
+    }
+
+    #[test]
+    fn only_whole_files_have_content() {
+        let file = |content: &[u8]| [MAGIC, &fnv1a(content).to_le_bytes(), content].concat();
+        assert_eq!(content_of(&file(b"compiled")), Some(&b"compiled"[..]));
+        let whole = file(b"compiled");
+        for cut in 0..whole.len() {
+            assert_eq!(content_of(&whole[..cut]), None, "{cut} bytes");
+            let mut damaged = whole.clone();
+            damaged[cut] ^= 4;
+            assert_eq!(content_of(&damaged), None, "byte {cut}");
+        }
+    }
+}

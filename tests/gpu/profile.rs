@@ -1,0 +1,93 @@
+//! Profiles of real steps: an entry for each dispatch, sums that match, on devices with timestamps and without.
+
+use std::sync::Arc;
+
+use tilegrad::gpu::{Clock, Device, DeviceOptions, Profile, Session, SessionOptions, Store};
+use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::nn::models::LeNet5;
+use tilegrad::nn::{Module, Summary};
+use tilegrad::ops::Choices;
+use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
+use tilegrad::optim::Sgd;
+use tilegrad::plan::{ParameterLayout, Plan};
+
+use crate::check::device;
+
+const BATCH: usize = 8;
+const STEP: [Stage; 3] = [Stage::Forward, Stage::Backward, Stage::Update];
+
+/// LeNet-5 with SGD, ready to train on nothing but zeros.
+fn lenet(device: &Device) -> Session {
+    let mut tape = Tape::new(true);
+    let input = tape.input("input", Spec::f32([BATCH, 1, 28, 28])).unwrap();
+    let target = tape.input("target", Spec::i32([BATCH])).unwrap();
+    let logits = LeNet5::new(10).forward(&mut tape, input).unwrap();
+    let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
+    Sgd::new(0.1).minimize(&mut tape, loss.loss).unwrap();
+    let layout = Arc::new(ParameterLayout::new(&tape, device.caps()).unwrap());
+    let store = Arc::new(Store::new(device, Arc::clone(&layout)).unwrap());
+    store.initialise(&tape, 1).unwrap();
+    let plan = Plan::new(Arc::new(tape), layout, device.caps(), &Choices::default()).unwrap();
+    Session::new(&store, Arc::new(plan), SessionOptions::default()).unwrap()
+}
+
+fn check(session: &Session, profile: &Profile, stages: &[Stage]) {
+    let steps: Vec<_> = session.plan().steps.iter().filter(|step| stages.contains(&step.stage)).collect();
+    assert_eq!(profile.timings.len(), steps.len());
+    let mut end = 0.0;
+    for (timing, step) in profile.timings.iter().zip(steps) {
+        assert_eq!((&timing.node, timing.kernel, timing.stage), (&step.node, step.kernel.name, step.stage));
+        assert!(timing.duration > 0.0 && timing.duration < 1e10, "{timing:?}");
+        assert!(timing.start >= end, "{timing:?} begins before {end}");
+        end = timing.start + timing.duration;
+    }
+    assert!(profile.wall > 0.0);
+    for groups in [profile.by_layer(), profile.by_kernel()] {
+        let sum: f64 = groups.iter().map(|group| group.duration).sum();
+        assert!((sum / profile.total().duration - 1.0).abs() < 1e-9);
+        assert_eq!(groups.iter().map(|group| group.multiply_adds).sum::<u64>(), profile.total().multiply_adds);
+    }
+}
+
+#[test]
+fn a_profile_has_every_dispatch_of_the_stages() {
+    let Some(device) = device() else { return };
+    let mut session = lenet(device);
+    let profile = session.profile(&STEP, 3).unwrap();
+    check(&session, &profile, &STEP);
+    assert_eq!(profile.device, device.name());
+    let forward = session.profile(&[Stage::Forward], 2).unwrap();
+    check(&session, &forward, &[Stage::Forward]);
+    assert!(forward.timings.len() < profile.timings.len());
+}
+
+#[test]
+fn a_device_without_timestamps_is_timed_by_the_host_and_says_so() {
+    if device().is_none() {
+        return;
+    }
+    let device = Device::new(DeviceOptions { timestamps: false, ..DeviceOptions::default() }).unwrap();
+    let mut session = lenet(&device);
+    let profile = session.profile(&STEP, 2).unwrap();
+    assert_eq!(profile.clock, Clock::Host);
+    check(&session, &profile, &STEP);
+}
+
+/// Forward what the summary says; backward twice that, less the gradient by the images, which nobody needs.
+#[test]
+fn the_multiply_adds_of_a_step_are_three_times_the_forward_ones() {
+    let Some(device) = device() else { return };
+    let session = lenet(device);
+    let sum = |stage| -> u64 {
+        session.plan().steps.iter().filter(|step| step.stage == stage).map(|step| step.multiply_adds).sum()
+    };
+    let summary = Summary::new(&LeNet5::new(10), [1, 28, 28]).unwrap();
+    let forward = BATCH as u64 * summary.multiply_adds;
+    let first = BATCH as u64 * summary.layers[0].multiply_adds;
+    assert_eq!((sum(Stage::Forward), sum(Stage::Backward)), (forward, 2 * forward - first));
+    assert_eq!(sum(Stage::Update), 0);
+    // Of a gradient whose depth is split, the dispatch that adds the parts up multiplies nothing.
+    for step in session.plan().steps.iter().filter(|step| step.kernel.name.starts_with("column_sum")) {
+        assert_eq!(step.multiply_adds, 0);
+    }
+}
