@@ -1,7 +1,7 @@
 //! conv2d (cross-correlation) with stride, padding, dilation and groups, and its three gradients.
 
 use super::lowering::{Caps, Extent, Kernel, Lowering, Operand, bytes_of, params, source};
-use super::product::{self, Tiling};
+use super::product::{self, Extents, Tiling};
 use super::{Misfit, Operation, arity, depthwise, nchw, window::positive};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -105,8 +105,12 @@ impl Conv2d {
         Ok([n, out, extent(h, kh, 0, top + bottom)?, extent(w, kw, 1, left + right)?])
     }
 
-    fn params(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4]) -> Params {
+    fn params(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4], [m, n, k]: [u32; 3]) -> Params {
         Params {
+            m,
+            n,
+            k,
+            k_chunk: k,
             in_h: input[2],
             in_w: input[3],
             in_c: input[1],
@@ -122,19 +126,51 @@ impl Conv2d {
             dilation_h: self.dilation[0] as u32,
             dilation_w: self.dilation[1] as u32,
             groups: self.groups as u32,
-            ..Params::default()
         }
     }
 
-    /// The variants for this weight and a result whose rows are all extents of `shape` but that of axis `columns`. Input,
-    /// output and their gradients lie along channels, the weight along output channels.
-    fn variants(&self, caps: &Caps, weight: &Shape, shape: &Shape, columns: usize) -> Vec<&'static str> {
+    fn forward(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4]) -> Params {
+        let product = [output[0] * output[2] * output[3], output[1], weight[1] * weight[2] * weight[3]];
+        self.params(input, weight, output, product)
+    }
+
+    fn grad_input(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4]) -> Params {
+        let product = [input[0] * input[2] * input[3], input[1], weight[0] * weight[2] * weight[3]];
+        self.params(input, weight, output, product)
+    }
+
+    fn grad_weight(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4]) -> Params {
+        let product = [weight[1] * weight[2] * weight[3], weight[0], output[0] * output[2] * output[3]];
+        self.params(input, weight, output, product)
+    }
+
+    /// The variants for this weight and product.
+    fn variants(&self, caps: &Caps, weight: &Shape, of: &Extents) -> Vec<&'static str> {
         // The tiled products know one group.
         if self.groups != 1 {
             return if depthwise::is_valid(self, weight) { vec!["depthwise", "direct"] } else { vec!["direct"] };
         }
-        let n = shape.dims()[columns];
-        product::variants(caps, shape.len() / n, n, &weight.dims()[..2])
+        product::variants(caps, of)
+    }
+
+    /// The product that the forward pass is.
+    fn tiled(&self, inputs: &[&Tensor]) -> Option<Extents> {
+        let [input, weight] = [&inputs[0].shape, &inputs[1].shape];
+        let output = Shape::from(self.output(inputs[0], weight).ok()?);
+        Some(self.forward(extents(input)?, extents(weight)?, extents(&output)?).tiled())
+    }
+}
+
+fn extents(shape: &Shape) -> Option<[u32; 4]> {
+    shape.nchw().map(|dims| dims.map(|extent| extent as u32))
+}
+
+impl Params {
+    /// What the product's tiles are chosen by. Input, output and their gradients lie along channels, the weight along output
+    /// channels.
+    fn tiled(&self) -> Extents {
+        let [m, n, k, in_c, out_c] = [self.m, self.n, self.k, self.in_c, self.out_c].map(|extent| extent as usize);
+        Extents::new([m, n, k], &[in_c, out_c])
     }
 }
 
@@ -198,19 +234,19 @@ impl Operation for Conv2d {
     }
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        match self.output(inputs[0], &inputs[1].shape) {
-            Ok(output) => self.variants(caps, &inputs[1].shape, &Shape::from(output), 1),
-            Err(_) => vec!["direct"],
+        match self.tiled(inputs) {
+            Some(product) => self.variants(caps, &inputs[1].shape, &product),
+            None => vec!["direct"],
         }
+    }
+
+    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        self.tiled(inputs).map_or_else(Vec::new, |product| product::tiles(variant, caps, &product))
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (input, weight, output) = (lowering.input_dims(0), lowering.input_dims(1), lowering.output_dims(0));
-        let mut params = self.params(input, weight, output);
-        params.m = output[0] * output[2] * output[3];
-        params.n = output[1];
-        params.k = weight[1] * weight[2] * weight[3];
-        params.k_chunk = params.k;
+        let params = self.forward(input, weight, output);
         if lowering.variant() == "depthwise" {
             depthwise::forward(lowering, params);
             return Ok(());
@@ -225,8 +261,8 @@ impl Operation for Conv2d {
                 let extent = Extent::Invocations(lowering.output_len(0));
                 lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
             }
-            variant => {
-                let tiling = Tiling::new(variant, params.m, params.n, params.k);
+            _ => {
+                let tiling = Tiling::new(lowering, &params.tiled());
                 let files = [source!("conv2d_product.wgsl"), source!("conv2d.wgsl"), epilogue];
                 let kernel = tiling.kernel(
                     ["conv2d/workgroup", "conv2d/shuffle", "conv2d/vec4"],
@@ -245,6 +281,13 @@ impl Operation for Conv2d {
     }
 }
 
+impl Conv2dGradInput {
+    fn tiled(&self, inputs: &[&Tensor]) -> Option<Extents> {
+        let [output, weight] = [&inputs[0].shape, &inputs[1].shape];
+        Some(self.conv.grad_input(extents(&self.input)?, extents(weight)?, extents(output)?).tiled())
+    }
+}
+
 impl Operation for Conv2dGradInput {
     fn name(&self) -> &'static str {
         "conv2d_grad_input"
@@ -256,16 +299,19 @@ impl Operation for Conv2dGradInput {
     }
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.conv.variants(caps, &inputs[1].shape, &self.input, 1)
+        match self.tiled(inputs) {
+            Some(product) => self.conv.variants(caps, &inputs[1].shape, &product),
+            None => vec!["direct"],
+        }
+    }
+
+    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        self.tiled(inputs).map_or_else(Vec::new, |product| product::tiles(variant, caps, &product))
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (output, weight, input) = (lowering.input_dims(0), lowering.input_dims(1), lowering.output_dims(0));
-        let mut params = self.conv.params(input, weight, output);
-        params.m = input[0] * input[2] * input[3];
-        params.n = input[1];
-        params.k = weight[0] * weight[2] * weight[3];
-        params.k_chunk = params.k;
+        let params = self.conv.grad_input(input, weight, output);
         if lowering.variant() == "depthwise" {
             depthwise::grad_input(lowering, params);
             return Ok(());
@@ -280,7 +326,7 @@ impl Operation for Conv2dGradInput {
                 lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
             }
             variant => {
-                let tiling = Tiling::new(variant, params.m, params.n, params.k);
+                let tiling = Tiling::new(lowering, &params.tiled());
                 let files = [source!("conv2d_grad_input_product.wgsl"), source!("conv2d.wgsl")];
                 let whole = params.in_h.is_multiple_of(stride[0]) && params.in_w.is_multiple_of(stride[1]);
                 // The stride is a constant here: the kernel divides by it for every element that it loads.
@@ -303,6 +349,13 @@ impl Operation for Conv2dGradInput {
     }
 }
 
+impl Conv2dGradWeight {
+    fn tiled(&self, inputs: &[&Tensor]) -> Option<Extents> {
+        let [input, output] = [&inputs[0].shape, &inputs[1].shape];
+        Some(self.conv.grad_weight(extents(input)?, extents(&self.weight)?, extents(output)?).tiled().split())
+    }
+}
+
 impl Operation for Conv2dGradWeight {
     fn name(&self) -> &'static str {
         "conv2d_grad_weight"
@@ -313,17 +366,20 @@ impl Operation for Conv2dGradWeight {
         Ok(vec![Spec { layout: Layout::Hwio, ..Spec::f32(self.weight.clone()) }])
     }
 
-    fn variants(&self, _inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.conv.variants(caps, &self.weight, &self.weight, 0)
+    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        match self.tiled(inputs) {
+            Some(product) => self.conv.variants(caps, &self.weight, &product),
+            None => vec!["direct"],
+        }
+    }
+
+    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        self.tiled(inputs).map_or_else(Vec::new, |product| product::tiles(variant, caps, &product))
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (input, output, weight) = (lowering.input_dims(0), lowering.input_dims(1), lowering.output_dims(0));
-        let mut params = self.conv.params(input, weight, output);
-        params.m = weight[1] * weight[2] * weight[3];
-        params.n = weight[0];
-        params.k = output[0] * output[2] * output[3];
-        params.k_chunk = params.k;
+        let mut params = self.conv.grad_weight(input, weight, output);
         if lowering.variant() == "depthwise" {
             depthwise::grad_weight(lowering, params);
             return Ok(());
@@ -340,7 +396,7 @@ impl Operation for Conv2dGradWeight {
                 .bind("grad_weight", grad_weight);
             return Ok(());
         }
-        let tiling = Tiling::new(lowering.variant(), params.m, params.n, params.k).split(lowering.caps());
+        let tiling = Tiling::new(lowering, &params.tiled().split());
         params.k_chunk = tiling.chunk;
         let partials = match tiling.splits {
             1 => grad_weight,

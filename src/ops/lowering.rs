@@ -186,7 +186,8 @@ impl Caps {
     }
 }
 
-/// Which variant of which operation to take, where it is not the best first one.
+/// Which variant of which operation to take, and in which tile, where it is not the best first one: "direct", say, or, with
+/// the tile after a colon, "vec4:32x16".
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choices {
     /// Takes this variant wherever it is valid.
@@ -347,9 +348,26 @@ impl<'a> Lowering<'a> {
 
     /// The variant to emit: the chosen one where it is valid, else the best.
     pub fn variant(&self) -> &'static str {
-        let valid = self.node.op.variants(&self.inputs(), self.caps);
-        let chosen = self.choices.by_operation.get(self.node.op.name()).copied();
-        [chosen, self.choices.everywhere].into_iter().flatten().find(|name| valid.contains(name)).unwrap_or(valid[0])
+        self.variant_and_tile().0
+    }
+
+    /// The tile to compute it in, if one is chosen and valid.
+    pub fn tile(&self) -> Option<&'static str> {
+        self.variant_and_tile().1
+    }
+
+    fn variant_and_tile(&self) -> (&'static str, Option<&'static str>) {
+        let (op, inputs) = (&self.node.op, self.inputs());
+        let valid = op.variants(&inputs, self.caps);
+        let chosen = self.choices.by_operation.get(op.name()).copied();
+        for choice in [chosen, self.choices.everywhere].into_iter().flatten() {
+            let (name, tile) = choice.split_once(':').unwrap_or((choice, ""));
+            if let Some(&variant) = valid.iter().find(|&&variant| variant == name) {
+                let tiles = op.tiles(variant, &inputs, self.caps);
+                return (variant, tiles.into_iter().find(|&valid| valid == tile));
+            }
+        }
+        (valid[0], None)
     }
 
     /// The extents of input `i` as [N, C, H, W]; the shape rule has seen to it that there are four.

@@ -1,7 +1,7 @@
 //! The matrix product, each operand as it is or transposed, with an optional bias; `linear` is one of them.
 
 use super::lowering::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
-use super::product::{self, Tiling};
+use super::product::{self, Extents, Tiling};
 use super::{Misfit, Operation, arity};
 use crate::error::{Error, Result};
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -66,6 +66,13 @@ impl Matmul {
         let (depth, n) = if self.transpose_b { (b1, b0) } else { (b0, b1) };
         (k == depth && m * n * k > 0).then_some([m, n, k])
     }
+
+    /// What the product's tiles are chosen by.
+    fn tiled(&self, [m, n, k]: [usize; 3]) -> Extents {
+        // The extents along which the operands and the result lie in memory.
+        let runs = [if self.transpose_a { m } else { k }, if self.transpose_b { k } else { n }, n];
+        Extents::new([m, n, k], &runs)
+    }
 }
 
 impl Operation for Matmul {
@@ -128,18 +135,20 @@ impl Operation for Matmul {
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.extents(inputs[0], inputs[1]) {
-            Some([m, n, k]) => {
-                // The extents along which the operands and the result lie in memory.
-                let runs = [if self.transpose_a { m } else { k }, if self.transpose_b { k } else { n }, n];
-                product::variants(caps, m, n, &runs)
-            }
+            Some(extents) => product::variants(caps, &self.tiled(extents)),
             None => vec!["direct"],
         }
+    }
+
+    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        let extents = self.extents(inputs[0], inputs[1]);
+        extents.map_or_else(Vec::new, |extents| product::tiles(variant, caps, &self.tiled(extents)))
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let inputs = lowering.inputs();
         let [m, n, k] = self.extents(inputs[0], inputs[1]).expect("the shape rule has agreed");
+        let whole = self.tiled([m, n, k]);
         let cuts = [lowering.input_pieces(0)?, lowering.input_pieces(1)?, lowering.output_pieces(0)?];
         let (a, b, output) = (0, 1, 2);
         let cut: Vec<usize> = (0..3).filter(|&i| cuts[i].len() > 1).collect();
@@ -198,8 +207,8 @@ impl Operation for Matmul {
                     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
                     lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
                 }
-                variant => {
-                    let tiling = Tiling::new(variant, params.m, params.n, params.k);
+                _ => {
+                    let tiling = Tiling::new(lowering, &whole.piece([params.m, params.n, params.k]));
                     let along = [!self.transpose_a, self.transpose_b];
                     let files = [source!("matmul_product.wgsl"), source!("matmul.wgsl"), epilogue];
                     let kernel = tiling

@@ -105,6 +105,13 @@ pub trait Operation: DynTwin + Debug + Send + Sync {
         vec!["direct"]
     }
 
+    /// The names of the tiles that `variant` can be computed in on this device, the one to take without a choice first;
+    /// none for a variant that has no tiles.
+    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        let _ = (variant, inputs, caps);
+        Vec::new()
+    }
+
     /// Appends the dispatches that compute the outputs.
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()>;
 }
