@@ -6,6 +6,7 @@ pub mod colour;
 mod curves;
 mod options;
 mod run;
+mod tuning;
 
 pub use options::{Defaults, Options, SGD_HELP};
 pub use run::{Problem, engine, report, run, train};

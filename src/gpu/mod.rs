@@ -1,16 +1,23 @@
 //! The device: the only code that names wgpu or naga. It runs plans and does not know what a convolution is for.
 //!
 //! [`Device`] picks an adapter and turns wgpu's errors into typed ones; `kernel` links and reflects WGSL; [`Store`] keeps
-//! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store.
+//! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store; [`Tuner`] finds out which of
+//! several kernels is fastest.
 
+mod cache;
 mod device;
 mod kernel;
 mod memory;
 mod ring;
 mod session;
 mod store;
+mod trial;
+mod tuner;
+mod winners;
 
+pub(crate) use cache::write_whole;
 pub use device::{Counters, Device, DeviceOptions};
 pub use kernel::{Access, Reflection, reflect};
 pub use session::{Session, SessionOptions};
 pub use store::Store;
+pub use tuner::{TuneEvent, Tuner, Tuning};

@@ -1,7 +1,6 @@
 //! From an operation to dispatches: kernels as data, operands by tensor, and what must be known of the device.
 
-use std::collections::BTreeMap;
-
+use super::choices::{Choices, Chosen, Key, candidates, named};
 use crate::error::{Error, Result};
 use crate::graph::{Node, Tape, Tensor, TensorId};
 
@@ -186,16 +185,6 @@ impl Caps {
     }
 }
 
-/// Which variant of which operation to take, and in which tile, where it is not the best first one: "direct", say, or, with
-/// the tile after a colon, "vec4:32x16".
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Choices {
-    /// Takes this variant wherever it is valid.
-    pub everywhere: Option<&'static str>,
-    /// Takes this variant for the operation of that name, where valid.
-    pub by_operation: BTreeMap<&'static str, &'static str>,
-}
-
 /// One of the flat buffers of a parameter group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FlatBuffer {
@@ -357,10 +346,9 @@ impl<'a> Lowering<'a> {
     }
 
     fn variant_and_tile(&self) -> (&'static str, Option<&'static str>) {
-        let (op, inputs) = (&self.node.op, self.inputs());
+        let (op, inputs) = (&*self.node.op, self.inputs());
         let valid = op.variants(&inputs, self.caps);
-        let chosen = self.choices.by_operation.get(op.name()).copied();
-        for choice in [chosen, self.choices.everywhere].into_iter().flatten() {
+        for choice in self.choices.of(op, &inputs) {
             let (name, tile) = choice.split_once(':').unwrap_or((choice, ""));
             if let Some(&variant) = valid.iter().find(|&&variant| variant == name) {
                 let tiles = op.tiles(variant, &inputs, self.caps);
@@ -368,6 +356,19 @@ impl<'a> Lowering<'a> {
             }
         }
         (valid[0], None)
+    }
+
+    /// What was chosen from, and what is taken; `None` where there is no choice.
+    pub(crate) fn chosen(&self) -> Option<Chosen> {
+        let (op, inputs) = (&*self.node.op, self.inputs());
+        let candidates = candidates(op, &inputs, self.caps);
+        if candidates.len() < 2 {
+            return None;
+        }
+        let (variant, tile) = self.variant_and_tile();
+        let tile = tile.or_else(|| op.tiles(variant, &inputs, self.caps).first().copied());
+        let key = Key::new(op, &inputs);
+        Some(Chosen { node: self.node.clone(), key, candidates, taken: named(variant, tile) })
     }
 
     /// The extents of input `i` as [N, C, H, W]; the shape rule has seen to it that there are four.

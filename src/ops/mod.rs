@@ -10,6 +10,7 @@ pub mod adaptive_avg_pool2d;
 pub mod add;
 pub mod avg_pool2d;
 pub mod batch_norm2d;
+mod choices;
 pub mod clip_grad_norm;
 pub mod column_sum;
 pub mod concat;
@@ -41,10 +42,10 @@ pub mod zero_pad2d;
 
 use std::fmt::Debug;
 
+pub use choices::{Choices, Chosen, Key, candidates};
 pub(crate) use lowering::tensor_pieces;
 pub use lowering::{
-    Binding, Caps, Choices, Constant, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces,
-    Source,
+    Binding, Caps, Constant, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces, Source,
 };
 
 use crate::error::Result;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Role, Stage, Tape, Tensor, TensorId};
-use crate::ops::{Caps, Choices, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces};
+use crate::ops::{Caps, Choices, Chosen, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces};
 
 /// Which buffer; a plan names them, a session has them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +91,8 @@ pub struct Plan {
     pub slots: Vec<u64>,
     /// The tensors that have a slot, with the nodes between which they are alive.
     pub intervals: Vec<(TensorId, Interval, usize)>,
+    /// The nodes that several kernels can compute, and which do.
+    pub chosen: Vec<Chosen>,
     /// The memory of each tensor that has any, piece by piece.
     places: HashMap<TensorId, Vec<Span>>,
     /// The bytes of all activations, had each memory of its own.
@@ -109,6 +111,7 @@ impl Plan {
         // Lower first, since a node's own scratch memory is planned together with the tensors.
         let flat = |group: usize| layout.pieces(group).to_vec();
         let mut lowered: Vec<(usize, Vec<Dispatch>, Vec<u64>)> = Vec::new();
+        let mut chosen = Vec::new();
         for (i, node) in tape.nodes().iter().enumerate() {
             let is_view = node.outputs.first().is_some_and(|id| root[id.0] != *id);
             if !live[i] || is_view {
@@ -116,6 +119,7 @@ impl Plan {
             }
             let mut lowering = Lowering::new(&tape, node, caps, choices, &flat);
             node.op.lower(&mut lowering)?;
+            chosen.extend(lowering.chosen());
             lowered.push((i, lowering.dispatches, lowering.scratch));
         }
 
@@ -234,7 +238,13 @@ impl Plan {
         }
         let unshared = wanted.iter().map(|(_, bytes)| bytes).sum();
         let fullest = fullest(&tape, &owners, &wanted);
-        Ok(Plan { tape, layout, steps, slots, intervals: slot_intervals, places, unshared, fullest })
+        Ok(Plan { tape, layout, steps, slots, intervals: slot_intervals, chosen, places, unshared, fullest })
+    }
+
+    /// What was taken wherever there was a choice: choices that make the same plan of the same tape.
+    pub fn choices(&self) -> Choices {
+        let by_shape = self.chosen.iter().map(|chosen| (chosen.key.clone(), chosen.taken.clone())).collect();
+        Choices { by_shape, ..Choices::default() }
     }
 
     /// Where `id` lies, piece by piece; `None` if nothing that runs needs it.

@@ -77,7 +77,7 @@ pub fn check_op(device: &Device, mut case: Case) {
     let magnitude = twin(&case, |x| f64::from(x).abs());
     for variant in variants(&case.tape, device.caps()) {
         for checked in [true, false] {
-            let choices = Choices { everywhere: Some(variant), ..Choices::default() };
+            let choices = Choices::everywhere(variant);
             let options = SessionOptions { checked, guarded: true };
             let label = format!("{}, variant {variant}, {}", case.label, if checked { "checked" } else { "trusted" });
             let mut session =

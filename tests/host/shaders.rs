@@ -208,7 +208,7 @@ fn subgroups_are_used_only_among_exactly_eight_lanes_of_a_software_device() {
     }
     let shuffles = |class, subgroups| {
         let caps = Caps { subgroups, ..Caps::webgpu(class) };
-        let choices = Choices { everywhere: Some("shuffle"), ..Choices::default() };
+        let choices = Choices::everywhere("shuffle");
         let plan = zoo::plan(&zoo::lenet(4), &caps, &choices).unwrap();
         plan.steps.iter().any(|step| step.kernel.subgroups)
     };

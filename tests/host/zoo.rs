@@ -224,7 +224,10 @@ pub fn devices() -> Vec<Caps> {
 /// What a tuner may ask for: the best variant, or one of them wherever it is valid.
 pub fn choices() -> Vec<Choices> {
     let everywhere = [None, Some("direct"), Some("workgroup"), Some("shuffle"), Some("vec4"), Some("depthwise")];
-    everywhere.into_iter().map(|everywhere| Choices { everywhere, ..Choices::default() }).collect()
+    everywhere
+        .into_iter()
+        .map(|choice| Choices { everywhere: choice.map(str::to_string), ..Choices::default() })
+        .collect()
 }
 
 /// The plan of a tape with a parameter layout of its own.
