@@ -6,6 +6,7 @@
 
 mod cache;
 mod device;
+mod files;
 mod kernel;
 mod memory;
 mod ring;
@@ -15,8 +16,8 @@ mod trial;
 mod tuner;
 mod winners;
 
-pub(crate) use cache::write_whole;
 pub use device::{Counters, Device, DeviceOptions};
+pub(crate) use files::write_whole;
 pub use kernel::{Access, Reflection, reflect};
 pub use session::{Session, SessionOptions};
 pub use store::Store;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::trial::{Excerpt, noise};
-use super::winners::{Winner, Winners, file_name};
+use super::winners::{Winner, Winners, file_name, hash};
 use super::{Device, Session, cache};
 use crate::error::{Error, Result};
 use crate::graph::Tape;
@@ -294,7 +294,7 @@ fn shaders(excerpt: &Excerpt, chosen: &Chosen) -> Result<u64> {
         texts.push(choice.clone());
         texts.extend(excerpt.plan(choice)?.steps.iter().map(|step| step.kernel.link()));
     }
-    Ok(cache::hash(texts))
+    Ok(hash(texts))
 }
 
 /// A candidate with its least time so far.

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::Device;
-use super::cache::{identity, write_whole};
+use super::files::write_whole;
 use crate::error::{Error, Result};
 use crate::ops::Key;
+
+/// The version of wgpu that kernels are translated by, as Cargo.toml asks for it.
+const WGPU: &str = "30";
 
 const FORMAT: &str = "tilegrad tuning 1";
 
@@ -33,6 +36,28 @@ pub(super) struct Winners {
 pub(super) fn file_name(device: &Device) -> String {
     let info = device.info();
     format!("tuning-{:?}-{:04x}-{:04x}.json", info.backend, info.vendor, info.device).to_lowercase()
+}
+
+/// What measurements on a device depend on beside the kernels: where one of these differs, they say nothing.
+fn identity(device: &Device) -> Vec<(&'static str, String)> {
+    let info = device.info();
+    vec![
+        ("tilegrad", env!("CARGO_PKG_VERSION").into()),
+        ("wgpu", WGPU.into()),
+        ("backend", format!("{:?}", info.backend)),
+        ("vendor", format!("{:#06x}", info.vendor)),
+        ("device", format!("{:#06x}", info.device)),
+        ("name", info.name.clone()),
+        ("driver", format!("{} {}", info.driver, info.driver_info)),
+        // Limits decide which candidates there are.
+        ("limits", format!("{:?}", device.caps())),
+    ]
+}
+
+/// The FNV-1a hash of a text, the same in every run and on every machine.
+pub(super) fn hash(texts: impl IntoIterator<Item = impl AsRef<str>>) -> u64 {
+    let bytes = texts.into_iter().flat_map(|text| text.as_ref().bytes().chain([0]).collect::<Vec<_>>());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Winners {
@@ -116,7 +141,7 @@ fn parse(text: &str, identity: &[(&'static str, String)]) -> Result<BTreeMap<Str
 mod tests {
     use super::*;
 
-    fn identity(driver: &str) -> Vec<(&'static str, String)> {
+    fn made_by(driver: &str) -> Vec<(&'static str, String)> {
         vec![("backend", "Vulkan".into()), ("driver", driver.into())]
     }
 
@@ -124,7 +149,7 @@ mod tests {
     fn winners_survive_a_file_and_nothing_else_is_believed() {
         let folder = std::env::temp_dir().join(format!("tilegrad-winners-{}", std::process::id()));
         let path = folder.join("deeper/tuning.json");
-        let read = |driver| Winners::of(identity(driver), Some(path.clone()));
+        let read = |driver| Winners::of(made_by(driver), Some(path.clone()));
         let (key, winner) = (
             Key::from("conv2d [1,2]"),
             Winner { choice: "vec4:32x8".into(), milliseconds: [1.5, 2.25], shaders: u64::MAX - 1 },
@@ -139,7 +164,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.join("deeper")).unwrap().count(), 1, "no temporary file stays");
 
         let whole = std::fs::read_to_string(&path).unwrap();
-        let reason = |text: &str| parse(text, &identity("1.0")).unwrap_err();
+        let reason = |text: &str| parse(text, &made_by("1.0")).unwrap_err();
         assert!(reason(&whole[..whole.len() / 2]).contains("is damaged"));
         assert!(
             reason(&whole.replace("vec4:32x8\"", "vec4\", \"choice\": 3")).contains("is damaged: \"conv2d [1,2]\"")
@@ -153,5 +178,19 @@ mod tests {
         damaged.write().unwrap();
         assert_eq!(read("1.0").get(&key, winner.shaders), Some(&winner), "a damaged file is replaced");
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_hash_is_that_of_fnv() {
+        // The published value for "a", then what the byte after it makes of it.
+        let of_a = 0xaf63_dc4c_8601_ec8c_u64;
+        assert_eq!(hash(["a"]), of_a.wrapping_mul(0x0100_0000_01b3));
+        assert_ne!(hash(["ab", "c"]), hash(["a", "bc"]));
+    }
+
+    #[test]
+    fn the_version_of_wgpu_is_that_of_cargo_toml() {
+        let manifest = include_str!("../../Cargo.toml");
+        assert!(manifest.contains(&format!("wgpu = {{ version = \"{WGPU}\"")));
     }
 }

@@ -34,4 +34,5 @@ mod more_cases;
 mod optimizer;
 mod session;
 mod training;
+mod tuner;
 mod vectors;
