@@ -23,13 +23,14 @@ const DOZEN: usize = 12;
 /// Turns that every candidate which is not left behind gets, at least and at most.
 const TURNS: [usize; 2] = [3, 10];
 /// How many times slower than the fastest a candidate may be before it leaves: in its turns, in the first of them, and at a
-/// smaller batch, which is not quite the same work.
-const BEHIND: [f64; 3] = [1.5, 3.0, 2.0];
+/// smaller batch, which is not quite the same work, after them.
+const BEHIND: [f64; 3] = [1.5, 3.0, 1.15];
 /// A candidate that was this many times slower for this many keys of an operation is not tried for its others.
 const HOPELESS: (f64, usize) = (3.0, 3);
 /// What is taken without a choice stays unless another is faster by more than this, so that noise decides nothing.
 const NOISE: f64 = 0.03;
-/// From so many milliseconds on, candidates are first compared at a smaller batch.
+/// From so many milliseconds on, candidates are first compared at a smaller batch, and only those run at the full shape
+/// that are nearly as fast as the fastest there.
 const SLOW: f64 = 40.0;
 /// What compiling a kernel on its first run takes at most, in milliseconds.
 const COMPILING: f64 = 800.0;
@@ -201,10 +202,9 @@ impl Tuner {
         let candidates: Vec<&String> = chosen.candidates.iter().filter(promising).take(DOZEN).collect();
         let mut trials: Vec<Trial> = Vec::new();
         let mut lost: Vec<&String> = Vec::new();
-        let mut qualified: Option<Vec<&String>> = None;
+        let mut near: Option<Vec<&String>> = None;
         for (i, choice) in candidates.iter().enumerate() {
-            if qualified.as_ref().is_some_and(|qualified| !qualified.contains(choice)) {
-                lost.push(choice);
+            if near.as_ref().is_some_and(|near| !near.contains(choice)) {
                 continue;
             }
             let leader = trials.iter().map(|trial| trial.least).fold(f64::INFINITY, f64::min);
@@ -217,7 +217,8 @@ impl Tuner {
             if let (0, Some(small), [trial]) = (i, small, trials.as_slice())
                 && trial.least > SLOW
             {
-                qualified = Some(qualify(small, &candidates)?);
+                let [close, hopeless] = qualify(small, &candidates, self.patience())?;
+                (near, lost) = (Some(close), hopeless);
             }
         }
         for choice in lost {
@@ -317,36 +318,48 @@ impl Trial {
     }
 }
 
-/// Those of the candidates that are not far behind at a smaller batch.
-fn qualify<'a>(small: &Excerpt, candidates: &[&'a String]) -> Result<Vec<&'a String>> {
-    let mut times = Vec::new();
+/// Which of the candidates are nearly as fast as the fastest at a smaller batch, and which are hopeless.
+fn qualify<'a>(small: &Excerpt, candidates: &[&'a String], patience: Duration) -> Result<[Vec<&'a String>; 2]> {
+    let (mut trials, mut near, mut hopeless) = (Vec::new(), Vec::new(), Vec::new());
     let mut leader = f64::INFINITY;
     for &choice in candidates {
-        // What does not run here is tried, and named, at the full shape.
-        let least = Trial::new(small, choice, leader).map_or(0.0, |trial| trial.least);
-        if least > 0.0 {
-            leader = leader.min(least);
+        match Trial::new(small, choice, leader) {
+            Ok(trial) if trial.least > HOPELESS.0 * leader => hopeless.push(choice),
+            Ok(trial) => {
+                leader = leader.min(trial.least);
+                trials.push(trial);
+            }
+            // What does not run here is tried, and named, at the full shape.
+            Err(_) => near.push(choice),
         }
-        times.push((choice, least));
     }
-    Ok(times.into_iter().filter(|(_, least)| *least <= BEHIND[2] * leader).map(|(choice, _)| choice).collect())
+    take_turns(&mut trials, 1, patience)?;
+    let leader = trials.iter().map(|trial| trial.least).fold(f64::INFINITY, f64::min);
+    let is_near = |choice: &String| trials.iter().any(|t| t.choice == *choice && t.least <= BEHIND[2] * leader);
+    near.extend(candidates.iter().copied().filter(|choice| is_near(choice)));
+    Ok([near, hopeless])
 }
 
 /// Lets the candidates run in turns, until enough is known.
-fn take_turns(trials: &mut Vec<Trial>, count: usize, patience: Duration) -> Result<()> {
-    let began = Instant::now();
-    for trial in trials.iter_mut() {
-        // The time of a single run has all of a submission in it.
-        trial.least = if count > 1 { f64::INFINITY } else { trial.least };
+fn take_turns(trials: &mut [Trial], count: usize, patience: Duration) -> Result<()> {
+    if trials.len() < 2 {
+        return Ok(());
     }
+    let began = Instant::now();
+    if count > 1 {
+        // The time of a single run has all of a submission in it.
+        trials.iter_mut().for_each(|trial| trial.least = f64::INFINITY);
+    }
+    // Where runs are single, each has had one.
+    let turns = TURNS.map(|turns| turns - usize::from(count == 1));
     let mut running: Vec<&mut Trial> = trials.iter_mut().collect();
-    for turn in 0..TURNS[1] {
+    for turn in 0..turns[1] {
         for trial in &mut running {
             trial.least = trial.least.min(Excerpt::time(&trial.session, count)?);
         }
         let leader = running.iter().map(|trial| trial.least).fold(f64::INFINITY, f64::min);
         running.retain(|trial| trial.least <= BEHIND[usize::from(turn == 0)] * leader);
-        if running.len() < 2 || (turn + 1 >= TURNS[0] && began.elapsed() > patience) {
+        if running.len() < 2 || (turn + 1 >= turns[0] && began.elapsed() > patience) {
             break;
         }
     }
