@@ -29,7 +29,7 @@ fn main() -> tilegrad::Result<()> {
                 tape.keep(c);
                 let layout = Arc::new(ParameterLayout::new(&tape, device.caps())?);
                 let store = Arc::new(Store::new(&device, Arc::clone(&layout))?);
-                let choices = Choices { everywhere: Some(variant), ..Choices::default() };
+                let choices = Choices::everywhere(variant);
                 let plan = Plan::new(Arc::new(tape), layout, device.caps(), &choices)?;
                 let name = plan.steps[0].kernel.name;
                 if seen.contains(&name) {

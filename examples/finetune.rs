@@ -90,7 +90,7 @@ fn pretrain(options: &Options) -> Result<PathBuf> {
     // Rates and penalties on the command line are those of fc.
     let (epochs, lr, momentum, schedule) = (None, None, None, None);
     let own = Options { epochs, lr, momentum, schedule, dampening: 0.0, nesterov: false, l1: 0.0, ..options.clone() };
-    let own = Options { weight_decay: 5e-4, data: None, out: Some(out), profile: None, ..own };
+    let own = Options { weight_decay: 5e-4, data: None, out: Some(out), profile: None, tune: false, pin: None, ..own };
     println!("First a network to begin with, all of it trained:\n");
     train(&own, &PRETRAINING, |_| {
         let (description, train, test) = synthetic(options.seed, 0)?;

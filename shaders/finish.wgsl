@@ -4,5 +4,5 @@
 // `at` counts E of the result, which the addend and the mask lie like.
 
 fn finish(at: u32, value: E) -> E {
-    return masked(at, rectified(added(at, value)));
+    return finish_masked(at, finish_rectified(finish_added(at, value)));
 }

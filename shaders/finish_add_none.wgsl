@@ -1,5 +1,5 @@
 // Nothing is added.
 
-fn added(at: u32, value: E) -> E {
+fn finish_added(at: u32, value: E) -> E {
     return value;
 }

@@ -1,5 +1,5 @@
 // No relu.
 
-fn rectified(value: E) -> E {
+fn finish_rectified(value: E) -> E {
     return value;
 }

@@ -7,6 +7,7 @@ mod curves;
 mod options;
 mod profile;
 mod run;
+mod tuning;
 
 pub use options::{Defaults, Options, SGD_HELP};
 pub use profile::{check_profile, write_profile};

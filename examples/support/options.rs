@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tilegrad::Result;
+use tilegrad::ops::Choices;
 use tilegrad::optim::{ParamGroup, Schedule, Sgd};
 use tilegrad::train::TrainOptions;
+use tilegrad::{Error, Result};
 
 /// What `--help` ends with.
 pub const SGD_HELP: &str = "For each parameter p with gradient g, SGD does: g += weight_decay * p + l1 * sign(p); \
@@ -80,7 +81,17 @@ pub struct Options {
     #[arg(long, value_name = "auto|cpu|NAME", default_value = "auto")]
     pub device: String,
 
-    /// Folder for history.csv, losses.csv, curves.svg, model.safetensors and summary.json.
+    /// Measures first which kernels are fastest for this network and batch size on this device (under two minutes on a
+    /// CPU, seconds on a GPU), and takes them. What was measured is kept in the user's cache directory (or that which
+    /// TILEGRAD_CACHE_DIR names) for the next --tune; a run without --tune never reads it, so that it repeats.
+    #[arg(long)]
+    pub tune: bool,
+
+    /// Takes the kernels that the file, a run's choices.json, names: a tuned run repeats to the bit on the same device.
+    #[arg(long, value_name = "FILE")]
+    pub pin: Option<PathBuf>,
+
+    /// Folder for history.csv, losses.csv, curves.svg, model.safetensors, summary.json and choices.json.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -103,6 +114,15 @@ impl Options {
 
     /// How long to train, once every number and name has been looked at.
     pub fn check(&self, defaults: &Defaults) -> Result<TrainOptions> {
+        if let Some(file) = &self.pin {
+            if self.tune {
+                return Err(Error::config(
+                    "pin",
+                    "repeats choices of kernels, and --tune makes new ones: leave one out",
+                ));
+            }
+            Choices::read(file)?;
+        }
         let optimizer = self.optimizer(defaults);
         optimizer.validate()?;
         Schedule::named(self.schedule(defaults), &optimizer, 1, 1)?;

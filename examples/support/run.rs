@@ -14,7 +14,7 @@ use tilegrad::train::{CpuEngine, Diagnosis, Engine, Event, GpuEngine, History, T
 use tilegrad::{Error, Result};
 
 use super::options::decays;
-use super::{Defaults, Options, check_profile, curves, write_profile};
+use super::{Defaults, Options, check_profile, curves, tuning, write_profile};
 
 /// Share of the training images that is held out for validation.
 const HELD_OUT: f64 = 0.1;
@@ -97,6 +97,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         let tested = trainer.evaluate(&mut test)?;
         println!("before   test loss {:.4}, accuracy {:.2}%", tested.loss, tested.accuracy * 100.0);
     }
+    tuning::pin(options, &mut trainer, &train)?;
     // Made before the training, so that a folder that can't be made costs no run; after all checks, so that they leave none.
     if let Some(out) = &options.out {
         std::fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
@@ -104,6 +105,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     if let Some(file) = &options.profile {
         check_profile(file)?;
     }
+    tuning::tune(options, &mut trainer, &train)?;
     let bar = ProgressBar::new(0);
     let style = "epoch {prefix} {bar:30} {pos}/{len} {msg}";
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -249,5 +251,8 @@ fn write_files(
     write_whole(&out.join("losses.csv"), history.losses_to_csv().as_bytes())?;
     write_whole(&out.join("curves.svg"), svg.as_bytes())?;
     checkpoint::save(&out.join("model.safetensors"), tape, engine)?;
+    if let Some(taken) = engine.taken() {
+        write_whole(&out.join("choices.json"), taken.to_json().as_bytes())?;
+    }
     write_whole(&out.join("summary.json"), format!("{summary:#}\n").as_bytes())
 }

@@ -230,6 +230,10 @@ impl Device {
         waited.map(|_| ()).map_err(|error| Error::DeviceLost(error.to_string()))
     }
 
+    pub(super) fn info(&self) -> &wgpu::AdapterInfo {
+        &self.inner.info
+    }
+
     pub(super) fn raw(&self) -> &wgpu::Device {
         &self.inner.device
     }

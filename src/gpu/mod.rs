@@ -2,10 +2,11 @@
 //!
 //! [`Device`] picks an adapter and turns wgpu's errors into typed ones; `kernel` links and reflects WGSL; [`Store`] keeps
 //! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store; [`Profile`] says
-//! where the time of a step goes, [`Peak`] what the device can do at best.
+//! where the time of a step goes, [`Peak`] what the device can do at best; [`Tuner`] finds out which of several kernels is fastest.
 
 pub(crate) mod cache;
 mod device;
+mod files;
 mod kernel;
 mod memory;
 mod peak;
@@ -14,10 +15,15 @@ mod ring;
 mod session;
 mod store;
 mod timestamps;
+mod trial;
+mod tuner;
+mod winners;
 
 pub use device::{Counters, Device, DeviceOptions};
+pub(crate) use files::write_whole;
 pub use kernel::{Access, Reflection, reflect};
 pub use peak::Peak;
 pub use profile::{Clock, Group, Profile, Timing};
 pub use session::{Session, SessionOptions};
 pub use store::Store;
+pub use tuner::{TuneEvent, Tuner, Tuning};

@@ -215,6 +215,29 @@ impl Session {
         record(encoder, timestamp_writes, std::iter::once(&self.steps[number]));
     }
 
+    /// Runs the dispatches of the node called `node` `count` times in one submission: the milliseconds of one time, as the
+    /// host sees them.
+    pub(super) fn time_node(&self, node: &str, count: usize) -> Result<f64> {
+        let steps: Vec<&Ready> = self
+            .steps
+            .iter()
+            .zip(&self.plan.steps)
+            .filter(|(_, step)| step.node == node)
+            .map(|(ready, _)| ready)
+            .collect();
+        let began = std::time::Instant::now();
+        let mut encoder = self.device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        record(&mut encoder, None, (0..count).flat_map(|_| steps.iter().copied()));
+        self.device.submit(encoder.finish())?;
+        self.device.wait()?;
+        Ok(began.elapsed().as_secs_f64() * 1e3 / count as f64)
+    }
+
+    /// Waits until everything that was submitted has run.
+    pub(super) fn wait(&self) -> Result<()> {
+        self.device.wait()
+    }
+
     /// The values of an f32 tensor in PyTorch's order; it must be one that the tape keeps, or one that outlives a step.
     pub fn read_f32(&self, id: TensorId) -> Result<Vec<f32>> {
         self.read(id, DType::F32)
@@ -227,11 +250,17 @@ impl Session {
 
     fn read<T: bytemuck::Pod + Default>(&self, id: TensorId, dtype: DType) -> Result<Vec<T>> {
         let tensor = self.plan.tape.tensor(id);
-        let spans = self
-            .plan
-            .place(id)
-            .filter(|_| tensor.dtype == dtype)
-            .ok_or_else(|| Error::name(&tensor.name, "has no memory of that type in this plan"))?;
+        if tensor.dtype != dtype {
+            return Err(Error::name(&tensor.name, "has no memory of that type in this plan"));
+        }
+        Ok(tensor.layout.to_logical(&tensor.shape, &self.read_memory(id)?))
+    }
+
+    /// The values of a tensor of `T` in the order of memory.
+    pub(super) fn read_memory<T: bytemuck::Pod>(&self, id: TensorId) -> Result<Vec<T>> {
+        let tensor = self.plan.tape.tensor(id);
+        let no_memory = || Error::name(&tensor.name, "has no memory of that type in this plan");
+        let spans = self.plan.place(id).ok_or_else(no_memory)?;
         let mut memory: Vec<T> = Vec::with_capacity(tensor.shape.len());
         for span in spans {
             let held = self.find(span)?;
@@ -239,7 +268,7 @@ impl Session {
             let bytes = self.device.read(&allocation.buffer, allocation.offset + span.offset, span.bytes)?;
             memory.extend(bytemuck::pod_collect_to_vec::<u8, T>(&bytes));
         }
-        Ok(tensor.layout.to_logical(&tensor.shape, &memory))
+        Ok(memory)
     }
 
     /// Fills all slots and their bands with NaN.

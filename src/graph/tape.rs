@@ -412,6 +412,17 @@ impl Tape {
         inputs: &[TensorId],
         updates: &[TensorId],
     ) -> Result<Vec<TensorId>> {
+        self.append_shared(name, Arc::new(op), inputs, updates)
+    }
+
+    /// [`Tape::append`] for an operation that another tape has too.
+    pub(crate) fn append_shared(
+        &mut self,
+        name: &str,
+        op: Arc<dyn Operation>,
+        inputs: &[TensorId],
+        updates: &[TensorId],
+    ) -> Result<Vec<TensorId>> {
         let name = self.full_name(name);
         let tensors: Vec<&Tensor> = inputs.iter().map(|&id| self.tensor(id)).collect();
         let specs = op.infer(&tensors).map_err(|misfit| match misfit {
@@ -422,7 +433,7 @@ impl Tape {
             specs.into_iter().map(|spec| self.push(spec.tensor(name.clone(), Role::Activation))).collect::<Vec<_>>();
         self.nodes.push(Node {
             name,
-            op: Arc::new(op),
+            op,
             inputs: inputs.to_vec(),
             outputs: outputs.clone(),
             updates: updates.to_vec(),

@@ -1,8 +1,8 @@
 //! From an operation to dispatches: kernels as data, operands by tensor, and what must be known of the device.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
 
+use super::choices::{Choices, Chosen, Key, candidates, named};
 use super::pieces::{Pieces, tensor_pieces};
 use crate::error::Result;
 use crate::graph::{Node, Tape, Tensor, TensorId};
@@ -213,18 +213,6 @@ impl Caps {
     }
 }
 
-/// Which variant of which operation to take, and in which tile, where it is not the best first one: "direct", say, or, with
-/// the tile after a colon, "vec4:32x16".
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Choices {
-    /// Takes this variant wherever it is valid.
-    pub everywhere: Option<&'static str>,
-    /// Takes this variant for the operation of that name, where valid.
-    pub by_operation: BTreeMap<&'static str, &'static str>,
-    /// The names of the rewrite rules of [`crate::plan::fusion`] that are not applied.
-    pub without_rules: BTreeSet<String>,
-}
-
 /// One of the flat buffers of a parameter group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FlatBuffer {
@@ -347,6 +335,10 @@ impl<'a> Lowering<'a> {
         self.node.inputs[..self.own_inputs()].iter().map(|&id| self.tape.tensor(id)).collect()
     }
 
+    fn all_inputs(&self) -> Vec<&'a Tensor> {
+        self.node.inputs.iter().map(|&id| self.tape.tensor(id)).collect()
+    }
+
     fn own_inputs(&self) -> usize {
         self.node.inputs.len() - self.finish.map_or(0, Finish::operands)
     }
@@ -381,11 +373,9 @@ impl<'a> Lowering<'a> {
     }
 
     fn variant_and_tile(&self) -> (&'static str, Option<&'static str>) {
-        let op = &self.node.op;
-        let inputs: Vec<&Tensor> = self.node.inputs.iter().map(|&id| self.tape.tensor(id)).collect();
+        let (op, inputs) = (&*self.node.op, self.all_inputs());
         let valid = op.variants(&inputs, self.caps);
-        let chosen = self.choices.by_operation.get(op.name()).copied();
-        for choice in [chosen, self.choices.everywhere].into_iter().flatten() {
+        for choice in self.choices.of(op, &inputs) {
             let (name, tile) = choice.split_once(':').unwrap_or((choice, ""));
             if let Some(&variant) = valid.iter().find(|&&variant| variant == name) {
                 let tiles = op.tiles(variant, &inputs, self.caps);
@@ -393,6 +383,19 @@ impl<'a> Lowering<'a> {
             }
         }
         (valid[0], None)
+    }
+
+    /// What was chosen from, and what is taken; `None` where there is no choice.
+    pub(crate) fn chosen(&self) -> Option<Chosen> {
+        let (op, inputs) = (&*self.node.op, self.all_inputs());
+        let candidates = candidates(op, &inputs, self.caps);
+        if candidates.len() < 2 {
+            return None;
+        }
+        let (variant, tile) = self.variant_and_tile();
+        let tile = tile.or_else(|| op.tiles(variant, &inputs, self.caps).first().copied());
+        let key = Key::new(op, &inputs);
+        Some(Chosen { node: self.node.clone(), key, candidates, taken: named(variant, tile) })
     }
 
     /// The extents of input `i` as [N, C, H, W]; the shape rule has seen to it that there are four.

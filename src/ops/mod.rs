@@ -10,6 +10,7 @@ pub mod adaptive_avg_pool2d;
 pub mod add;
 pub mod avg_pool2d;
 pub mod batch_norm2d;
+mod choices;
 pub mod clip_grad_norm;
 pub mod column_sum;
 pub mod concat;
@@ -44,8 +45,9 @@ pub mod zero_pad2d;
 use std::any::Any;
 use std::fmt::Debug;
 
+pub use choices::{Choices, Chosen, Key, candidates};
 pub use lowering::{
-    Binding, Caps, Choices, Constant, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Source,
+    Binding, Caps, Constant, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Source,
 };
 pub(crate) use lowering::{bytes_of, params, source};
 pub use pieces::Pieces;

@@ -11,12 +11,12 @@ pub use flat::{ParameterLayout, Placement};
 pub use lifetime::{Interval, assign_slots};
 pub use print::Memory;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Role, Stage, Tape, Tensor, TensorId};
-use crate::ops::{Caps, Choices, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces};
+use crate::ops::{Caps, Choices, Chosen, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces};
 use crate::shape::Shape;
 
 /// Which buffer; a plan names them, a session has them.
@@ -106,6 +106,10 @@ pub struct Plan {
     pub slots: Vec<u64>,
     /// The tensors that have a slot, with the nodes between which they are alive.
     pub intervals: Vec<(TensorId, Interval, usize)>,
+    /// The nodes that several kernels can compute, and which do.
+    pub chosen: Vec<Chosen>,
+    /// The rewrite rules that were left out.
+    without_rules: BTreeSet<String>,
     /// The memory of each tensor that has any, piece by piece.
     places: HashMap<TensorId, Vec<Span>>,
     /// The bytes of all activations, had each memory of its own.
@@ -124,6 +128,7 @@ impl Plan {
         // Lower first, since a node's own scratch memory is planned together with the tensors.
         let flat = |group: usize| layout.pieces(group).to_vec();
         let mut lowered: Vec<(usize, Vec<Dispatch>, Vec<u64>)> = Vec::new();
+        let mut chosen = Vec::new();
         for (i, node) in tape.nodes().iter().enumerate() {
             let is_view = node.outputs.first().is_some_and(|id| root[id.0] != *id) && !node.op.is_in_place();
             if is_view {
@@ -131,6 +136,7 @@ impl Plan {
             }
             let mut lowering = Lowering::new(&tape, node, caps, choices, &flat);
             node.op.lower(&mut lowering)?;
+            chosen.extend(lowering.chosen());
             lowered.push((i, lowering.dispatches, lowering.scratch));
         }
 
@@ -253,7 +259,14 @@ impl Plan {
         }
         let unshared = wanted.iter().map(|(_, bytes)| bytes).sum();
         let fullest = fullest(&tape, &owners, &wanted);
-        Ok(Plan { tape, layout, steps, slots, intervals: slot_intervals, places, unshared, fullest })
+        let without_rules = choices.without_rules.clone();
+        Ok(Plan { tape, layout, steps, slots, intervals: slot_intervals, chosen, without_rules, places, unshared, fullest })
+    }
+
+    /// What was taken wherever there was a choice: choices that make the same plan of the same tape.
+    pub fn choices(&self) -> Choices {
+        let by_shape = self.chosen.iter().map(|chosen| (chosen.key.clone(), chosen.taken.clone())).collect();
+        Choices { by_shape, without_rules: self.without_rules.clone(), ..Choices::default() }
     }
 
     /// Where `id` lies, piece by piece; `None` if nothing that runs needs it.

@@ -1,8 +1,6 @@
 //! A model's parameters and buffers in safetensors files, under PyTorch's names, shapes and order of elements.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -16,20 +14,7 @@ use crate::shape::{DType, Shape};
 
 /// Writes `content` to a temporary file beside `path`, flushes it and renames it, so that `path` is whole or untouched.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|source| {
-        // The error that matters is the first one.
-        let _ = std::fs::remove_file(&temporary);
-        Error::io(path, source)
-    })
+    crate::gpu::write_whole(path, content)
 }
 
 /// Which names of a file and of a model a load is about.

@@ -1,10 +1,12 @@
 //! What runs tapes for the trainer: a GPU, or the reference executor where there is none.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use super::pinned::Pinned;
 use crate::data::{BatchSink, ImageSet, images_name, labels_name};
 use crate::error::{Error, Result};
-use crate::gpu::{Device, Peak, Profile, Session, SessionOptions, Store};
+use crate::gpu::{Device, Peak, Profile, Session, SessionOptions, Store, TuneEvent, Tuner, Tuning};
 use crate::graph::{Stage, Tape, Tensor, TensorId};
 use crate::ops::Choices;
 use crate::plan::{Memory, ParameterLayout, Plan};
@@ -79,6 +81,30 @@ pub trait Engine {
 
     /// Sets a model's buffer.
     fn set_buffer(&mut self, name: &str, values: Value<f32>) -> Result<()>;
+
+    /// Which kernel was taken wherever there was a choice, in all programs so far; `None` where there is none.
+    fn taken(&self) -> Option<Choices> {
+        None
+    }
+
+    /// Measures which kernels are fastest for these tapes, each with the same for a smaller batch where there is one, and
+    /// takes them for programs from now on; `None` where there is no choice.
+    fn tune(
+        &mut self,
+        tapes: &[(Tape, Option<Tape>)],
+        observe: &mut dyn FnMut(TuneEvent<'_>),
+    ) -> Result<Option<Tuning>> {
+        let _ = (tapes, observe);
+        Ok(None)
+    }
+
+    /// Takes the choices of a file, one that [`Choices::to_json`] has written, for programs from now on, and says how many
+    /// of them are for the first tape's shapes. One that can't be taken is an error, here or when a program is made.
+    fn pin(&mut self, file: &Path, tapes: &[Tape]) -> Result<usize> {
+        let _ = tapes;
+        let message = format!("{} has no choice of kernels to repeat; leave it out, or name a GPU", self.name());
+        Err(Error::data(file, message))
+    }
 }
 
 /// Where the data of a program's next step goes, or, with no program, data that stays on the device.
@@ -143,6 +169,7 @@ pub struct GpuEngine {
     device: Device,
     options: SessionOptions,
     choices: Choices,
+    pinned: Option<Pinned>,
     store: Option<Arc<Store>>,
     sessions: Vec<Session>,
 }
@@ -154,6 +181,7 @@ impl GpuEngine {
             device,
             options: SessionOptions::default(),
             choices: Choices::default(),
+            pinned: None,
             store: None,
             sessions: Vec::new(),
         }
@@ -163,6 +191,11 @@ impl GpuEngine {
     pub fn choices(mut self, choices: Choices) -> Self {
         self.choices = choices;
         self
+    }
+
+    fn plan(&self, tape: &Tape) -> Result<Plan> {
+        let layout = Arc::clone(self.store()?.layout());
+        Plan::new(Arc::new(tape.clone()), layout, self.device.caps(), &self.choices)
     }
 
     /// The parameter store.
@@ -191,10 +224,12 @@ impl Engine for GpuEngine {
     }
 
     fn compile(&mut self, tape: Tape) -> Result<ProgramId> {
-        let store = self.store()?;
-        let plan = Plan::new(Arc::new(tape), Arc::clone(store.layout()), self.device.caps(), &self.choices)?;
+        let plan = self.plan(&tape)?;
         log::debug!("{plan}");
-        let session = Session::new(store, Arc::new(plan), self.options)?;
+        if let Some(pinned) = &self.pinned {
+            pinned.check(&plan)?;
+        }
+        let session = Session::new(self.store()?, Arc::new(plan), self.options)?;
         self.sessions.push(session);
         Ok(ProgramId(self.sessions.len() - 1))
     }
@@ -264,6 +299,39 @@ impl Engine for GpuEngine {
 
     fn set_buffer(&mut self, name: &str, values: Value<f32>) -> Result<()> {
         self.store()?.set_buffer(name, &values)
+    }
+
+    fn taken(&self) -> Option<Choices> {
+        let mut taken = Choices { without_rules: self.choices.without_rules.clone(), ..Choices::default() };
+        taken.by_shape.extend(self.sessions.iter().flat_map(|session| session.plan().choices().by_shape));
+        Some(taken)
+    }
+
+    fn tune(
+        &mut self,
+        tapes: &[(Tape, Option<Tape>)],
+        observe: &mut dyn FnMut(TuneEvent<'_>),
+    ) -> Result<Option<Tuning>> {
+        let mut tuner = Tuner::new(&self.device);
+        let mut all = Tuning::default();
+        for (tape, smaller) in tapes {
+            let tuning = tuner.tune(tape, smaller.as_ref(), observe)?;
+            all.choices.by_shape.extend(tuning.choices.by_shape);
+            all.measured += tuning.measured;
+            all.cached += tuning.cached;
+            all.left += tuning.left;
+        }
+        self.choices.by_shape.extend(all.choices.by_shape.clone());
+        Ok(Some(all))
+    }
+
+    fn pin(&mut self, file: &Path, tapes: &[Tape]) -> Result<usize> {
+        let pinned = Pinned::read(file)?;
+        self.choices = pinned.choices.clone();
+        let plans = tapes.iter().map(|tape| self.plan(tape)).collect::<Result<Vec<_>>>()?;
+        let count = pinned.check_all(&plans)?;
+        self.pinned = Some(pinned);
+        Ok(count)
     }
 }
 

@@ -6,6 +6,7 @@ mod diagnosis;
 mod engine;
 mod history;
 pub mod optimizer_state;
+mod pinned;
 mod trainer;
 
 pub use diagnosis::{Diagnosis, Fit};

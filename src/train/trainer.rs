@@ -1,13 +1,14 @@
 //! The loop over epochs: batches, steps, validation; one parameter store under every batch size.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::time::Instant;
 
 use super::engine::{Engine, ProgramId};
 use super::history::{Epoch, History};
 use crate::data::{BatchSink, BatchSource, epoch_batches, ordered_batches};
 use crate::error::{Error, Result};
-use crate::gpu::Profile;
+use crate::gpu::{Profile, TuneEvent, Tuning};
 use crate::graph::{RANDOM, Stage, Tape};
 use crate::nn::Module;
 use crate::ops::metrics::{HISTORY, Metrics};
@@ -191,6 +192,35 @@ impl<'a> Trainer<'a> {
         let (input, target) = source.declare(tape, size)?;
         let logits = self.model.forward(tape, input)?;
         tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default())
+    }
+
+    /// What a run over `train` spends its time in: the tapes for training and for evaluation at the full batch size.
+    fn tapes(&self, train: &dyn BatchSource, size: usize) -> Result<[Tape; 2]> {
+        Ok([self.training_tape(train, size)?, self.evaluation_tape(train, size)?])
+    }
+
+    /// Measures which kernels are fastest for batches of `train`, and takes them from now on; `None` where the engine has
+    /// no choice. Before the first step: what is compiled already stays as it is.
+    ///
+    /// The last batch of an epoch, where it is smaller, is not worth measuring and takes what is good without.
+    pub fn tune(&mut self, train: &dyn BatchSource, observe: &mut dyn FnMut(TuneEvent<'_>)) -> Result<Option<Tuning>> {
+        let size = self.options.batch_size.min(train.len());
+        // Large enough for batch norm, small enough for the reference executor.
+        let small = (size / 8).max(2);
+        let full = self.tapes(train, size)?;
+        let tapes: Vec<(Tape, Option<Tape>)> = if small < size {
+            full.into_iter().zip(self.tapes(train, small)?.map(Some)).collect()
+        } else {
+            full.into_iter().map(|tape| (tape, None)).collect()
+        };
+        self.engine.tune(&tapes, observe)
+    }
+
+    /// Takes the choices of a file that an earlier run wrote, and says how many of them are for full batches of `train`:
+    /// [`Engine::pin`].
+    pub fn pin(&mut self, file: &Path, train: &dyn BatchSource) -> Result<usize> {
+        let tapes = self.tapes(train, self.options.batch_size.min(train.len()))?;
+        self.engine.pin(file, &tapes)
     }
 
     /// The program for a source, an accumulator and a batch size, made on first use.

@@ -83,7 +83,7 @@ pub fn check_choices(device: &Device, mut case: Case, choices: &[&'static str], 
     let magnitude = twin(&case, |x| f64::from(x).abs());
     for &variant in choices {
         for &checked in checks {
-            let choices = Choices { everywhere: Some(variant), ..Choices::default() };
+            let choices = Choices::everywhere(variant);
             let options = SessionOptions { checked, guarded: true };
             let label = format!("{}, variant {variant}, {}", case.label, if checked { "checked" } else { "trusted" });
             let mut session =

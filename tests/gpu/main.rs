@@ -41,5 +41,6 @@ mod profile;
 mod session;
 mod tiles;
 mod training;
+mod tuner;
 mod vectors;
 mod widths;

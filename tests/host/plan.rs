@@ -253,11 +253,11 @@ fn a_choice_holds_for_its_operation_and_where_it_is_valid() {
     };
     let best = kernels(&Choices::default());
     assert!(best.contains("conv2d/workgroup") && best.contains("matmul/workgroup"), "{best:?}");
-    let one = kernels(&Choices { by_operation: [("conv2d", "direct")].into(), ..Choices::default() });
+    let one = kernels(&Choices::default().operation("conv2d", "direct"));
     assert!(one.contains("conv2d/direct") && one.contains("conv2d_grad_weight/workgroup"), "{one:?}");
-    let all = kernels(&Choices { everywhere: Some("direct"), ..Choices::default() });
+    let all = kernels(&Choices::everywhere("direct"));
     assert!(!all.iter().any(|name| name.ends_with("/workgroup")), "{all:?}");
-    let invalid = kernels(&Choices { everywhere: Some("vec4"), ..Choices::default() });
+    let invalid = kernels(&Choices::everywhere("vec4"));
     assert_eq!(invalid, best, "this device does not shuffle");
 }
 

@@ -210,7 +210,7 @@ fn subgroups_are_used_only_among_exactly_eight_lanes_of_a_software_device() {
     }
     let shuffles = |class, subgroups| {
         let caps = Caps { subgroups, ..Caps::webgpu(class) };
-        let choices = Choices { everywhere: Some("vec4"), ..Choices::default() };
+        let choices = Choices::everywhere("vec4");
         let plan = zoo::plan(&zoo::lenet(4), &caps, &choices).unwrap();
         plan.steps.iter().any(|step| step.kernel.subgroups)
     };

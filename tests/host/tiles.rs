@@ -20,7 +20,7 @@ fn eight_lanes() -> Caps {
 
 /// The name and the columns of the tile of a product's only kernel under this choice.
 fn taken(tape: &Tape, caps: &Caps, choice: &'static str) -> (&'static str, u32) {
-    let choices = Choices { by_operation: [("matmul", choice)].into(), ..Choices::default() };
+    let choices = Choices::default().operation("matmul", choice);
     let plan = zoo::plan(tape, caps, &choices).unwrap();
     let kernel = &plan.steps[0].kernel;
     let columns = kernel.constants.iter().find_map(|&(name, value)| match value {
@@ -54,12 +54,12 @@ fn the_first_tile_is_the_one_taken_without_a_choice() {
                 let tiles = node.op.tiles(variant, &inputs, &caps);
                 assert_eq!(tiles.is_empty(), variant == "direct", "{variant}");
                 let Some(&first) = tiles.first() else { continue };
-                let chosen: &'static str = format!("{variant}:{first}").leak();
-                let of = |choice| {
-                    let choices = Choices { everywhere: Some(choice), ..Choices::default() };
+                let chosen = format!("{variant}:{first}");
+                let of = |choice: &str| {
+                    let choices = Choices::everywhere(choice);
                     zoo::plan(&tape, &caps, &choices).unwrap().steps[0].kernel.clone()
                 };
-                assert_eq!(of(variant), of(chosen), "{m} x {n}, {chosen}, {:?}", caps.class);
+                assert_eq!(of(variant), of(&chosen), "{m} x {n}, {chosen}, {:?}", caps.class);
             }
         }
     }

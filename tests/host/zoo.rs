@@ -226,8 +226,8 @@ pub fn choices() -> Vec<Choices> {
     let variants = ["direct", "workgroup", "vec4", "depthwise"];
     // Of tiles those with the most workgroup memory, the most and the fewest sums.
     let tiles = ["workgroup:128x64x16", "workgroup:128x128x8", "workgroup:64x16x16", "vec4:32x8"];
-    let some = variants.into_iter().chain(tiles).map(Some);
-    std::iter::once(None).chain(some).map(|everywhere| Choices { everywhere, ..Choices::default() }).collect()
+    let some = variants.into_iter().chain(tiles).map(Choices::everywhere);
+    std::iter::once(Choices::default()).chain(some).collect()
 }
 
 /// The plan of a tape with a parameter layout of its own.

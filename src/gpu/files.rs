@@ -1,0 +1,25 @@
+//! Files that are whole at every moment.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Writes `content` to a temporary file beside `path`, flushes it and renames it, so that `path` is whole or untouched.
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|source| {
+        // The error that matters is the first one.
+        let _ = std::fs::remove_file(&temporary);
+        Error::io(path, source)
+    })
+}

@@ -1,0 +1,367 @@
+//! Measures which kernel of several is fastest for each operation and shape of a tape, and keeps the winners in a file.
+//!
+//! For every key that has more than one candidate the node runs on its own over random numbers. Candidates take turns, so
+//! that a device that slows down slows all of them; who falls behind leaves. The fastest is then checked: at the full shape
+//! its outputs are compared with those of the kernel that is taken without a choice, and at the smaller batch with the
+//! twin's (at the full shape where there is no smaller one). Who fails is named in the log, and the next one is checked.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::trial::{Excerpt, noise};
+use super::winners::{Winner, Winners, file_name, hash};
+use super::{Device, Session, cache};
+use crate::error::{Error, Result};
+use crate::graph::Tape;
+use crate::ops::{Choices, Chosen, DeviceClass, Key};
+use crate::plan::{ParameterLayout, Plan};
+
+/// The most candidates that are measured for one key.
+const DOZEN: usize = 12;
+/// Turns that every candidate which is not left behind gets, at least and at most.
+const TURNS: [usize; 2] = [3, 10];
+/// How many times slower than the fastest a candidate may be before it leaves: in its turns, in the first of them, and at a
+/// smaller batch, which is not quite the same work, after them.
+const BEHIND: [f64; 3] = [1.5, 3.0, 1.15];
+/// A candidate that was this many times slower for this many keys of an operation is not tried for its others.
+const HOPELESS: (f64, usize) = (3.0, 3);
+/// What is taken without a choice stays unless another is faster by more than this, so that noise decides nothing.
+const NOISE: f64 = 0.03;
+/// From so many milliseconds on, candidates are first compared at a smaller batch, and only those run at the full shape
+/// that are nearly as fast as the fastest there.
+const SLOW: f64 = 40.0;
+/// What compiling a kernel on its first run takes at most, in milliseconds.
+const COMPILING: f64 = 800.0;
+
+/// What the tuner says after each key.
+#[derive(Clone, Copy, Debug)]
+pub struct TuneEvent<'a> {
+    /// How many keys are done, this one included.
+    pub done: usize,
+    /// How many there are.
+    pub of: usize,
+    /// The key.
+    pub key: &'a Key,
+    /// What won.
+    pub choice: &'a str,
+    /// What one run takes by the winner, and by what is taken without a choice.
+    pub milliseconds: [f64; 2],
+    /// Whether this was known from an earlier run.
+    pub cached: bool,
+}
+
+/// What tuning has come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tuning {
+    /// The winners.
+    pub choices: Choices,
+    /// Keys that were measured.
+    pub measured: usize,
+    /// Keys that were known from an earlier run.
+    pub cached: usize,
+    /// Keys for which there was no time left.
+    pub left: usize,
+}
+
+/// Measures candidates on a device.
+pub struct Tuner {
+    device: Device,
+    winners: Winners,
+    left: Duration,
+    noise: Vec<f32>,
+    /// The keys of all tapes so far.
+    seen: HashSet<Key>,
+    /// How often a candidate of an operation was hopeless.
+    hopeless: HashMap<(&'static str, String), usize>,
+}
+
+impl Tuner {
+    /// A tuner with the winners of earlier runs on this device, from the user's cache directory.
+    ///
+    /// `TILEGRAD_CACHE_DIR` names another directory; if it is empty nothing is kept.
+    pub fn new(device: &Device) -> Self {
+        let file = cache::directory().map(|directory| directory.join(file_name(device)));
+        let seconds = if device.caps().class == DeviceClass::Software { 100 } else { 18 };
+        Tuner { left: Duration::from_secs(seconds), ..Tuner::with_cache(device, file) }
+    }
+
+    /// A tuner that keeps winners in `file`, or nowhere, with a minute to measure.
+    pub fn with_cache(device: &Device, file: Option<PathBuf>) -> Self {
+        Tuner {
+            device: device.clone(),
+            winners: Winners::read(device, file),
+            left: Duration::from_secs(60),
+            noise: noise(),
+            seen: HashSet::new(),
+            hopeless: HashMap::new(),
+        }
+    }
+
+    /// How long it may measure in all; keys that are left then get no choice, and are measured the next time.
+    pub fn budget(mut self, budget: Duration) -> Self {
+        self.left = budget;
+        self
+    }
+
+    /// The fastest candidate for each operation and shape of `tape` that no tape before has had.
+    ///
+    /// `smaller` is the same program for a smaller batch: what is compared with the twin, which is slow, and where slow
+    /// kernels are sorted out first.
+    pub fn tune(
+        &mut self,
+        tape: &Tape,
+        smaller: Option<&Tape>,
+        observe: &mut dyn FnMut(TuneEvent<'_>),
+    ) -> Result<Tuning> {
+        let began = Instant::now();
+        let tuned = self.all(tape, smaller, began, observe);
+        self.left = self.left.saturating_sub(began.elapsed());
+        // What was measured before an error is as good as any; and an error in a cache is no reason to stop.
+        if let Err(error) = self.winners.write() {
+            log::warn!("the tuner's winners are not kept: {error}");
+        }
+        tuned
+    }
+
+    fn all(
+        &mut self,
+        tape: &Tape,
+        smaller: Option<&Tape>,
+        began: Instant,
+        observe: &mut dyn FnMut(TuneEvent<'_>),
+    ) -> Result<Tuning> {
+        let plan = self.plan(tape)?;
+        let smaller = smaller.map(|tape| self.plan(tape)).transpose()?.filter(|smaller| alike(&plan, smaller));
+        let new = |&i: &usize| self.seen.insert(plan.chosen[i].key.clone());
+        let nodes: Vec<usize> = (0..plan.chosen.len()).filter(new).collect();
+        let mut tuning = Tuning::default();
+        for (done, &i) in nodes.iter().enumerate() {
+            let chosen = &plan.chosen[i];
+            let Some(full) = Excerpt::new(&self.device, &plan, chosen)? else { continue };
+            // A parameter that is cut into pieces, say, may not fit as one input: then there is nothing to measure.
+            let Ok(shaders) = shaders(&full, chosen) else { continue };
+            let known = self.winners.get(&chosen.key, shaders);
+            let known = known.filter(|winner| chosen.candidates.contains(&winner.choice)).cloned();
+            let cached = known.is_some();
+            let winner = match known {
+                Some(winner) => Some(winner),
+                None if began.elapsed() > self.left => {
+                    tuning.left += 1;
+                    continue;
+                }
+                None => {
+                    let small = match &smaller {
+                        Some(smaller) => Excerpt::new(&self.device, smaller, &smaller.chosen[i])?,
+                        None => None,
+                    };
+                    self.measure(&full, small.as_ref(), chosen)?
+                }
+            };
+            let Some((choice, milliseconds)) = winner.map(|winner| (winner.choice, winner.milliseconds)) else {
+                continue;
+            };
+            if cached {
+                tuning.cached += 1;
+            } else {
+                tuning.measured += 1;
+                self.winners.insert(&chosen.key, Winner { choice: choice.clone(), milliseconds, shaders });
+            }
+            observe(TuneEvent {
+                done: done + 1,
+                of: nodes.len(),
+                key: &chosen.key,
+                choice: &choice,
+                milliseconds,
+                cached,
+            });
+            tuning.choices.by_shape.insert(chosen.key.clone(), choice);
+        }
+        Ok(tuning)
+    }
+
+    /// The plan without choices.
+    fn plan(&self, tape: &Tape) -> Result<Plan> {
+        let caps = self.device.caps();
+        let layout = Arc::new(ParameterLayout::new(tape, caps)?);
+        Plan::new(Arc::new(tape.clone()), layout, caps, &Choices::default())
+    }
+
+    /// The fastest candidate that is right.
+    fn measure(&mut self, full: &Excerpt, small: Option<&Excerpt>, chosen: &Chosen) -> Result<Option<Winner>> {
+        full.upload(&self.noise)?;
+        if let Some(small) = small {
+            small.upload(&self.noise)?;
+        }
+        let operation = chosen.node.op.name();
+        let promising = |choice: &&String| {
+            let hopeless = self.hopeless.get(&(operation, (*choice).clone())).copied().unwrap_or_default();
+            **choice == chosen.candidates[0] || hopeless < HOPELESS.1
+        };
+        let candidates: Vec<&String> = chosen.candidates.iter().filter(promising).take(DOZEN).collect();
+        let mut trials: Vec<Trial> = Vec::new();
+        let mut lost: Vec<&String> = Vec::new();
+        let mut near: Option<Vec<&String>> = None;
+        for (i, choice) in candidates.iter().enumerate() {
+            if near.as_ref().is_some_and(|near| !near.contains(choice)) {
+                continue;
+            }
+            let leader = trials.iter().map(|trial| trial.least).fold(f64::INFINITY, f64::min);
+            match Trial::new(full, choice, leader) {
+                Ok(trial) if trial.least > HOPELESS.0 * leader => lost.push(choice),
+                Ok(trial) => trials.push(trial),
+                Err(error @ (Error::DeviceLost(_) | Error::OutOfMemory(_))) => return Err(error),
+                Err(error) => log::warn!("{}: \"{choice}\" does not run: {error}", chosen.key),
+            }
+            if let (0, Some(small), [trial]) = (i, small, trials.as_slice())
+                && trial.least > SLOW
+            {
+                let [close, hopeless] = qualify(small, &candidates, self.patience())?;
+                (near, lost) = (Some(close), hopeless);
+            }
+        }
+        for choice in lost {
+            *self.hopeless.entry((operation, choice.clone())).or_default() += 1;
+        }
+        let Some(first) = trials.iter().find(|trial| trial.choice == chosen.candidates[0]) else { return Ok(None) };
+        // Short runs are repeated, so that a submission's own cost does not blur them.
+        let count = (2.0 / first.least.max(1e-3)).ceil().clamp(1.0, 64.0) as usize;
+        take_turns(&mut trials, count, self.patience())?;
+        trials.sort_by(|a, b| a.least.total_cmp(&b.least));
+        let Some(of_first) = trials.iter().position(|trial| trial.choice == chosen.candidates[0]) else {
+            return Ok(None);
+        };
+        let without = trials[of_first].least;
+        if without <= (1.0 + NOISE) * trials[0].least {
+            trials[..=of_first].rotate_right(1);
+        }
+        self.right(full, small, chosen, &trials, without)
+    }
+
+    /// The first of these that computes the right thing.
+    fn right(
+        &self,
+        full: &Excerpt,
+        small: Option<&Excerpt>,
+        chosen: &Chosen,
+        trials: &[Trial],
+        without: f64,
+    ) -> Result<Option<Winner>> {
+        let checked = small.unwrap_or(full);
+        let expected = checked.twin(&self.noise)?;
+        for trial in trials {
+            let mut session = checked.session(&trial.choice)?;
+            session.step()?;
+            let mut difference = checked.differs(&session, &expected)?.map(|text| format!("the twin's: {text}"));
+            let first = trials.iter().find(|first| first.choice == chosen.candidates[0]);
+            if let (None, Some(first)) = (&difference, first)
+                && first.choice != trial.choice
+            {
+                let text = full.differ(&trial.session, &first.session)?;
+                difference = text.map(|text| format!("those of \"{}\": {text}", first.choice));
+            }
+            match difference {
+                None => {
+                    let milliseconds = [trial.least, without];
+                    return Ok(Some(Winner { choice: trial.choice.clone(), milliseconds, shaders: 0 }));
+                }
+                Some(text) => log::error!(
+                    "{}: \"{}\" was fastest and is refused, its outputs are not {text}; please report it",
+                    chosen.key,
+                    trial.choice
+                ),
+            }
+        }
+        Ok(None)
+    }
+
+    /// How long candidates take turns, beyond the turns that each gets.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(if self.device.caps().class == DeviceClass::Software { 600 } else { 50 })
+    }
+}
+
+/// Whether two plans have the same nodes, of different extents.
+fn alike(a: &Plan, b: &Plan) -> bool {
+    let same = |(a, b): (&Chosen, &Chosen)| a.node.name == b.node.name && a.node.op.name() == b.node.op.name();
+    a.chosen.len() == b.chosen.len() && a.chosen.iter().zip(&b.chosen).all(same)
+}
+
+/// The hash of all candidates and of the kernels that they become.
+fn shaders(excerpt: &Excerpt, chosen: &Chosen) -> Result<u64> {
+    let mut texts = Vec::new();
+    for choice in &chosen.candidates {
+        texts.push(choice.clone());
+        texts.extend(excerpt.plan(choice)?.steps.iter().map(|step| step.kernel.link()));
+    }
+    Ok(hash(texts))
+}
+
+/// A candidate with its least time so far.
+struct Trial {
+    choice: String,
+    session: Session,
+    least: f64,
+}
+
+impl Trial {
+    /// Compiles and runs; what is far behind the leader with that is not run again.
+    fn new(excerpt: &Excerpt, choice: &str, leader: f64) -> Result<Self> {
+        let mut session = excerpt.session(choice)?;
+        let began = Instant::now();
+        session.step()?;
+        session.wait()?;
+        let first = began.elapsed().as_secs_f64() * 1e3;
+        let least = if first - COMPILING > HOPELESS.0 * leader { first } else { Excerpt::time(&session, 1)? };
+        Ok(Trial { choice: choice.into(), session, least })
+    }
+}
+
+/// Which of the candidates are nearly as fast as the fastest at a smaller batch, and which are hopeless.
+fn qualify<'a>(small: &Excerpt, candidates: &[&'a String], patience: Duration) -> Result<[Vec<&'a String>; 2]> {
+    let (mut trials, mut near, mut hopeless) = (Vec::new(), Vec::new(), Vec::new());
+    let mut leader = f64::INFINITY;
+    for &choice in candidates {
+        match Trial::new(small, choice, leader) {
+            Ok(trial) if trial.least > HOPELESS.0 * leader => hopeless.push(choice),
+            Ok(trial) => {
+                leader = leader.min(trial.least);
+                trials.push(trial);
+            }
+            // What does not run here is tried, and named, at the full shape.
+            Err(_) => near.push(choice),
+        }
+    }
+    take_turns(&mut trials, 1, patience)?;
+    let leader = trials.iter().map(|trial| trial.least).fold(f64::INFINITY, f64::min);
+    let is_near = |choice: &String| trials.iter().any(|t| t.choice == *choice && t.least <= BEHIND[2] * leader);
+    near.extend(candidates.iter().copied().filter(|choice| is_near(choice)));
+    Ok([near, hopeless])
+}
+
+/// Lets the candidates run in turns, until enough is known.
+fn take_turns(trials: &mut [Trial], count: usize, patience: Duration) -> Result<()> {
+    if trials.len() < 2 {
+        return Ok(());
+    }
+    let began = Instant::now();
+    if count > 1 {
+        // The time of a single run has all of a submission in it.
+        trials.iter_mut().for_each(|trial| trial.least = f64::INFINITY);
+    }
+    // Where runs are single, each has had one.
+    let turns = TURNS.map(|turns| turns - usize::from(count == 1));
+    let mut running: Vec<&mut Trial> = trials.iter_mut().collect();
+    for turn in 0..turns[1] {
+        for trial in &mut running {
+            trial.least = trial.least.min(Excerpt::time(&trial.session, count)?);
+        }
+        let leader = running.iter().map(|trial| trial.least).fold(f64::INFINITY, f64::min);
+        running.retain(|trial| trial.least <= BEHIND[usize::from(turn == 0)] * leader);
+        if running.len() < 2 || (turn + 1 >= turns[0] && began.elapsed() > patience) {
+            break;
+        }
+    }
+    Ok(())
+}

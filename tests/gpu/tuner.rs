@@ -1,0 +1,143 @@
+//! The tuner: what it finds can be taken, what is wrong is refused however fast it is, and what it knows it does not measure.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tilegrad::gpu::{Device, Tuner};
+use tilegrad::graph::{Spec, Tape, Tensor};
+use tilegrad::nn::Module;
+use tilegrad::nn::models::LeNet5;
+use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
+use tilegrad::ops::{Caps, Choices, Extent, Kernel, Key, Lowering, Misfit, Operation, Source};
+use tilegrad::optim::Sgd;
+use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::reference::{Inputs, Outputs, Real, Twin};
+
+use crate::check::device;
+
+/// LeNet-5 in training, for batches of `size`.
+fn lenet(size: usize) -> Tape {
+    let mut tape = Tape::new(true);
+    let input = tape.input("input", Spec::f32([size, 1, 28, 28])).unwrap();
+    let target = tape.input("target", Spec::i32([size])).unwrap();
+    let logits = LeNet5::new(10).forward(&mut tape, input).unwrap();
+    let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
+    Sgd::new(0.1).minimize(&mut tape, loss.loss).unwrap();
+    tape
+}
+
+fn plan(tape: &Tape, device: &Device, choices: &Choices) -> Plan {
+    let layout = Arc::new(ParameterLayout::new(tape, device.caps()).unwrap());
+    Plan::new(Arc::new(tape.clone()), layout, device.caps(), choices).unwrap()
+}
+
+/// A file of this test's own.
+fn file(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("tilegrad-tuner-{}", std::process::id())).join(name)
+}
+
+#[test]
+fn winners_can_be_taken_and_are_measured_once() {
+    let Some(device) = device() else { return };
+    let (tape, smaller, file) = (lenet(16), lenet(2), file("lenet.json"));
+    let keys: Vec<Key> = plan(&tape, device, &Choices::default()).choices().by_shape.into_keys().collect();
+    let mut seen = Vec::new();
+    let mut tuner = Tuner::with_cache(device, Some(file.clone()));
+    let first = tuner.tune(&tape, Some(&smaller), &mut |event| seen.push((event.key.clone(), event.cached))).unwrap();
+    assert!(keys.len() > 8, "convolutions, products and pools, forward and backward: {keys:?}");
+    assert_eq!(first.choices.by_shape.keys().cloned().collect::<Vec<_>>(), keys);
+    assert_eq!((first.measured, first.cached, first.left), (keys.len(), 0, 0));
+    assert!(seen.len() == keys.len() && seen.iter().all(|(_, cached)| !cached));
+    // The plan takes every one, and says so itself.
+    assert_eq!(plan(&tape, device, &first.choices).choices(), first.choices);
+    assert_eq!(tuner.tune(&tape, None, &mut |_| panic!("known")).unwrap().choices, Choices::default(), "not twice");
+
+    let again = Tuner::with_cache(device, Some(file.clone())).tune(&tape, None, &mut |_| {}).unwrap();
+    assert_eq!((again.measured, again.cached, &again.choices), (0, keys.len(), &first.choices));
+    // A damaged file is not believed, and no time means no choice.
+    let whole = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() - 20]).unwrap();
+    let mut hurried = Tuner::with_cache(device, Some(file.clone())).budget(std::time::Duration::ZERO);
+    let none = hurried.tune(&tape, None, &mut |_| {}).unwrap();
+    assert_eq!((none.measured, none.cached, none.left), (0, 0, keys.len()));
+    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+}
+
+/// Twice the input: "slow" does it, again and again, and "wrong" leaves the last element out.
+#[derive(Debug)]
+struct Twice {
+    /// How far off "wrong" is at the last element.
+    off: f32,
+}
+
+const KERNEL: &str = "
+struct Params { len: u32, turns: u32, off: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<f32>;
+@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= params.len { return; }
+    var sum = 0.0;
+    for (var i = 0u; i < params.turns; i++) { sum = max(2.0 * input[id.x], sin(sum) - 4.0); }
+    output[id.x] = sum + select(0.0, params.off, id.x + 1u == params.len);
+}";
+
+impl Operation for Twice {
+    fn name(&self) -> &'static str {
+        "twice"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        Ok(vec![Spec::like(inputs[0])])
+    }
+
+    fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
+        vec!["slow", "wrong", "slower"]
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> tilegrad::Result<()> {
+        let (turns, off) = match lowering.variant() {
+            "wrong" => (1_u32, self.off),
+            "slow" => (3_000, 0.0),
+            _ => (30_000, 0.0),
+        };
+        let len = lowering.output_len(0);
+        let params = [len as u32, turns, off.to_bits()].map(u32::to_le_bytes).concat();
+        let kernel = Kernel::new("twice", &[Source::new("test", KERNEL)]);
+        let (input, output) = (lowering.input(0), lowering.output(0));
+        let fields = &[("len", 0), ("turns", 4), ("off", 8)];
+        lowering
+            .dispatch(kernel, (&params, fields), Extent::Invocations(len))
+            .bind("input", input)
+            .bind("output", output);
+        Ok(())
+    }
+}
+
+impl Twin for Twice {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        outputs.real(0).iter_mut().zip(inputs.real(0)).for_each(|(out, &x)| *out = x + x);
+    }
+}
+
+#[test]
+fn a_fast_candidate_with_one_wrong_element_is_refused() {
+    let Some(device) = device() else { return };
+    let tape = |off: f32, size: usize| {
+        let mut tape = Tape::new(false);
+        let input = tape.input("input", Spec::f32([size, 500])).unwrap();
+        let output = tape.append("twice", Twice { off }, &[input], &[]).unwrap()[0];
+        tape.keep(output);
+        tape
+    };
+    let choice = |tape: &Tape, smaller: Option<&Tape>| {
+        let tuning = Tuner::with_cache(device, None).tune(tape, smaller, &mut |_| {}).unwrap();
+        tuning.choices.by_shape.into_values().collect::<Vec<_>>()
+    };
+    assert_eq!(choice(&tape(0.0, 8), None), ["wrong"], "as fast as it is, it is right here");
+    assert_eq!(choice(&tape(0.5, 8), None), ["slow"]);
+    assert_eq!(choice(&tape(0.5, 8), Some(&tape(0.5, 2))), ["slow"]);
+    // Right at the smaller batch, beside the twin; what gives it away is the full shape, beside the other kernel.
+    assert_eq!(choice(&tape(0.5, 8), Some(&tape(0.0, 2))), ["slow"]);
+}
