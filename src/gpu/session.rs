@@ -295,7 +295,7 @@ fn pack_params(device: &Device, plan: &Plan) -> Result<(wgpu::Buffer, Vec<u64>)>
 }
 
 /// Workgroups in two dimensions, since one holds no more than `most`; kernels count x + y columns.
-fn fold(extent: Extent, workgroup_size: u32, most: u32) -> [u32; 2] {
+pub(super) fn fold(extent: Extent, workgroup_size: u32, most: u32) -> [u32; 2] {
     let workgroups = match extent {
         Extent::Invocations(count) => count.div_ceil(u64::from(workgroup_size)),
         Extent::Workgroups(count) => count,

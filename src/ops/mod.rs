@@ -41,11 +41,11 @@ pub mod zero_pad2d;
 
 use std::fmt::Debug;
 
-pub(crate) use lowering::tensor_pieces;
 pub use lowering::{
     Binding, Caps, Choices, Constant, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces,
     Source,
 };
+pub(crate) use lowering::{bytes_of, params, source, tensor_pieces};
 
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};

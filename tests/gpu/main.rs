@@ -32,6 +32,7 @@ mod layers;
 #[path = "../common/more_cases.rs"]
 mod more_cases;
 mod optimizer;
+mod peak;
 mod session;
 mod training;
 mod vectors;

@@ -1,0 +1,47 @@
+// output[i] = the sum of twelve sequences x <- x factor + addend, each 16 rounds long: how fast the device multiplies and adds
+// when nothing else holds it up, which is what products are compared with.
+//
+// output: [invocations].
+// One invocation owns one element and three chains of vec4, which do not wait for one another: enough to fill the time until
+// a result can be used again, and few enough for the 16 vector registers of a CPU that runs eight invocations side by side.
+// Factor and addend come from the host and the sum is stored, so that no compiler can leave anything out. With a factor
+// below 1 the numbers stay near addend / (1 - factor), neither overflowing nor denormal. No workgroup memory, no barrier.
+
+struct Params { rounds: u32, factor: f32, addend: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> output: array<f32>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    let f = params.factor;
+    let a = params.addend;
+    var x = vec4f(f32(i), f32(local), 1.0, 2.0);
+    var y = x + 3.0;
+    var z = x + 4.0;
+    // Unrolled by hand: no translation of WGSL does it, and a loop's end costs as much as several of these lines.
+    for (var round = 0u; round < params.rounds; round += 1u) {
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+        x = x * f + a; y = y * f + a; z = z * f + a;
+    }
+    output[i] = dot(x + y + z, vec4f(1.0));
+}
