@@ -168,7 +168,7 @@ fn first_step_in(folder: &Path, network: Network, batch: usize, options: &Option
     let mut command = Command::new(std::env::current_exe().map_err(|error| failed(error.to_string()))?);
     command.args(["--first-step", network.name()]);
     command.args(["--batch", &batch.to_string(), "--width", &options.width.to_string()]);
-    CACHES.iter().for_each(|cache| drop(command.env(cache, folder)));
+    command.envs(CACHES.map(|cache| (cache, folder)));
     let output = command.output().map_err(|error| failed(error.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.trim().parse().map_err(|_| failed(String::from_utf8_lossy(&output.stderr).trim().to_string()))
