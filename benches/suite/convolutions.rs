@@ -47,7 +47,7 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// The convolutions of a network that `seen` does not hold yet, in order.
+    /// The convolutions of a network that `seen` does not hold yet, in order; a bias makes no difference.
     pub fn distinct(network: Network, batch: usize, width: usize, seen: &mut HashSet<String>) -> Result<Vec<Self>> {
         let tape = network.training(batch, width)?.tape;
         let forward = |node: &&Node| node.stage == Stage::Forward && node.op.name() == "conv2d";

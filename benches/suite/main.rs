@@ -65,7 +65,7 @@ impl Bench {
         (gflops, gflops / self.peak.gflops())
     }
 
-    /// Whether there is time for `multiply_adds`, guessed at a fifth of the peak; if not that is said.
+    /// Whether there is time for so many multiply-adds, guessed at a fifth of the peak; if not that is said.
     fn has_time_for(&mut self, what: &str, multiply_adds: u64) -> bool {
         let seconds = 5.0 * multiply_adds as f64 / self.peak.multiply_adds_per_second;
         let most = if self.options.quick { 8.0 } else { 150.0 };
@@ -109,6 +109,12 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<()> {
+    // Better now than after an hour of measuring.
+    if let Some(path) = &options.json
+        && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+    {
+        return Err(Error::config("--json", format!("{} is no folder", folder.display())));
+    }
     let device = Device::new(DeviceOptions::default())?;
     println!("tilegrad {} on {}", env!("CARGO_PKG_VERSION"), device.name());
     let peak = Peak::measure(&device)?;

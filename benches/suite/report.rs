@@ -64,7 +64,10 @@ impl Report {
     pub fn table(&mut self, title: &str, columns: &[(&str, i32)]) {
         println!("\n{title}");
         self.widths = columns.iter().map(|(_, width)| *width).collect();
-        self.print(&columns.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>());
+        let names: Vec<String> = columns.iter().map(|(name, _)| name.to_string()).collect();
+        if names.iter().any(|name| !name.is_empty()) {
+            self.print(&names);
+        }
     }
 
     /// Prints a row, and keeps `record` for the file.
