@@ -152,7 +152,8 @@ fn one(bench: &mut Bench, network: Network, batch: usize, convolution: &Convolut
         let (gflops, share) = bench.rate(convolution.multiply_adds, timed.ms);
         cells.extend([ms(timed.ms), rate(gflops), percent(share)]);
         let kernels = Value::from(timed.kernels);
-        record[direction.name()] = json!({"ms": timed.ms, "gflops": gflops, "share": share, "kernels": kernels});
+        record[direction.name().replace(' ', "_")] =
+            json!({"ms": timed.ms, "gflops": gflops, "share": share, "kernels": kernels});
     }
     bench.report.row(&cells, record);
     Ok(())

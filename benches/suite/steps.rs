@@ -91,7 +91,7 @@ fn one(bench: &mut Bench, network: Network, batch: usize, first_batch: bool) -> 
             percent(share),
         ],
         json!({
-            "network": network.name(), "batch": batch, "first_cold_ms": first[0], "first_ms": first[1],
+            "network": network.name(), "batch": batch, "width": bench.options.width, "first_cold_ms": first[0], "first_ms": first[1],
             "median_ms": step, "min_ms": times[0], "max_ms": times[times.len() - 1], "steps": times.len(),
             "images_per_second": images, "gflops": gflops, "share": share,
         }),
