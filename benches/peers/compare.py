@@ -40,7 +40,7 @@ def output(command, environment=None, limit=None):
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
         errors = [line for line in lines if "error" in line.lower()]
-        raise Missing((errors or lines)[0])
+        raise Missing((errors or lines)[0].removeprefix("error: "))
     return done.stdout
 
 

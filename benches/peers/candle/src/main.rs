@@ -43,16 +43,8 @@ fn lenet5(vb: VarBuilder) -> Result<Network> {
 
 fn vgg11(vb: VarBuilder) -> Result<Network> {
     // Output channels, and whether a pooling follows.
-    let stages = [
-        (64, true),
-        (128, true),
-        (256, false),
-        (256, true),
-        (512, false),
-        (512, true),
-        (512, false),
-        (512, true),
-    ];
+    let stages =
+        [(64, true), (128, true), (256, false), (256, true), (512, false), (512, true), (512, false), (512, true)];
     let mut channels = 3;
     let mut layers = Vec::new();
     for (i, (out, pooled)) in stages.into_iter().enumerate() {
@@ -181,7 +173,8 @@ fn main() -> ExitCode {
     match run(&work) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // What follows the first line is a backtrace.
+            eprintln!("error: {}", error.to_string().lines().next().unwrap_or_default());
             ExitCode::FAILURE
         }
     }
