@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Times the training steps of `cargo bench --bench step` in PyTorch, on the CPU or on CUDA.
+"""The training steps of tilegrad's benchmark in PyTorch, on the CPU or on CUDA.
 
     pip install torch torchvision
     python3 benches/peers/torch_steps.py lenet5 vgg11 resnet18 --batch 16
+    python3 benches/peers/torch_steps.py resnet50_224 --batch 4 --device cuda --tf32
 
-A step is forward, cross-entropy, backward, and SGD with momentum 0.9 and weight decay 5e-4. Prints the first step, which
-includes what is made once, and the median of the others in ms. TF32 is off unless `--tf32` is given.
+A step is forward, cross-entropy, backward, and SGD with momentum 0.9 and weight decay 5e-4. Prints a line of JSON a network:
+the first step, which includes what is made once, and the median of the others in ms. TF32 is off unless `--tf32` is given.
 """
 
 import argparse
+import json
 import statistics
 import time
 
@@ -36,7 +38,11 @@ def resnet18():
     return model, [3, 32, 32]
 
 
-NETWORKS = {"lenet5": lenet5, "vgg11": vgg11, "resnet18": resnet18}
+def resnet50_224():
+    return torchvision.models.resnet50(), [3, 224, 224]
+
+
+NETWORKS = {"lenet5": lenet5, "vgg11": vgg11, "resnet18": resnet18, "resnet50_224": resnet50_224}
 
 
 def times(model, shape, batch, steps, device):
@@ -63,15 +69,22 @@ def main():
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--tf32", action="store_true", help="lets CUDA round products to TF32")
     options = parser.parse_args()
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
-    print(f"PyTorch {torch.__version__}, {options.device}, {torch.get_num_threads()} threads")
     if unknown := set(options.networks) - set(NETWORKS):
         parser.error(f"no network is called {', '.join(sorted(unknown))}; there are {', '.join(NETWORKS)}")
+    if min(options.batch, options.steps) < 1:
+        parser.error("--batch and --steps must be at least 1")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("PyTorch finds no CUDA device")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
+    where = f"CPU, {torch.get_num_threads()} threads"
+    if options.device == "cuda":
+        where = f"{torch.cuda.get_device_name()}, TF32 {'on' if options.tf32 else 'off'}"
     for name in options.networks or NETWORKS:
         model, shape = NETWORKS[name]()
         first, *others = times(model, shape, options.batch, options.steps, options.device)
-        median = statistics.median(others)
-        print(f"{name} batch {options.batch}: first step {first:.0f} ms; step median {median:.2f} ms (min {min(others):.2f})")
+        result = {"engine": f"PyTorch {torch.__version__}, {where}", "network": name, "batch": options.batch}
+        result |= {"steps": options.steps, "first_ms": first, "median_ms": statistics.median(others), "min_ms": min(others)}
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

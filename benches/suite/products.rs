@@ -1,0 +1,61 @@
+//! Matrix products: C = A B, A Bᵀ and Aᵀ B, as a linear layer needs them forward and backward.
+
+use serde_json::json;
+use tilegrad::Result;
+use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::ops::Choices;
+use tilegrad::ops::matmul::Matmul;
+
+use crate::Bench;
+use crate::report::{ms, percent, rate};
+use crate::timing::Job;
+
+const SIZES: [usize; 5] = [256, 512, 1024, 2048, 4096];
+
+pub fn run(bench: &mut Bench) -> Result<()> {
+    let columns = [("size", 6), ("form", -6), ("kernel", -20), ("ms", 9), ("GFLOP/s", 9), ("of peak", 8)];
+    bench.report.table("Products of square matrices", &columns);
+    for size in SIZES {
+        for (form, transpose_a, transpose_b) in [("A B", false, false), ("A Bᵀ", false, true), ("Aᵀ B", true, false)]
+        {
+            let what = format!("{size} {form}");
+            if bench.has_time_for(&what, (size * size * size) as u64) {
+                let op = Matmul { transpose_a, transpose_b };
+                one(bench, &what, size, form, op)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one(bench: &mut Bench, what: &str, size: usize, form: &str, op: Matmul) -> Result<()> {
+    let mut tape = Tape::new(false);
+    let a = tape.input("a", Spec::f32([size, size]))?;
+    let b = tape.input("b", Spec::f32([size, size]))?;
+    let c = tape.product("product", op, a, b, None)?;
+    tape.keep(c);
+    let node = tape.nodes()[0].clone();
+    let inputs: Vec<_> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
+    let variants = match bench.options.variants {
+        true => node.op.variants(&inputs, bench.device.caps()).into_iter().map(Some).collect(),
+        false => vec![None],
+    };
+    for everywhere in variants {
+        // The direct kernel is there for every shape, not for large ones: it may take minutes.
+        if everywhere == Some("direct") && size > 1024 && bench.software() {
+            bench.report.skip(&format!("{what} direct"), "it would take too long on a software device");
+            continue;
+        }
+        let choices = Choices { everywhere, ..Choices::default() };
+        let job = Job { choices, ..Job::new(tape.clone(), &[Stage::Forward]) };
+        let timed = job.time(&bench.device, bench.options.quick);
+        let Some(timed) = bench.fits(what, timed)? else { return Ok(()) };
+        let (gflops, share) = bench.rate((size * size * size) as u64, timed.ms);
+        let kernel = timed.kernels[0];
+        bench.report.row(
+            &[size.to_string(), form.into(), kernel.into(), ms(timed.ms), rate(gflops), percent(share)],
+            json!({"size": size, "form": form, "kernel": kernel, "ms": timed.ms, "gflops": gflops, "share": share}),
+        );
+    }
+    Ok(())
+}

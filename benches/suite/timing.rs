@@ -1,0 +1,157 @@
+//! Sessions for tapes, and the time of a part of one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tilegrad::gpu::{Device, Session, SessionOptions, Store};
+use tilegrad::graph::{Role, Stage, Tape};
+use tilegrad::ops::{Choices, DeviceClass};
+use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::rng::Init;
+use tilegrad::shape::DType;
+use tilegrad::{Error, Result};
+
+/// Milliseconds that a submission should last, so that what it costs in any case does not count.
+const SUBMISSION: f64 = 20.0;
+/// The most dispatches in one submission.
+const MOST_DISPATCHES: usize = 2000;
+/// The most submissions that are timed.
+const MOST_SAMPLES: usize = 15;
+pub const STEP: [Stage; 4] = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
+
+/// What is to be timed.
+pub struct Job {
+    pub tape: Tape,
+    /// The stages that are timed; all run once before, so that what they read is there.
+    pub stages: Vec<Stage>,
+    pub choices: Choices,
+    /// Inputs that are not to be random.
+    pub inputs: Vec<(String, [f32; 4])>,
+}
+
+/// What came out.
+pub struct Timed {
+    /// The median for one run of the stages.
+    pub ms: f64,
+    /// The kernels that ran, by name.
+    pub kernels: Vec<&'static str>,
+    /// The bytes of every operand and result, each once, and of what is changed in place twice.
+    pub bytes: u64,
+}
+
+impl Job {
+    pub fn new(tape: Tape, stages: &[Stage]) -> Self {
+        Job { tape, stages: stages.to_vec(), choices: Choices::default(), inputs: Vec::new() }
+    }
+
+    /// A session whose inputs are written, with the dispatches of the stages `repeats` times.
+    pub fn session(&self, device: &Device, repeats: usize) -> Result<Session> {
+        let caps = device.caps();
+        let layout = Arc::new(ParameterLayout::new(&self.tape, caps)?);
+        let mut plan = Plan::new(Arc::new(self.tape.clone()), Arc::clone(&layout), caps, &self.choices)?;
+        if caps.class == DeviceClass::Software {
+            has_memory(plan.memory().total())?;
+        }
+        let timed: Vec<_> = plan.steps.iter().filter(|step| self.stages.contains(&step.stage)).cloned().collect();
+        for _ in 1..repeats {
+            plan.steps.extend_from_slice(&timed);
+        }
+        let store = Arc::new(Store::new(device, layout)?);
+        store.initialise(&self.tape, 1)?;
+        let session = Session::new(&store, Arc::new(plan), SessionOptions::default())?;
+        for tensor in self.tape.tensors().iter().filter(|tensor| tensor.role == Role::Input) {
+            let read = self.tape.find_input(&tensor.name).is_some_and(|id| session.plan().place(id).is_some());
+            match tensor.dtype {
+                _ if !read => {}
+                DType::F32 => {
+                    let values = match self.inputs.iter().find(|(name, _)| *name == tensor.name) {
+                        Some((_, values)) => values.to_vec(),
+                        None => Init::Uniform(1.0).values(1, &tensor.name, tensor.shape.len()),
+                    };
+                    session.write_f32(&tensor.name, &values)?;
+                }
+                // Class numbers, of which every network has ten.
+                _ => {
+                    let values: Vec<i32> = (0..tensor.shape.len() as i32).map(|i| i % 10).collect();
+                    session.write_i32(&tensor.name, &values)?;
+                }
+            }
+        }
+        Ok(session)
+    }
+
+    /// Times the stages on a device: many runs in one submission where one is short, and several submissions.
+    pub fn time(&self, device: &Device, quick: bool) -> Result<Timed> {
+        let mut session = self.session(device, 1)?;
+        session.step()?;
+        device.wait()?;
+        let once = self.submission(device, &mut session)?;
+        let dispatches = session.plan().steps.iter().filter(|step| self.stages.contains(&step.stage));
+        let kernels: Vec<&'static str> = dispatches.map(|step| step.kernel.name).collect();
+        let bytes = self.bytes(session.plan());
+        let most = (MOST_DISPATCHES / kernels.len().max(1)).max(1) as f64;
+        let repeats = (SUBMISSION / once).clamp(1.0, most) as usize;
+        let mut times = Vec::new();
+        if repeats == 1 {
+            times.push(once);
+        } else {
+            drop(session);
+            session = self.session(device, repeats)?;
+            session.step()?;
+            device.wait()?;
+        }
+        let enough = Duration::from_millis(if quick { 150 } else { 1000 });
+        let began = Instant::now();
+        while times.is_empty() || (times.len() < MOST_SAMPLES && began.elapsed() < enough && once < 5e3) {
+            times.push(self.submission(device, &mut session)?);
+        }
+        Ok(Timed { ms: median(&mut times) / repeats as f64, kernels, bytes })
+    }
+
+    /// The milliseconds of one submission, waiting included.
+    pub fn submission(&self, device: &Device, session: &mut Session) -> Result<f64> {
+        let began = Instant::now();
+        session.run(&self.stages)?;
+        device.wait()?;
+        Ok(began.elapsed().as_secs_f64() * 1e3)
+    }
+
+    fn bytes(&self, plan: &Plan) -> u64 {
+        let tape = &self.tape;
+        let mut total = 0;
+        for node in tape.nodes().iter().filter(|node| self.stages.contains(&node.stage)) {
+            let place = |id: Option<&_>| id.and_then(|id| plan.place(*id));
+            let output = place(node.outputs.first());
+            // What nothing needs does not run, and a view costs nothing.
+            if node.updates.is_empty() && (output.is_none() || output == place(node.inputs.first())) {
+                continue;
+            }
+            total += node.inputs.iter().chain(&node.outputs).map(|&id| tape.tensor(id).bytes()).sum::<u64>();
+            total += 2 * node.updates.iter().map(|&id| tape.tensor(id).bytes()).sum::<u64>();
+        }
+        total
+    }
+}
+
+pub fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Whether the host has so much memory left, as far as it says: a software device would be killed rather than refuse.
+fn has_memory(bytes: u64) -> Result<()> {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = info.lines().find_map(|line| {
+        let kib = line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?;
+        kib.parse::<u64>().ok().map(|kib| kib << 10)
+    });
+    match available.filter(|&available| bytes > available / 4 * 3) {
+        Some(available) => Err(Error::Limit {
+            what: "the plan".into(),
+            needed: format!("{} MiB", bytes >> 20),
+            allowed: format!("three quarters of the {} MiB that the host has left", available >> 20),
+            hint: "use a smaller batch".into(),
+        }),
+        None => Ok(()),
+    }
+}
