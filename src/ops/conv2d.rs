@@ -2,7 +2,7 @@
 
 use super::lowering::{Caps, Extent, Kernel, Lowering, Operand, bytes_of, params, source};
 use super::product::{self, Tiling};
-use super::{Misfit, Operation, arity, depthwise, nchw, window::positive};
+use super::{Misfit, Operation, arity, depthwise, few, nchw, window::positive};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
 use crate::shape::{Layout, Shape, conv_output};
@@ -199,7 +199,12 @@ impl Operation for Conv2d {
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.output(inputs[0], &inputs[1].shape) {
-            Ok(output) => self.variants(caps, &inputs[1].shape, &Shape::from(output), 1),
+            Ok(output) => {
+                let output = Shape::from(output);
+                let variants = self.variants(caps, &inputs[1].shape, &output, 1);
+                let params = self.params(extents(&inputs[0].shape), extents(&inputs[1].shape), extents(&output));
+                few::among(variants, caps, &params)
+            }
             Err(_) => vec!["direct"],
         }
     }
@@ -211,9 +216,16 @@ impl Operation for Conv2d {
         params.n = output[1];
         params.k = weight[1] * weight[2] * weight[3];
         params.k_chunk = params.k;
-        if lowering.variant() == "depthwise" {
-            depthwise::forward(lowering, params);
-            return Ok(());
+        match lowering.variant() {
+            "depthwise" => {
+                depthwise::forward(lowering, params);
+                return Ok(());
+            }
+            "few" => {
+                few::forward(lowering, params);
+                return Ok(());
+            }
+            _ => {}
         }
         let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
         let epilogue = product::epilogue(bias.is_some());
@@ -313,8 +325,10 @@ impl Operation for Conv2dGradWeight {
         Ok(vec![Spec { layout: Layout::Hwio, ..Spec::f32(self.weight.clone()) }])
     }
 
-    fn variants(&self, _inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.conv.variants(caps, &self.weight, &self.weight, 0)
+    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        let variants = self.conv.variants(caps, &self.weight, &self.weight, 0);
+        let params = self.conv.params(extents(&inputs[0].shape), extents(&self.weight), extents(&inputs[1].shape));
+        few::among(variants, caps, &params)
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
@@ -324,9 +338,16 @@ impl Operation for Conv2dGradWeight {
         params.n = weight[0];
         params.k = output[0] * output[2] * output[3];
         params.k_chunk = params.k;
-        if lowering.variant() == "depthwise" {
-            depthwise::grad_weight(lowering, params);
-            return Ok(());
+        match lowering.variant() {
+            "depthwise" => {
+                depthwise::grad_weight(lowering, params);
+                return Ok(());
+            }
+            "few" => {
+                few::grad_weight(lowering, params);
+                return Ok(());
+            }
+            _ => {}
         }
         let (input, grad_output, grad_weight) = (lowering.input(0), lowering.input(1), lowering.output(0));
         if lowering.variant() == "direct" {
@@ -363,6 +384,11 @@ impl Operation for Conv2dGradWeight {
         }
         Ok(())
     }
+}
+
+/// The extents of a shape of four axes.
+fn extents(shape: &Shape) -> [u32; 4] {
+    shape.nchw().unwrap_or_default().map(|extent| extent as u32)
 }
 
 fn direct(name: &'static str, files: &[super::Source]) -> Kernel {

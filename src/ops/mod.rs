@@ -18,6 +18,7 @@ pub mod copy;
 mod depthwise;
 pub mod dropout;
 mod elementwise;
+mod few;
 pub mod flatten;
 pub mod gather;
 pub mod log_softmax;

@@ -12,6 +12,7 @@ mod data;
 mod device;
 #[path = "../common/each_cases.rs"]
 mod each_cases;
+mod few;
 mod golden;
 #[path = "../common/golden.rs"]
 mod golden_files;

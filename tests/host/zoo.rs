@@ -209,6 +209,12 @@ pub fn tapes() -> Vec<(String, Tape)> {
     // Enough rows that a bias's gradient is summed in two passes, and a weight's gradient in several splits.
     let long = cases::ConvCase { input: [4, 3, 40, 40], weight: [5, 3, 3, 3], conv: Conv2d::default(), bias: true };
     tapes.push((format!("{long:?}"), conv(&long)));
+    // A first layer in blocks of channels, and one without.
+    for (out, bias) in [(16, true), (16, false), (5, true)] {
+        let conv2d = Conv2d { padding: [1; 4], ..Conv2d::default() };
+        let first = cases::ConvCase { input: [2, 3, 8, 8], weight: [out, 3, 3, 3], conv: conv2d, bias };
+        tapes.push((format!("{first:?}"), conv(&first)));
+    }
     tapes.extend(zoo_more::tapes());
     tapes
 }
@@ -223,8 +229,9 @@ pub fn devices() -> Vec<Caps> {
 
 /// What a tuner may ask for: the best variant, or one of them wherever it is valid.
 pub fn choices() -> Vec<Choices> {
-    let everywhere = [None, Some("direct"), Some("workgroup"), Some("shuffle"), Some("vec4"), Some("depthwise")];
-    everywhere.into_iter().map(|everywhere| Choices { everywhere, ..Choices::default() }).collect()
+    let names = ["direct", "workgroup", "shuffle", "vec4", "depthwise", "few"];
+    let everywhere = [None].into_iter().chain(names.map(Some));
+    everywhere.map(|everywhere| Choices { everywhere, ..Choices::default() }).collect()
 }
 
 /// The plan of a tape with a parameter layout of its own.
