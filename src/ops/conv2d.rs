@@ -1,8 +1,9 @@
 //! conv2d (cross-correlation) with stride, padding, dilation and groups, and its three gradients.
 
-use super::lowering::{Caps, Extent, Kernel, Lowering, Operand, bytes_of, params, source};
+use super::conv2d_params::{Params, extents};
+use super::lowering::{Caps, Extent, Kernel, Lowering, Operand, bytes_of, source};
 use super::product::{self, Extents, Operands, Tiling};
-use super::{Misfit, Operation, arity, depthwise, nchw, window::positive};
+use super::{Misfit, Operation, arity, depthwise, few, nchw, window::positive};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
 use crate::shape::{Layout, Shape, conv_output};
@@ -42,16 +43,6 @@ pub struct Conv2dGradWeight {
     pub conv: Conv2d,
     /// The shape of its weight.
     pub weight: Shape,
-}
-
-params! {
-    /// Extents and attributes of a convolution, and of the product that it is: rows m, columns n, depth k.
-    Params {
-        m: u32, n: u32, k: u32, k_chunk: u32,
-        in_h: u32, in_w: u32, in_c: u32, out_h: u32, out_w: u32, out_c: u32,
-        kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_top: u32, pad_left: u32,
-        dilation_h: u32, dilation_w: u32, groups: u32,
-    }
 }
 
 impl Tape {
@@ -105,56 +96,6 @@ impl Conv2d {
         Ok([n, out, extent(h, kh, 0, top + bottom)?, extent(w, kw, 1, left + right)?])
     }
 
-    /// The products of each of the three kernels: every weight meets every pixel of the output once. Those with the padding
-    /// count too, though no kernel need compute them.
-    fn multiply_adds_of(&self, output: &Shape, weight: &Shape) -> u64 {
-        output.nchw().map_or(0, |[n, _, h, w]| (n * h * w) as u64 * weight.len() as u64)
-    }
-
-    fn params(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4], [m, n, k]: [u32; 3]) -> Params {
-        Params {
-            m,
-            n,
-            k,
-            k_chunk: k,
-            in_h: input[2],
-            in_w: input[3],
-            in_c: input[1],
-            out_h: output[2],
-            out_w: output[3],
-            out_c: output[1],
-            kernel_h: weight[2],
-            kernel_w: weight[3],
-            stride_h: self.stride[0] as u32,
-            stride_w: self.stride[1] as u32,
-            pad_top: self.padding[0] as u32,
-            pad_left: self.padding[2] as u32,
-            dilation_h: self.dilation[0] as u32,
-            dilation_w: self.dilation[1] as u32,
-            groups: self.groups as u32,
-        }
-    }
-
-    fn forward(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4]) -> Params {
-        let product = [output[0] * output[2] * output[3], output[1], weight[1] * weight[2] * weight[3]];
-        self.params(input, weight, output, product)
-    }
-
-    fn grad_input(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4]) -> Params {
-        let product = [input[0] * input[2] * input[3], input[1], weight[0] * weight[2] * weight[3]];
-        self.params(input, weight, output, product)
-    }
-
-    fn grad_weight(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4]) -> Params {
-        let product = [weight[1] * weight[2] * weight[3], weight[0], output[0] * output[2] * output[3]];
-        self.params(input, weight, output, product)
-    }
-
-    /// Whether a line of the input has zeros beside it.
-    fn pads_lines(&self) -> bool {
-        self.padding[2..] != [0; 2]
-    }
-
     /// The variants for this weight and product.
     fn variants(&self, caps: &Caps, weight: &Shape, of: &Extents) -> Vec<&'static str> {
         // The tiled products know one group.
@@ -168,18 +109,7 @@ impl Conv2d {
     fn tiled(&self, inputs: &[&Tensor]) -> Option<Extents> {
         let [input, weight] = [&inputs[0].shape, &inputs[1].shape];
         let output = Shape::from(self.output(inputs[0], weight).ok()?);
-        Some(self.forward(extents(input)?, extents(weight)?, extents(&output)?).tiled())
-    }
-}
-
-fn extents(shape: &Shape) -> Option<[u32; 4]> {
-    shape.nchw().map(|dims| dims.map(|extent| extent as u32))
-}
-
-impl Params {
-    /// What the product's tiles are chosen by.
-    fn tiled(&self) -> Extents {
-        Extents::new([self.m, self.n, self.k])
+        Some(self.forward(extents(input), extents(weight), extents(&output)).tiled())
     }
 }
 
@@ -247,9 +177,13 @@ impl Operation for Conv2d {
     }
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        match self.tiled(inputs) {
-            Some(product) => self.variants(caps, &inputs[1].shape, &product),
-            None => vec!["direct"],
+        match (self.tiled(inputs), self.output(inputs[0], &inputs[1].shape)) {
+            (Some(product), Ok(output)) => {
+                let variants = self.variants(caps, &inputs[1].shape, &product);
+                let [input, weight] = [0, 1].map(|i| extents(&inputs[i].shape));
+                few::among(variants, caps, &self.forward(input, weight, extents(&Shape::from(output))))
+            }
+            _ => vec!["direct"],
         }
     }
 
@@ -260,9 +194,16 @@ impl Operation for Conv2d {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (input, weight, output) = (lowering.input_dims(0), lowering.input_dims(1), lowering.output_dims(0));
         let params = self.forward(input, weight, output);
-        if lowering.variant() == "depthwise" {
-            depthwise::forward(lowering, params);
-            return Ok(());
+        match lowering.variant() {
+            "depthwise" => {
+                depthwise::forward(lowering, params);
+                return Ok(());
+            }
+            "few" => {
+                few::forward(lowering, params);
+                return Ok(());
+            }
+            _ => {}
         }
         let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
         let epilogue = product::epilogue(bias.is_some());
@@ -319,7 +260,7 @@ impl Conv2dGradInput {
 
     fn tiled(&self, inputs: &[&Tensor]) -> Option<Extents> {
         let [output, weight] = [&inputs[0].shape, &inputs[1].shape];
-        Some(self.conv.grad_input(extents(&self.input)?, extents(weight)?, extents(output)?).tiled())
+        Some(self.conv.grad_input(extents(&self.input), extents(weight), extents(output)).tiled())
     }
 }
 
@@ -400,7 +341,7 @@ impl Operation for Conv2dGradInput {
 impl Conv2dGradWeight {
     fn tiled(&self, inputs: &[&Tensor]) -> Option<Extents> {
         let [input, output] = [&inputs[0].shape, &inputs[1].shape];
-        Some(self.conv.grad_weight(extents(input)?, extents(&self.weight)?, extents(output)?).tiled().split())
+        Some(self.conv.grad_weight(extents(input), extents(&self.weight), extents(output)).tiled().split())
     }
 }
 
@@ -420,7 +361,11 @@ impl Operation for Conv2dGradWeight {
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.tiled(inputs) {
-            Some(product) => self.conv.variants(caps, &self.weight, &product),
+            Some(product) => {
+                let variants = self.conv.variants(caps, &self.weight, &product);
+                let [input, output] = [0, 1].map(|i| extents(&inputs[i].shape));
+                few::among(variants, caps, &self.conv.grad_weight(input, output, extents(&self.weight)))
+            }
             None => vec!["direct"],
         }
     }
@@ -432,9 +377,16 @@ impl Operation for Conv2dGradWeight {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (input, output, weight) = (lowering.input_dims(0), lowering.input_dims(1), lowering.output_dims(0));
         let mut params = self.conv.grad_weight(input, weight, output);
-        if lowering.variant() == "depthwise" {
-            depthwise::grad_weight(lowering, params);
-            return Ok(());
+        match lowering.variant() {
+            "depthwise" => {
+                depthwise::grad_weight(lowering, params);
+                return Ok(());
+            }
+            "few" => {
+                few::grad_weight(lowering, params);
+                return Ok(());
+            }
+            _ => {}
         }
         let (input, grad_output, grad_weight) = (lowering.input(0), lowering.input(1), lowering.output(0));
         if lowering.variant() == "direct" {

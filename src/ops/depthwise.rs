@@ -2,7 +2,8 @@
 //! product to tile, and four channels that lie together are computed at once.
 
 use super::column_sum::sum_rows;
-use super::conv2d::{Conv2d, Params};
+use super::conv2d::Conv2d;
+use super::conv2d_params::Params;
 use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, source};
 use crate::shape::Shape;
 

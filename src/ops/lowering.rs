@@ -102,6 +102,12 @@ impl Kernel {
         self
     }
 
+    /// Adds `alias E` and the functions that take a vector of four apart into E, and put it together.
+    pub fn parts(mut self, count: u32) -> Self {
+        self.constants.push(("E", Constant::Parts(count)));
+        self
+    }
+
     /// Adds files, an epilogue say; one that is there already is not added twice.
     pub fn with(mut self, sources: &[Source]) -> Self {
         for source in sources {

@@ -260,7 +260,18 @@ impl Plan {
         let unshared = wanted.iter().map(|(_, bytes)| bytes).sum();
         let fullest = fullest(&tape, &owners, &wanted);
         let without_rules = choices.without_rules.clone();
-        Ok(Plan { tape, layout, steps, slots, intervals: slot_intervals, chosen, without_rules, places, unshared, fullest })
+        Ok(Plan {
+            tape,
+            layout,
+            steps,
+            slots,
+            intervals: slot_intervals,
+            chosen,
+            without_rules,
+            places,
+            unshared,
+            fullest,
+        })
     }
 
     /// What was taken wherever there was a choice: choices that make the same plan of the same tape.

@@ -13,6 +13,7 @@ mod data;
 mod device;
 #[path = "../common/each_cases.rs"]
 mod each_cases;
+mod few;
 #[path = "../common/fused.rs"]
 mod fused;
 mod fusion;

@@ -119,6 +119,9 @@ fn the_zoo_has_every_variant() {
             assert!(names.contains(format!("{product}/{variant}").as_str()), "{product}/{variant} of {names:?}");
         }
     }
+    for few in ["conv2d/few", "conv2d_grad_weight/few"] {
+        assert!(names.contains(few), "{few} of {names:?}");
+    }
 }
 
 #[test]

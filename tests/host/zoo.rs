@@ -209,6 +209,12 @@ pub fn tapes() -> Vec<(String, Tape)> {
     // Enough rows that a bias's gradient is summed in two passes, and a weight's gradient in several splits.
     let long = cases::ConvCase { input: [4, 3, 40, 40], weight: [5, 3, 3, 3], conv: Conv2d::default(), bias: true };
     tapes.push((format!("{long:?}"), conv(&long)));
+    // A first layer in blocks of channels, and one without.
+    for (out, bias) in [(16, true), (16, false), (5, true)] {
+        let conv2d = Conv2d { padding: [1; 4], ..Conv2d::default() };
+        let first = cases::ConvCase { input: [2, 3, 8, 8], weight: [out, 3, 3, 3], conv: conv2d, bias };
+        tapes.push((format!("{first:?}"), conv(&first)));
+    }
     tapes.extend(zoo_more::tapes());
     tapes
 }
@@ -223,7 +229,7 @@ pub fn devices() -> Vec<Caps> {
 
 /// What a tuner may ask for: the best variant, or one of them wherever it is valid.
 pub fn choices() -> Vec<Choices> {
-    let variants = ["direct", "workgroup", "vec4", "depthwise"];
+    let variants = ["direct", "workgroup", "vec4", "depthwise", "few"];
     // Of tiles those with the most workgroup memory, the most and the fewest sums.
     let tiles = ["workgroup:128x64x16", "workgroup:128x128x8", "workgroup:64x16x16", "vec4:32x8"];
     let some = variants.into_iter().chain(tiles).map(Choices::everywhere);

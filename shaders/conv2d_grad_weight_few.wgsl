@@ -1,0 +1,90 @@
+// The gradient of conv2d by its weight with few input channels and one group; the formula is that of
+// conv2d_grad_weight_direct.wgsl. There are few weights and many pixels, so these are cut into chunks, whose sums
+// column_sum.wgsl adds if there are several.
+//
+// Bindings as conv2d.wgsl says, but grad_weight is [chunks, kernel_h, kernel_w, in_c, out_c]; k counts pixels, k_chunk pieces
+// of PIXELS pixels, a piece being part of one line of the output.
+// One invocation owns one chunk of BLOCK output channels and keeps their sums in registers: KERNEL_H rows of TAPS (kernel_w
+// times in_c). No workgroup memory, no barrier. Why calls are written out is said in conv2d_few.wgsl.
+
+@group(0) @binding(1) var<storage, read> input: array<vec4<T>>;
+@group(0) @binding(2) var<storage, read> grad_output: array<vec4<T>>;
+@group(0) @binding(3) var<storage, read_write> grad_weight: array<T>;
+
+alias Grads = array<vec4<ACC>, PIXELS * BLOCK / 4>;
+alias Sums = array<ACC, KERNEL_H * TAPS * BLOCK>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    let chunk = divide(i, BLOCKS);
+    let channel = (i - chunk * BLOCKS) * BLOCK;
+    let pieces = divide(params.k, PIXELS);
+    let first = chunk * params.k_chunk;
+    if first >= pieces { return; }
+    let last = min(first + params.k_chunk, pieces);
+
+    var sums: Sums;
+    for (var piece = first; piece < last; piece++) {
+        var grads: Grads;
+        for (var e = 0u; e < PIXELS * BLOCK; e += 4u) {
+            let at = (piece * PIXELS + e / BLOCK) * params.n + channel + e % BLOCK;
+            grads[e / 4] = vec4<ACC>(grad_output[at / 4]);
+        }
+        let windows = windows_of(piece * PIXELS);
+        add_row(0, windows, &grads, &sums);
+        if KERNEL_H > 1 { add_row(1, windows, &grads, &sums); }
+        if KERNEL_H > 2 { add_row(2, windows, &grads, &sums); }
+        if KERNEL_H > 3 { add_row(3, windows, &grads, &sums); }
+        if KERNEL_H > 4 { add_row(4, windows, &grads, &sums); }
+        if KERNEL_H > 5 { add_row(5, windows, &grads, &sums); }
+        if KERNEL_H > 6 { add_row(6, windows, &grads, &sums); }
+    }
+
+    let to = chunk * params.m * params.n + channel;
+    store_row(0, to, &sums);
+    if KERNEL_H > 1 { store_row(1, to, &sums); }
+    if KERNEL_H > 2 { store_row(2, to, &sums); }
+    if KERNEL_H > 3 { store_row(3, to, &sums); }
+    if KERNEL_H > 4 { store_row(4, to, &sums); }
+    if KERNEL_H > 5 { store_row(5, to, &sums); }
+    if KERNEL_H > 6 { store_row(6, to, &sums); }
+}
+
+fn add_row(kh: u32, windows: Windows, grads: ptr<function, Grads>, sums: ptr<function, Sums>) {
+    var line = load_line(windows, kh);
+    add(kh, 0, &line, grads, sums);
+    if BLOCK > 1 { add(kh, 1, &line, grads, sums); }
+    if BLOCK > 2 { add(kh, 2, &line, grads, sums); }
+    if BLOCK > 3 { add(kh, 3, &line, grads, sums); }
+    if BLOCK > 4 { add(kh, 4, &line, grads, sums); }
+    if BLOCK > 5 { add(kh, 5, &line, grads, sums); }
+    if BLOCK > 6 { add(kh, 6, &line, grads, sums); }
+    if BLOCK > 7 { add(kh, 7, &line, grads, sums); }
+}
+
+// Adds the pixels' part to the weights of row kh and channel c.
+fn add(kh: u32, c: u32, line: ptr<function, Line>, grads: ptr<function, Grads>, sums: ptr<function, Sums>) {
+    for (var tap = 0u; tap < TAPS; tap++) {
+        let place = (kh * TAPS + tap) * BLOCK + c;
+        var sum = sums[place];
+        for (var p = 0u; p < PIXELS; p++) {
+            let e = p * BLOCK + c;
+            sum += element(line, p, tap) * grads[e / 4][e % 4];
+        }
+        sums[place] = sum;
+    }
+}
+
+fn store_row(kh: u32, to: u32, sums: ptr<function, Sums>) {
+    for (var tap = 0u; tap < TAPS; tap++) {
+        for (var c = 0u; c < BLOCK; c++) {
+            let place = kh * TAPS + tap;
+            grad_weight[to + place * params.n + c] = T(sums[place * BLOCK + c]);
+        }
+    }
+}
