@@ -46,7 +46,7 @@ fn one(bench: &mut Bench, convolution: &Convolution, direction: Direction) -> Re
     let inputs: Vec<_> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
     let mut errors = Vec::new();
     for variant in node.op.variants(&inputs, bench.device.caps()) {
-        let choices = Choices { everywhere: Some(variant), ..Choices::default() };
+        let choices = Choices::everywhere(variant);
         let job = Job { choices, ..Job::new(tape.clone(), &STEP) };
         let mut session = job.session(&bench.device, 1)?;
         session.step()?;

@@ -46,7 +46,7 @@ fn one(bench: &mut Bench, what: &str, size: usize, form: &str, op: Matmul) -> Re
             bench.report.skip(&format!("{what} direct"), "it would take too long on a software device");
             continue;
         }
-        let choices = Choices { everywhere, ..Choices::default() };
+        let choices = Choices { everywhere: everywhere.map(str::to_string), ..Choices::default() };
         let job = Job { choices, ..Job::new(tape.clone(), &[Stage::Forward]) };
         let timed = job.time(&bench.device, bench.options.quick);
         let Some(timed) = bench.fits(what, timed)? else { return Ok(()) };

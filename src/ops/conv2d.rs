@@ -364,7 +364,7 @@ impl Operation for Conv2dGradWeight {
             Some(product) => {
                 let variants = self.conv.variants(caps, &self.weight, &product);
                 let [input, output] = [0, 1].map(|i| extents(&inputs[i].shape));
-                few::among(variants, caps, &self.conv.grad_weight(input, output, extents(&self.weight)))
+                few::among(variants, caps, &self.conv.grad_weight(input, extents(&self.weight), output))
             }
             None => vec!["direct"],
         }
