@@ -112,23 +112,39 @@ fn main(
     }
 
     if tile.first_k >= tile.last_k { return; }
-    for (var r = 0u; r < 4u; r++) {
-        store_row(tile, first_m + r, r, &sums);
-    }
+    // No loops here: one that is too long for the driver to unroll would have it keep the sums in memory, which is ten times
+    // slower.
+    store_row(tile, first_m, 0, &sums);
+    store_row(tile, first_m + 1, 1, &sums);
+    store_row(tile, first_m + 2, 2, &sums);
+    store_row(tile, first_m + 3, 3, &sums);
 }
 
-// Stores row r of the lane's four. The loop is short, so that the driver unrolls it, or it would keep the sums in memory,
-// which is ten times slower.
+// Stores row r of the lane's four.
 fn store_row(tile: Tile, m: u32, r: u32, sums: ptr<function, array<Four, 4 * QUADS>>) {
     let at = place_c(tile.split, m);
     let last_n = select(0u, params.n, m < params.m);
-    for (var c = 0u; c < QUADS; c++) {
-        let parts = E_parts(sums[c * 4 + r]);
-        for (var i = 0u; i < 4 / E_LEN; i++) {
-            let n = tile.first_n + c * 4 + i * E_LEN;
-            if n < last_n {
-                store(at + n, n, parts[i]);
-            }
+    store_four(at, tile.first_n, last_n, sums[r]);
+    store_four(at, tile.first_n + 4, last_n, sums[4 + r]);
+    if QUADS > 2 {
+        store_four(at, tile.first_n + 8, last_n, sums[8 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 12, last_n, sums[12 % (4 * QUADS) + r]);
+    }
+    if QUADS > 4 {
+        store_four(at, tile.first_n + 16, last_n, sums[16 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 20, last_n, sums[20 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 24, last_n, sums[24 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 28, last_n, sums[28 % (4 * QUADS) + r]);
+    }
+}
+
+// Stores four columns of a row, those before `last_n`.
+fn store_four(at: u32, n: u32, last_n: u32, sum: Four) {
+    let parts = E_parts(sum);
+    for (var i = 0u; i < 4 / E_LEN; i++) {
+        let column = n + i * E_LEN;
+        if column < last_n {
+            store(at + column, column, parts[i]);
         }
     }
 }
