@@ -112,8 +112,8 @@ fn main(
     }
 
     if tile.first_k >= tile.last_k { return; }
-    // Row by row and column by column in so many words: a loop over them that the driver does not unroll would have it keep the
-    // sums in memory, which is ten times slower.
+    // No loops here: one that is too long for the driver to unroll would have it keep the sums in memory, which is ten times
+    // slower.
     store_row(tile, first_m, 0, &sums);
     store_row(tile, first_m + 1, 1, &sums);
     store_row(tile, first_m + 2, 2, &sums);
@@ -122,27 +122,29 @@ fn main(
 
 // Stores row r of the lane's four.
 fn store_row(tile: Tile, m: u32, r: u32, sums: ptr<function, array<Four, 4 * QUADS>>) {
-    let at = place_c(tile.split, m) + tile.first_n;
+    let at = place_c(tile.split, m);
     let last_n = select(0u, params.n, m < params.m);
-    store_four(at, tile.first_n, last_n, (*sums)[r]);
-    store_four(at + 4, tile.first_n + 4, last_n, (*sums)[4 + r]);
+    store_four(at, tile.first_n, last_n, sums[r]);
+    store_four(at, tile.first_n + 4, last_n, sums[4 + r]);
     if QUADS > 2 {
-        store_four(at + 8, tile.first_n + 8, last_n, (*sums)[8 + r]);
-        store_four(at + 12, tile.first_n + 12, last_n, (*sums)[12 + r]);
+        store_four(at, tile.first_n + 8, last_n, sums[8 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 12, last_n, sums[12 % (4 * QUADS) + r]);
     }
     if QUADS > 4 {
-        store_four(at + 16, tile.first_n + 16, last_n, (*sums)[16 + r]);
-        store_four(at + 20, tile.first_n + 20, last_n, (*sums)[20 + r]);
-        store_four(at + 24, tile.first_n + 24, last_n, (*sums)[24 + r]);
-        store_four(at + 28, tile.first_n + 28, last_n, (*sums)[28 + r]);
+        store_four(at, tile.first_n + 16, last_n, sums[16 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 20, last_n, sums[20 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 24, last_n, sums[24 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 28, last_n, sums[28 % (4 * QUADS) + r]);
     }
 }
 
+// Stores four columns of a row, those before `last_n`.
 fn store_four(at: u32, n: u32, last_n: u32, sum: Four) {
     let parts = E_parts(sum);
     for (var i = 0u; i < 4 / E_LEN; i++) {
-        if n + i * E_LEN < last_n {
-            store(at + i * E_LEN, n + i * E_LEN, parts[i]);
+        let column = n + i * E_LEN;
+        if column < last_n {
+            store(at + column, column, parts[i]);
         }
     }
 }
