@@ -21,7 +21,7 @@ fn main() -> tilegrad::Result<()> {
             let b = if transpose_b { [n, k] } else { [k, n] };
             let mut line = format!("{m:4} x {n:4} x {k:4} {}{}", letter(transpose_a), letter(transpose_b));
             let mut seen = Vec::new();
-            for variant in ["vec4", "shuffle", "workgroup", "direct"] {
+            for variant in ["vec4", "workgroup", "direct"] {
                 let mut tape = Tape::new(false);
                 let a = tape.input("a", Spec::f32(a))?;
                 let b = tape.input("b", Spec::f32(b))?;

@@ -8,8 +8,8 @@
 // counts (ih, iw, image): a tile then holds one pixel of many images, and taps beside the output are skipped too; but its
 // images may lie a power of two apart, so that they fight for the same lines of a cache.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
-@group(0) @binding(2) var<storage, read> weight: array<E>;
+@group(0) @binding(1) var<storage, read> grad_output: array<EA>;
+@group(0) @binding(2) var<storage, read> weight: array<EB>;
 @group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
 
 // An input pixel: the first element of its image's grad_output, and its place in the padded input.
@@ -95,12 +95,12 @@ fn place_b(depth: Depth, n: u32) -> Place {
     return place((depth.tap * params.in_c + n) * params.out_c + depth.channel, 1, n < params.n);
 }
 
-fn fetch_a(at: u32) -> E {
-    return grad_output[at / E_LEN];
+fn fetch_a(at: u32) -> EA {
+    return grad_output[at / EA_LEN];
 }
 
-fn fetch_b(at: u32) -> E {
-    return weight[at / E_LEN];
+fn fetch_b(at: u32) -> EB {
+    return weight[at / EB_LEN];
 }
 
 fn place_c(split: u32, m: u32) -> u32 {

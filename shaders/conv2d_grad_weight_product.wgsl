@@ -3,8 +3,8 @@
 // The formula is that of conv2d_grad_weight_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
 // The depth is long, so it is split: grad_weight is [splits, m, n], added up by column_sum.wgsl if there are several.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> grad_output: array<E>;
+@group(0) @binding(1) var<storage, read> input: array<EA>;
+@group(0) @binding(2) var<storage, read> grad_output: array<EB>;
 @group(0) @binding(3) var<storage, read_write> grad_weight: array<E>;
 
 // A weight's tap, as the distance from an output pixel's corner, which may be negative, and its input channel.
@@ -71,12 +71,12 @@ fn place_b(depth: Depth, n: u32) -> Place {
     return place(depth.k * params.n + n, params.n, n < params.n);
 }
 
-fn fetch_a(at: u32) -> E {
-    return input[at / E_LEN];
+fn fetch_a(at: u32) -> EA {
+    return input[at / EA_LEN];
 }
 
-fn fetch_b(at: u32) -> E {
-    return grad_output[at / E_LEN];
+fn fetch_b(at: u32) -> EB {
+    return grad_output[at / EB_LEN];
 }
 
 fn place_c(split: u32, m: u32) -> u32 {

@@ -1,9 +1,10 @@
 // conv2d as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with m = (image, oh, ow), n = output channel and
 // k = (kh, kw, ci); A is the input under the window, never written out, and B the weight as it lies in memory.
 // The formula is that of conv2d_direct.wgsl with one group; the tile and its memory are the core's (lib/product_*.wgsl).
+// TAPS says that the taps of a line lie at one distance from one another, channels and all: there is one channel, or no dilation.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> weight: array<E>;
+@group(0) @binding(1) var<storage, read> input: array<EA>;
+@group(0) @binding(2) var<storage, read> weight: array<EB>;
 @group(0) @binding(3) var<storage, read_write> output: array<E>;
 
 // An output pixel: the first element of its image, and the window's corner, which may lie above or left of the input.
@@ -30,9 +31,12 @@ fn depth_of(k: u32) -> Depth {
     return Depth(k, kh * params.dilation_h, kw * params.dilation_w, kw, k - tap * params.in_c);
 }
 
-// The rest of a tap's channels lies in a row in both operands; with a single channel the rest of a line of taps does.
+// The rest of a tap's channels lies in a row in both operands, and with TAPS the rest of a line of taps does.
 fn run_of(depth: Depth) -> u32 {
-    return select(params.in_c - depth.channel, params.kernel_w - depth.kw, params.in_c == 1u);
+    if TAPS {
+        return (params.kernel_w - depth.kw) * params.in_c - depth.channel;
+    }
+    return params.in_c - depth.channel;
 }
 
 fn further(depth: Depth, count: u32) -> Depth {
@@ -48,13 +52,11 @@ fn further(depth: Depth, count: u32) -> Depth {
 
 fn next_run(depth: Depth) -> Depth {
     var d = depth;
-    let run = run_of(depth);
-    let taps = select(1u, run, params.in_c == 1u);
-    d.k += run;
+    d.k += run_of(depth);
     d.channel = 0u;
-    d.kw += taps;
-    d.w += taps * params.dilation_w;
-    if d.kw == params.kernel_w {
+    d.kw++;
+    d.w += params.dilation_w;
+    if TAPS || d.kw == params.kernel_w {
         d.kw = 0u;
         d.w = 0u;
         d.h += params.dilation_h;
@@ -67,20 +69,23 @@ fn place_a(row: Row, depth: Depth) -> Place {
     let h = row.h + depth.h;
     let w = row.w + depth.w;
     let limit = select(0u, params.in_w, row.valid && h < params.in_h);
-    let step = select(0u, params.dilation_w, params.in_c == 1u);
-    return Place(row.image + (h * params.in_w + w) * params.in_c + depth.channel, max(step, 1u), w, step, limit);
+    let at = row.image + (h * params.in_w + w) * params.in_c + depth.channel;
+    if TAPS {
+        return Place(at, params.dilation_w, w * params.in_c + depth.channel, params.dilation_w, limit * params.in_c);
+    }
+    return Place(at, 1, w, 0, limit);
 }
 
 fn place_b(depth: Depth, n: u32) -> Place {
     return place(depth.k * params.n + n, params.n, n < params.n);
 }
 
-fn fetch_a(at: u32) -> E {
-    return input[at / E_LEN];
+fn fetch_a(at: u32) -> EA {
+    return input[at / EA_LEN];
 }
 
-fn fetch_b(at: u32) -> E {
-    return weight[at / E_LEN];
+fn fetch_b(at: u32) -> EB {
+    return weight[at / EB_LEN];
 }
 
 fn place_c(split: u32, m: u32) -> u32 {

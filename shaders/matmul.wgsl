@@ -12,8 +12,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<E>;
-@group(0) @binding(2) var<storage, read> b: array<E>;
+@group(0) @binding(1) var<storage, read> a: array<EA>;
+@group(0) @binding(2) var<storage, read> b: array<EB>;
 @group(0) @binding(3) var<storage, read_write> output: array<E>;
 
 fn place_c(split: u32, m: u32) -> u32 {

@@ -33,10 +33,10 @@ fn place_b(depth: Depth, n: u32) -> Place {
     return place(params.b_first + depth.k * params.b_depth + n * params.b_column, params.b_depth, n < params.n);
 }
 
-fn fetch_a(at: u32) -> E {
-    return a[at / E_LEN];
+fn fetch_a(at: u32) -> EA {
+    return a[at / EA_LEN];
 }
 
-fn fetch_b(at: u32) -> E {
-    return b[at / E_LEN];
+fn fetch_b(at: u32) -> EB {
+    return b[at / EB_LEN];
 }

@@ -3,8 +3,8 @@
 //     place_a(row, depth), place_b(depth, n)    where an element lies, and how far the next one in the depth is from it
 //     run_of(depth), next_run(depth)    for how many places of the depth that distance holds, and the place after them
 //     further(depth, count)             the place that many further on in the same run
-//     fetch_a(at), fetch_b(at)          the E there, which is an element or four that are neighbours in memory
-//     place_c(split, m), store(at, n, sum)      where a row of C begins, and what takes an E of it, four being neighbours
+//     fetch_a(at), fetch_b(at)          the EA or EB there: an element, or two or four that are neighbours in memory
+//     place_c(split, m), store(at, n, sum)      where a row of C begins, and what takes an E of it, which may be as many
 // and has m, n, k, and k_chunk, the depth of one split, in its params.
 
 // LINES says whether a run may begin or end outside A, as a line of pixels with padding does.
@@ -57,12 +57,12 @@ fn after(p: Place) -> Place {
     return Place(p.at + p.step, p.step, p.line, 0, p.limit);
 }
 
-fn load_a(p: Place) -> E {
+fn load_a(p: Place) -> EA {
     let inside = is_inside(p);
     if LINES {
-        return select(E(0), fetch_a(select(0u, p.at, inside)), inside);
+        return select(EA(0), fetch_a(select(0u, p.at, inside)), inside);
     }
-    return select(E(0), fetch_a(p.at), inside);
+    return select(EA(0), fetch_a(p.at), inside);
 }
 
 // B has no padding: a run of it is inside or outside as a whole.
@@ -71,6 +71,6 @@ fn start_b(p: Place) -> Place {
     return Place(select(0u, p.at, inside), select(0u, p.step, inside), p.line, 0, p.limit);
 }
 
-fn load_b(p: Place) -> E {
-    return select(E(0), fetch_b(p.at), is_inside(p));
+fn load_b(p: Place) -> EB {
+    return select(EB(0), fetch_b(p.at), is_inside(p));
 }

@@ -1,18 +1,25 @@
-// A tiled product for software devices with eight lanes, where the operands lie in vectors of four: C[m, n] = sum over k of
-// A[m, k] B[k, n], with neither workgroup memory nor barriers. Such a device loads lane by lane, in a loop whose cost hardly
-// depends on the width of what is loaded, so four elements at a time take less than half of the time of product_shuffle.wgsl.
+// A tiled product for software devices with eight lanes: C[m, n] = sum over k of A[m, k] B[k, n], with neither workgroup
+// memory nor barriers, both of which cost such a device more than they save. It loads lane by lane, in a loop whose cost hardly
+// depends on the width of what is loaded, so what counts is how few loads there are for what is computed.
 //
-// product.wgsl says what the file that this is linked with gives; E is a vector of four. A_ALONG_K and B_ALONG_K say whether
-// four neighbours in memory are four places of the depth (then every run of it is a multiple of four long), or four rows
-// of A, four columns of B.
+// product.wgsl says what the file that this is linked with gives. All is done on vectors of four, put together from as many
+// EA, EB or E as that takes: of four elements each where the extents that lie along memory allow it, else of two or one.
+// A_ALONG_K and B_ALONG_K say whether neighbours in memory are places of the depth, or rows of A, columns of B; WHOLE_RUNS
+// that every run of the depth is a multiple of four long.
 //
 // Eight lanes (one subgroup) own one tile of 32 rows and TILE_N columns (8, 16 or 32) of one split: each lane four rows
 // that follow one another. They take four places of the depth at a time, for which a lane loads its rows of A, and
 // TILE_N / 8 of the vectors of B; it gets the others by shuffle. A workgroup is WG / 8 such subgroups that have nothing to
 // do with one another. Right only where the subgroup size is exactly 8.
 
+alias Four = vec4<ACC>;
+
 const QUADS: u32 = TILE_N / 4;
 const LOADS: u32 = TILE_N / 8;
+// How many loads make a vector, and from how many places in a run a lane's four rows of A are loaded.
+const A_PARTS: u32 = 4 / EA_LEN;
+const B_PARTS: u32 = 4 / EB_LEN;
+const PLACES: u32 = select(A_PARTS, 4u, A_ALONG_K);
 
 @compute @workgroup_size(WG)
 fn main(
@@ -24,35 +31,28 @@ fn main(
     let tile = tile_of(workgroup_number(workgroup, groups) * (WG / 8) + local / 8, 32);
     let first_m = tile.first_m + lane * 4;
 
-    let r0 = row_of(first_m);
-    let r1 = row_of(first_m + 1);
-    let r2 = row_of(first_m + 2);
-    let r3 = row_of(first_m + 3);
+    var rows: array<Row, PLACES>;
+    for (var i = 0u; i < PLACES; i++) {
+        rows[i] = row_of(first_m + i * (4 / PLACES));
+    }
     var depth = depth_of(tile.first_k);
     // Four columns of a row each: sums[4 q + r] are columns 4 q .. 4 q + 3 of row r.
-    var sums: array<EACC, 4 * QUADS>;
+    var sums: array<Four, 4 * QUADS>;
     var k = tile.first_k;
     // Loops end at their end, not at their beginning: a software device finds out that no lane goes on only when it has run
     // a body for none of them.
     loop {
         var end: u32;
-        var p0: Place;
-        var p1: Place;
-        var p2: Place;
-        var p3: Place;
+        var p: array<Place, PLACES>;
         // At the edges a tap of the window may lie outside the input for all rows of the tile: nothing to add.
         loop {
             end = min(k + run_of(depth), tile.last_k);
-            p0 = start(place_a(r0, depth));
-            p1 = p0;
-            p2 = p0;
-            p3 = p0;
-            if A_ALONG_K {
-                p1 = start(place_a(r1, depth));
-                p2 = start(place_a(r2, depth));
-                p3 = start(place_a(r3, depth));
+            var any = false;
+            for (var i = 0u; i < PLACES; i++) {
+                p[i] = start(place_a(rows[i], depth));
+                any |= has_inside(p[i]);
             }
-            if subgroupAny(has_inside(p0) || has_inside(p1) || has_inside(p2) || has_inside(p3)) { break; }
+            if subgroupAny(any) { break; }
             k = end;
             depth = next_run(depth);
             if k >= tile.last_k { break; }
@@ -65,28 +65,24 @@ fn main(
         }
         loop {
             // Rows of A by places of the depth, or the other way round.
-            var a: array<EACC, 4>;
+            var a: array<Four, 4>;
             if A_ALONG_K {
-                a[0] = EACC(load_a(p0));
-                a[1] = EACC(load_a(p1));
-                a[2] = EACC(load_a(p2));
-                a[3] = EACC(load_a(p3));
-                p0.at += 4 * p0.step;
-                p1.at += 4 * p1.step;
-                p2.at += 4 * p2.step;
-                p3.at += 4 * p3.step;
+                for (var i = 0u; i < PLACES; i++) {
+                    a[i] = run_of_a(p[i], end - k);
+                    p[i].at += 4 * p[i].step;
+                    p[i].line += 4 * p[i].line_step;
+                }
             } else {
                 for (var d = 0u; d < 4; d++) {
-                    a[d] = EACC(load_a(until(p0, k + d < end)));
-                    p0 = after(p0);
+                    a[d] = rows_of_a(&p, k + d < end);
                 }
             }
-            var b: array<EACC, LOADS>;
+            var b: array<Four, LOADS>;
             for (var j = 0u; j < LOADS; j++) {
                 if B_ALONG_K {
-                    b[j] = EACC(load_b(q[j]));
+                    b[j] = run_of_b(q[j], end - k);
                 } else {
-                    b[j] = EACC(load_b(until(q[j], k + place_of(lane, j) < end)));
+                    b[j] = columns_of_b(q[j], tile.first_n + column_of(lane, j), k + place_of(lane, j) < end);
                 }
                 q[j].at += 4 * q[j].step;
             }
@@ -116,20 +112,39 @@ fn main(
     }
 
     if tile.first_k >= tile.last_k { return; }
-    // Worked out before the loops, whose bodies must stay short: one that is too long for the driver to unroll would have it
-    // keep the sums in memory, which is ten times slower.
-    let rows = vec4u(
-        place_c(tile.split, first_m),
-        place_c(tile.split, first_m + 1),
-        place_c(tile.split, first_m + 2),
-        place_c(tile.split, first_m + 3),
-    );
-    for (var c = 0u; c < QUADS; c++) {
-        for (var r = 0u; r < 4u; r++) {
-            let n = tile.first_n + c * 4;
-            if first_m + r < params.m && n < params.n {
-                store(rows[r] + n, n, sums[c * 4 + r]);
-            }
+    // No loops here: one that is too long for the driver to unroll would have it keep the sums in memory, which is ten times
+    // slower.
+    store_row(tile, first_m, 0, &sums);
+    store_row(tile, first_m + 1, 1, &sums);
+    store_row(tile, first_m + 2, 2, &sums);
+    store_row(tile, first_m + 3, 3, &sums);
+}
+
+// Stores row r of the lane's four.
+fn store_row(tile: Tile, m: u32, r: u32, sums: ptr<function, array<Four, 4 * QUADS>>) {
+    let at = place_c(tile.split, m);
+    let last_n = select(0u, params.n, m < params.m);
+    store_four(at, tile.first_n, last_n, sums[r]);
+    store_four(at, tile.first_n + 4, last_n, sums[4 + r]);
+    if QUADS > 2 {
+        store_four(at, tile.first_n + 8, last_n, sums[8 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 12, last_n, sums[12 % (4 * QUADS) + r]);
+    }
+    if QUADS > 4 {
+        store_four(at, tile.first_n + 16, last_n, sums[16 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 20, last_n, sums[20 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 24, last_n, sums[24 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 28, last_n, sums[28 % (4 * QUADS) + r]);
+    }
+}
+
+// Stores four columns of a row, those before `last_n`.
+fn store_four(at: u32, n: u32, last_n: u32, sum: Four) {
+    let parts = E_parts(sum);
+    for (var i = 0u; i < 4 / E_LEN; i++) {
+        let column = n + i * E_LEN;
+        if column < last_n {
+            store(at + column, column, parts[i]);
         }
     }
 }
@@ -151,50 +166,98 @@ fn has_inside(p: Place) -> bool {
 // The place if it is one of the run's, else one outside. Where every run is a multiple of four it always is.
 fn until(p: Place, within: bool) -> Place {
     var place = p;
-    if !A_ALONG_K {
+    if !WHOLE_RUNS {
         place.limit = select(0u, p.limit, within);
         place.at = select(0u, p.at, within);
     }
     return place;
 }
 
+// The place `by` further in the depth.
+fn onward(p: Place, by: u32) -> Place {
+    return Place(p.at + by * p.step, p.step, p.line + by * p.line_step, p.line_step, p.limit);
+}
+
+// Four places of the depth in one row of A, of which `left` are the run's.
+fn run_of_a(p: Place, left: u32) -> Four {
+    var parts: array<EA, A_PARTS>;
+    for (var i = 0u; i < A_PARTS; i++) {
+        parts[i] = load_a(until(onward(p, i * EA_LEN), i * EA_LEN < left));
+    }
+    return EA_four(parts);
+}
+
+// The lane's four rows of A at one place of the depth; goes on to the next place.
+fn rows_of_a(p: ptr<function, array<Place, PLACES>>, within: bool) -> Four {
+    var parts: array<EA, A_PARTS>;
+    for (var i = 0u; i < A_PARTS; i++) {
+        parts[i] = load_a(until(p[i], within));
+        p[i] = after(p[i]);
+    }
+    return EA_four(parts);
+}
+
+// Four places of the depth in one column of B, of which `left` are the run's.
+fn run_of_b(q: Place, left: u32) -> Four {
+    var parts: array<EB, B_PARTS>;
+    for (var i = 0u; i < B_PARTS; i++) {
+        parts[i] = load_b(until(onward(q, i * EB_LEN), i * EB_LEN < left));
+    }
+    return EB_four(parts);
+}
+
+// Four columns of B at one place of the depth; the last ones may not be there.
+fn columns_of_b(q: Place, n: u32, within: bool) -> Four {
+    var parts: array<EB, B_PARTS>;
+    for (var i = 0u; i < B_PARTS; i++) {
+        var place = until(q, within);
+        if EB_LEN < 4 {
+            let inside = n + i * EB_LEN < params.n;
+            place.limit = select(0u, place.limit, inside);
+            place.at = select(0u, place.at + i * EB_LEN, inside);
+        }
+        parts[i] = load_b(place);
+    }
+    return EB_four(parts);
+}
+
 // Adds place d of the four: a holds the lane's rows there, b the columns of all four places, as many a vector.
-fn add_place(d: u32, a: EACC, b: ptr<function, array<EACC, LOADS>>, sums: ptr<function, array<EACC, 4 * QUADS>>) {
+fn add_place(d: u32, a: Four, b: ptr<function, array<Four, LOADS>>, sums: ptr<function, array<Four, 4 * QUADS>>) {
     for (var c = 0u; c < QUADS; c++) {
         let held = b[(d * QUADS + c) / 8];
         let lane = (d * QUADS + c) % 8;
-        add(c, a, EACC(subgroupShuffle(held.x, lane), subgroupShuffle(held.y, lane), subgroupShuffle(held.z, lane), subgroupShuffle(held.w, lane)), sums);
+        add(c, a, Four(subgroupShuffle(held.x, lane), subgroupShuffle(held.y, lane), subgroupShuffle(held.z, lane), subgroupShuffle(held.w, lane)), sums);
     }
 }
 
 // Adds one place: a holds the lane's rows there, component j of b column lane + 8 j.
-fn add_columns(a: EACC, b: EACC, sums: ptr<function, array<EACC, 4 * QUADS>>) {
+fn add_columns(a: Four, b: Four, sums: ptr<function, array<Four, 4 * QUADS>>) {
     for (var c = 0u; c < QUADS; c++) {
         let held = b[c / 2];
         let lane = c % 2 * 4;
-        add(c, a, EACC(subgroupShuffle(held, lane), subgroupShuffle(held, lane + 1), subgroupShuffle(held, lane + 2), subgroupShuffle(held, lane + 3)), sums);
+        add(c, a, Four(subgroupShuffle(held, lane), subgroupShuffle(held, lane + 1), subgroupShuffle(held, lane + 2), subgroupShuffle(held, lane + 3)), sums);
     }
 }
 
-fn add(c: u32, a: EACC, columns: EACC, sums: ptr<function, array<EACC, 4 * QUADS>>) {
+fn add(c: u32, a: Four, columns: Four, sums: ptr<function, array<Four, 4 * QUADS>>) {
     sums[c * 4] += a.x * columns;
     sums[c * 4 + 1] += a.y * columns;
     sums[c * 4 + 2] += a.z * columns;
     sums[c * 4 + 3] += a.w * columns;
 }
 
-fn transposed(v: array<EACC, 4>) -> array<EACC, 4> {
+fn transposed(v: array<Four, 4>) -> array<Four, 4> {
     return array(
-        EACC(v[0].x, v[1].x, v[2].x, v[3].x),
-        EACC(v[0].y, v[1].y, v[2].y, v[3].y),
-        EACC(v[0].z, v[1].z, v[2].z, v[3].z),
-        EACC(v[0].w, v[1].w, v[2].w, v[3].w),
+        Four(v[0].x, v[1].x, v[2].x, v[3].x),
+        Four(v[0].y, v[1].y, v[2].y, v[3].y),
+        Four(v[0].z, v[1].z, v[2].z, v[3].z),
+        Four(v[0].w, v[1].w, v[2].w, v[3].w),
     );
 }
 
 // The vectors of B, of which there may be fewer.
-fn quadruple(b: array<EACC, LOADS>) -> array<EACC, 4> {
-    var four: array<EACC, 4>;
+fn quadruple(b: array<Four, LOADS>) -> array<Four, 4> {
+    var four: array<Four, 4>;
     for (var j = 0u; j < LOADS; j++) {
         four[j] = b[j];
     }

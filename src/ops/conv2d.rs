@@ -1,7 +1,7 @@
 //! conv2d (cross-correlation) with stride, padding, dilation and groups, and its three gradients.
 
 use super::lowering::{Caps, Extent, Kernel, Lowering, Operand, bytes_of, params, source};
-use super::product::{self, Extents, Tiling};
+use super::product::{self, Extents, Operands, Tiling};
 use super::{Misfit, Operation, arity, depthwise, nchw, window::positive};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -144,6 +144,11 @@ impl Conv2d {
         self.params(input, weight, output, product)
     }
 
+    /// Whether a line of the input has zeros beside it.
+    fn pads_lines(&self) -> bool {
+        self.padding[2..] != [0; 2]
+    }
+
     /// The variants for this weight and product.
     fn variants(&self, caps: &Caps, weight: &Shape, of: &Extents) -> Vec<&'static str> {
         // The tiled products know one group.
@@ -166,11 +171,9 @@ fn extents(shape: &Shape) -> Option<[u32; 4]> {
 }
 
 impl Params {
-    /// What the product's tiles are chosen by. Input, output and their gradients lie along channels, the weight along output
-    /// channels.
+    /// What the product's tiles are chosen by.
     fn tiled(&self) -> Extents {
-        let [m, n, k, in_c, out_c] = [self.m, self.n, self.k, self.in_c, self.out_c].map(|extent| extent as usize);
-        Extents::new([m, n, k], &[in_c, out_c])
+        Extents::new([self.m, self.n, self.k])
     }
 }
 
@@ -264,12 +267,16 @@ impl Operation for Conv2d {
             _ => {
                 let tiling = Tiling::new(lowering, &params.tiled());
                 let files = [source!("conv2d_product.wgsl"), source!("conv2d.wgsl"), epilogue];
-                let kernel = tiling.kernel(
-                    ["conv2d/workgroup", "conv2d/shuffle", "conv2d/vec4"],
-                    &files,
-                    params.in_c == 1 && self.padding != [0; 4],
-                    [true, false],
-                );
+                // Channels that are no whole vectors make short runs; those of a line of taps may lie in a row too.
+                let taps = params.in_c == 1 || (self.dilation[1] == 1 && !params.in_c.is_multiple_of(4));
+                let run = if taps { params.kernel_w * params.in_c } else { params.in_c };
+                let operands = Operands {
+                    lines: taps && self.pads_lines(),
+                    along_k: [true, false],
+                    whole_runs: run.is_multiple_of(4),
+                    widths: [params.in_c, params.out_c, params.out_c].map(|run| product::width(&[run])),
+                };
+                let kernel = tiling.kernel(["conv2d/workgroup", "conv2d/vec4"], &files, &operands).flag("TAPS", taps);
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             }
         };
@@ -282,6 +289,21 @@ impl Operation for Conv2d {
 }
 
 impl Conv2dGradInput {
+    /// Whether it is worth it that a tile holds one pixel of many images, so that taps beside the output are skipped: there
+    /// are images enough for a tile, and an eighth of all taps lie there.
+    fn skips_taps(&self, of: &Params) -> bool {
+        // How many of an axis's taps meet an output, over all its elements; with a stride rows are better ordered by phase.
+        let meet = |input: u32, output: u32, kernel: u32, pad: u32, dilation: u32| -> i64 {
+            let [input, output, pad, dilation] = [input, output, pad, dilation].map(i64::from);
+            let outputs = |tap: i64| (input + pad - tap * dilation).min(output) - (pad - tap * dilation).max(0);
+            (0..i64::from(kernel)).map(|tap| outputs(tap).max(0)).sum()
+        };
+        let met = meet(of.in_h, of.out_h, of.kernel_h, of.pad_top, of.dilation_h)
+            * meet(of.in_w, of.out_w, of.kernel_w, of.pad_left, of.dilation_w);
+        let all = i64::from(of.in_h * of.in_w) * i64::from(of.kernel_h * of.kernel_w);
+        self.conv.stride == [1; 2] && self.input.dims()[0] >= 32 && 8 * met <= 7 * all
+    }
+
     fn tiled(&self, inputs: &[&Tensor]) -> Option<Extents> {
         let [output, weight] = [&inputs[0].shape, &inputs[1].shape];
         Some(self.conv.grad_input(extents(&self.input)?, extents(weight)?, extents(output)?).tiled())
@@ -330,17 +352,19 @@ impl Operation for Conv2dGradInput {
                 let files = [source!("conv2d_grad_input_product.wgsl"), source!("conv2d.wgsl")];
                 let whole = params.in_h.is_multiple_of(stride[0]) && params.in_w.is_multiple_of(stride[1]);
                 // The stride is a constant here: the kernel divides by it for every element that it loads.
+                let operands = Operands {
+                    lines: false,
+                    along_k: [true, true],
+                    whole_runs: params.out_c.is_multiple_of(4),
+                    widths: [params.out_c, params.out_c, params.in_c].map(|run| product::width(&[run])),
+                };
+                let eights = variant == "vec4";
                 let kernel = tiling
-                    .kernel(
-                        ["conv2d_grad_input/workgroup", "conv2d_grad_input/shuffle", "conv2d_grad_input/vec4"],
-                        &files,
-                        false,
-                        [true, true],
-                    )
+                    .kernel(["conv2d_grad_input/workgroup", "conv2d_grad_input/vec4"], &files, &operands)
                     .constant("STRIDE_H", stride[0])
                     .constant("STRIDE_W", stride[1])
-                    .flag("PHASES_FIRST", variant == "vec4" && whole && stride != [1; 2])
-                    .flag("PIXELS_FIRST", variant == "shuffle");
+                    .flag("PHASES_FIRST", eights && whole && stride != [1; 2])
+                    .flag("PIXELS_FIRST", eights && self.skips_taps(&params));
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             }
         };
@@ -403,12 +427,14 @@ impl Operation for Conv2dGradWeight {
             splits => lowering.scratch(u64::from(splits * params.m * params.n) * 4),
         };
         let files = [source!("conv2d_grad_weight_product.wgsl"), source!("conv2d.wgsl")];
-        let kernel = tiling.kernel(
-            ["conv2d_grad_weight/workgroup", "conv2d_grad_weight/shuffle", "conv2d_grad_weight/vec4"],
-            &files,
-            self.conv.padding != [0; 4],
-            [false, false],
-        );
+        let operands = Operands {
+            lines: self.conv.pads_lines(),
+            along_k: [false, false],
+            whole_runs: params.out_w.is_multiple_of(4),
+            widths: [params.in_c, params.out_c, params.out_c].map(|run| product::width(&[run])),
+        };
+        let names = ["conv2d_grad_weight/workgroup", "conv2d_grad_weight/vec4"];
+        let kernel = tiling.kernel(names, &files, &operands);
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             .bind("input", input)

@@ -58,6 +58,8 @@ pub enum Constant {
     Bool(bool),
     /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`; NAMEU and NAMEACC for as many u32 and ACC, NAME_LEN for how many.
     Elements(u32),
+    /// The same, and NAME_four, which makes a vector of four of as many NAME as it takes, and NAME_parts, which undoes that.
+    Parts(u32),
 }
 
 /// A kernel as data: the files to concatenate and the constants of its header.
@@ -116,12 +118,15 @@ impl Kernel {
             match value {
                 Constant::U32(value) => text += &format!("const {name}: u32 = {value}u;\n"),
                 Constant::Bool(value) => text += &format!("const {name}: bool = {value};\n"),
-                Constant::Elements(count) => {
+                Constant::Elements(count) | Constant::Parts(count) => {
                     for (alias, of) in [("", "T"), ("U", "u32"), ("ACC", "ACC")] {
                         let vector = if *count == 1 { of.to_string() } else { format!("vec{count}<{of}>") };
                         text += &format!("alias {name}{alias} = {vector};\n");
                     }
                     text += &format!("const {name}_LEN: u32 = {count}u;\n");
+                    if let Constant::Parts(count) = value {
+                        text += &parts(name, *count);
+                    }
                 }
             }
         }
@@ -130,6 +135,21 @@ impl Kernel {
         }
         text
     }
+}
+
+/// The functions of [`Constant::Parts`]: WGSL has no type that would let one text do for one, two and four elements.
+fn parts(name: &str, count: u32) -> String {
+    let (mut four, mut parts) = (String::new(), String::new());
+    for part in 0..4 / count {
+        let of: Vec<String> = (part * count..(part + 1) * count).map(|i| format!("four[{i}]")).collect();
+        four += &format!("{name}ACC(parts[{part}]), ");
+        parts += &format!("parts[{part}] = {name}ACC({}); ", of.join(", "));
+    }
+    format!(
+        "fn {name}_four(parts: array<{name}, {n}>) -> vec4<ACC> {{ return vec4<ACC>({four}); }}\n\
+         fn {name}_parts(four: vec4<ACC>) -> array<{name}ACC, {n}> {{ var parts: array<{name}ACC, {n}>; {parts}return parts; }}\n",
+        n = 4 / count,
+    )
 }
 
 /// What kind of device runs the kernels; tiles are chosen by it.

@@ -1,7 +1,7 @@
 //! The matrix product, each operand as it is or transposed, with an optional bias; `linear` is one of them.
 
 use super::lowering::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
-use super::product::{self, Extents, Tiling};
+use super::product::{self, Extents, Operands, Tiling};
 use super::{Misfit, Operation, arity};
 use crate::error::{Error, Result};
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -68,10 +68,8 @@ impl Matmul {
     }
 
     /// What the product's tiles are chosen by.
-    fn tiled(&self, [m, n, k]: [usize; 3]) -> Extents {
-        // The extents along which the operands and the result lie in memory.
-        let runs = [if self.transpose_a { m } else { k }, if self.transpose_b { k } else { n }, n];
-        Extents::new([m, n, k], &runs)
+    fn tiled(&self, a: &Tensor, b: &Tensor) -> Option<Extents> {
+        self.extents(a, b).map(|extents| Extents::new(extents.map(|extent| extent as u32)))
     }
 }
 
@@ -134,21 +132,20 @@ impl Operation for Matmul {
     }
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        match self.extents(inputs[0], inputs[1]) {
-            Some(extents) => product::variants(caps, &self.tiled(extents)),
+        match self.tiled(inputs[0], inputs[1]) {
+            Some(product) => product::variants(caps, &product),
             None => vec!["direct"],
         }
     }
 
     fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        let extents = self.extents(inputs[0], inputs[1]);
-        extents.map_or_else(Vec::new, |extents| product::tiles(variant, caps, &self.tiled(extents)))
+        let product = self.tiled(inputs[0], inputs[1]);
+        product.map_or_else(Vec::new, |product| product::tiles(variant, caps, &product))
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let inputs = lowering.inputs();
         let [m, n, k] = self.extents(inputs[0], inputs[1]).expect("the shape rule has agreed");
-        let whole = self.tiled([m, n, k]);
         let cuts = [lowering.input_pieces(0)?, lowering.input_pieces(1)?, lowering.output_pieces(0)?];
         let (a, b, output) = (0, 1, 2);
         let cut: Vec<usize> = (0..3).filter(|&i| cuts[i].len() > 1).collect();
@@ -200,19 +197,31 @@ impl Operation for Matmul {
                 "direct" => {
                     let files =
                         [source!("matmul_direct.wgsl"), source!("matmul.wgsl"), epilogue, source!("lib/index.wgsl")];
-                    let kernel = Kernel::new("matmul/direct", &files)
-                        .elements(1)
+                    let kernel = product::scalars(Kernel::new("matmul/direct", &files))
                         .constant("WG", 64)
                         .flag("ACCUMULATE", accumulate);
                     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
                     lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
                 }
                 _ => {
-                    let tiling = Tiling::new(lowering, &whole.piece([params.m, params.n, params.k]));
-                    let along = [!self.transpose_a, self.transpose_b];
+                    let tiling = Tiling::new(lowering, &Extents::new([params.m, params.n, params.k]));
+                    // The distance between rows, the elements used of each, and where the first one lies.
+                    let runs_a = if self.transpose_a { [params.a_depth, params.m] } else { [params.a_row, params.k] };
+                    let runs_b =
+                        if self.transpose_b { [params.b_column, params.k] } else { [params.b_depth, params.n] };
+                    let operands = Operands {
+                        lines: false,
+                        along_k: [!self.transpose_a, self.transpose_b],
+                        whole_runs: params.k.is_multiple_of(4),
+                        widths: [
+                            product::width(&[runs_a[0], runs_a[1], params.a_first]),
+                            product::width(&[runs_b[0], runs_b[1], params.b_first]),
+                            product::width(&[params.output_row, params.n, params.output_first, params.bias_first]),
+                        ],
+                    };
                     let files = [source!("matmul_product.wgsl"), source!("matmul.wgsl"), epilogue];
                     let kernel = tiling
-                        .kernel(["matmul/workgroup", "matmul/shuffle", "matmul/vec4"], &files, false, along)
+                        .kernel(["matmul/workgroup", "matmul/vec4"], &files, &operands)
                         .flag("ACCUMULATE", accumulate);
                     lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
                 }

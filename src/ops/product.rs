@@ -4,7 +4,7 @@
 //! says what an element of A and of B is and where one of C goes. The depth k may be split: each split writes partial
 //! sums, which one more dispatch adds in a fixed order.
 
-use super::lowering::{Caps, DeviceClass, Extent, Kernel, Lowering, Source, source};
+use super::lowering::{Caps, Constant, DeviceClass, Extent, Kernel, Lowering, Source, source};
 
 /// What a variant and a tile are chosen by: an [m, n] result of depth k.
 #[derive(Clone, Copy, Debug)]
@@ -12,8 +12,6 @@ pub(super) struct Extents {
     m: u32,
     n: u32,
     k: u32,
-    /// Whether operands and result lie in memory along extents that are multiples of four.
-    vectors: bool,
     /// Whether the depth may be split.
     splits: bool,
 }
@@ -23,9 +21,7 @@ pub(super) struct Extents {
 enum Core {
     /// `lib/product_workgroup.wgsl`: the tile's operands in workgroup memory.
     Workgroup,
-    /// `lib/product_shuffle.wgsl`: shuffles among eight lanes.
-    Shuffle,
-    /// `lib/product_vec4.wgsl`: the same, with operands in vectors of four.
+    /// `lib/product_vec4.wgsl`: vectors of four, shuffled among eight lanes.
     Vec4,
 }
 
@@ -60,7 +56,6 @@ static VEC4: [Tile; 3] = [
     tile("32x16", [32, 16, 4], 8, [4, 16]),
     tile("32x8", [32, 8, 4], 8, [4, 8]),
 ];
-static SHUFFLE: [Tile; 2] = [tile("32x16", [32, 16, 1], 8, [4, 16]), tile("32x8", [32, 8, 1], 8, [4, 8])];
 
 /// Tiles of a workgroup, the largest first: those for many columns, then those for few. A name is rows, columns and depth,
 /// and what one invocation owns where that tells two apart.
@@ -92,7 +87,6 @@ impl Core {
     fn of(variant: &str) -> Option<Self> {
         match variant {
             "vec4" => Some(Core::Vec4),
-            "shuffle" => Some(Core::Shuffle),
             "workgroup" => Some(Core::Workgroup),
             _ => None,
         }
@@ -102,7 +96,6 @@ impl Core {
     fn tiles(self, caps: &Caps) -> impl Iterator<Item = &'static Tile> {
         let tiles: &'static [Tile] = match self {
             Core::Vec4 => &VEC4,
-            Core::Shuffle => &SHUFFLE,
             Core::Workgroup => &WORKGROUP,
         };
         let (memory, invocations) = (caps.max_workgroup_memory, caps.max_invocations);
@@ -120,7 +113,6 @@ impl Core {
                 9..=16 | 33..=48 => &VEC4[1],
                 _ => &VEC4[0],
             },
-            Core::Shuffle => &SHUFFLE[usize::from(of.n <= 8)],
             Core::Workgroup => of.default_workgroup(caps),
         }
     }
@@ -131,8 +123,6 @@ impl Core {
 pub(super) struct Tiling {
     core: Core,
     tile: &'static Tile,
-    /// Whether the operands can be loaded by vectors.
-    vectors: bool,
     tiles: u64,
     /// Into how many pieces the depth is cut.
     pub splits: u32,
@@ -144,20 +134,14 @@ pub(super) struct Tiling {
 const SHUFFLING: u32 = 32;
 
 impl Extents {
-    /// An [m, n] result of depth `k`; `runs` are the extents along which the operands and the result lie in memory.
-    pub fn new([m, n, k]: [usize; 3], runs: &[usize]) -> Self {
-        let vectors = runs.iter().all(|run| run.is_multiple_of(4));
-        Extents { m: m as u32, n: n as u32, k: k as u32, vectors, splits: false }
+    /// An [m, n] result of depth `k`.
+    pub fn new([m, n, k]: [u32; 3]) -> Self {
+        Extents { m, n, k, splits: false }
     }
 
     /// The same, with a depth that may be split.
     pub fn split(self) -> Self {
         Extents { splits: true, ..self }
-    }
-
-    /// A piece of it, where an operand is cut.
-    pub fn piece(self, [m, n, k]: [u32; 3]) -> Self {
-        Extents { m, n, k, ..self }
     }
 
     fn tiles(&self, tile: &Tile) -> u64 {
@@ -194,17 +178,12 @@ impl Extents {
     }
 }
 
-/// The variants that are right on this device, the best first: where values can be shuffled among
-/// eight lanes that is the cheapest, by vectors of four if the operands and the result allow it;
-/// elsewhere the shared tile is, on software devices too, whose barriers cost less than
-/// the loads it saves, unless less than half of it would be used (a layer with six channels, say).
+/// The variants that are right on this device, the best first: where values can be shuffled among eight lanes that is the
+/// cheapest; elsewhere the shared tile is, on software devices too, whose barriers cost less than the loads it saves, unless
+/// less than half of it would be used (a layer with six channels, say).
 pub(super) fn variants(caps: &Caps, of: &Extents) -> Vec<&'static str> {
     if caps.shuffles_eight_lanes() {
-        return if of.vectors {
-            vec!["vec4", "shuffle", "workgroup", "direct"]
-        } else {
-            vec!["shuffle", "workgroup", "direct"]
-        };
+        return vec!["vec4", "workgroup", "direct"];
     }
     let tile = Core::Workgroup.default_tile(caps, of);
     if 2 * u64::from(of.m) * u64::from(of.n) >= of.computed(tile) {
@@ -227,13 +206,42 @@ pub(super) fn epilogue(bias: bool) -> Source {
     if bias { source!("lib/epilogue_bias.wgsl") } else { source!("lib/epilogue_none.wgsl") }
 }
 
+/// How the operands and the result lie in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operands {
+    /// Whether a run of A may begin or end outside it.
+    pub lines: bool,
+    /// Whether neighbours in the memory of A, and of B, are places of the depth.
+    pub along_k: [bool; 2],
+    /// Whether every run of the depth is a multiple of four long.
+    pub whole_runs: bool,
+    /// How many elements of A, of B and of C can be loaded or stored at once; see [`width`].
+    pub widths: [u32; 3],
+}
+
+/// How many elements can be loaded or stored at once where all of these count elements that lie along memory: those of a
+/// row, those that are used, and those before the first.
+pub(super) fn width(runs: &[u32]) -> u32 {
+    [4, 2].into_iter().find(|&width| runs.iter().all(|run| run.is_multiple_of(width))).unwrap_or(1)
+}
+
+/// A kernel that loads and stores one element at a time.
+pub(super) fn scalars(kernel: Kernel) -> Kernel {
+    widths(kernel, [Constant::Elements(1); 3])
+}
+
+fn widths(mut kernel: Kernel, of: [Constant; 3]) -> Kernel {
+    kernel.constants.extend(["EA", "EB", "E"].into_iter().zip(of));
+    kernel
+}
+
 impl Tiling {
     /// Tiles of the variant that `lowering` has, and of the size that was chosen or is best.
     pub fn new(lowering: &Lowering<'_>, of: &Extents) -> Self {
         let core = Core::of(lowering.variant()).unwrap_or(Core::Workgroup);
         let chosen = lowering.tile().and_then(|name| core.tiles(lowering.caps()).find(|tile| tile.name == name));
         let tile = chosen.unwrap_or_else(|| core.default_tile(lowering.caps(), of));
-        let tiling = Tiling { core, tile, vectors: of.vectors, tiles: of.tiles(tile), splits: 1, chunk: of.k };
+        let tiling = Tiling { core, tile, tiles: of.tiles(tile), splits: 1, chunk: of.k };
         tiling.split(lowering.caps(), of.most_splits())
     }
 
@@ -256,39 +264,40 @@ impl Tiling {
         self
     }
 
-    /// The kernel of `files` on this core, named after it: `names` for the workgroup-memory core, the shuffle core, and that
-    /// of vectors. `lines` says whether a run of A may begin or end outside it, `along` whether neighbours in the memory of
-    /// A and of B are places of the depth.
-    pub fn kernel(&self, names: [&'static str; 3], files: &[Source], lines: bool, along: [bool; 2]) -> Kernel {
+    /// The kernel of `files` on this core, named after it: `names` for the workgroup-memory core and that of eight lanes.
+    pub fn kernel(&self, names: [&'static str; 2], files: &[Source], operands: &Operands) -> Kernel {
         let (core, name) = match self.core {
             Core::Workgroup => (source!("lib/product_workgroup.wgsl"), names[0]),
-            Core::Shuffle => (source!("lib/product_shuffle.wgsl"), names[1]),
-            Core::Vec4 => (source!("lib/product_vec4.wgsl"), names[2]),
+            Core::Vec4 => (source!("lib/product_vec4.wgsl"), names[1]),
         };
-        let vectors = self.core == Core::Vec4 || (self.core == Core::Workgroup && self.vectors);
         let mut kernel = Kernel::new(name, files)
             .with(&[core, source!("lib/product.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")])
-            .elements(if vectors { 4 } else { 1 })
             .constant("WG", if self.core == Core::Workgroup { self.tile.threads } else { SHUFFLING })
             .constant("TILE_N", self.tile.columns)
-            .flag("LINES", lines);
-        if self.core == Core::Workgroup {
-            let blocks = match vectors {
-                true => source!("lib/product_workgroup_vectors.wgsl"),
-                false => source!("lib/product_workgroup_scalars.wgsl"),
-            };
-            let [rows, columns] = self.tile.of_thread;
-            kernel = kernel
-                .with(&[blocks])
-                .constant("TILE_M", self.tile.rows)
-                .constant("TILE_K", self.tile.depth)
-                .constant("ROWS", rows)
-                .constant("COLUMNS", columns);
+            .flag("LINES", operands.lines)
+            .flag("A_ALONG_K", operands.along_k[0])
+            .flag("B_ALONG_K", operands.along_k[1]);
+        match self.core {
+            Core::Workgroup => {
+                let vectors = operands.widths == [4; 3];
+                let blocks = match vectors {
+                    true => source!("lib/product_workgroup_vectors.wgsl"),
+                    false => source!("lib/product_workgroup_scalars.wgsl"),
+                };
+                let [rows, columns] = self.tile.of_thread;
+                let width = Constant::Elements(if vectors { 4 } else { 1 });
+                kernel = widths(kernel, [width; 3])
+                    .with(&[blocks])
+                    .constant("TILE_M", self.tile.rows)
+                    .constant("TILE_K", self.tile.depth)
+                    .constant("ROWS", rows)
+                    .constant("COLUMNS", columns);
+            }
+            Core::Vec4 => {
+                kernel = widths(kernel, operands.widths.map(Constant::Parts)).flag("WHOLE_RUNS", operands.whole_runs);
+                kernel.subgroups = true;
+            }
         }
-        if self.core != Core::Shuffle {
-            kernel = kernel.flag("A_ALONG_K", along[0]).flag("B_ALONG_K", along[1]);
-        }
-        kernel.subgroups = self.core != Core::Workgroup;
         kernel
     }
 

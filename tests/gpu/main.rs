@@ -36,3 +36,4 @@ mod session;
 mod tiles;
 mod training;
 mod vectors;
+mod widths;

@@ -113,7 +113,7 @@ fn code(text: &str) -> String {
 fn the_zoo_has_every_variant() {
     let names: BTreeSet<&str> = kernels().iter().map(|linked| linked.kernel.name).collect();
     for product in ["conv2d", "conv2d_grad_input", "conv2d_grad_weight", "matmul"] {
-        for variant in ["direct", "workgroup", "shuffle", "vec4"] {
+        for variant in ["direct", "workgroup", "vec4"] {
             assert!(names.contains(format!("{product}/{variant}").as_str()), "{product}/{variant} of {names:?}");
         }
     }
@@ -208,7 +208,7 @@ fn subgroups_are_used_only_among_exactly_eight_lanes_of_a_software_device() {
     }
     let shuffles = |class, subgroups| {
         let caps = Caps { subgroups, ..Caps::webgpu(class) };
-        let choices = Choices { everywhere: Some("shuffle"), ..Choices::default() };
+        let choices = Choices { everywhere: Some("vec4"), ..Choices::default() };
         let plan = zoo::plan(&zoo::lenet(4), &caps, &choices).unwrap();
         plan.steps.iter().any(|step| step.kernel.subgroups)
     };

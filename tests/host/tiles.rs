@@ -35,10 +35,10 @@ fn a_choice_may_name_a_tile_of_the_variant() {
     let (tape, caps) = (product(64, 64, 64), eight_lanes());
     assert_eq!(taken(&tape, &caps, "vec4"), ("matmul/vec4", 32));
     assert_eq!(taken(&tape, &caps, "vec4:32x16"), ("matmul/vec4", 16));
-    assert_eq!(taken(&tape, &caps, "shuffle:32x8"), ("matmul/shuffle", 8));
+    assert_eq!(taken(&tape, &caps, "vec4:32x8"), ("matmul/vec4", 8));
     assert_eq!(taken(&tape, &caps, "direct"), ("matmul/direct", 0));
     // What isn't valid is passed over: a tile of another variant, a variant that this device lacks.
-    assert_eq!(taken(&tape, &caps, "shuffle:32x32"), ("matmul/shuffle", 16));
+    assert_eq!(taken(&tape, &caps, "vec4:64x16x16"), ("matmul/vec4", 32));
     assert_eq!(taken(&tape, &caps, "direct:32x8"), ("matmul/direct", 0));
     assert_eq!(taken(&tape, &Caps::webgpu(DeviceClass::Software), "vec4:32x8").0, "matmul/workgroup");
 }
