@@ -42,19 +42,19 @@
 //! |---|---|
 //! | [`error`], [`shape`], [`rng`] | errors, extents and the order of elements, random numbers by counter |
 //! | [`graph`], [`ops`], [`reference`](mod@reference) | the tape and its autodiff; the operations; their CPU twins and an executor of tapes |
-//! | [`plan`] | from a tape to dispatches and memory |
-//! | [`gpu`] | devices, linked kernels, parameter stores, sessions; alone names wgpu and naga |
+//! | [`plan`] | from a tape to dispatches and memory; its rewrite rules ([`plan::fusion`]) |
+//! | [`gpu`] | devices, linked kernels, parameter stores, sessions, profiles, tuner; alone names wgpu and naga |
 //! | [`nn`], [`optim`], [`data`], [`train`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, verdict, files |
 //!
 //! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is for.
 //! What [`plan`] must know of a device comes as plain data: [`ops::Caps`], its limits, and [`ops::Choices`], which kernel
-//! variants to take. Nothing lists the operations; each is `src/ops/x.rs`, `src/reference/x.rs` and files of `shaders/`.
+//! variants and tiles to take. Nothing lists the operations; each is `src/ops/x.rs`, `src/reference/x.rs` and files of `shaders/`.
 //!
 //! # One training step
 //!
 //! Made once: a model appends nodes to a [`graph::Tape`]; [`graph::Tape::backward`] walks it in reverse and appends the
 //! gradients; [`optim::Sgd::minimize`] appends one in-place update for each parameter group. A [`plan::Plan`] drops what
-//! nothing needs, gives every activation a slot (a buffer that tensors share when they are never alive together) and
+//! nothing needs, joins pairs of nodes that one kernel can do, gives every activation a slot (a buffer that tensors share when they are never alive together) and
 //! lists the dispatches in four stages: gather, forward, backward, update. A [`gpu::Session`] compiles the kernels and
 //! makes the bind groups.
 //!
@@ -72,6 +72,8 @@
 //!   depends on seed, name and index alone: two runs with one seed on one adapter agree to the bit.
 //! - Every operation has a direct kernel, right for every attribute within WebGPU's default limits. Faster variants stand
 //!   beside it, and every variant is held to the same twin.
+//! - A rewrite rule changes no bit of a result, and can be left out by name. A plan says what it chose, and a plan made of those
+//!   choices is the same.
 //! - Bindings and workgroup sizes are read off the linked WGSL, never listed twice. The library's kernels run without bounds checks
 //!   unless [`gpu::SessionOptions`] asks for them; tests run both forms.
 //! - A plan holds no wgpu object, so it outlives a lost device. After warm-up a step makes no buffer, bind group or

@@ -91,4 +91,25 @@ fn neighbours_that_are_nan_do_not_enter() {
         }
         check_eights(device, case);
     }
+    for (i, [m, n, k]) in [[5, 6, 7], [6, 5, 6], [7, 7, 5], [10, 10, 10]].into_iter().enumerate() {
+        for transposed in 0..4 {
+            let op = Matmul { transpose_a: transposed & 1 == 1, transpose_b: transposed & 2 == 2 };
+            let case = MatmulCase {
+                a: if op.transpose_a { [k, m] } else { [m, k] },
+                b: if op.transpose_b { [n, k] } else { [k, n] },
+                output: [m, n],
+                op,
+                bias: false,
+            };
+            // The first element of the second line, which is read together with the last of the first line.
+            let starts = [case.a[1], case.b[1], n];
+            let mut case = matmul(6400 + i as u64, &case);
+            for ((_, value), start) in case.inputs.iter_mut().zip(starts) {
+                if let Value::Real(values) = value {
+                    values[start] = f32::NAN;
+                }
+            }
+            check_eights(device, case);
+        }
+    }
 }
