@@ -133,9 +133,12 @@ pub(super) fn grad_weight(lowering: &mut Lowering<'_>, mut params: Params) {
         DeviceClass::Integrated => 1 << 11,
         DeviceClass::Discrete => 1 << 13,
     };
+    let weights = params.m * params.n;
+    // All of them lie in one binding.
+    let most = lowering.caps().max_binding / (u64::from(weights) * 4);
+    let wanted = wanted.min(most.min(1 << 13) as u32 * piece.blocks(&params));
     let (each, chunks) = piece.chunks(&params, params.k, wanted);
     params.k_chunk = each;
-    let weights = params.m * params.n;
     let partials = match chunks {
         1 => grad_weight,
         _ => lowering.scratch(u64::from(chunks) * u64::from(weights) * 4),

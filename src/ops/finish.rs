@@ -2,6 +2,7 @@
 //!
 //! Tapes have no such operations: the rules of [`crate::plan::fusion`] put them in the place of pairs of nodes.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::lowering::{Caps, Dispatch, Lowering, Operand, Source, source};
@@ -22,7 +23,7 @@ pub struct Finish {
 
 /// An operation whose first output is finished by the kernel that makes it. Operands are the operation's own, then what is
 /// added, then what masks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Finished {
     /// The operation.
     pub op: Arc<dyn Operation>,
@@ -74,6 +75,15 @@ impl Finishing {
         for &(name, operand) in &self.operands {
             dispatch.bind(name, operand);
         }
+    }
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.op)?;
+        let Finish { add, relu, mask } = self.finish;
+        let steps = [(add, " + add"), (relu, " + relu"), (mask, " + relu_grad")];
+        steps.into_iter().filter(|(done, _)| *done).try_for_each(|(_, name)| f.write_str(name))
     }
 }
 

@@ -170,6 +170,14 @@ pub fn tapes() -> Vec<(String, Tape)> {
         ("relu".to_string(), unary([2, 3, 4, 5], |tape, x| tape.relu("relu", x).unwrap())),
         ("sigmoid".to_string(), unary([2, 3, 4, 5], |tape, x| tape.sigmoid("sigmoid", x).unwrap())),
         ("tanh".to_string(), unary([2, 3, 4, 5], |tape, x| tape.tanh("tanh", x).unwrap())),
+        (
+            "activations in place".to_string(),
+            unary([2, 3, 4, 5], |tape, x| {
+                let x = tape.scale("scale", x, 2.0).unwrap();
+                let x = tape.sigmoid("sigmoid", x).unwrap();
+                tape.tanh("tanh", x).unwrap()
+            }),
+        ),
         ("add".to_string(), unary([2, 3, 4, 5], |tape, x| tape.add("add", x, x).unwrap())),
         ("copy".to_string(), unary([2, 3, 4, 5], |tape, x| tape.copy("copy", x).unwrap())),
         ("flatten".to_string(), unary([2, 3, 4, 5], |tape, x| tape.flatten("flatten", x).unwrap())),
