@@ -22,15 +22,17 @@ params! {
 
 /// Matrices, one for each place of a patch.
 const PLACES: u32 = 16;
-/// Bytes of transformed patches and sums at a time on a software device, and on others; a dispatch needs less for less work.
-const SOFTWARE_BYTES: u64 = 32 << 20;
+/// Bytes of transformed patches and sums together at a time: on a software device no more than what runs as fast, on others
+/// enough to fill the device. A convolution that needs less takes less.
+const SOFTWARE_BYTES: u64 = 8 << 20;
 const GPU_BYTES: u64 = 64 << 20;
 /// Tiles of a chunk are whole rows of a product's tiles.
 const CHUNK_STEP: u32 = 128;
-/// Where the transforms cost less than what they save, as measured on a software device: so many channels on both sides,
-/// and so many rows in each of the products.
-const LEAST_CHANNELS: u32 = 32;
-const LEAST_TILES: u32 = 32;
+/// What makes the transforms cost less than they save, as measured on a software device with two cores: so many channels on
+/// both sides, since a patch's elements are loaded and stored once for as many multiply-adds, and so many tiles, since the
+/// weights are transformed once for them.
+const LEAST_CHANNELS: u32 = 48;
+const LEAST_TILES: u32 = 64;
 
 /// A convolution in these kernels' terms: the result is a sum over `depth` channels of the source.
 struct Winograd {
