@@ -3,7 +3,7 @@
 use super::conv2d_params::{Params, extents};
 use super::lowering::{Caps, Extent, Kernel, Lowering, Operand, bytes_of, source};
 use super::product::{self, Extents, Operands, Tiling};
-use super::{Misfit, Operation, arity, depthwise, few, nchw, window::positive};
+use super::{Misfit, Operation, arity, depthwise, few, nchw, window::positive, winograd};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
 use crate::shape::{Layout, Shape, conv_output};
@@ -181,7 +181,8 @@ impl Operation for Conv2d {
             (Some(product), Ok(output)) => {
                 let variants = self.variants(caps, &inputs[1].shape, &product);
                 let [input, weight] = [0, 1].map(|i| extents(&inputs[i].shape));
-                few::among(variants, caps, &self.forward(input, weight, extents(&Shape::from(output))))
+                let params = self.forward(input, weight, extents(&Shape::from(output)));
+                few::among(winograd::among_forward(variants, caps, self, &params), caps, &params)
             }
             _ => vec!["direct"],
         }
@@ -201,6 +202,10 @@ impl Operation for Conv2d {
             }
             "few" => {
                 few::forward(lowering, params);
+                return Ok(());
+            }
+            "winograd" => {
+                winograd::forward(lowering, &params);
                 return Ok(());
             }
             _ => {}
@@ -284,7 +289,12 @@ impl Operation for Conv2dGradInput {
 
     fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
         match self.tiled(inputs) {
-            Some(product) => self.conv.variants(caps, &inputs[1].shape, &product),
+            Some(product) => {
+                let variants = self.conv.variants(caps, &inputs[1].shape, &product);
+                let [output, weight] = [0, 1].map(|i| extents(&inputs[i].shape));
+                let params = self.conv.grad_input(extents(&self.input), weight, output);
+                winograd::among_grad_input(variants, caps, &self.conv, &params)
+            }
             None => vec!["direct"],
         }
     }
@@ -296,9 +306,16 @@ impl Operation for Conv2dGradInput {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (output, weight, input) = (lowering.input_dims(0), lowering.input_dims(1), lowering.output_dims(0));
         let params = self.conv.grad_input(input, weight, output);
-        if lowering.variant() == "depthwise" {
-            depthwise::grad_input(lowering, params);
-            return Ok(());
+        match lowering.variant() {
+            "depthwise" => {
+                depthwise::grad_input(lowering, params);
+                return Ok(());
+            }
+            "winograd" => {
+                winograd::grad_input(lowering, &params);
+                return Ok(());
+            }
+            _ => {}
         }
         let (grad_output, weight, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let stride = self.conv.stride.map(|s| s as u32);

@@ -1,7 +1,7 @@
 //! The matrix product, each operand as it is or transposed, with an optional bias; `linear` is one of them.
 
 use super::finish::Finishing;
-use super::lowering::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
+use super::lowering::{Caps, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
 use super::product::{self, Extents, Operands, Tiling};
 use super::{Misfit, Operation, arity};
 use crate::error::{Error, Result};
@@ -66,6 +66,30 @@ impl Matmul {
         let (m, k) = if self.transpose_a { (a1, a0) } else { (a0, a1) };
         let (depth, n) = if self.transpose_b { (b1, b0) } else { (b0, b1) };
         (k == depth && m * n * k > 0).then_some([m, n, k])
+    }
+
+    /// The kernel of a tiled product.
+    fn kernel(&self, tiling: &Tiling, params: &Params, epilogue: Source, accumulate: bool) -> Kernel {
+        // The distance between rows, the elements used of each, and where the first one lies.
+        let runs_a = if self.transpose_a { [params.a_depth, params.m] } else { [params.a_row, params.k] };
+        let runs_b = if self.transpose_b { [params.b_column, params.k] } else { [params.b_depth, params.n] };
+        let operands = Operands {
+            lines: false,
+            along_k: [!self.transpose_a, self.transpose_b],
+            whole_runs: params.k.is_multiple_of(4),
+            widths: [
+                product::width(&[runs_a[0], runs_a[1], params.a_first]),
+                product::width(&[runs_b[0], runs_b[1], params.b_first]),
+                product::width(&[params.output_row, params.n, params.output_first, params.bias_first]),
+            ],
+        };
+        let files = [source!("matmul_product.wgsl"), source!("matmul.wgsl"), epilogue];
+        tiling.kernel(["matmul/workgroup", "matmul/vec4"], &files, &operands).flag("ACCUMULATE", accumulate)
+    }
+
+    /// How far apart rows of A and places of its depth lie, then places of the depth and columns of B, for operands [m, n, k].
+    fn distances(&self, [m, n, k]: [u32; 3]) -> ([u32; 2], [u32; 2]) {
+        (if self.transpose_a { [1, m] } else { [k, 1] }, if self.transpose_b { [1, k] } else { [n, 1] })
     }
 
     /// What the product's tiles are chosen by.
@@ -170,8 +194,7 @@ impl Operation for Matmul {
             _ => 'm',
         };
         let pieces = &cuts[cut.first().copied().unwrap_or(output)];
-        let (a_row, a_depth) = if self.transpose_a { (1, m) } else { (k, 1) };
-        let (b_depth, b_column) = if self.transpose_b { (1, k) } else { (n, 1) };
+        let ([a_row, a_depth], [b_depth, b_column]) = self.distances([m, n, k].map(|extent| extent as u32));
         for (piece, (first, rows)) in pieces.rows().enumerate() {
             let part = |name, full| if name == axis { (first, rows) } else { (0, full) };
             let ((m0, m), (n0, n_rows), (k0, k_rows)) = (part('m', m), part('n', n), part('k', k));
@@ -184,12 +207,12 @@ impl Operation for Matmul {
                 n: n_rows as u32,
                 k: k_rows as u32,
                 k_chunk: k_rows as u32,
-                a_row: a_row as u32,
-                a_depth: a_depth as u32,
-                a_first: start(a, m0 * a_row + k0 * a_depth) as u32,
-                b_depth: b_depth as u32,
-                b_column: b_column as u32,
-                b_first: start(b, k0 * b_depth + n0 * b_column) as u32,
+                a_row,
+                a_depth,
+                a_first: start(a, m0 * a_row as usize + k0 * a_depth as usize) as u32,
+                b_depth,
+                b_column,
+                b_first: start(b, k0 * b_depth as usize + n0 * b_column as usize) as u32,
                 output_row: n as u32,
                 output_first: start(output, m0 * n + n0) as u32,
                 bias_first: n0 as u32,
@@ -215,25 +238,7 @@ impl Operation for Matmul {
                 }
                 _ => {
                     let tiling = Tiling::new(lowering, &Extents::new([params.m, params.n, params.k]));
-                    // The distance between rows, the elements used of each, and where the first one lies.
-                    let runs_a = if self.transpose_a { [params.a_depth, params.m] } else { [params.a_row, params.k] };
-                    let runs_b =
-                        if self.transpose_b { [params.b_column, params.k] } else { [params.b_depth, params.n] };
-                    let operands = Operands {
-                        lines: false,
-                        along_k: [!self.transpose_a, self.transpose_b],
-                        whole_runs: params.k.is_multiple_of(4),
-                        widths: [
-                            product::width(&[runs_a[0], runs_a[1], params.a_first]),
-                            product::width(&[runs_b[0], runs_b[1], params.b_first]),
-                            product::width(&[params.output_row, params.n, params.output_first, params.bias_first]),
-                        ],
-                    };
-                    let files = [source!("matmul_product.wgsl"), source!("matmul.wgsl"), epilogue];
-                    let kernel = tiling
-                        .kernel(["matmul/workgroup", "matmul/vec4"], &files, &operands)
-                        .flag("ACCUMULATE", accumulate)
-                        .with(&finishing.files);
+                    let kernel = self.kernel(&tiling, &params, epilogue, accumulate).with(&finishing.files);
                     lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
                 }
             };
@@ -245,4 +250,36 @@ impl Operation for Matmul {
         }
         Ok(())
     }
+}
+
+/// Appends the product of parts of `a` and `b` into a part of `output`, whose first elements are numbers `firsts`; in the core
+/// and tile that suit the device, whatever the variant of the node is.
+pub(super) fn part(
+    lowering: &mut Lowering<'_>,
+    op: &Matmul,
+    [m, n, k]: [u32; 3],
+    [a, b, output]: [Operand; 3],
+    firsts: [u32; 3],
+) {
+    let ([a_row, a_depth], [b_depth, b_column]) = op.distances([m, n, k]);
+    let [a_first, b_first, output_first] = firsts;
+    let params = Params {
+        m,
+        n,
+        k,
+        k_chunk: k,
+        a_row,
+        a_depth,
+        a_first,
+        b_depth,
+        b_column,
+        b_first,
+        output_row: n,
+        output_first,
+        bias_first: 0,
+    };
+    let tiling = Tiling::best(lowering.caps(), &Extents::new([m, n, k]));
+    let kernel = op.kernel(&tiling, &params, product::epilogue(false), false).with(&Finishing::none().files);
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent());
+    dispatch.bind("a", a).bind("b", b).bind("output", output);
 }

@@ -42,6 +42,7 @@ pub mod softmax_cross_entropy;
 pub mod sub;
 pub mod upsample;
 mod window;
+mod winograd;
 pub mod zero_pad2d;
 
 use std::any::Any;

@@ -241,8 +241,17 @@ impl Tiling {
         let core = Core::of(lowering.variant()).unwrap_or(Core::Workgroup);
         let chosen = lowering.tile().and_then(|name| core.tiles(lowering.caps()).find(|tile| tile.name == name));
         let tile = chosen.unwrap_or_else(|| core.default_tile(lowering.caps(), of));
-        let tiling = Tiling { core, tile, tiles: of.tiles(tile), splits: 1, chunk: of.k };
-        tiling.split(lowering.caps(), of.most_splits())
+        Tiling::of(core, tile, of).split(lowering.caps(), of.most_splits())
+    }
+
+    /// Tiles of the core that suits the device, of the size that is best, and a depth that is not split.
+    pub fn best(caps: &Caps, of: &Extents) -> Self {
+        let core = if caps.shuffles_eight_lanes() { Core::Vec4 } else { Core::Workgroup };
+        Tiling::of(core, core.default_tile(caps, of), of)
+    }
+
+    fn of(core: Core, tile: &'static Tile, of: &Extents) -> Self {
+        Tiling { core, tile, tiles: of.tiles(tile), splits: 1, chunk: of.k }
     }
 
     /// Cuts a long depth so that there are tiles enough to fill the device. The count depends on the shape and on the

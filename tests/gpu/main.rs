@@ -45,3 +45,4 @@ mod training;
 mod tuner;
 mod vectors;
 mod widths;
+mod winograd;

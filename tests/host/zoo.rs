@@ -237,7 +237,7 @@ pub fn devices() -> Vec<Caps> {
 
 /// What a tuner may ask for: the best variant, or one of them wherever it is valid.
 pub fn choices() -> Vec<Choices> {
-    let variants = ["direct", "workgroup", "vec4", "depthwise", "few"];
+    let variants = ["direct", "workgroup", "vec4", "depthwise", "few", "winograd"];
     // Of tiles those with the most workgroup memory, the most and the fewest sums.
     let tiles = ["workgroup:128x64x16", "workgroup:128x128x8", "workgroup:64x16x16", "vec4:32x8"];
     let some = variants.into_iter().chain(tiles).map(Choices::everywhere);
