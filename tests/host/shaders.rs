@@ -122,6 +122,12 @@ fn the_zoo_has_every_variant() {
     for few in ["conv2d/few", "conv2d_grad_weight/few"] {
         assert!(names.contains(few), "{few} of {names:?}");
     }
+    for product in ["conv2d", "conv2d_grad_input"] {
+        for transform in ["weight", "input", "output"] {
+            let name = format!("{product}/winograd_{transform}");
+            assert!(names.contains(name.as_str()), "{name} of {names:?}");
+        }
+    }
 }
 
 #[test]
