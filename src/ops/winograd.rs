@@ -79,16 +79,26 @@ impl Winograd {
         u64::from(PLACES) * 4 * u64::from(self.source[2]) * u64::from(self.result[2])
     }
 
+    /// Bytes of a tile's patches and sums.
+    fn tile_bytes(&self) -> u64 {
+        u64::from(PLACES) * 4 * (u64::from(self.source[2]) + u64::from(self.result[2]))
+    }
+
+    /// Whether bindings hold the weights and the smallest chunk.
+    fn fits(&self, caps: &Caps) -> bool {
+        self.weight_bytes().max(u64::from(CHUNK_STEP) * self.tile_bytes()) <= caps.max_binding
+    }
+
     /// How many tiles are computed at a time. It depends on shapes and the class of the device alone.
     fn chunk(&self, caps: &Caps) -> u32 {
         let bytes = if caps.class == DeviceClass::Software { SOFTWARE_BYTES } else { GPU_BYTES };
+        let step = u64::from(CHUNK_STEP);
+        let most = bytes.min(caps.max_binding) / self.tile_bytes() / step * step;
         let [tiles_h, tiles_w] = self.tiles();
-        let of_tile = u64::from(PLACES) * 4 * u64::from(self.source[2] + self.result[2]);
-        let most = bytes.min(caps.max_binding) / of_tile / u64::from(CHUNK_STEP) * u64::from(CHUNK_STEP);
-        let all = self.batch * tiles_h * tiles_w;
-        let most = most.clamp(u64::from(CHUNK_STEP), u64::from(u32::MAX)) as u32;
+        let all = u64::from(self.batch) * u64::from(tiles_h) * u64::from(tiles_w);
         // Chunks about as large as one another.
-        all.div_ceil(all.div_ceil(most)).next_multiple_of(CHUNK_STEP).min(all)
+        let chunks = all.div_ceil(most.max(step));
+        all.div_ceil(chunks).next_multiple_of(step).min(all) as u32
     }
 
     /// Result from source and weight, operands 0 and 1, and, if there are three, the bias.
@@ -172,12 +182,12 @@ fn kernel(name: &'static str, file: Source) -> Kernel {
 }
 
 /// Whether the kernels of this file are right: a window of 3x3 that moves by 1, padded by at most 2, over whole vectors of
-/// channels, and weights that fit a binding.
+/// channels, and scratch memory that bindings hold.
 fn is_valid(conv: &Conv2d, of: &Convolution, caps: &Caps) -> bool {
     let plain = conv.stride == [1; 2] && conv.dilation == [1; 2] && conv.groups == 1;
     let window = [of.kernel_h, of.kernel_w] == [3; 2] && conv.padding.iter().all(|&pad| pad <= 2);
     let vectors = of.in_c.is_multiple_of(4) && of.out_c.is_multiple_of(4);
-    plain && window && vectors && Winograd::forward(of).weight_bytes() <= caps.max_binding
+    plain && window && vectors && Winograd::forward(of).fits(caps)
 }
 
 /// Puts these kernels among the variants where they are right: first where they win, else after the tiled products, since on
