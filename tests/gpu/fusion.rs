@@ -72,6 +72,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
+/// An operation, the shapes of its operands, and how many products an element of the result adds up.
+type Shaped = (Arc<dyn Operation>, Vec<Vec<usize>>, usize);
+
 /// Every operation that can finish its output does what the twin does, in every variant.
 #[test]
 fn what_finishes_an_output_is_what_the_twin_does() {
@@ -81,8 +84,7 @@ fn what_finishes_an_output_is_what_the_twin_does() {
     let depthwise = Conv2d { groups: 8, ..conv };
     let linear = Matmul { transpose_a: false, transpose_b: true };
     let image = |shape: [usize; 4]| shape.to_vec();
-    // The operation, the shapes of its operands, and how many products an element of the result adds up.
-    let cases: Vec<(Arc<dyn Operation>, Vec<Vec<usize>>, usize)> = vec![
+    let cases: Vec<Shaped> = vec![
         (Arc::new(conv), vec![image([2, 8, 5, 7]), image([12, 8, 3, 3]), vec![12]], 72),
         (Arc::new(conv), vec![image([2, 3, 5, 7]), image([6, 3, 3, 3]), vec![6]], 27),
         (Arc::new(depthwise), vec![image([2, 8, 5, 7]), image([8, 1, 3, 3])], 9),
