@@ -54,8 +54,9 @@
 //!
 //! Made once: a model appends nodes to a [`graph::Tape`]; [`graph::Tape::backward`] walks it in reverse and appends the
 //! gradients; [`optim::Sgd::minimize`] appends one in-place update for each parameter group. A [`plan::Plan`] drops what
-//! nothing needs, joins pairs of nodes that one kernel can do, gives every activation a slot (a buffer that tensors share when they are never alive together) and
-//! lists the dispatches in four stages: gather, forward, backward, update. A [`gpu::Session`] compiles the kernels and
+//! nothing needs, joins pairs of nodes that one kernel can do, gives every activation a slot (a buffer that tensors share
+//! when they are never alive together) and lists the dispatches in four stages: gather, forward, backward, update. A
+//! [`gpu::Session`] compiles the kernels and
 //! makes the bind groups.
 //!
 //! Each step: indices of the batch (or its images), the schedule's learning rate and momentum are written; the dispatches are recorded

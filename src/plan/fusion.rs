@@ -2,7 +2,7 @@
 //!
 //! Each rule looks at a node and at the one that makes one of its inputs. They are joined where nothing else reads what lies
 //! between them, and where neither stands in the way of a node between them; the joined node runs in the place of the
-//! later one unless the rule says otherwise. Every result stays what it is without the rule, to the bit unless the rule says otherwise (tested).
+//! later one unless the rule says otherwise. Every result stays what it is without the rule, to the bit (tested).
 
 use std::any::Any;
 use std::collections::BTreeSet;
