@@ -79,12 +79,14 @@ fn main() -> Result<()> {
 
     // How long the kernel takes, and the same as a trace for https://ui.perfetto.dev.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [option, file] = arguments.as_slice()
-        && option == "--profile"
-    {
-        let profile = session.profile(&[Stage::Forward], 20)?.against(Peak::measure(&device)?);
-        println!("\n{profile}");
-        std::fs::write(file, profile.to_chrome_trace()).map_err(|source| Error::io(file, source))?;
+    match arguments.as_slice() {
+        [] => {}
+        [option, file] if option == "--profile" => {
+            let profile = session.profile(&[Stage::Forward], 20)?.against(Peak::measure(&device)?);
+            println!("\n{profile}");
+            std::fs::write(file, profile.to_chrome_trace()).map_err(|source| Error::io(file, source))?;
+        }
+        other => return Err(Error::config(other.join(" "), "the one option is --profile FILE")),
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::files::write_whole;
+use crate::error::Error;
 use crate::rng::fnv1a;
 
 /// What a file of pipelines begins with; a checksum of the rest follows.
@@ -34,18 +36,10 @@ fn choose(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 
 /// Writes a file whole or not at all, with the folders that it lies in.
 pub(crate) fn write(path: &Path, content: &[u8]) {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    // Threads of one process may write the same file.
-    name.push(format!(".{}.{:?}.tmp", std::process::id(), std::thread::current().id()));
-    let temporary = path.with_file_name(name);
-    let written = path
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| std::fs::write(&temporary, content))
-        .and_then(|()| std::fs::rename(&temporary, path));
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(|source| Error::io(path, source));
+    let written = folder.and_then(|()| write_whole(path, content));
     if let Err(error) = written {
-        let _ = std::fs::remove_file(&temporary);
-        log::warn!("{}: cannot be written, so the next run starts no faster: {error}", path.display());
+        log::warn!("{error}; the next run starts no faster");
     }
 }
 

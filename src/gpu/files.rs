@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 /// Writes `content` to a temporary file beside `path`, flushes it and renames it, so that `path` is whole or untouched.
 pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
+    // Threads of one process may write the same file.
+    name.push(format!(".{}.{:?}.tmp", std::process::id(), std::thread::current().id()));
     let temporary = path.with_file_name(name);
     let write = || {
         let mut file = File::create(&temporary)?;

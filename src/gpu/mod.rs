@@ -4,7 +4,7 @@
 //! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store; [`Profile`] says
 //! where the time of a step goes, [`Peak`] what the device can do at best; [`Tuner`] finds out which of several kernels is fastest.
 
-pub(crate) mod cache;
+mod cache;
 mod device;
 mod files;
 mod kernel;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::trial::{Excerpt, noise};
 use super::winners::{Winner, Winners, file_name, hash};
-use super::{Device, Session, cache};
+use super::{Device, Session};
 use crate::error::{Error, Result};
 use crate::graph::Tape;
 use crate::ops::{Choices, Chosen, DeviceClass, Key};
@@ -78,11 +78,10 @@ pub struct Tuner {
 }
 
 impl Tuner {
-    /// A tuner with the winners of earlier runs on this device, from the user's cache directory.
-    ///
-    /// `TILEGRAD_CACHE_DIR` names another directory; if it is empty nothing is kept.
+    /// A tuner with the winners of earlier runs on this device, from the device's cache directory
+    /// ([`crate::gpu::DeviceOptions::cache_dir`]), if it has one.
     pub fn new(device: &Device) -> Self {
-        let file = cache::directory().map(|directory| directory.join(file_name(device)));
+        let file = device.cache_dir().map(|directory| directory.join(file_name(device)));
         let seconds = if device.caps().class == DeviceClass::Software { 100 } else { 18 };
         Tuner { left: Duration::from_secs(seconds), ..Tuner::with_cache(device, file) }
     }

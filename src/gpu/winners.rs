@@ -9,6 +9,7 @@ use super::Device;
 use super::files::write_whole;
 use crate::error::{Error, Result};
 use crate::ops::Key;
+use crate::rng::fnv1a;
 
 /// The version of wgpu that kernels are translated by, as Cargo.toml asks for it.
 const WGPU: &str = "30";
@@ -56,8 +57,9 @@ fn identity(device: &Device) -> Vec<(&'static str, String)> {
 
 /// The FNV-1a hash of a text, the same in every run and on every machine.
 pub(super) fn hash(texts: impl IntoIterator<Item = impl AsRef<str>>) -> u64 {
-    let bytes = texts.into_iter().flat_map(|text| text.as_ref().bytes().chain([0]).collect::<Vec<_>>());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    let bytes: Vec<u8> =
+        texts.into_iter().flat_map(|text| text.as_ref().bytes().chain([0]).collect::<Vec<_>>()).collect();
+    fnv1a(&bytes)
 }
 
 impl Winners {
