@@ -17,6 +17,7 @@ fn main(
 ) {
     let i = invocation_number(workgroup, groups, local);
     let groups_of_rows = (params.rows + ROWS_EACH - 1) / ROWS_EACH;
+    count_batch(i);
     if i >= groups_of_rows * params.columns { return; }
     let column = i - divide(i, params.columns) * params.columns;
     let mean = statistics[column];

@@ -2,11 +2,17 @@
 //     grad_weight = sum of grad_output * normalised,   grad_bias = sum of grad_output
 //
 // partials: [chunks, 2, columns]; grad_weight, grad_bias: [columns].
-// One invocation owns one channel and takes its chunks in order. No workgroup memory, no barrier.
+// One workgroup owns one column of E. Invocation i takes chunks i, i + WG and so on in order; then what WG / 2, WG / 4 ..
+// invocations have is added to what as many others have. Workgroup memory: up to 32 WG bytes; a barrier parts the writes of
+// one round from the reads of the next.
 
 @group(0) @binding(1) var<storage, read> partials: array<E>;
 @group(0) @binding(2) var<storage, read_write> grad_weight: array<E>;
 @group(0) @binding(3) var<storage, read_write> grad_bias: array<E>;
+
+struct Sums { products: E, sum: E }
+
+var<workgroup> parts: array<Sums, WG>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -14,14 +20,22 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let column = invocation_number(workgroup, groups, local);
-    if column >= params.columns { return; }
-    var products = E(0);
-    var sum = E(0);
-    for (var chunk = 0u; chunk < chunk_count(); chunk++) {
-        products += partials[chunk * 2 * params.columns + column];
-        sum += partials[(chunk * 2 + 1) * params.columns + column];
+    let column = workgroup_number(workgroup, groups);
+    let is_there = column < params.columns;
+    var sums: Sums;
+    for (var chunk = local; chunk < select(0u, chunk_count(), is_there); chunk += WG) {
+        let at = chunk * 2 * params.columns + column;
+        sums = Sums(sums.products + partials[at], sums.sum + partials[at + params.columns]);
     }
-    grad_weight[column] = products;
-    grad_bias[column] = sum;
+    parts[local] = sums;
+    for (var count = WG / 2; count > 0; count /= 2u) {
+        workgroupBarrier();
+        if local < count {
+            let other = parts[local + count];
+            parts[local] = Sums(parts[local].products + other.products, parts[local].sum + other.sum);
+        }
+    }
+    if local > 0 || !is_there { return; }
+    grad_weight[column] = parts[0].products;
+    grad_bias[column] = parts[0].sum;
 }

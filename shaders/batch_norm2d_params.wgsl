@@ -1,6 +1,6 @@
 // What every kernel of batch_norm2d is told. Memory: input, output and their gradients [rows, columns], a row being a pixel
-// of an image and a column a channel; columns counts E of the header, one channel or four. A chunk of rows is what one
-// invocation adds up. statistics: [2, columns] = mean, 1 / sqrt(variance + eps).
+// of an image and a column a channel; columns counts E of the header, one channel or four. A chunk of rows is what is
+// added up first. statistics: [2, columns] = mean, 1 / sqrt(variance + eps).
 
 struct Params { rows: u32, columns: u32, chunk: u32, eps: f32, momentum: f32 }
 

@@ -118,6 +118,54 @@ fn main(
     store_row(tile, first_m + 1, 1, &sums);
     store_row(tile, first_m + 2, 2, &sums);
     store_row(tile, first_m + 3, 3, &sums);
+    if STATISTICS {
+        note_columns(tile, lane, 0, &sums);
+        note_columns(tile, lane, 1, &sums);
+        if QUADS > 2 {
+            note_columns(tile, lane, 2, &sums);
+            note_columns(tile, lane, 3, &sums);
+        }
+        if QUADS > 4 {
+            note_columns(tile, lane, 4, &sums);
+            note_columns(tile, lane, 5, &sums);
+            note_columns(tile, lane, 6, &sums);
+            note_columns(tile, lane, 7, &sums);
+        }
+    }
+}
+
+// The statistics of vector `quad` of the tile's columns over its 32 rows, a chunk of batch norm's: every lane has a block,
+// and lane 0 has them all in the end.
+fn note_columns(tile: Tile, lane: u32, quad: u32, sums: ptr<function, array<Four, 4 * QUADS>>) {
+    let first = 4 * quad % (4 * QUADS);
+    let rows = rows_from(tile.first_m + lane * 4, params.m);
+    var moments = moments_of(sums[first], sums[first + 1], sums[first + 2], sums[first + 3], rows);
+    moments = merged(moments, shuffled(moments, (lane + 1) % 8));
+    moments = merged(moments, shuffled(moments, (lane + 2) % 8));
+    moments = merged(moments, shuffled(moments, (lane + 4) % 8));
+    if lane == 0 {
+        let at = tile.first_m / CHUNK * 2 * params.n;
+        note_four(at, tile.first_n + 4 * quad, moments.mean);
+        note_four(at + params.n, tile.first_n + 4 * quad, moments.m2);
+    }
+}
+
+fn shuffled(moments: Moments, lane: u32) -> Moments {
+    return Moments(
+        Four(subgroupShuffle(moments.mean.x, lane), subgroupShuffle(moments.mean.y, lane), subgroupShuffle(moments.mean.z, lane), subgroupShuffle(moments.mean.w, lane)),
+        Four(subgroupShuffle(moments.m2.x, lane), subgroupShuffle(moments.m2.y, lane), subgroupShuffle(moments.m2.z, lane), subgroupShuffle(moments.m2.w, lane)),
+        subgroupShuffle(moments.n, lane),
+    );
+}
+
+fn note_four(at: u32, n: u32, value: Four) {
+    let parts = E_parts(value);
+    for (var i = 0u; i < 4 / E_LEN; i++) {
+        let column = n + i * E_LEN;
+        if column < params.n {
+            note(at + column, parts[i]);
+        }
+    }
 }
 
 // Stores row r of the lane's four.

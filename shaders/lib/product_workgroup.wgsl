@@ -28,6 +28,13 @@ const_assert GRID_M * GRID_N == WG && BLOCKS_A <= WG && BLOCKS_B <= WG;
 const PITCH_A: u32 = QUADS_M + 1;
 const PITCH_B: u32 = QUADS_N + 1;
 
+// Blocks of what an invocation owns, where their statistics are wanted; how many of the chunk's eight lie below one another.
+const PARTS_M: u32 = ROWS / 4;
+const PARTS: u32 = select(0u, PARTS_M * (COLUMNS / 4), STATISTICS);
+const BLOCKS: u32 = min(GRID_M, 8u);
+const_assert BLOCKS == 8 || (BLOCKS == 4 && PARTS_M == 2);
+const_assert WG <= TILE_K * PITCH_A && WG <= TILE_K * PITCH_B;
+
 var<workgroup> tile_a: array<vec4<ACC>, TILE_K * PITCH_A>;
 var<workgroup> tile_b: array<vec4<ACC>, TILE_K * PITCH_B>;
 
@@ -108,9 +115,46 @@ fn main(
         }
     }
 
-    if tile.first_k >= tile.last_k { return; }
     let m = tile.first_m + y * 4;
     let n = tile.first_n + x * 4;
+    // The statistics of batch norm's chunks, block by block of what an invocation owns; without them there is no round.
+    var earlier: Moments;
+    for (var part = 0u; part < PARTS; part++) {
+        let low = part % PARTS_M * GRID_M;
+        let side = part / PARTS_M * GRID_N;
+        var block = sums_00;
+        if part == 1 {
+            block = sums_10;
+        } else if part == 2 {
+            block = sums_01;
+        } else if part == 3 {
+            block = sums_11;
+        }
+        let moments = moments_of(block.v0, block.v1, block.v2, block.v3, rows_from(m + low * 4, params.m));
+        workgroupBarrier();
+        tile_a[local] = moments.mean;
+        tile_b[local] = moments.m2;
+        workgroupBarrier();
+        if local < GRID_N * (GRID_M / BLOCKS) && tile.first_k < tile.last_k {
+            let row = tile.first_m + (low + y * BLOCKS) * 4;
+            var chunk = merged_blocks(row, y * BLOCKS * GRID_N + x);
+            if BLOCKS == 4 {
+                // The other half of the chunk is the part before, or the next one.
+                if part % 2 == 0 {
+                    earlier = chunk;
+                } else {
+                    chunk = merged(earlier, chunk);
+                }
+            }
+            if BLOCKS == 8 || part % 2 == 1 {
+                let at = row / CHUNK * 2 * params.n;
+                note_four(at, n + side * 4, chunk.mean);
+                note_four(at + params.n, n + side * 4, chunk.m2);
+            }
+        }
+    }
+
+    if tile.first_k >= tile.last_k { return; }
     store_block(tile.split, m, n, sums_00);
     if ROWS == 8 {
         store_block(tile.split, m + GRID_M * 4, n, sums_10);
@@ -177,6 +221,27 @@ fn block_of_b(column: u32, first: Depth, left: u32) -> Block {
 // Adds one place of the depth: four rows of A by four columns of B.
 fn added(sums: Block, a: vec4<ACC>, b: vec4<ACC>) -> Block {
     return Block(sums.v0 + a.x * b, sums.v1 + a.y * b, sums.v2 + a.z * b, sums.v3 + a.w * b);
+}
+
+// The statistics of BLOCKS blocks of four rows, the first of which begins at `row` and lies in place `at`.
+fn merged_blocks(row: u32, at: u32) -> Moments {
+    let first = merged(
+        merged(block_at(row, at), block_at(row + 4, at + GRID_N)),
+        merged(block_at(row + 8, at + 2 * GRID_N), block_at(row + 12, at + 3 * GRID_N)),
+    );
+    if BLOCKS == 4 {
+        return first;
+    }
+    let next = at + 4 * GRID_N;
+    let second = merged(
+        merged(block_at(row + 16, next), block_at(row + 20, next + GRID_N)),
+        merged(block_at(row + 24, next + 2 * GRID_N), block_at(row + 28, next + 3 * GRID_N)),
+    );
+    return merged(first, second);
+}
+
+fn block_at(row: u32, at: u32) -> Moments {
+    return Moments(tile_a[at], tile_b[at], ACC(rows_from(row, params.m)));
 }
 
 fn store_block(split: u32, m: u32, n: u32, sums: Block) {

@@ -32,3 +32,10 @@ fn store_four(at: u32, n: u32, sum: vec4<ACC>) {
     if n + 2 < params.n { store(at + 2, n + 2, sum.z); }
     if n + 3 < params.n { store(at + 3, n + 3, sum.w); }
 }
+
+fn note_four(at: u32, n: u32, value: vec4<ACC>) {
+    if n < params.n { note(at + n, value.x); }
+    if n + 1 < params.n { note(at + n + 1, value.y); }
+    if n + 2 < params.n { note(at + n + 2, value.z); }
+    if n + 3 < params.n { note(at + n + 3, value.w); }
+}

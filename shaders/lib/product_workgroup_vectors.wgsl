@@ -53,3 +53,7 @@ fn turned(r0: EACC, r1: EACC, r2: EACC, r3: EACC) -> Block {
 fn store_four(at: u32, n: u32, sum: EACC) {
     if n < params.n { store(at, n, sum); }
 }
+
+fn note_four(at: u32, n: u32, value: EACC) {
+    if n < params.n { note(at + n, value); }
+}

@@ -90,6 +90,12 @@ pub struct Tensor {
 }
 
 impl Tensor {
+    /// What a node makes.
+    pub(crate) fn activation(name: String, spec: Spec) -> Self {
+        let Spec { shape, layout, dtype } = spec;
+        Tensor { name, shape, layout, dtype, role: Role::Activation }
+    }
+
     /// The bytes of the tensor in device memory; images of bytes are padded to whole words, one by one.
     pub fn bytes(&self) -> u64 {
         match self.dtype {
@@ -211,6 +217,11 @@ impl Tape {
     /// What is known of `id`.
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.tensors[id.0]
+    }
+
+    /// One more tensor, which a plan's nodes hand on.
+    pub(crate) fn add_tensor(&mut self, tensor: Tensor) {
+        self.tensors.push(tensor);
     }
 
     /// The same tensors with other nodes, which a plan has made of these.

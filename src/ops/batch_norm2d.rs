@@ -1,6 +1,6 @@
 //! batch_norm2d in training and in evaluation, and its gradients.
 
-use super::lowering::{DeviceClass, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use super::lowering::{Constant, DeviceClass, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity, nchw};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -23,6 +23,11 @@ impl Default for BatchNorm2d {
         BatchNorm2d { eps: 1e-5, momentum: Some(0.1) }
     }
 }
+
+/// [`BatchNorm2d`] whose last operand are the partial statistics of the input, [chunks, 2, C]: mean and sum of squared
+/// deviations of each channel in 32 pixels. Plans make such nodes, no tape has them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm2dFromPartials(pub BatchNorm2d);
 
 /// Normalises every channel by the running statistics. Source: torch.nn.BatchNorm2d in evaluation.
 ///
@@ -57,7 +62,7 @@ pub struct Running {
 }
 
 params! {
-    /// Rows and columns, how many rows one invocation adds up, and the settings.
+    /// Rows and columns, how many rows are added up first, and the settings.
     Params { rows: u32, columns: u32, chunk: u32, eps: f32, momentum: f32 }
 }
 
@@ -130,6 +135,9 @@ fn gradient(
     Ok(grads)
 }
 
+/// Rows of which the mean and the squared deviations are made first: `CHUNK` of lib/moments.wgsl.
+pub(crate) const CHUNK: usize = 32;
+
 /// A kernel over four channels at a time where their number allows it, with how many it takes.
 fn kernel(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
     let each = if channels.is_multiple_of(4) { 4 } else { 1 };
@@ -140,15 +148,37 @@ fn kernel(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
         source!("lib/divide.wgsl"),
         source!("lib/index.wgsl"),
     ];
-    (Kernel::new(name, &files).constant("WG", 64).elements(each), each)
+    (Kernel::new(name, &files).elements(each), each)
+}
+
+/// The same, whose workgroups of 64 own invocations that have nothing to do with one another.
+fn elementwise(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
+    let (kernel, each) = kernel(name, file, channels);
+    (kernel.constant("WG", 64), each)
+}
+
+/// The same, whose workgroups each merge the chunks of one column: wide ones where the invocations really run side by side.
+fn merging(lowering: &Lowering<'_>, name: &'static str, file: Source, params: Params) -> (Kernel, Params) {
+    let width = if lowering.caps().class == DeviceClass::Software { 8 } else { 64 };
+    let (kernel, each) = kernel(name, file, params.columns);
+    (kernel.constant("WG", width), params.per(each))
+}
+
+/// A kernel that makes moments (lib/moments.wgsl) of as many columns at once as E are.
+fn with_moments((mut kernel, each): (Kernel, u32)) -> (Kernel, u32) {
+    kernel.constants.push(("V", Constant::Elements(each)));
+    (kernel.with(&[source!("lib/moments.wgsl")]), each)
 }
 
 impl Params {
     fn new([n, c, h, w]: [u32; 4], eps: f64) -> Self {
         let rows = n * h * w;
-        // As many chunks as rows in each: neither dispatch then has a long sum and few invocations.
-        let chunk = f64::from(rows).sqrt().ceil().max(16.0) as u32;
-        Params { rows, columns: c, chunk, eps: eps as f32, momentum: 0.0 }
+        Params { rows, columns: c, chunk: CHUNK as u32, eps: eps as f32, momentum: 0.0 }
+    }
+
+    /// As many chunks as rows in each: neither dispatch then has a long sum and few invocations.
+    fn balanced(self) -> Self {
+        Params { chunk: f64::from(self.rows).sqrt().ceil().max(16.0) as u32, ..self }
     }
 
     fn per(self, each: u32) -> Self {
@@ -164,6 +194,21 @@ impl Params {
     }
 }
 
+/// The shape of the partial statistics of an image: [chunks, 2, C].
+pub(super) fn partials_shape([n, c, h, w]: [usize; 4]) -> [usize; 3] {
+    [(n * h * w).div_ceil(CHUNK), 2, c]
+}
+
+/// The dispatch that makes the partial statistics of `input`, an image of these extents.
+pub(super) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], input: Operand, partials: Operand) {
+    let params = Params::new(dims, 0.0);
+    let sums = elementwise("batch_norm2d/sums", source!("batch_norm2d_sums.wgsl"), params.columns);
+    let (sums, each) = with_moments(sums);
+    let params = params.per(each);
+    let extent = Extent::Invocations(params.chunks() * u64::from(params.columns));
+    lowering.dispatch(sums, bytes_of!(Params, &params), extent).bind("input", input).bind("partials", partials);
+}
+
 /// A kernel whose invocations take several rows of a column each, and how many of them that needs: a software device gains by
 /// loading the column's statistics seldom, a GPU by having many invocations.
 fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, Extent) {
@@ -172,24 +217,52 @@ fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, 
     (kernel.constant("ROWS_EACH", rows_each), Extent::Invocations(groups * u64::from(params.columns)))
 }
 
-/// The dispatch that applies the statistics, which both forms end with.
-fn apply(lowering: &mut Lowering<'_>, params: Params, weight: usize) {
-    let operands = lowering.inputs().len();
+/// The dispatch that applies the statistics, which all forms end with; `affine` is the first of the operands weight and
+/// bias, if there are any, and `batches` counts the batches in training.
+fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, batches: Option<Operand>) {
     let (input, output, statistics) = (lowering.input(0), lowering.output(0), lowering.output(1));
-    let affine_operands = (operands > weight).then(|| (lowering.input(weight), lowering.input(weight + 1)));
-    let (kernel, each) = kernel("batch_norm2d", source!("batch_norm2d.wgsl"), params.columns);
-    let kernel = match affine_operands {
+    let affine = affine.map(|weight| (lowering.input(weight), lowering.input(weight + 1)));
+    let (kernel, each) = elementwise("batch_norm2d", source!("batch_norm2d.wgsl"), params.columns);
+    let kernel = match affine {
         Some(_) => kernel.with(&[source!("lib/channel_weight.wgsl"), source!("lib/channel_bias.wgsl")]),
         None => kernel.with(&[source!("lib/channel_weight_none.wgsl"), source!("lib/channel_bias_none.wgsl")]),
     };
+    let kernel = kernel.with(&[match batches {
+        Some(_) => source!("batch_norm2d_count.wgsl"),
+        None => source!("batch_norm2d_count_none.wgsl"),
+    }]);
     let params = params.per(each);
     let finishing = lowering.finishing(0);
     let (kernel, extent) = by_rows(lowering, kernel.with(&finishing.files), params);
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
     finishing.bind(dispatch);
     dispatch.bind("input", input).bind("statistics", statistics).bind("output", output);
-    if let Some((weight, bias)) = affine_operands {
+    if let Some((weight, bias)) = affine {
         dispatch.bind("weight", weight).bind("bias", bias);
+    }
+    if let Some(batches) = batches {
+        dispatch.bind("batches", batches);
+    }
+}
+
+impl BatchNorm2d {
+    /// What is to be done once there are partial statistics: statistics, running statistics, output.
+    fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
+        let mut params = Params::new(lowering.input_dims(0), self.eps);
+        params.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
+        let statistics = lowering.output(1);
+        let (mean, var, batches) = (lowering.update(0), lowering.update(1), lowering.update(2));
+        let file = source!("batch_norm2d_statistics.wgsl");
+        let (merge, of_each) = merging(lowering, "batch_norm2d/statistics", file, params);
+        let (merge, _) = with_moments((merge, params.columns / of_each.columns));
+        lowering
+            .dispatch(merge, bytes_of!(Params, &of_each), Extent::Workgroups(of_each.columns.into()))
+            .bind("partials", partials)
+            .bind("batches", batches)
+            .bind("statistics", statistics)
+            .bind("running_mean", mean)
+            .bind("running_var", var);
+        apply(lowering, params, affine, Some(batches));
     }
 }
 
@@ -229,28 +302,39 @@ impl Operation for BatchNorm2d {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let mut params = Params::new(lowering.input_dims(0), self.eps);
-        params.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
-        let partials = params.partials(lowering);
-        let (input, statistics) = (lowering.input(0), lowering.output(1));
-        let (mean, var, batches) = (lowering.update(0), lowering.update(1), lowering.update(2));
+        let dims = lowering.input_dims(0);
+        let partials = Params::new(dims, self.eps).partials(lowering);
+        let input = lowering.input(0);
+        partial_statistics(lowering, dims, input, partials);
+        let affine = (lowering.inputs().len() > 1).then_some(1);
+        self.lower_from(lowering, partials, affine);
+        Ok(())
+    }
+}
 
-        let (sums, each) = kernel("batch_norm2d/sums", source!("batch_norm2d_sums.wgsl"), params.columns);
-        let of_each = params.per(each);
-        let extent = Extent::Invocations(of_each.chunks() * u64::from(of_each.columns));
-        let dispatch = lowering.dispatch(sums, bytes_of!(Params, &of_each), extent);
-        dispatch.bind("input", input).bind("partials", partials).bind("batches", batches);
+impl Operation for BatchNorm2dFromPartials {
+    fn name(&self) -> &'static str {
+        "batch_norm2d"
+    }
 
-        let (merge, each) = kernel("batch_norm2d/statistics", source!("batch_norm2d_statistics.wgsl"), params.columns);
-        let of_each = params.per(each);
-        lowering
-            .dispatch(merge, bytes_of!(Params, &of_each), Extent::Invocations(of_each.columns.into()))
-            .bind("partials", partials)
-            .bind("batches", batches)
-            .bind("statistics", statistics)
-            .bind("running_mean", mean)
-            .bind("running_var", var);
-        apply(lowering, params, 1);
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2, 4])?;
+        let specs = self.0.infer(&inputs[..inputs.len() - 1])?;
+        let (partials, expected) = (&inputs[inputs.len() - 1].shape, partials_shape(nchw(inputs[0], "input")?));
+        match partials.dims() == expected {
+            true => Ok(specs),
+            false => Err(Misfit::Shape(format!("partial statistics must be {expected:?}, they are {partials}"))),
+        }
+    }
+
+    fn finishes(&self) -> bool {
+        true
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let last = lowering.inputs().len() - 1;
+        let partials = lowering.input(last);
+        self.0.lower_from(lowering, partials, (last > 1).then_some(1));
         Ok(())
     }
 }
@@ -282,13 +366,14 @@ impl Operation for BatchNorm2dEval {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = Params::new(lowering.input_dims(0), self.eps);
         let (mean, var, statistics) = (lowering.input(1), lowering.input(2), lowering.output(1));
-        let (running, _) = kernel("batch_norm2d/running", source!("batch_norm2d_running.wgsl"), 1);
+        let (running, _) = elementwise("batch_norm2d/running", source!("batch_norm2d_running.wgsl"), 1);
         lowering
             .dispatch(running, bytes_of!(Params, &params), Extent::Invocations(params.columns.into()))
             .bind("running_mean", mean)
             .bind("running_var", var)
             .bind("statistics", statistics);
-        apply(lowering, params, 3);
+        let affine = (lowering.inputs().len() > 3).then_some(3);
+        apply(lowering, params, affine, None);
         Ok(())
     }
 }
@@ -300,11 +385,12 @@ impl BatchNorm2dGrad {
     }
 
     fn grad_sums(&self, lowering: &mut Lowering<'_>, params: Params) {
+        let params = params.balanced();
         let partials = params.partials(lowering);
         let (input, grad_output, statistics) = (lowering.input(0), lowering.input(1), lowering.input(2));
         let (grad_weight, grad_bias) = (lowering.output(0), lowering.output(1));
         let file = source!("batch_norm2d_grad_sums.wgsl");
-        let (sums, each) = kernel("batch_norm2d_grad/sums", file, params.columns);
+        let (sums, each) = elementwise("batch_norm2d_grad/sums", file, params.columns);
         let of_each = params.per(each);
         let extent = Extent::Invocations(of_each.chunks() * u64::from(of_each.columns));
         lowering
@@ -314,10 +400,9 @@ impl BatchNorm2dGrad {
             .bind("statistics", statistics)
             .bind("partials", partials);
         let file = source!("batch_norm2d_grad_totals.wgsl");
-        let (totals, each) = kernel("batch_norm2d_grad/totals", file, params.columns);
-        let of_each = params.per(each);
+        let (totals, of_each) = merging(lowering, "batch_norm2d_grad/totals", file, params);
         lowering
-            .dispatch(totals, bytes_of!(Params, &of_each), Extent::Invocations(of_each.columns.into()))
+            .dispatch(totals, bytes_of!(Params, &of_each), Extent::Workgroups(of_each.columns.into()))
             .bind("partials", partials)
             .bind("grad_weight", grad_weight)
             .bind("grad_bias", grad_bias);
@@ -355,7 +440,7 @@ impl Operation for BatchNorm2dGrad {
             true => ("batch_norm2d_grad", source!("batch_norm2d_grad.wgsl")),
             false => ("batch_norm2d_grad/running", source!("batch_norm2d_grad_running.wgsl")),
         };
-        let (kernel, each) = kernel(name, file, params.columns);
+        let (kernel, each) = elementwise(name, file, params.columns);
         let params = params.per(each);
         let sums = self.training.then(|| (lowering.output(0), lowering.output(1)));
         let kernel = kernel.with(&[match weight {

@@ -1,7 +1,8 @@
 //! conv2d (cross-correlation) with stride, padding, dilation and groups, and its three gradients.
 
+use super::batch_norm2d::partial_statistics;
 use super::conv2d_params::{Params, extents};
-use super::lowering::{Caps, Extent, Kernel, Lowering, Operand, bytes_of, source};
+use super::lowering::{Caps, Dispatch, Extent, Kernel, Lowering, Operand, bytes_of, source};
 use super::product::{self, Extents, Operands, Tiling};
 use super::{Misfit, Operation, arity, depthwise, few, nchw, window::positive, winograd};
 use crate::error::Result;
@@ -111,6 +112,67 @@ impl Conv2d {
         let output = Shape::from(self.output(inputs[0], weight).ok()?);
         Some(self.forward(extents(input), extents(weight), extents(&output)).tiled())
     }
+
+    /// The dispatches of the forward pass, and where `partials` are wanted, those of the output's partial statistics: the
+    /// tiled products make them on the way.
+    pub(super) fn lower_forward(&self, lowering: &mut Lowering<'_>, partials: Option<Operand>) {
+        let (input, weight, output) = (lowering.input_dims(0), lowering.input_dims(1), lowering.output_dims(0));
+        let params = self.forward(input, weight, output);
+        match lowering.variant() {
+            "depthwise" => depthwise::forward(lowering, params),
+            "few" => few::forward(lowering, params),
+            "winograd" => winograd::forward(lowering, &params),
+            "direct" => {
+                let files = [source!("conv2d_direct.wgsl"), source!("conv2d.wgsl")];
+                let extent = Extent::Invocations(lowering.output_len(0));
+                dispatch_forward(lowering, &params, direct("conv2d/direct", &files), extent);
+            }
+            _ => {
+                let mut tiling = Tiling::new(lowering, &params.tiled());
+                tiling.statistics = partials.is_some();
+                let files = [source!("conv2d_product.wgsl"), source!("conv2d.wgsl")];
+                // Channels that are no whole vectors make short runs; those of a line of taps may lie in a row too.
+                let taps = params.in_c == 1 || (self.dilation[1] == 1 && !params.in_c.is_multiple_of(4));
+                let run = if taps { params.kernel_w * params.in_c } else { params.in_c };
+                let operands = Operands {
+                    lines: taps && self.pads_lines(),
+                    along_k: [true, false],
+                    whole_runs: run.is_multiple_of(4),
+                    widths: [params.in_c, params.out_c, params.out_c].map(|run| product::width(&[run])),
+                };
+                let kernel = tiling.kernel(["conv2d/workgroup", "conv2d/vec4"], &files, &operands).flag("TAPS", taps);
+                let dispatch = dispatch_forward(lowering, &params, kernel, tiling.extent());
+                if let Some(partials) = partials {
+                    dispatch.bind("partials", partials);
+                }
+                return;
+            }
+        }
+        if let Some(partials) = partials {
+            let result = lowering.output(0);
+            partial_statistics(lowering, output, result, partials);
+        }
+    }
+}
+
+/// A dispatch of the forward pass with its operands, the bias and what finishes the output.
+fn dispatch_forward<'a>(
+    lowering: &'a mut Lowering<'_>,
+    params: &Params,
+    kernel: Kernel,
+    extent: Extent,
+) -> &'a mut Dispatch {
+    let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
+    let finishing = lowering.finishing(0);
+    let (input, weight, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
+    let kernel = kernel.with(&[product::epilogue(bias.is_some())]).with(&finishing.files);
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, params), extent);
+    dispatch.bind("input", input).bind("weight", weight).bind("output", output);
+    if let Some(bias) = bias {
+        dispatch.bind("bias", bias);
+    }
+    finishing.bind(dispatch);
+    dispatch
 }
 
 /// The gradient of a bias that is added to every row of channels: the sum over batch and pixels.
@@ -193,56 +255,7 @@ impl Operation for Conv2d {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let (input, weight, output) = (lowering.input_dims(0), lowering.input_dims(1), lowering.output_dims(0));
-        let params = self.forward(input, weight, output);
-        match lowering.variant() {
-            "depthwise" => {
-                depthwise::forward(lowering, params);
-                return Ok(());
-            }
-            "few" => {
-                few::forward(lowering, params);
-                return Ok(());
-            }
-            "winograd" => {
-                winograd::forward(lowering, &params);
-                return Ok(());
-            }
-            _ => {}
-        }
-        let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
-        let epilogue = product::epilogue(bias.is_some());
-        let finishing = lowering.finishing(0);
-        let (input, weight, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
-        let dispatch = match lowering.variant() {
-            "direct" => {
-                let files = [source!("conv2d_direct.wgsl"), source!("conv2d.wgsl"), epilogue];
-                let kernel = direct("conv2d/direct", &files).with(&finishing.files);
-                let extent = Extent::Invocations(lowering.output_len(0));
-                lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
-            }
-            _ => {
-                let tiling = Tiling::new(lowering, &params.tiled());
-                let files = [source!("conv2d_product.wgsl"), source!("conv2d.wgsl"), epilogue];
-                // Channels that are no whole vectors make short runs; those of a line of taps may lie in a row too.
-                let taps = params.in_c == 1 || (self.dilation[1] == 1 && !params.in_c.is_multiple_of(4));
-                let run = if taps { params.kernel_w * params.in_c } else { params.in_c };
-                let operands = Operands {
-                    lines: taps && self.pads_lines(),
-                    along_k: [true, false],
-                    whole_runs: run.is_multiple_of(4),
-                    widths: [params.in_c, params.out_c, params.out_c].map(|run| product::width(&[run])),
-                };
-                let kernel = tiling.kernel(["conv2d/workgroup", "conv2d/vec4"], &files, &operands).flag("TAPS", taps);
-                let kernel = kernel.with(&finishing.files);
-                lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
-            }
-        };
-        dispatch.bind("input", input).bind("weight", weight).bind("output", output);
-        if let Some(bias) = bias {
-            dispatch.bind("bias", bias);
-        }
-        finishing.bind(dispatch);
+        self.lower_forward(lowering, None);
         Ok(())
     }
 }

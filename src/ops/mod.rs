@@ -16,6 +16,7 @@ pub mod column_sum;
 pub mod concat;
 pub mod conv2d;
 mod conv2d_params;
+pub mod conv2d_statistics;
 pub mod copy;
 mod depthwise;
 pub mod dropout;

@@ -4,6 +4,7 @@
 //! says what an element of A and of B is and where one of C goes. The depth k may be split: each split writes partial
 //! sums, which one more dispatch adds in a fixed order.
 
+use super::conv2d_statistics;
 use super::lowering::{Caps, Constant, DeviceClass, Extent, Kernel, Lowering, Source, source};
 
 /// What a variant and a tile are chosen by: an [m, n] result of depth k.
@@ -128,6 +129,8 @@ pub(super) struct Tiling {
     pub splits: u32,
     /// The depth of one piece.
     pub chunk: u32,
+    /// Whether the statistics of chunks of rows are made too, for batch norm; see `lib/statistics.wgsl`.
+    pub statistics: bool,
 }
 
 /// Invocations of a workgroup whose eights share nothing: few, so that there is work for every core.
@@ -251,7 +254,7 @@ impl Tiling {
     }
 
     fn of(core: Core, tile: &'static Tile, of: &Extents) -> Self {
-        Tiling { core, tile, tiles: of.tiles(tile), splits: 1, chunk: of.k }
+        Tiling { core, tile, tiles: of.tiles(tile), splits: 1, chunk: of.k, statistics: false }
     }
 
     /// Cuts a long depth so that there are tiles enough to fill the device. The count depends on the shape and on the
@@ -281,11 +284,13 @@ impl Tiling {
         };
         let mut kernel = Kernel::new(name, files)
             .with(&[core, source!("lib/product.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")])
+            .with(&conv2d_statistics::files(self.statistics))
             .constant("WG", if self.core == Core::Workgroup { self.tile.threads } else { SHUFFLING })
             .constant("TILE_N", self.tile.columns)
             .flag("LINES", operands.lines)
             .flag("A_ALONG_K", operands.along_k[0])
             .flag("B_ALONG_K", operands.along_k[1]);
+        kernel.constants.push(("V", Constant::Elements(4)));
         match self.core {
             Core::Workgroup => {
                 let vectors = operands.widths == [4; 3];

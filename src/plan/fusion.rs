@@ -9,10 +9,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::graph::{Node, Role, Tape, TensorId};
+use crate::graph::{Node, Role, Tape, Tensor, TensorId};
 use crate::ops::Operation;
 use crate::ops::activation::{Activation, ActivationGrad, ActivationInPlace};
 use crate::ops::add::Add;
+use crate::ops::batch_norm2d::{BatchNorm2d, BatchNorm2dFromPartials};
+use crate::ops::conv2d::Conv2d;
+use crate::ops::conv2d_statistics::Conv2dStatistics;
 use crate::ops::finish::{Finish, Finished};
 use crate::ops::max_pool2d::{MaxPool2d, MaxPool2dGrad};
 use crate::ops::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyBoth, SoftmaxCrossEntropyGrad};
@@ -23,7 +26,7 @@ pub struct Rule {
     pub name: &'static str,
     /// What it joins.
     pub about: &'static str,
-    join: fn(&Nodes<'_>, usize) -> Option<Joined>,
+    join: fn(&Nodes, usize) -> Option<Joined>,
 }
 
 /// All rules, in the order in which they are tried at each node.
@@ -81,6 +84,26 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "batch_norm_statistics",
+        about: "a convolution, then batch norm in training: the product sums up what it has in its registers; both stay nodes",
+        join: |nodes, at| {
+            let (norm, op) = nodes.node_of::<BatchNorm2d>(at)?;
+            // A cumulative average needs the count of batches before.
+            let by = nodes.maker(norm.inputs[0], at).filter(|_| op.momentum.is_some())?;
+            let (conv, conv_op) = nodes.node_of::<Conv2d>(by)?;
+            let inputs: Vec<&Tensor> = conv.inputs.iter().map(|&id| nodes.tape.tensor(id)).collect();
+            let op: Arc<dyn Operation> = Arc::new(BatchNorm2dFromPartials(*op));
+            let mut first = Node { op: Arc::new(Conv2dStatistics(*conv_op)), ..conv.clone() };
+            let spec = first.op.infer(&inputs).ok()?.pop()?;
+            let partials = TensorId(nodes.tape.tensors().len());
+            first.outputs.push(partials);
+            let mut second = Node { op, ..norm.clone() };
+            second.inputs.push(partials);
+            let tensor = Tensor::activation(format!("{}.partials", norm.name), spec);
+            Some(Joined { first: (by, Some(first)), second: (at, second), between: Some(tensor) })
+        },
+    },
+    Rule {
         name: "softmax_cross_entropy",
         about: "the loss of a few rows and its gradient by the logits, which is made in the forward stage then",
         join: |nodes, at| {
@@ -95,7 +118,7 @@ pub const RULES: &[Rule] = &[
                 ..nodes.node_of::<SoftmaxCrossEntropy>(loss)?.0.clone()
             };
             both.outputs.push(node.outputs[0]);
-            Some(Joined { gone: at, at: loss, node: both })
+            Some(Joined::one(at, loss, both))
         },
     },
     Rule {
@@ -108,24 +131,31 @@ pub const RULES: &[Rule] = &[
             let maker = nodes.get(by)?;
             let inputs: Vec<_> = maker.inputs.iter().map(|&id| nodes.tape.tensor(id)).collect();
             let node = Node { op: Arc::new(ActivationInPlace(*op)), ..node.clone() };
-            (!maker.op.is_view(&inputs)).then_some(Joined { gone: at, at, node })
+            (!maker.op.is_view(&inputs)).then_some(Joined::one(at, at, node))
         },
     },
 ];
 
-/// Two nodes that become one.
+/// What comes in the place of two nodes.
 struct Joined {
-    /// The number of the node that goes.
-    gone: usize,
-    /// The number of the one in whose place the joined node stands.
-    at: usize,
-    /// The joined node.
-    node: Node,
+    /// The number of the first node changed, and what stands there from now on, if anything.
+    first: (usize, Option<Node>),
+    /// The same of the other.
+    second: (usize, Node),
+    /// What the first gives the second in addition.
+    between: Option<Tensor>,
+}
+
+impl Joined {
+    /// `node` in the place of node `at`; node `gone` goes.
+    fn one(gone: usize, at: usize, node: Node) -> Self {
+        Joined { first: (gone, None), second: (at, node), between: None }
+    }
 }
 
 /// The nodes of a tape while rules are applied; those that have been joined to a later one are gone.
-struct Nodes<'a> {
-    tape: &'a Tape,
+struct Nodes {
+    tape: Tape,
     nodes: Vec<Option<Node>>,
     /// How many nodes read each tensor, one that is kept counting too.
     readers: Vec<usize>,
@@ -142,21 +172,29 @@ pub(super) fn fuse(tape: &Tape, live: &[bool], without: &BTreeSet<String>) -> Re
         // A joined node may be joined again.
         let rules = || RULES.iter().filter(|rule| !without.contains(rule.name));
         while let Some(joined) = rules().find_map(|rule| (rule.join)(&nodes, at)) {
-            nodes.nodes[joined.gone] = None;
-            nodes.nodes[joined.at] = Some(joined.node);
-            nodes.count_readers();
+            nodes.apply(joined);
         }
     }
-    Ok(tape.with_nodes(nodes.nodes.into_iter().flatten().collect()))
+    Ok(nodes.tape.with_nodes(nodes.nodes.into_iter().flatten().collect()))
 }
 
-impl<'a> Nodes<'a> {
-    fn new(tape: &'a Tape, live: &[bool]) -> Self {
+impl Nodes {
+    fn new(tape: &Tape, live: &[bool]) -> Self {
         let nodes: Vec<Option<Node>> =
             tape.nodes().iter().zip(live).map(|(node, live)| live.then(|| node.clone())).collect();
-        let mut nodes = Nodes { tape, nodes, readers: Vec::new() };
+        let mut nodes = Nodes { tape: tape.clone(), nodes, readers: Vec::new() };
         nodes.count_readers();
         nodes
+    }
+
+    fn apply(&mut self, joined: Joined) {
+        if let Some(tensor) = joined.between {
+            self.tape.add_tensor(tensor);
+        }
+        let ((first, node), (second, later)) = (joined.first, joined.second);
+        self.nodes[first] = node;
+        self.nodes[second] = Some(later);
+        self.count_readers();
     }
 
     fn count_readers(&mut self) {
@@ -176,9 +214,14 @@ impl<'a> Nodes<'a> {
         op.downcast_ref::<Op>().map(|op| (node, op))
     }
 
+    /// The node before `at` that makes `id` as its first output.
+    fn maker(&self, id: TensorId, at: usize) -> Option<usize> {
+        self.nodes[..at].iter().rposition(|n| n.as_ref().is_some_and(|n| n.outputs.first() == Some(&id)))
+    }
+
     /// The node that makes `id` as its first output, if it can move to `at`, the only reader of it.
     fn makes(&self, id: TensorId, at: usize) -> Option<usize> {
-        let by = self.nodes[..at].iter().rposition(|n| n.as_ref().is_some_and(|n| n.outputs.first() == Some(&id)))?;
+        let by = self.maker(id, at)?;
         let (node, later) = (self.get(by)?, self.get(at)?);
         let (made, result) = (self.tape.tensor(id), self.tape.tensor(later.outputs[0]));
         // What a node between them reads of the first must be there by then, and what it changes must not be read later.
@@ -215,6 +258,6 @@ impl<'a> Nodes<'a> {
         let mut node = Node { name, op, ..one.clone() };
         node.inputs.extend(operand);
         node.outputs[0] = two.outputs[0];
-        Joined { gone: first, at: second, node }
+        Joined::one(first, second, node)
     }
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{Inputs, Outputs, Real, Twin};
-use crate::ops::batch_norm2d::{BatchNorm2d, BatchNorm2dEval, BatchNorm2dGrad};
+use crate::ops::batch_norm2d::{BatchNorm2d, BatchNorm2dEval, BatchNorm2dFromPartials, BatchNorm2dGrad};
 
 /// The sum of `term(i)` over all places i of channel `c` in a tensor of these extents; in f64, since they may be many.
 fn over_channel<R: Real>([n, channels, h, w]: [usize; 4], c: usize, term: impl Fn(usize) -> R) -> R {
@@ -64,6 +64,15 @@ impl Twin for BatchNorm2d {
                 *running += share * (value - *running);
             }
         }
+    }
+}
+
+impl Twin for BatchNorm2dFromPartials {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        // The partial statistics say nothing that the input does not.
+        let own = inputs.len() - 1;
+        let inputs = Inputs { values: inputs.values[..own].to_vec(), outputs: inputs.outputs.clone() };
+        R::eval(&self.0, &inputs, outputs);
     }
 }
 

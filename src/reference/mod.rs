@@ -13,6 +13,7 @@ mod clip_grad_norm;
 mod column_sum;
 mod concat;
 mod conv2d;
+mod conv2d_statistics;
 mod copy;
 mod dropout;
 mod erf;

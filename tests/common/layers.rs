@@ -2,11 +2,11 @@
 
 #![allow(dead_code, reason = "each test binary that includes this file uses a part of it")]
 
-use tilegrad::graph::{Tape, TensorId};
+use tilegrad::graph::{Spec, Tape, TensorId};
 use tilegrad::ops::batch_norm2d::{BatchNorm2d, Running};
-use tilegrad::shape::DType;
+use tilegrad::shape::{DType, Layout};
 
-use crate::cases::Draw;
+use crate::cases::{ConvCase, Draw};
 
 /// A batch norm that its shape rule accepts.
 #[derive(Clone, Debug)]
@@ -51,6 +51,16 @@ impl BatchNormCase {
         };
         (tape.batch_norm2d("norm", input, affine, running, self.op).unwrap(), running)
     }
+}
+
+/// Appends a convolution of "input" with "weight" and the batch norm after it.
+pub fn normalised_conv(tape: &mut Tape, case: &ConvCase) -> (TensorId, Running) {
+    let input = tape.input("input", Spec::f32(case.input)).unwrap();
+    let weight = tape.input("weight", Spec { layout: Layout::Hwio, ..Spec::f32(case.weight) }).unwrap();
+    let output = tape.conv2d("conv", input, weight, None, case.conv).unwrap();
+    let shape = tape.shape(output).nchw().unwrap();
+    let norm = BatchNormCase { input: shape, op: BatchNorm2d::default(), affine: false, training: true };
+    norm.append(tape, output, None)
 }
 
 /// Input [N, C, H, W] and output size of the adaptive average pooling number `seed`.

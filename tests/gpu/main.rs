@@ -41,6 +41,7 @@ mod optimizer;
 mod peak;
 mod profile;
 mod session;
+mod statistics;
 mod tiles;
 mod training;
 mod tuner;

@@ -68,6 +68,14 @@ fn batch_norm(case: &layer_cases::BatchNormCase) -> Tape {
     differentiated(tape, output, &wanted)
 }
 
+/// A convolution that batch norm follows.
+fn normalised_conv(case: &cases::ConvCase) -> Tape {
+    let mut tape = Tape::new(true);
+    let output = layer_cases::normalised_conv(&mut tape, case).0;
+    tape.keep(output);
+    tape
+}
+
 /// One operation of one input of shape [N, C, H, W].
 fn unary(shape: [usize; 4], operation: impl Fn(&mut Tape, TensorId) -> TensorId) -> Tape {
     let mut tape = Tape::new(true);
@@ -212,6 +220,11 @@ pub fn tapes() -> Vec<(String, Tape)> {
         ));
         let case = cases::depthwise_case(seed, 12, 5);
         tapes.push((format!("{case:?}"), conv(&case)));
+    }
+    for channels in [16, 6, 5] {
+        let conv2d = Conv2d { padding: [1; 4], ..Conv2d::default() };
+        let case = cases::ConvCase { input: [2, 8, 6, 7], weight: [channels, 8, 3, 3], conv: conv2d, bias: false };
+        tapes.push((format!("{case:?}, normalised"), normalised_conv(&case)));
     }
     tapes.push(("dropout".into(), unary([2, 3, 4, 5], |tape, x| tape.dropout("dropout", x, 0.5).unwrap())));
     // Enough rows that a bias's gradient is summed in two passes, and a weight's gradient in several splits.

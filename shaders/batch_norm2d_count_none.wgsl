@@ -1,0 +1,3 @@
+// In evaluation no batch is counted.
+
+fn count_batch(i: u32) {}

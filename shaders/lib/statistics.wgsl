@@ -1,0 +1,12 @@
+// Where a product that batch norm follows puts the statistics of its result: mean and sum of squared deviations of every
+// chunk of 32 rows (moments.wgsl), by column. `at` counts elements.
+//
+// partials: [chunks, 2, n].
+
+const STATISTICS: bool = true;
+
+@group(0) @binding(11) var<storage, read_write> partials: array<E>;
+
+fn note(at: u32, value: EACC) {
+    partials[at / E_LEN] = E(value);
+}

@@ -1,0 +1,102 @@
+//! Batch norm's statistics that a convolution makes on the way: by every variant and in every tile, over whole and broken chunks.
+
+use std::sync::Arc;
+
+use tilegrad::gpu::{Device, Session, SessionOptions, Store};
+use tilegrad::graph::{Tape, TensorId};
+use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::conv2d_statistics::Conv2dStatistics;
+use tilegrad::ops::{Choices, candidates};
+use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::reference::Value;
+
+use crate::cases::{ConvCase, uniform};
+use crate::check::{Case, Tolerance, check_op, device};
+use crate::layer_cases::normalised_conv;
+
+fn conv(input: [usize; 4], out: usize, kernel: usize, conv: Conv2d) -> ConvCase {
+    let weight = [out, input[1] / conv.groups, kernel, kernel];
+    ConvCase { input, weight, conv, bias: false }
+}
+
+/// Convolutions with rows about those of tiles, and channels that divide by four, by two and by none.
+fn cases() -> Vec<ConvCase> {
+    let same = Conv2d { padding: [1; 4], ..Conv2d::default() };
+    let strided = Conv2d { stride: [2; 2], ..same };
+    vec![
+        conv([2, 8, 8, 16], 20, 3, same),
+        conv([3, 8, 7, 13], 72, 3, same),
+        conv([1, 6, 3, 11], 6, 3, same),
+        conv([5, 3, 9, 9], 5, 3, strided),
+        conv([2, 16, 12, 12], 36, 1, Conv2d::default()),
+        conv([2, 8, 9, 5], 8, 3, Conv2d { groups: 8, ..same }),
+        conv([4, 4, 6, 3], 1, 3, same),
+    ]
+}
+
+/// The operands' values.
+fn operands(case: &ConvCase, seed: u64) -> [(&'static str, Vec<f32>); 2] {
+    [("input", case.input), ("weight", case.weight)]
+        .map(|(name, shape)| (name, uniform(seed, name, shape.iter().product())))
+}
+
+/// The bits of the output and of the running statistics after two steps.
+fn run(device: &Device, tape: &Tape, output: TensorId, case: &ConvCase, choices: &Choices) -> Vec<u32> {
+    let layout = Arc::new(ParameterLayout::new(tape, device.caps()).unwrap());
+    let store = Arc::new(Store::new(device, Arc::clone(&layout)).unwrap());
+    store.initialise(tape, 1).unwrap();
+    let plan = Plan::new(Arc::new(tape.clone()), layout, device.caps(), choices).unwrap();
+    let joined = plan.tape.nodes().iter().any(|node| format!("{:?}", node.op).starts_with("Conv2dStatistics"));
+    assert_eq!(joined, choices.without_rules.is_empty());
+    let options = SessionOptions { checked: false, guarded: true };
+    let mut session = Session::new(&store, Arc::new(plan), options).unwrap();
+    for (name, values) in operands(case, 1) {
+        session.write_f32(name, &values).unwrap();
+    }
+    session.step().unwrap();
+    session.step().unwrap();
+    assert!(session.intact().unwrap());
+    let mut bits: Vec<u32> = session.read_f32(output).unwrap().into_iter().map(f32::to_bits).collect();
+    for id in tape.buffers() {
+        match store.buffer_values(tape.tensor(id)).unwrap() {
+            Value::Real(values) => bits.extend(values.into_iter().map(f32::to_bits)),
+            Value::Int(values) => assert_eq!(values, [4], "two batches after the two before"),
+            Value::Bytes(_) => unreachable!("there are no such buffers"),
+        }
+    }
+    bits
+}
+
+#[test]
+fn every_variant_and_tile_gives_the_bits_of_a_pass_of_its_own() {
+    let Some(device) = device() else { return };
+    for case in cases() {
+        let mut tape = Tape::new(true);
+        let (output, _) = normalised_conv(&mut tape, &case);
+        tape.keep(output);
+        let inputs: Vec<_> = tape.nodes()[0].inputs.iter().map(|&id| tape.tensor(id)).collect();
+        for choice in candidates(&Conv2dStatistics(case.conv), &inputs, device.caps()) {
+            let joined = run(device, &tape, output, &case, &Choices::everywhere(choice.as_str()));
+            let without_rules = ["batch_norm_statistics".to_string()].into();
+            let apart = Choices { without_rules, ..Choices::everywhere(choice.as_str()) };
+            assert_eq!(joined, run(device, &tape, output, &case, &apart), "{case:?} by {choice}");
+        }
+    }
+}
+
+#[test]
+fn every_variant_gives_what_the_twins_do() {
+    let Some(device) = device() else { return };
+    for (seed, case) in (0..).zip(cases()) {
+        let mut tape = Tape::new(true);
+        let (output, running) = normalised_conv(&mut tape, &case);
+        let inputs = operands(&case, seed).map(|(name, values)| (name, Value::Real(values))).to_vec();
+        let outputs = vec![
+            (output, Tolerance::Rounding(200.0)),
+            (running.mean, Tolerance::Rounding(16.0)),
+            (running.var, Tolerance::Rounding(100.0)),
+            (running.batches, Tolerance::Exact),
+        ];
+        check_op(device, Case { label: format!("{case:?}, normalised"), tape, inputs, outputs });
+    }
+}
