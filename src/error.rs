@@ -1,5 +1,6 @@
 //! The one error type of the library: every message names the thing at fault and, where there is one, the way out.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// What every fallible function of the library returns.
@@ -74,6 +75,9 @@ pub enum Error {
     /// wgpu or naga refused a kernel, buffer or dispatch: a defect of this library, please report it.
     #[error("validation: {0}")]
     Validation(String),
+    /// A loss that is infinite or not a number, and the first tensor that went wrong.
+    #[error("{0}")]
+    NonFinite(NonFinite),
     /// A data or checkpoint file whose content is not what it should be.
     #[error("{}: {message}", path.display())]
     Data {
@@ -111,5 +115,45 @@ impl Error {
     /// An [`Error::Io`] for the file at `path`.
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Error::Io { path: path.as_ref().to_path_buf(), source }
+    }
+}
+
+/// Where numbers ceased to be finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NonFinite {
+    /// The step, counted in batches from 1.
+    pub step: usize,
+    /// Its epoch, from 1.
+    pub epoch: usize,
+    /// Its learning rate.
+    pub lr: f64,
+    /// The loss that gave it away.
+    pub loss: f32,
+    /// The first tensor in the order of the step that holds an infinity or NaN; `None` if none was found.
+    pub tensor: Option<Culprit>,
+}
+
+/// A tensor with numbers that are not finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Culprit {
+    /// What it is: "output of conv2d \"conv1\"", say.
+    pub what: String,
+    /// How many of its numbers are infinite or NaN.
+    pub wrong: usize,
+    /// How many it has.
+    pub of: usize,
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NonFinite { step, epoch, lr, loss, tensor } = self;
+        write!(f, "training diverged in step {step} (epoch {epoch}, learning rate {lr:?}): ")?;
+        match tensor {
+            Some(Culprit { what, wrong, of }) => {
+                write!(f, "the first tensor that is not finite is the {what}, {wrong} of its {of} numbers; ")?;
+            }
+            None => write!(f, "the loss was {loss}, and no tensor of the steps before is not finite; ")?,
+        }
+        write!(f, "a smaller learning rate, clipped gradients or a look at the data may help")
     }
 }

@@ -97,7 +97,7 @@ pub mod reference;
 pub mod rng;
 pub mod shape;
 pub mod train;
-pub use error::{Error, Result};
+pub use error::{Error, NonFinite, Result};
 
 /// Compiles the code of README.md with the documentation's tests.
 #[cfg(doctest)]

@@ -177,8 +177,7 @@ pub fn engine(device: &str) -> Result<Box<dyn Engine>> {
 fn observe(bar: &ProgressBar, event: &Event<'_>) {
     match event {
         Event::Ready(Some(memory)) => bar.suspend(|| println!("memory   {memory}\n")),
-        Event::Ready(None) => {}
-        Event::Progress { epoch, images, of, loss, images_per_second } => {
+        Event::Progress { epoch, images, of, loss, images_per_second, .. } => {
             bar.set_length(*of as u64);
             bar.set_prefix(epoch.to_string());
             bar.set_position(*images as u64);
@@ -195,6 +194,7 @@ fn observe(bar: &ProgressBar, event: &Event<'_>) {
                 e.images_per_second
             );
         }),
+        _ => {}
     }
 }
 

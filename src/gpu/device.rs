@@ -74,6 +74,7 @@ pub struct Device {
 }
 
 struct Inner {
+    options: DeviceOptions,
     info: wgpu::AdapterInfo,
     caps: Caps,
     device: wgpu::Device,
@@ -167,6 +168,7 @@ impl Device {
         log::info!("{} ({:?}, {:?}): {caps:?}", info.name, info.backend, info.device_type);
         Ok(Device {
             inner: Arc::new(Inner {
+                options: options.clone(),
                 info,
                 caps,
                 device,
@@ -180,6 +182,11 @@ impl Device {
                 made: Made::default(),
             }),
         })
+    }
+
+    /// The same adapter anew, after this device was lost; nothing that was on it is there.
+    pub fn reopen(&self) -> Result<Self> {
+        Device::new(DeviceOptions { adapter: Some(self.inner.info.name.clone()), ..self.inner.options.clone() })
     }
 
     /// The adapter's name, backend and driver.

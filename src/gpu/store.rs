@@ -150,6 +150,20 @@ impl Store {
         self.device.check()
     }
 
+    /// Sets the state called `name` to these bits, once what was submitted has run; one that no session has asked for yet too.
+    pub fn set_state(&self, name: &str, values: &[f32]) -> Result<()> {
+        let key = Buffer::State(name.into());
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let span = Span { buffer: key, offset: 0, bytes: bytes.len() as u64 };
+        let allocation = self.buffer(&span)?;
+        if allocation.bytes != span.bytes {
+            let message = format!("has {} values, got {}", allocation.bytes / 4, values.len());
+            return Err(Error::Shape { op: "state", name: name.into(), message });
+        }
+        self.device.queue().write_buffer(&allocation.buffer, allocation.offset, bytes);
+        self.device.check()
+    }
+
     /// Brings a data set of `rows` rows to the device under `name`; sessions over it are made afterwards.
     pub fn set_resident(&self, name: &str, rows: usize, bytes: &[u8]) -> Result<()> {
         let row_bytes = (bytes.len() / rows.max(1)) as u64;

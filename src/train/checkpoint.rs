@@ -1,6 +1,6 @@
 //! A model's parameters and buffers in safetensors files, under PyTorch's names, shapes and order of elements.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -79,17 +79,34 @@ fn kept(tape: &Tape) -> impl Iterator<Item = &Tensor> {
 /// A file's tensors by name: type, extents and bytes.
 pub(super) type Content = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-/// Writes tensors and metadata to the file at `path`.
-pub(super) fn write(path: &Path, content: &Content, metadata: HashMap<String, String>) -> Result<()> {
+/// A file's texts by name.
+pub type Metadata = BTreeMap<String, String>;
+
+/// Tensors and metadata as the bytes of a safetensors file; the same ones give the same bytes.
+pub(super) fn bytes(path: &Path, content: &Content, metadata: &Metadata) -> Result<Vec<u8>> {
+    let problem = |error: &dyn std::fmt::Display| Error::data(path, format!("cannot be written: {error}"));
     let mut views = Vec::new();
     for (name, (dtype, shape, bytes)) in content {
         let view = TensorView::new(*dtype, shape.clone(), bytes)
             .map_err(|error| Error::data(path, format!("\"{name}\": {error}")))?;
         views.push((name.as_str(), view));
     }
-    let content = safetensors::serialize(views, Some(metadata))
-        .map_err(|error| Error::data(path, format!("cannot be written: {error}")))?;
-    write_whole(path, &content)
+    let plain = safetensors::serialize(views, None).map_err(|error| problem(&error))?;
+    // The library would write the metadata in an order that differs from run to run.
+    let (length, rest) = plain.split_at(8);
+    let (header, data) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap_or_default()) as usize);
+    let mut header: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(header).map_err(|error| problem(&error))?;
+    header.insert("__metadata__".into(), serde_json::json!(metadata));
+    let mut header = serde_json::Value::from(header).to_string().into_bytes();
+    // Tensors begin at whole words.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), &header[..], data].concat())
+}
+
+/// Writes tensors and metadata to the file at `path`.
+pub(super) fn write(path: &Path, content: &Content, metadata: &Metadata) -> Result<()> {
+    write_whole(path, &bytes(path, content, metadata)?)
 }
 
 /// The bytes of the file at `path`, for [`parse`].
@@ -103,12 +120,36 @@ pub(super) fn parse<'a>(path: &Path, content: &'a [u8]) -> Result<SafeTensors<'a
 }
 
 /// The metadata of every file, as PyTorch's own have it.
-pub(super) fn format() -> HashMap<String, String> {
-    HashMap::from([("format".into(), "pt".into())])
+pub(super) fn format() -> Metadata {
+    Metadata::from([("format".into(), "pt".into())])
 }
 
 /// Writes all parameters and buffers of `tape` to the file at `path`.
 pub fn save(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
+    save_with(path, tape, engine, &Metadata::new())
+}
+
+/// [`save`] with texts of the caller's own in the file's metadata, which [`metadata`] gives back: the names of classes, say.
+pub fn save_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, own: &Metadata) -> Result<()> {
+    let mut metadata = format();
+    metadata.extend(own.iter().map(|(name, text)| (name.clone(), text.clone())));
+    write(path, &model(tape, engine)?, &metadata)
+}
+
+/// The texts in the metadata of the file at `path`.
+pub fn metadata(path: &Path) -> Result<Metadata> {
+    metadata_of(path, &read(path)?)
+}
+
+/// The texts in the metadata of `content`, the bytes of the file at `path`.
+pub(super) fn metadata_of(path: &Path, content: &[u8]) -> Result<Metadata> {
+    let (_, header) = SafeTensors::read_metadata(content)
+        .map_err(|error| Error::data(path, format!("is no safetensors file: {error}")))?;
+    Ok(header.metadata().iter().flatten().map(|(name, text)| (name.clone(), text.clone())).collect())
+}
+
+/// All parameters and buffers of `tape`.
+pub(super) fn model(tape: &Tape, engine: &mut dyn Engine) -> Result<Content> {
     let mut content = Content::new();
     for tensor in kept(tape) {
         let value = match tensor.role {
@@ -122,7 +163,7 @@ pub fn save(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
         };
         content.insert(tensor.name.clone(), (dtype(tensor), file_shape(tensor), bytes));
     }
-    write(path, &content, format())
+    Ok(content)
 }
 
 /// The names in the file at `path` with their shapes: what says how wide a network is, and for how many classes, before
@@ -174,9 +215,10 @@ pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load)
 }
 
 impl Trainer<'_> {
-    /// [`save`] of this run's parameters and buffers, those that are frozen included.
+    /// [`save_with`] of this run's parameters and buffers, those that are frozen included, and what
+    /// [`Trainer::described`] said.
     pub fn save_model(&mut self, path: &Path) -> Result<()> {
-        save(path, &self.tape, self.engine)
+        save_with(path, &self.tape, self.engine, &self.metadata)
     }
 
     /// [`load_with`] of this run's parameters and buffers, in place of the values they have.

@@ -40,6 +40,8 @@ pub struct History {
     pub median_step_ms: f64,
     /// What the training program needs of the device's memory, where that is planned.
     pub memory: Option<Memory>,
+    /// Whether a loss that was not finite has been told of.
+    pub(super) warned: bool,
 }
 
 impl History {

@@ -1,15 +1,29 @@
-//! Training: engines that run tapes, the loop over epochs, its history, and files of parameters and optimizer state.
+//! Training: engines that run tapes, the loop over epochs, its history, and files of models, optimizers and whole runs.
 
+mod callback;
 pub mod checkpoint;
+mod checkpoints;
 mod convert;
+mod cpu_engine;
 mod diagnosis;
+mod early_stopping;
 mod engine;
+mod fit;
+mod gpu_engine;
 mod history;
 pub mod optimizer_state;
 mod pinned;
+mod snapshot;
 mod trainer;
+mod tripwire;
 
+pub use callback::{Callback, Event, Flow};
+pub use checkpoints::{Checkpoints, Found};
+pub use cpu_engine::CpuEngine;
 pub use diagnosis::{Diagnosis, Fit};
-pub use engine::{CpuEngine, Engine, GpuEngine, ProgramId};
+pub use early_stopping::{EarlyStopping, KeepBest, Monitor};
+pub use engine::{Engine, ProgramId, Sink};
+pub use gpu_engine::GpuEngine;
 pub use history::{Epoch, History};
-pub use trainer::{Event, TrainOptions, Trainer};
+pub use snapshot::Snapshot;
+pub use trainer::{OnNonFinite, TrainOptions, Trainer};

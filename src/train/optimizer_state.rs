@@ -11,7 +11,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde_json::json;
 
-use super::checkpoint::{Content, finish, format, parse, read, value, write};
+use super::checkpoint::{Content, Metadata, finish, format, metadata_of, parse, read, value, write};
 use super::{Engine, Trainer};
 use crate::error::{Error, Result};
 use crate::graph::{Role, Tape, Tensor};
@@ -65,6 +65,33 @@ fn param_groups(tape: &Tape, sgd: &Sgd) -> serde_json::Value {
     (0..=sgd.groups.len()).filter_map(group).collect()
 }
 
+/// The momentum buffers of the parameters of `tape`; without a step there is none in PyTorch either.
+pub(super) fn momentum(tape: &Tape, has_momentum: bool, engine: &mut dyn Engine) -> Result<Content> {
+    let mut content = Content::new();
+    for (tensor, _) in updated(tape).filter(|_| has_momentum) {
+        let bytes = engine.momentum(&tensor.name)?.iter().flat_map(|value| value.to_le_bytes()).collect();
+        content.insert(entry(tensor), (Dtype::F32, tensor.shape.dims().to_vec(), bytes));
+    }
+    Ok(content)
+}
+
+/// What a schedule remembers, as metadata: as text, which f64 survives to the bit, infinities too.
+pub(super) fn remembered(schedule: &Schedule) -> impl Iterator<Item = (String, String)> {
+    schedule.state().into_iter().map(|(name, value)| (format!("{SCHEDULER}{name}"), value.to_string()))
+}
+
+/// What [`remembered`] put into the metadata of the file at `path`.
+pub(super) fn scheduler(path: &Path, metadata: &Metadata) -> Result<BTreeMap<String, f64>> {
+    let mut state = BTreeMap::new();
+    for (field, text) in metadata {
+        if let Some(name) = field.strip_prefix(SCHEDULER) {
+            let problem = |_| Error::data(path, format!("metadata \"{field}\" is \"{text}\", expected a number"));
+            state.insert(name.to_string(), text.parse().map_err(problem)?);
+        }
+    }
+    Ok(state)
+}
+
 /// Writes the state of `sgd`, which updates the parameters of `tape`, to the file at `path`.
 pub fn save(path: &Path, tape: &Tape, sgd: &Sgd, progress: Progress, engine: &mut dyn Engine) -> Result<()> {
     save_scheduled(path, tape, sgd, progress, None, engine)
@@ -78,20 +105,13 @@ fn save_scheduled(
     schedule: Option<&Schedule>,
     engine: &mut dyn Engine,
 ) -> Result<()> {
-    let mut content = Content::new();
-    // Without a step there is no momentum buffer in PyTorch either.
-    for (tensor, _) in updated(tape).filter(|_| progress.has_momentum) {
-        let bytes = engine.momentum(&tensor.name)?.iter().flat_map(|value| value.to_le_bytes()).collect();
-        content.insert(entry(tensor), (Dtype::F32, tensor.shape.dims().to_vec(), bytes));
-    }
+    let content = momentum(tape, progress.has_momentum, engine)?;
     let mut metadata = format();
     metadata.insert("param_groups".into(), param_groups(tape, sgd).to_string());
     metadata.insert("step".into(), progress.steps.to_string());
     metadata.insert("epoch".into(), progress.epochs.to_string());
-    // As text, which f64 survives to the bit, infinities too.
-    let state = schedule.map(Schedule::state).unwrap_or_default();
-    metadata.extend(state.into_iter().map(|(name, value)| (format!("{SCHEDULER}{name}"), value.to_string())));
-    write(path, &content, metadata)
+    metadata.extend(schedule.into_iter().flat_map(remembered));
+    write(path, &content, &metadata)
 }
 
 /// Reads the momentum buffers of the parameters of `tape` from the file at `path`, and how far its run was.
@@ -111,35 +131,16 @@ fn load_scheduled(
 ) -> Result<Progress> {
     let content = read(path)?;
     let file = parse(path, &content)?;
-    let (_, header) = SafeTensors::read_metadata(&content)
-        .map_err(|error| Error::data(path, format!("is no safetensors file: {error}")))?;
+    let metadata = metadata_of(path, &content)?;
     let count = |field: &str| -> Result<u32> {
-        let text = header.metadata().as_ref().and_then(|metadata| metadata.get(field));
+        let text = metadata.get(field);
         let text = text.ok_or_else(|| Error::data(path, format!("metadata \"{field}\" is missing")))?;
         text.parse().map_err(|_| Error::data(path, format!("metadata \"{field}\" is \"{text}\", expected a number")))
     };
     let (steps, epochs) = (count("step")?, count("epoch")? as usize);
-    let mut remembered = BTreeMap::new();
-    for (field, text) in header.metadata().iter().flatten() {
-        if let Some(name) = field.strip_prefix(SCHEDULER) {
-            let value: Result<f64, _> = text.parse();
-            let problem = |_| Error::data(path, format!("metadata \"{field}\" is \"{text}\", expected a number"));
-            remembered.insert(name.to_string(), value.map_err(problem)?);
-        }
-    }
+    let remembered = scheduler(path, &metadata)?;
     let has_momentum = !file.names().is_empty();
-    let mut problems = Vec::new();
-    let mut values = Vec::new();
-    let mut unexpected: Vec<String> = file.names().iter().map(|name| name.to_string()).collect();
-    for (tensor, _) in updated(tape).filter(|_| has_momentum) {
-        let name = entry(tensor);
-        unexpected.retain(|other| *other != name);
-        match value(&file, &name, tensor) {
-            Ok(Value::Real(value)) => values.push((&tensor.name, value)),
-            Ok(_) => problems.push(format!("\"{name}\" holds no numbers")),
-            Err(problem) => problems.push(problem),
-        }
-    }
+    let (values, problems, unexpected) = buffers(&file, tape, has_momentum);
     finish(path, problems, unexpected)?;
     // A file without such a state is of a run without a plateau, or an older one: the schedule then starts anew.
     if let Some(schedule) = schedule.filter(|_| !remembered.is_empty()) {
@@ -148,6 +149,26 @@ fn load_scheduled(
     }
     values.iter().try_for_each(|(name, values)| engine.set_momentum(name, values))?;
     Ok(Progress { steps, epochs, has_momentum })
+}
+
+/// The momentum buffers of a file by parameter, what is wrong with them, and the names that are none.
+pub(super) fn buffers(
+    file: &SafeTensors<'_>,
+    tape: &Tape,
+    has_momentum: bool,
+) -> (Vec<(String, Vec<f32>)>, Vec<String>, Vec<String>) {
+    let (mut values, mut problems) = (Vec::new(), Vec::new());
+    let mut unexpected: Vec<String> = file.names().iter().map(|name| name.to_string()).collect();
+    for (tensor, _) in updated(tape).filter(|_| has_momentum) {
+        let name = entry(tensor);
+        unexpected.retain(|other| *other != name);
+        match value(file, &name, tensor) {
+            Ok(Value::Real(value)) => values.push((tensor.name.clone(), value)),
+            Ok(_) => problems.push(format!("\"{name}\" holds no numbers")),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    (values, problems, unexpected)
 }
 
 impl Trainer<'_> {

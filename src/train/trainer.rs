@@ -1,25 +1,38 @@
-//! The loop over epochs: batches, steps, validation; one parameter store under every batch size.
+//! What a run consists of: the model, its tapes for every batch size over one parameter store, a step, an evaluation.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
 
+use super::checkpoint::Metadata;
+use super::early_stopping::EarlyStopping;
 use super::engine::{Engine, ProgramId};
-use super::history::{Epoch, History};
-use crate::data::{BatchSink, BatchSource, epoch_batches, ordered_batches};
+use super::fit::Clocks;
+use super::history::History;
+use super::snapshot::Snapshot;
+use crate::data::{BatchSink, BatchSource, ordered_batches};
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, TuneEvent, Tuning};
 use crate::graph::{RANDOM, Stage, Tape};
 use crate::nn::Module;
-use crate::ops::metrics::{HISTORY, Metrics};
+use crate::ops::metrics::Metrics;
 use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
-use crate::optim::{ACCUMULATE, Mode, Rates, Schedule, Sgd};
-use crate::plan::Memory;
+use crate::optim::{ACCUMULATE, Rates, Schedule, Sgd};
 use crate::rng;
 
 /// Names of the accumulators.
-const TRAIN: &str = "train.metrics";
+pub(super) const TRAIN: &str = "train.metrics";
 const EVALUATE: &str = "evaluate.metrics";
+
+/// What to do about a loss that is infinite or not a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnNonFinite {
+    /// The run ends with [`Error::NonFinite`], which names the step and the first tensor that went wrong.
+    #[default]
+    Stop,
+    /// The run goes on, after an [`super::Event::NonFinite`] that says the same.
+    Warn,
+}
 
 /// How long to train, and on what portions.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +48,24 @@ pub struct TrainOptions {
     /// Batches whose gradients add up to one update: as if they were one batch, for models without batch norm. The last
     /// update of an epoch takes what is left.
     pub accumulate: usize,
+    /// Ends the run before its last epoch, once nothing gets better.
+    pub early_stopping: Option<EarlyStopping>,
+    /// What to do about a loss that is infinite or not a number.
+    pub on_non_finite: OnNonFinite,
 }
 
 impl Default for TrainOptions {
-    /// One epoch, in batches of 64, an update each, under seed 0.
+    /// One epoch, in batches of 64, an update each, under seed 0, to its end or to a loss that is not finite.
     fn default() -> Self {
-        TrainOptions { epochs: 1, batch_size: 64, seed: 0, report_every: 10, accumulate: 1 }
+        TrainOptions {
+            epochs: 1,
+            batch_size: 64,
+            seed: 0,
+            report_every: 10,
+            accumulate: 1,
+            early_stopping: None,
+            on_non_finite: OnNonFinite::Stop,
+        }
     }
 }
 
@@ -57,30 +82,8 @@ impl TrainOptions {
                 return Err(Error::config(field, "must be at least 1, it is 0"));
             }
         }
-        Ok(())
+        self.early_stopping.map_or(Ok(()), |early_stopping| early_stopping.validate())
     }
-}
-
-/// What a training run says of itself while it runs.
-#[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// The first program is ready: its memory, where it is planned.
-    Ready(Option<Memory>),
-    /// Some steps are done.
-    Progress {
-        /// The epoch, from 1.
-        epoch: usize,
-        /// Images of this epoch that are done.
-        images: usize,
-        /// Images of an epoch.
-        of: usize,
-        /// The epoch's mean loss so far.
-        loss: f64,
-        /// Over this epoch so far.
-        images_per_second: f64,
-    },
-    /// An epoch is done, validation included.
-    Epoch(&'a Epoch),
 }
 
 /// Trains a model with SGD on an engine.
@@ -89,31 +92,43 @@ pub struct Trainer<'a> {
     pub(super) optimizer: Sgd,
     pub(super) schedule: Schedule,
     pub(super) engine: &'a mut dyn Engine,
-    options: TrainOptions,
+    pub(super) options: TrainOptions,
     /// The tape that the parameters were made for.
     pub(super) tape: Tape,
     /// By data source, accumulator and batch size.
-    programs: HashMap<(String, &'static str, usize), ProgramId>,
-    prepared: HashSet<String>,
+    pub(super) programs: HashMap<(String, &'static str, usize), ProgramId>,
+    pub(super) prepared: HashSet<String>,
+    /// How many images there are to train on.
+    pub(super) images: usize,
+    /// What goes into the metadata of the model's files.
+    pub(super) metadata: Metadata,
     /// Whether a step with momentum has been made, so that the momentum buffers hold something.
     pub(super) has_momentum: bool,
     /// Steps so far: no two draw the same random numbers.
     pub(super) steps: u32,
     /// Epochs so far.
     pub(super) epochs: usize,
+    /// Batches of the present epoch that are done.
+    pub(super) batch: usize,
+    /// Those of them whose losses are in the history.
+    pub(super) noted: usize,
+    pub(super) history: History,
+    pub(super) clocks: Clocks,
+    /// The host's last copy of the run.
+    pub(super) kept: Option<Arc<Snapshot>>,
 }
 
 /// What part of an update's images a batch is.
-struct Share {
+pub(super) struct Share {
     /// Its images as a part of all of them.
-    weight: f32,
-    first: bool,
-    last: bool,
+    pub weight: f32,
+    pub first: bool,
+    pub last: bool,
 }
 
 impl Share {
     /// Of batch `i`, where `count` in a row make an update.
-    fn new(batches: &[Vec<u32>], i: usize, count: usize) -> Self {
+    pub fn new(batches: &[Vec<u32>], i: usize, count: usize) -> Self {
         let begin = i - i % count;
         let end = batches.len().min(begin + count);
         let images: usize = batches[begin..end].iter().map(Vec::len).sum();
@@ -144,9 +159,16 @@ impl<'a> Trainer<'a> {
             tape: Tape::new(true),
             programs: HashMap::new(),
             prepared: HashSet::new(),
+            images: train.len(),
+            metadata: Metadata::new(),
             has_momentum: false,
             steps: 0,
             epochs: 0,
+            batch: 0,
+            noted: 0,
+            history: History::default(),
+            clocks: Clocks::default(),
+            kept: None,
         };
         trainer.tape = trainer.training_tape(train, options.batch_size.min(train.len()))?;
         trainer.engine.initialise(&trainer.tape, options.seed)?;
@@ -159,6 +181,22 @@ impl<'a> Trainer<'a> {
         self
     }
 
+    /// Puts these texts into the metadata of the model's files: names of classes, say.
+    pub fn described(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+
+    /// The run so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The options.
+    pub fn options(&self) -> &TrainOptions {
+        &self.options
+    }
+
     /// The engine.
     pub fn engine(&mut self) -> &mut dyn Engine {
         self.engine
@@ -169,7 +207,7 @@ impl<'a> Trainer<'a> {
         &self.tape
     }
 
-    fn training_tape(&self, source: &dyn BatchSource, size: usize) -> Result<Tape> {
+    pub(super) fn training_tape(&self, source: &dyn BatchSource, size: usize) -> Result<Tape> {
         let mut tape = Tape::new(true);
         let loss = self.loss(&mut tape, source, size)?;
         tape.accumulate(TRAIN, loss)?;
@@ -224,7 +262,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// The program for a source, an accumulator and a batch size, made on first use.
-    fn program(&mut self, source: &dyn BatchSource, kind: &'static str, size: usize) -> Result<ProgramId> {
+    pub(super) fn program(&mut self, source: &dyn BatchSource, kind: &'static str, size: usize) -> Result<ProgramId> {
         let key = (source.name().to_string(), kind, size);
         if let Some(&program) = self.programs.get(&key) {
             return Ok(program);
@@ -239,7 +277,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Brings to the device what of `source` stays there, once.
-    fn prepare(&mut self, source: &dyn BatchSource) -> Result<()> {
+    pub(super) fn prepare(&mut self, source: &dyn BatchSource) -> Result<()> {
         if self.prepared.insert(source.name().to_string()) {
             source.prepare(&mut self.engine.sink(None))?;
         }
@@ -247,9 +285,28 @@ impl<'a> Trainer<'a> {
     }
 
     /// One step on the images `indices`; the update comes after the last share of it.
-    fn step(&mut self, source: &mut dyn BatchSource, indices: &[u32], rates: Rates, share: &Share) -> Result<()> {
+    pub(super) fn step(
+        &mut self,
+        source: &mut dyn BatchSource,
+        indices: &[u32],
+        rates: Rates,
+        share: &Share,
+    ) -> Result<()> {
         let program = self.program(source, TRAIN, indices.len())?;
-        let Rates { lr, momentum } = rates;
+        self.feed(source, program, indices, rates, share)?;
+        let stages = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
+        self.engine.run(program, if share.last { &stages } else { &stages[..3] })
+    }
+
+    /// Brings everything to the device that the next step of `program` reads, and counts the step.
+    pub(super) fn feed(
+        &mut self,
+        source: &mut dyn BatchSource,
+        program: ProgramId,
+        indices: &[u32],
+        Rates { lr, momentum }: Rates,
+        share: &Share,
+    ) -> Result<()> {
         let hyper = self.optimizer.hyperparameters(self.engine.tape(program), lr, momentum, !self.has_momentum);
         self.has_momentum |= share.last && momentum != 0.0;
         for (name, values) in hyper {
@@ -265,98 +322,7 @@ impl<'a> Trainer<'a> {
             self.engine.sink(Some(program)).write_i32(RANDOM, &draw)?;
         }
         self.steps += 1;
-        source.feed(indices, &mut self.engine.sink(Some(program)))?;
-        let stages = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
-        self.engine.run(program, if share.last { &stages } else { &stages[..3] })
-    }
-
-    /// Trains until the epochs that the options say are done, and validates after each.
-    pub fn fit(
-        &mut self,
-        train: &mut dyn BatchSource,
-        validation: &mut dyn BatchSource,
-        observe: &mut dyn FnMut(Event<'_>),
-    ) -> Result<History> {
-        let began = Instant::now();
-        let TrainOptions { epochs, batch_size, seed, report_every, accumulate } = self.options;
-        self.prepare(train)?;
-        let mut history = History::default();
-        let mut step_ms = Vec::new();
-        for epoch in self.epochs + 1..=epochs {
-            let epoch_began = Instant::now();
-            self.engine.clear_state(TRAIN)?;
-            let batches = epoch_batches(train.len(), batch_size, seed, epoch);
-            let (mut done, mut reported) = (0, 0);
-            // A schedule counts updates, of which there are fewer than steps where gradients of several batches are added,
-            // and those of the epochs before a run was loaded too.
-            let updates = (epoch - 1) * batches.len().div_ceil(accumulate);
-            let mut rates = self.schedule.rates(updates, epoch - 1);
-            for (i, batch) in batches.iter().enumerate() {
-                let step_began = Instant::now();
-                rates = self.schedule.rates(updates + i / accumulate, epoch - 1);
-                let share = Share::new(&batches, i, accumulate);
-                self.step(train, batch, rates, &share)?;
-                done += batch.len();
-                if history.steps == 0 {
-                    self.engine.wait()?;
-                    history.first_step_ms = step_began.elapsed().as_secs_f64() * 1e3;
-                    let program = self.program(train, TRAIN, batch.len())?;
-                    history.memory = self.engine.memory(program);
-                    observe(Event::Ready(history.memory));
-                } else {
-                    step_ms.push(step_began.elapsed().as_secs_f64() * 1e3);
-                }
-                history.steps += 1;
-                let last = i + 1 == batches.len();
-                if last || (i + 1) % report_every.min(HISTORY) == 0 {
-                    let metrics = Metrics::from_state(&self.engine.state(TRAIN)?);
-                    let new = metrics.losses.len().min(i + 1 - reported);
-                    history.losses.extend(&metrics.losses[metrics.losses.len() - new..]);
-                    reported = i + 1;
-                    if !metrics.loss.is_finite() {
-                        return Err(Error::config(
-                            "lr",
-                            format!(
-                                "training diverged: the loss was {} by step {} (epoch {epoch}); a smaller learning rate than {} may help",
-                                metrics.loss, history.steps, rates.lr
-                            ),
-                        ));
-                    }
-                    observe(Event::Progress {
-                        epoch,
-                        images: done,
-                        of: train.len(),
-                        loss: metrics.loss,
-                        images_per_second: done as f64 / epoch_began.elapsed().as_secs_f64(),
-                    });
-                }
-            }
-            let metrics = Metrics::from_state(&self.engine.state(TRAIN)?);
-            let train_seconds = epoch_began.elapsed().as_secs_f64();
-            let validated = self.evaluate(validation)?;
-            self.schedule.observe(match self.schedule.mode() {
-                Mode::Min => validated.loss,
-                Mode::Max => validated.accuracy,
-            });
-            history.epochs.push(Epoch {
-                epoch,
-                train_loss: metrics.loss,
-                train_accuracy: metrics.accuracy,
-                validation_loss: validated.loss,
-                validation_accuracy: validated.accuracy,
-                lr: rates.lr,
-                seconds: epoch_began.elapsed().as_secs_f64(),
-                images_per_second: train.len() as f64 / train_seconds,
-            });
-            self.epochs = epoch;
-            if let Some(epoch) = history.epochs.last() {
-                observe(Event::Epoch(epoch));
-            }
-        }
-        step_ms.sort_by(f64::total_cmp);
-        history.median_step_ms = step_ms.get(step_ms.len() / 2).copied().unwrap_or(history.first_step_ms);
-        history.seconds = began.elapsed().as_secs_f64();
-        Ok(history)
+        source.feed(indices, &mut self.engine.sink(Some(program)))
     }
 
     /// Where the time of a training step on the first full batch of `source` goes: medians of `repeats` steps, and what the

@@ -40,6 +40,7 @@ mod more_cases;
 mod optimizer;
 mod peak;
 mod profile;
+mod resume;
 mod session;
 mod statistics;
 mod tiles;

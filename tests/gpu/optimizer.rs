@@ -50,8 +50,14 @@ fn train(
 #[test]
 fn four_batches_of_16_are_one_of_64() {
     let Some(device) = device() else { return };
-    let options =
-        |batch_size, accumulate| TrainOptions { epochs: 2, batch_size, seed: 1, report_every: 10, accumulate };
+    let options = |batch_size, accumulate| TrainOptions {
+        epochs: 2,
+        batch_size,
+        seed: 1,
+        report_every: 10,
+        accumulate,
+        ..TrainOptions::default()
+    };
     let biases = || ParamGroup::new(|name| name.ends_with("bias"));
     for sgd in [
         Sgd::new(0.05).momentum(0.9).weight_decay(5e-4).group(biases()),

@@ -12,7 +12,7 @@ use tilegrad::train::{CpuEngine, Engine, GpuEngine, History, TrainOptions, Train
 use crate::check::device;
 
 fn options(epochs: usize, batch_size: usize) -> TrainOptions {
-    TrainOptions { epochs, batch_size, seed: 1, report_every: 7, accumulate: 1 }
+    TrainOptions { epochs, batch_size, seed: 1, report_every: 7, ..TrainOptions::default() }
 }
 
 /// Trains on `train` and tests on `test`: the history and the test accuracy.

@@ -299,7 +299,7 @@ fn fit(sgd: Sgd, schedule: Option<Schedule>) -> Result<History> {
     let mut train = ResidentSource::new("train", synthetic::digits(1, 64));
     let mut validation = ResidentSource::new("validation", synthetic::digits(2, 32));
     let mut engine = CpuEngine::new();
-    let options = TrainOptions { epochs: 6, batch_size: 8, seed: 1, report_every: 5, accumulate: 1 };
+    let options = TrainOptions { epochs: 6, batch_size: 8, seed: 1, report_every: 5, ..TrainOptions::default() };
     let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train)?;
     if let Some(schedule) = schedule {
         trainer = trainer.schedule(schedule);
@@ -364,6 +364,5 @@ fn a_run_that_diverges_names_the_learning_rate_of_its_last_step() {
     let growing = Schedule::new(&sgd, ExponentialLr::new(1e60)).unwrap();
     let second = growing.at(1).lr;
     let error = fit(sgd, Some(growing)).unwrap_err().to_string();
-    assert!(error.contains("diverged") && error.contains("(epoch 2)"), "{error}");
-    assert!(error.contains(&format!("than {second} may")), "{error}");
+    assert!(error.contains("diverged") && error.contains(&format!("(epoch 2, learning rate {second:?})")), "{error}");
 }

@@ -1,0 +1,145 @@
+//! Checkpoints of a run in a folder: written every so often, the last two kept, a damaged one passed over.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Callback, Event, Flow, Snapshot, Trainer};
+use crate::error::{Error, Result};
+
+/// What the names of checkpoints begin and end with; between them is the number of steps, so that names sort by it.
+const NAME: (&str, &str) = ("checkpoint-", ".safetensors");
+/// How many are kept: if the last one is damaged, there is one before it.
+const KEPT: usize = 2;
+
+/// Writes a [`Snapshot`] of the run every so many steps or so often, after every epoch if wanted, and at the end.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    dir: PathBuf,
+    every_steps: Option<u32>,
+    every: Option<Duration>,
+    each_epoch: bool,
+    last: Instant,
+    written: Option<u32>,
+}
+
+/// What [`Checkpoints::latest`] found.
+#[derive(Debug)]
+pub struct Found {
+    /// The file.
+    pub path: PathBuf,
+    /// What is in it.
+    pub snapshot: Arc<Snapshot>,
+    /// What is wrong with later ones, each with its path.
+    pub damaged: Vec<Error>,
+}
+
+/// The checkpoints in a folder by their steps, the last one first; none if there is no folder.
+fn list(dir: &Path) -> Result<Vec<(u32, PathBuf)>> {
+    let mut found = Vec::new();
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        Err(error) => return Err(Error::io(dir, error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|error| Error::io(dir, error))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let number = name.strip_prefix(NAME.0).and_then(|rest| rest.strip_suffix(NAME.1));
+        if let Some(steps) = number.and_then(|number| number.parse().ok()) {
+            found.push((steps, path.clone()));
+        }
+    }
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(found)
+}
+
+impl Checkpoints {
+    /// Checkpoints in the folder `dir`, which is made: at the end of every epoch and of the run. What an interrupted write
+    /// has left there is removed.
+    pub fn new(dir: impl AsRef<Path>) -> Result<Self> {
+        let dir = dir.as_ref().to_path_buf();
+        std::fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, error))?;
+        for entry in std::fs::read_dir(&dir).map_err(|error| Error::io(&dir, error))? {
+            let path = entry.map_err(|error| Error::io(&dir, error))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(NAME.0) && name.ends_with(".tmp") {
+                std::fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
+            }
+        }
+        Ok(Checkpoints { dir, every_steps: None, every: None, each_epoch: true, last: Instant::now(), written: None })
+    }
+
+    /// Every `steps` steps too.
+    pub fn every_steps(mut self, steps: u32) -> Self {
+        self.every_steps = Some(steps.max(1));
+        self
+    }
+
+    /// Every so often too, at the next update.
+    pub fn every(mut self, time: Duration) -> Self {
+        self.every = Some(time);
+        self
+    }
+
+    /// Whether there is one at the end of every epoch.
+    pub fn each_epoch(mut self, wanted: bool) -> Self {
+        self.each_epoch = wanted;
+        self
+    }
+
+    /// The last checkpoint in `dir` that is whole; `None` if there is none and none that is damaged.
+    ///
+    /// [`Error::Data`] if there are checkpoints and all are damaged, with what is wrong with each.
+    pub fn latest(dir: &Path) -> Result<Option<Found>> {
+        let mut damaged = Vec::new();
+        for (_, path) in list(dir)? {
+            match Snapshot::read(&path) {
+                Ok(snapshot) => return Ok(Some(Found { path, snapshot: Arc::new(snapshot), damaged })),
+                Err(error) => damaged.push(error),
+            }
+        }
+        if damaged.is_empty() {
+            return Ok(None);
+        }
+        let all: Vec<String> = damaged.iter().map(Error::to_string).collect();
+        Err(Error::data(dir, format!("holds no checkpoint that is whole: {}", all.join("; "))))
+    }
+
+    /// Writes one now, and removes those before the last two.
+    pub fn write(&mut self, trainer: &mut Trainer<'_>) -> Result<()> {
+        let snapshot = trainer.snapshot()?;
+        let steps = snapshot.steps();
+        self.last = Instant::now();
+        // After the last step of an epoch there may be another with the same number, which is further on.
+        let path = self.dir.join(format!("{}{steps:010}{}", NAME.0, NAME.1));
+        snapshot.write(&path)?;
+        self.written = Some(steps);
+        for (_, old) in list(&self.dir)?.into_iter().filter(|(number, _)| *number <= steps).skip(KEPT) {
+            std::fs::remove_file(&old).map_err(|error| Error::io(&old, error))?;
+        }
+        // Those of a run that was further and has been begun anew from an earlier one.
+        for (_, later) in list(&self.dir)?.into_iter().filter(|(number, _)| *number > steps) {
+            std::fs::remove_file(&later).map_err(|error| Error::io(&later, error))?;
+        }
+        Ok(())
+    }
+}
+
+impl Callback for Checkpoints {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow> {
+        let due = match event {
+            Event::Step { steps, .. } => {
+                self.every_steps.is_some_and(|every| steps.is_multiple_of(every))
+                    || self.every.is_some_and(|every| self.last.elapsed() >= every)
+            }
+            Event::Epoch(_) => self.each_epoch,
+            Event::End => true,
+            _ => false,
+        };
+        if due {
+            self.write(trainer)?;
+        }
+        Ok(Flow::Continue)
+    }
+}

@@ -1,0 +1,203 @@
+//! The engine that runs tapes on a GPU.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::engine::{Engine, ProgramId, Sink, Target};
+use super::pinned::Pinned;
+use crate::error::{Error, Result};
+use crate::gpu::{Device, Peak, Profile, Session, SessionOptions, Store, TuneEvent, Tuner, Tuning};
+use crate::graph::{Stage, Tape, Tensor, TensorId};
+use crate::ops::Choices;
+use crate::plan::{Memory, ParameterLayout, Plan};
+use crate::reference::Value;
+
+fn not_initialised() -> Error {
+    Error::config("engine", "has no parameter store yet; call initialise first")
+}
+
+/// Runs tapes on a GPU.
+pub struct GpuEngine {
+    device: Device,
+    options: SessionOptions,
+    choices: Choices,
+    pinned: Option<Pinned>,
+    store: Option<Arc<Store>>,
+    sessions: Vec<Session>,
+}
+
+impl GpuEngine {
+    /// An engine on `device`.
+    pub fn new(device: Device) -> Self {
+        GpuEngine {
+            device,
+            options: SessionOptions::default(),
+            choices: Choices::default(),
+            pinned: None,
+            store: None,
+            sessions: Vec::new(),
+        }
+    }
+
+    /// Sets which kernel variants to take, where not the best.
+    pub fn choices(mut self, choices: Choices) -> Self {
+        self.choices = choices;
+        self
+    }
+
+    fn plan(&self, tape: &Tape) -> Result<Plan> {
+        let layout = Arc::clone(self.store()?.layout());
+        Plan::new(Arc::new(tape.clone()), layout, self.device.caps(), &self.choices)
+    }
+
+    /// The parameter store.
+    pub fn store(&self) -> Result<&Arc<Store>> {
+        self.store.as_ref().ok_or_else(not_initialised)
+    }
+
+    /// The session of a program.
+    pub fn session(&self, program: ProgramId) -> &Session {
+        &self.sessions[program.0]
+    }
+}
+
+impl Engine for GpuEngine {
+    fn name(&self) -> String {
+        self.device.name()
+    }
+
+    fn initialise(&mut self, tape: &Tape, seed: u64) -> Result<()> {
+        let layout = Arc::new(ParameterLayout::new(tape, self.device.caps())?);
+        let store = Arc::new(Store::new(&self.device, layout)?);
+        store.initialise(tape, seed)?;
+        self.sessions.clear();
+        self.store = Some(store);
+        Ok(())
+    }
+
+    fn compile(&mut self, tape: Tape) -> Result<ProgramId> {
+        let plan = self.plan(&tape)?;
+        log::debug!("{plan}");
+        if let Some(pinned) = &self.pinned {
+            pinned.check(&plan)?;
+        }
+        let session = Session::new(self.store()?, Arc::new(plan), self.options)?;
+        self.sessions.push(session);
+        Ok(ProgramId(self.sessions.len() - 1))
+    }
+
+    fn tape(&self, program: ProgramId) -> &Tape {
+        &self.sessions[program.0].plan().tape
+    }
+
+    fn memory(&self, program: ProgramId) -> Option<Memory> {
+        Some(self.sessions[program.0].plan().memory())
+    }
+
+    fn sink(&mut self, program: Option<ProgramId>) -> Sink<'_> {
+        let store = self.store.as_ref().expect("the trainer initialises its engine before it feeds it");
+        Sink { target: Target::Gpu(store, program.map(|program| &mut self.sessions[program.0])) }
+    }
+
+    fn write_f32(&mut self, program: ProgramId, name: &str, values: &[f32]) -> Result<()> {
+        self.sessions[program.0].write_f32(name, values)
+    }
+
+    fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()> {
+        self.sessions[program.0].run(stages)
+    }
+
+    fn profile(&mut self, program: ProgramId, repeats: usize) -> Result<Option<Profile>> {
+        let stages = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
+        let profile = self.sessions[program.0].profile(&stages, repeats)?;
+        Ok(Some(profile.against(Peak::measure(&self.device)?)))
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        self.device.wait()
+    }
+
+    fn read(&mut self, program: ProgramId, id: TensorId) -> Result<Vec<f32>> {
+        self.sessions[program.0].read_f32(id)
+    }
+
+    fn state(&mut self, name: &str) -> Result<Vec<f32>> {
+        self.store()?.state(name)
+    }
+
+    fn clear_state(&mut self, name: &str) -> Result<()> {
+        self.store()?.clear_state(name)
+    }
+
+    fn set_state(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        self.store()?.set_state(name, values)
+    }
+
+    fn take(&mut self, choices: Choices) {
+        self.choices = choices;
+    }
+
+    fn renew(&mut self) -> Result<bool> {
+        self.sessions.clear();
+        self.store = None;
+        self.device = self.device.reopen()?;
+        Ok(true)
+    }
+
+    fn parameter(&mut self, name: &str) -> Result<Vec<f32>> {
+        self.store()?.parameter(name)
+    }
+
+    fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        self.store()?.set_parameter(name, values)
+    }
+
+    fn momentum(&mut self, name: &str) -> Result<Vec<f32>> {
+        self.store()?.momentum(name)
+    }
+
+    fn set_momentum(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        self.store()?.set_momentum(name, values)
+    }
+
+    fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>> {
+        self.store()?.buffer_values(tensor)
+    }
+
+    fn set_buffer(&mut self, name: &str, values: Value<f32>) -> Result<()> {
+        self.store()?.set_buffer(name, &values)
+    }
+
+    fn taken(&self) -> Option<Choices> {
+        let mut taken = Choices { without_rules: self.choices.without_rules.clone(), ..Choices::default() };
+        taken.by_shape.extend(self.sessions.iter().flat_map(|session| session.plan().choices().by_shape));
+        Some(taken)
+    }
+
+    fn tune(
+        &mut self,
+        tapes: &[(Tape, Option<Tape>)],
+        observe: &mut dyn FnMut(TuneEvent<'_>),
+    ) -> Result<Option<Tuning>> {
+        let mut tuner = Tuner::new(&self.device);
+        let mut all = Tuning::default();
+        for (tape, smaller) in tapes {
+            let tuning = tuner.tune(tape, smaller.as_ref(), observe)?;
+            all.choices.by_shape.extend(tuning.choices.by_shape);
+            all.measured += tuning.measured;
+            all.cached += tuning.cached;
+            all.left += tuning.left;
+        }
+        self.choices.by_shape.extend(all.choices.by_shape.clone());
+        Ok(Some(all))
+    }
+
+    fn pin(&mut self, file: &Path, tapes: &[Tape]) -> Result<usize> {
+        let pinned = Pinned::read(file)?;
+        self.choices = pinned.choices.clone();
+        let plans = tapes.iter().map(|tape| self.plan(tape)).collect::<Result<Vec<_>>>()?;
+        let count = pinned.check_all(&plans)?;
+        self.pinned = Some(pinned);
+        Ok(count)
+    }
+}

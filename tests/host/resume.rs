@@ -1,0 +1,287 @@
+//! Runs that are interrupted and go on: from any step, from the checkpoint before a damaged one, with other settings (which is an
+//! error), and what ends a run early.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tilegrad::Error;
+use tilegrad::data::{Augment, ResidentSource, UploadSource, synthetic};
+use tilegrad::nn::{Conv2d, Dropout, Flatten, Linear, MaxPool2d, Sequential};
+use tilegrad::ops::activation::Activation::Relu;
+use tilegrad::optim::{ReduceLrOnPlateau, Schedule, Sgd};
+use tilegrad::train::{
+    Callback, Checkpoints, CpuEngine, EarlyStopping, Event, Flow, KeepBest, Monitor, OnNonFinite, TrainOptions, Trainer,
+};
+
+/// A folder of its own for a test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tilegrad-resume-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Dropout, batch norm and augmentation draw, momentum and a plateau remember.
+fn model() -> Sequential {
+    Sequential::new()
+        .with("conv", Conv2d::new(1, 4, 3))
+        .with("bn", tilegrad::nn::BatchNorm2d::new(4))
+        .with("relu", Relu)
+        .with("pool", MaxPool2d::new(4))
+        .with("flatten", Flatten)
+        .with("dropout", Dropout(0.3))
+        .with("fc", Linear::new(144, 10))
+}
+
+fn options() -> TrainOptions {
+    TrainOptions { epochs: 3, batch_size: 8, seed: 3, report_every: 2, ..TrainOptions::default() }
+}
+
+/// Runs with these callbacks, on from the folder's last checkpoint if there is one; the bytes of the run at its end.
+fn run(
+    folder: &Path,
+    options: TrainOptions,
+    callbacks: &mut [&mut dyn Callback],
+) -> tilegrad::Result<(Vec<u8>, Vec<String>)> {
+    let mut train = UploadSource::new("train", synthetic::digits(1, 44)).augmented(Augment::default());
+    let mut test = ResidentSource::new("test", synthetic::digits(2, 12));
+    let (model, mut engine) = (model(), CpuEngine::new());
+    let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(1e-3);
+    // Nothing gets better by so much, so that the rate falls after every epoch.
+    let mut plateau = ReduceLrOnPlateau::default();
+    (plateau.patience, plateau.threshold) = (0, 0.9);
+    let schedule = Schedule::new(&sgd, plateau)?;
+    let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train)?.schedule(schedule);
+    let damaged = match Checkpoints::latest(folder)? {
+        Some(found) => {
+            trainer.restore(&found.snapshot, &found.path)?;
+            found.damaged.iter().map(Error::to_string).collect()
+        }
+        None => Vec::new(),
+    };
+    trainer.fit_with(&mut train, &mut test, callbacks)?;
+    let file = folder.join("end");
+    trainer.save_model(&file)?;
+    let mut bytes = std::fs::read(&file).unwrap();
+    trainer.save_optimizer(&file)?;
+    bytes.extend(std::fs::read(&file).unwrap());
+    // Everything but the times.
+    for epoch in &trainer.history().epochs {
+        for number in
+            [epoch.train_loss, epoch.train_accuracy, epoch.validation_loss, epoch.validation_accuracy, epoch.lr]
+        {
+            bytes.extend(number.to_bits().to_le_bytes());
+        }
+    }
+    bytes.extend(trainer.history().losses.iter().flat_map(|loss| loss.to_bits().to_le_bytes()));
+    Ok((bytes, damaged))
+}
+
+/// Fails at a step, as if the process had been killed there.
+fn killed_at(step: u32) -> impl Callback {
+    move |event: &Event<'_>, _: &mut Trainer<'_>| match event {
+        Event::Step { steps, .. } if *steps == step => Err(Error::config("test", "killed")),
+        _ => Ok(Flow::Continue),
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_ends_in_the_same_bytes() {
+    for accumulate in [1, 2] {
+        let options = TrainOptions { accumulate, ..options() };
+        let whole = Folder::new(&format!("whole-{accumulate}"));
+        let (expected, _) = run(&whole.0, options, &mut []).unwrap();
+        for (every, step) in [(1, 1_u32), (1, 6), (2, 5), (4, 11), (3, 13), (5, 17)] {
+            let folder = Folder::new(&format!("killed-{accumulate}-{every}-{step}"));
+            let mut checkpoints = Checkpoints::new(&folder.0).unwrap().every_steps(every);
+            // Steps in the middle of an update tell nothing.
+            let step = step.next_multiple_of(accumulate as u32);
+            let killed = run(&folder.0, options, &mut [&mut checkpoints, &mut killed_at(step)]);
+            assert!(killed.is_err() || accumulate == 2, "killed at step {step}");
+            let mut checkpoints = Checkpoints::new(&folder.0).unwrap().every_steps(every);
+            let (bytes, damaged) = run(&folder.0, options, &mut [&mut checkpoints]).unwrap();
+            assert!(bytes == expected, "accumulate {accumulate}, every {every} steps, killed at {step}");
+            assert!(damaged.is_empty());
+            let left = std::fs::read_dir(&folder.0)
+                .unwrap()
+                .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("checkpoint-"));
+            assert_eq!(left.count(), 2, "two are kept");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
+    let (whole, folder) = (Folder::new("undamaged"), Folder::new("damaged"));
+    let (expected, _) = run(&whole.0, options(), &mut []).unwrap();
+    let mut checkpoints = Checkpoints::new(&folder.0).unwrap().every_steps(1);
+    run(&folder.0, options(), &mut [&mut checkpoints, &mut killed_at(9)]).unwrap_err();
+    let last = folder.0.join("checkpoint-0000000009.safetensors");
+    let good = std::fs::read(&last).unwrap();
+    // One bit of a tensor, the end cut off, and no file of this kind at all.
+    let mut flipped = good.clone();
+    let middle = flipped.len() - 100;
+    flipped[middle] ^= 4;
+    for (content, part) in
+        [(&flipped[..], "checksum"), (&good[..good.len() / 2], "no safetensors"), (b"?", "no safetensors")]
+    {
+        std::fs::write(&last, content).unwrap();
+        let (bytes, damaged) = run(&folder.0, options(), &mut []).unwrap();
+        assert!(bytes == expected);
+        assert!(damaged.len() == 1 && damaged[0].contains("0000000009") && damaged[0].contains(part), "{damaged:?}");
+    }
+    std::fs::write(folder.0.join("checkpoint-0000000008.safetensors"), b"").unwrap();
+    let error = run(&folder.0, options(), &mut []).unwrap_err().to_string();
+    assert!(error.contains("no checkpoint that is whole") && error.contains("0000000008"), "{error}");
+}
+
+#[test]
+fn another_runs_checkpoint_is_refused_by_the_name_of_the_setting() {
+    let folder = Folder::new("other");
+    let mut checkpoints = Checkpoints::new(&folder.0).unwrap();
+    run(&folder.0, TrainOptions { epochs: 1, ..options() }, &mut [&mut checkpoints]).unwrap();
+    let cases = [
+        (TrainOptions { seed: 4, ..options() }, "seed 3, this one has 4"),
+        (TrainOptions { batch_size: 4, ..options() }, "batch_size 8, this one has 4"),
+        (TrainOptions { accumulate: 2, ..options() }, "accumulate 1, this one has 2"),
+    ];
+    for (options, part) in cases {
+        let error = run(&folder.0, options, &mut []).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("checkpoint-0000000006"), "{error}");
+    }
+    let found = Checkpoints::latest(&folder.0).unwrap().unwrap();
+    let (other, mut engine) =
+        (Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10)), CpuEngine::new());
+    let train = ResidentSource::new("train", synthetic::digits(1, 44));
+    let mut trainer = Trainer::new(&other, Sgd::new(0.1), &mut engine, options(), &train).unwrap();
+    let error = trainer.restore(&Arc::clone(&found.snapshot), &found.path).unwrap_err().to_string();
+    assert!(error.contains("\"conv.weight\" is unexpected") && error.contains("\"fc.weight\" is [10,144]"), "{error}");
+    assert_eq!(trainer.progress().steps, 0, "nothing is changed");
+    assert!(Checkpoints::latest(&folder.0.join("nowhere")).unwrap().is_none());
+}
+
+#[test]
+fn what_an_interrupted_write_has_left_is_removed() {
+    let folder = Folder::new("left");
+    let left = folder.0.join("checkpoint-0000000003.safetensors.1234.ThreadId(1).tmp");
+    std::fs::write(&left, b"half").unwrap();
+    Checkpoints::new(&folder.0).unwrap();
+    assert!(!left.exists());
+}
+
+/// Asks for the end at a step, as an interrupt does.
+#[test]
+fn a_run_that_is_asked_to_stop_does_and_goes_on_later() {
+    let (whole, folder) = (Folder::new("unasked"), Folder::new("asked"));
+    let (expected, _) = run(&whole.0, options(), &mut []).unwrap();
+    let mut stop = |event: &Event<'_>, _: &mut Trainer<'_>| {
+        Ok(if matches!(event, Event::Step { steps: 8, .. }) { Flow::Stop } else { Flow::Continue })
+    };
+    let mut checkpoints = Checkpoints::new(&folder.0).unwrap().each_epoch(false);
+    run(&folder.0, options(), &mut [&mut stop, &mut checkpoints]).unwrap();
+    let found = Checkpoints::latest(&folder.0).unwrap().unwrap();
+    assert_eq!(found.snapshot.steps(), 8);
+    assert!(run(&folder.0, options(), &mut []).unwrap().0 == expected);
+}
+
+#[test]
+fn early_stopping_counts_epochs_without_a_better_one() {
+    let epochs = |losses: &[f64]| -> Vec<tilegrad::train::Epoch> {
+        let epoch = |(i, &loss): (usize, &f64)| tilegrad::train::Epoch {
+            epoch: i + 1,
+            train_loss: 0.0,
+            train_accuracy: 0.0,
+            validation_loss: loss,
+            validation_accuracy: -loss,
+            lr: 0.1,
+            seconds: 1.0,
+            images_per_second: 1.0,
+        };
+        losses.iter().enumerate().map(epoch).collect()
+    };
+    let two = EarlyStopping::new(2);
+    assert!(!two.is_enough(&epochs(&[3.0, 2.0, 2.5])));
+    assert!(two.is_enough(&epochs(&[3.0, 2.0, 2.5, 2.0])), "as good is not better");
+    assert!(!two.is_enough(&epochs(&[3.0, 2.0, 2.5, 1.9])));
+    let coarse = EarlyStopping { min_delta: 0.5, ..two };
+    assert!(coarse.is_enough(&epochs(&[3.0, 2.9, 2.6])));
+    assert!(!coarse.is_enough(&epochs(&[3.0, 2.9, 2.4])));
+    let accuracy = EarlyStopping { monitor: Monitor::ValidationAccuracy, ..two };
+    assert!(accuracy.is_enough(&epochs(&[1.0, 2.0, 3.0])));
+    assert!(two.is_enough(&epochs(&[1.0, f64::NAN, f64::NAN])));
+    assert!(!two.is_enough(&epochs(&[f64::NAN, 1.0])));
+    assert!(EarlyStopping::new(0).validate().is_err());
+    assert!(EarlyStopping { min_delta: -1.0, ..two }.validate().is_err());
+    let mut history = tilegrad::train::History::default();
+    history.epochs = epochs(&[3.0, 2.0, f64::NAN, 2.0]);
+    assert_eq!(history.best(Monitor::ValidationLoss).unwrap().epoch, 2);
+}
+
+#[test]
+fn a_run_stops_early_and_keeps_the_best_model() {
+    let folder = Folder::new("early");
+    let best = folder.0.join("best.safetensors");
+    let mut epochs = 0;
+    let mut count = |event: &Event<'_>, _: &mut Trainer<'_>| {
+        epochs += usize::from(matches!(event, Event::Epoch(_)));
+        Ok(Flow::Continue)
+    };
+    let early_stopping = Some(EarlyStopping { min_delta: 1e9, ..EarlyStopping::new(1) });
+    let options = TrainOptions { epochs: 9, early_stopping, ..options() };
+    let mut keep = KeepBest::new(&best, Monitor::ValidationLoss);
+    run(&folder.0, options, &mut [&mut count, &mut keep]).unwrap();
+    assert_eq!(epochs, 2, "the first is the best, the second not so much better");
+    assert!(best.exists());
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_traced_to_its_tensor() {
+    let mut train = ResidentSource::new("train", synthetic::digits(1, 44));
+    let mut test = ResidentSource::new("test", synthetic::digits(2, 12));
+    let model = model();
+    for on_non_finite in [OnNonFinite::Stop, OnNonFinite::Warn] {
+        let mut engine = CpuEngine::new();
+        let options = TrainOptions { epochs: 2, on_non_finite, ..options() };
+        let mut trainer = Trainer::new(&model, Sgd::new(0.05), &mut engine, options, &train).unwrap();
+        let mut told = Vec::new();
+        // The third step's gradient meets a parameter that is infinite.
+        let mut spoil = |event: &Event<'_>, trainer: &mut Trainer<'_>| {
+            if let Event::Step { steps: 2, .. } = event {
+                let mut values = trainer.engine().parameter("fc.weight")?;
+                values[7] = f32::INFINITY;
+                trainer.engine().set_parameter("fc.weight", &values)?;
+                trainer.snapshot()?;
+            }
+            if let Event::NonFinite(found) = event {
+                told.push((*found).clone());
+            }
+            Ok(Flow::Continue)
+        };
+        let result = trainer.fit_with(&mut train, &mut test, &mut [&mut spoil]);
+        let found = match on_non_finite {
+            OnNonFinite::Stop => match result.unwrap_err() {
+                Error::NonFinite(found) => found,
+                other => panic!("{other}"),
+            },
+            OnNonFinite::Warn => {
+                assert_eq!(result.unwrap().epochs.len(), 2, "the run goes on");
+                assert_eq!(told.len(), 1, "and says so once");
+                told[0].clone()
+            }
+        };
+        assert_eq!((found.step, found.epoch, found.lr), (3, 1, 0.05));
+        let culprit = found.tensor.clone().unwrap();
+        assert_eq!(culprit.what, "output of linear \"fc\"", "{found}");
+        assert!(found.to_string().contains("step 3") && found.to_string().contains("\"fc\""), "{found}");
+    }
+}
