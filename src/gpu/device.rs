@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::cache::{self, PipelineCache};
 use super::kernel::Pipeline;
+use super::memory;
 use crate::error::{Error, Result};
 use crate::ops::{Caps, DeviceClass, Kernel};
 
@@ -76,6 +77,7 @@ pub struct Device {
 struct Inner {
     options: DeviceOptions,
     info: wgpu::AdapterInfo,
+    memory: Option<u64>,
     caps: Caps,
     device: wgpu::Device,
     queue: wgpu::Queue,
@@ -169,6 +171,7 @@ impl Device {
         Ok(Device {
             inner: Arc::new(Inner {
                 options: options.clone(),
+                memory: memory::of_device(adapter),
                 info,
                 caps,
                 device,
@@ -182,6 +185,11 @@ impl Device {
                 made: Made::default(),
             }),
         })
+    }
+
+    /// The bytes of memory that the adapter has for itself, where it says: Vulkan's device-local heaps.
+    pub fn memory(&self) -> Option<u64> {
+        self.inner.memory
     }
 
     /// The same adapter anew, after this device was lost; nothing that was on it is there.

@@ -3,11 +3,13 @@
 //! A plan is plain data and holds nothing of a device, so it can be printed, compared and kept when a device is lost.
 
 mod flat;
+mod forecast;
 pub mod fusion;
 mod lifetime;
 mod print;
 
 pub use flat::{ParameterLayout, Placement};
+pub use forecast::Forecast;
 pub use lifetime::{Interval, assign_slots};
 pub use print::Memory;
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Profile, Session, Store, TuneEvent, Tuning};
 use crate::graph::{Stage, Tape, Tensor, TensorId};
 use crate::ops::Choices;
-use crate::plan::Memory;
+use crate::plan::{Forecast, Memory};
 use crate::reference;
 use crate::reference::Value;
 
@@ -86,6 +86,13 @@ pub trait Engine {
     /// Which kernel was taken wherever there was a choice, in all programs so far; `None` where there is none.
     fn taken(&self) -> Option<Choices> {
         None
+    }
+
+    /// What a program of `tape` would need, with an estimate of its time if `timed`, for which the device is measured; `None`
+    /// where nothing is planned. Nothing is made or run. [`Error::Limit`] names what is too large for the device.
+    fn forecast(&mut self, tape: &Tape, timed: bool) -> Result<Option<Forecast>> {
+        let _ = (tape, timed);
+        Ok(None)
     }
 
     /// Takes these choices for programs from now on.

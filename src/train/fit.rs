@@ -138,6 +138,9 @@ impl Trainer<'_> {
         callbacks: Callbacks<'_, '_>,
         step_ms: &mut Vec<f64>,
     ) -> Result<()> {
+        if self.programs.is_empty() {
+            self.check_fits(train)?;
+        }
         self.prepare(train)?;
         if self.kept.is_none() {
             self.snapshot()?;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Device, Peak, Profile, Session, SessionOptions, Store, TuneEvent, Tuner, Tuning};
 use crate::graph::{Stage, Tape, Tensor, TensorId};
 use crate::ops::Choices;
-use crate::plan::{Memory, ParameterLayout, Plan};
+use crate::plan::{Forecast, Memory, ParameterLayout, Plan};
 use crate::reference::Value;
 
 fn not_initialised() -> Error {
@@ -131,6 +131,18 @@ impl Engine for GpuEngine {
 
     fn set_state(&mut self, name: &str, values: &[f32]) -> Result<()> {
         self.store()?.set_state(name, values)
+    }
+
+    fn forecast(&mut self, tape: &Tape, timed: bool) -> Result<Option<Forecast>> {
+        let rates = match timed {
+            true => Some(Peak::measure(&self.device)?),
+            false => None,
+        };
+        let plan = self.plan(tape)?;
+        let rates = rates.map(|peak| [peak.multiply_adds_per_second, peak.copy_bytes_per_second]);
+        let caps = self.device.caps();
+        let allowed = caps.max_binding.min(caps.max_buffer);
+        Ok(Some(Forecast::new(&plan, allowed, self.device.memory(), rates)))
     }
 
     fn take(&mut self, choices: Choices) {

@@ -9,6 +9,7 @@ mod diagnosis;
 mod early_stopping;
 mod engine;
 mod fit;
+mod fits;
 mod gpu_engine;
 mod history;
 pub mod optimizer_state;

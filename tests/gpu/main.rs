@@ -16,6 +16,7 @@ mod each_cases;
 mod few;
 #[path = "../common/fused.rs"]
 mod fused;
+mod forecast;
 mod fusion;
 mod golden;
 #[path = "../common/golden.rs"]

@@ -1,0 +1,78 @@
+//! What a plan will need, said before it runs.
+
+use std::fmt;
+
+use super::{Memory, Plan};
+
+/// The part of a device's best multiply-add rate that training steps have been seen to reach.
+const SHARE_OF_PEAK: f64 = 0.3;
+
+/// What a plan will need.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Forecast {
+    /// Its memory.
+    pub memory: Memory,
+    /// The memory of the device, where it says.
+    pub available: Option<u64>,
+    /// The bytes of the largest binding.
+    pub largest_binding: u64,
+    /// How many bytes the device allows in one.
+    pub allowed_binding: u64,
+    /// Dispatches of a step.
+    pub dispatches: usize,
+    /// Products that are added up in a step.
+    pub multiply_adds: u64,
+    /// An estimate of a step's milliseconds: each dispatch takes as long as its arithmetic at a third of the device's best
+    /// rate, or as its bytes at the best rate of a copy, whichever is longer. `None` where the rates were not measured.
+    pub milliseconds: Option<f64>,
+}
+
+impl Forecast {
+    /// Of `plan` on a device with these limits and rates, [multiply-adds, bytes] a second.
+    pub(crate) fn new(plan: &Plan, allowed_binding: u64, available: Option<u64>, rates: Option<[f64; 2]>) -> Self {
+        let spans = plan.steps.iter().flat_map(|step| &step.bindings).map(|(_, span)| span.bytes);
+        let seconds = rates.map(|[multiply_adds, bytes]| {
+            let of_step = |step: &super::Step| {
+                let arithmetic = step.multiply_adds as f64 / (SHARE_OF_PEAK * multiply_adds);
+                arithmetic.max(step.bytes() as f64 / bytes)
+            };
+            plan.steps.iter().map(of_step).sum::<f64>()
+        });
+        Forecast {
+            memory: plan.memory(),
+            available,
+            largest_binding: spans.max().unwrap_or(0),
+            allowed_binding,
+            dispatches: plan.steps.len(),
+            multiply_adds: plan.steps.iter().map(|step| step.multiply_adds).sum(),
+            milliseconds: seconds.map(|seconds| seconds * 1e3),
+        }
+    }
+
+    /// Whether the device has the memory, as far as it says.
+    pub fn fits(&self) -> bool {
+        self.available.is_none_or(|available| self.memory.total() <= available)
+    }
+}
+
+impl fmt::Display for Forecast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        writeln!(f, "memory          {}", self.memory)?;
+        if let Some(available) = self.available {
+            writeln!(f, "device memory   {:.0} MiB", mib(available))?;
+        }
+        let (largest, allowed) = (mib(self.largest_binding), mib(self.allowed_binding));
+        writeln!(f, "largest binding {largest:.2} MiB of the {allowed:.0} MiB that the device allows")?;
+        write!(
+            f,
+            "a step          {} dispatches, {:.3} 10^9 multiply-adds",
+            self.dispatches,
+            self.multiply_adds as f64 / 1e9
+        )?;
+        match self.milliseconds {
+            Some(milliseconds) => write!(f, ", about {milliseconds:.1} ms"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Whether a run fits its device, before it starts, and with which batch it would.
+
+use super::trainer::Trainer;
+use crate::data::BatchSource;
+use crate::error::{Error, Result};
+use crate::plan::Forecast;
+
+impl Trainer<'_> {
+    /// What training steps on full batches of `train` need, with an estimate of their time; `None` on an engine that plans
+    /// nothing. Nothing runs but, for the estimate, a measurement of the device of half a second.
+    pub fn forecast(&mut self, train: &dyn BatchSource) -> Result<Option<Forecast>> {
+        let size = self.options.batch_size.min(train.len());
+        let tape = self.training_tape(train, size)?;
+        self.engine.forecast(&tape, true)
+    }
+
+    /// The largest batch of `train` whose training step fits the device, its bindings and, as far as it says, its memory;
+    /// `None` if not even one image does, or nothing is planned.
+    pub fn largest_batch(&mut self, train: &dyn BatchSource) -> Result<Option<usize>> {
+        if !self.fits(train, 1)? {
+            return Ok(None);
+        }
+        // The last that fits and the first that does not, closer and closer.
+        let (mut fits, mut beyond) = (1, train.len() + 1);
+        while fits + 1 < beyond {
+            // Doubling first: small plans are quick to make.
+            let middle = (2 * fits).min(fits + (beyond - fits) / 2).max(fits + 1);
+            if self.fits(train, middle)? { fits = middle } else { beyond = middle }
+        }
+        Ok(Some(fits))
+    }
+
+    fn fits(&mut self, train: &dyn BatchSource, size: usize) -> Result<bool> {
+        let tape = self.training_tape(train, size)?;
+        match self.engine.forecast(&tape, false) {
+            Ok(forecast) => Ok(forecast.is_some_and(|forecast| forecast.fits())),
+            Err(Error::Limit { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An error that names the batch that would fit, if a full batch of `train` does not.
+    pub(super) fn check_fits(&mut self, train: &dyn BatchSource) -> Result<()> {
+        let size = self.options.batch_size.min(train.len());
+        let tape = self.training_tape(train, size)?;
+        let problem = match self.engine.forecast(&tape, false) {
+            Ok(Some(forecast)) if !forecast.fits() => Error::Limit {
+                what: format!("training in batches of {size}"),
+                needed: format!("{} bytes", forecast.memory.total()),
+                allowed: format!("{} bytes of memory", forecast.available.unwrap_or_default()),
+                hint: String::new(),
+            },
+            Err(error @ Error::Limit { .. }) => error,
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Error::Limit { what, needed, allowed, .. } = problem else { return Err(problem) };
+        let hint = match self.largest_batch(train)? {
+            Some(batch) => format!("the largest batch size that fits is {batch}"),
+            None => "not even a batch of one image fits: use smaller images or a smaller network".into(),
+        };
+        Err(Error::Limit { what, needed, allowed, hint })
+    }
+}
