@@ -1,13 +1,19 @@
-//! Data sets in host memory: the readers of files and the generators of synthetic images all give an [`ImageSet`].
+//! Data sets: [`open`] reads what a folder holds, the generators make synthetic images, and a [`Dataset`] is a program's own.
+//! An [`ImageSet`] is in host memory. Sources make batches of them: on the device, or got ahead of it.
 
 pub mod cifar;
 mod dataset;
 mod dataset_source;
+mod decoded_cache;
 #[cfg(feature = "download")]
 pub mod download;
 mod draws;
 pub mod folder;
+mod folder_dataset;
+mod formats;
 pub mod idx;
+#[cfg(feature = "download")]
+mod known;
 mod normalisation;
 pub mod shapes;
 mod source;
@@ -16,6 +22,9 @@ pub mod synthetic;
 pub use crate::ops::gather::Augment;
 pub use dataset::{Dataset, Subset};
 pub use dataset_source::DatasetSource;
+pub use folder::FolderOptions;
+pub use folder_dataset::FolderDataset;
+pub use formats::{Format, Opened, detect, open, open_lazily};
 pub use normalisation::Normalisation;
 pub use source::{BatchSink, BatchSource, ResidentSource, UploadSource, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
