@@ -63,7 +63,7 @@ fn a_full_disk_keeps_the_model_of_before() {
     let scratch = Scratch::new("disk-model");
     let Some(disk) = SmallDisk::new(&scratch, 64) else { return };
     let path = disk.0.join("model.safetensors");
-    let mut save = |features: usize| {
+    let save = |features: usize| {
         let model = Sequential::new().with("flatten", tilegrad::nn::Flatten).with("fc", Linear::new(4, features));
         let set = ImageSet::new(vec![0; 8], vec![0, 1], [2, 2, 1], 2).unwrap();
         let source = ResidentSource::new("set", set);

@@ -119,7 +119,7 @@ fn answer(
 }
 
 fn content() -> Vec<u8> {
-    (0..300_000_u32).map(|i| (i * i >> 7) as u8).collect()
+    (0..300_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect()
 }
 
 fn digest(content: &[u8]) -> String {

@@ -30,7 +30,7 @@ fn description(scratch: &Scratch, what: &str) -> String {
 fn idx_files_are_mnist_or_fashion_mnist_by_their_labels() {
     let scratch = Scratch::new("formats-idx");
     let options = FolderOptions::default();
-    let mut opened = |first| {
+    let opened = |first| {
         write_idx(&scratch, first);
         open(&scratch.0, &options).unwrap()
     };
