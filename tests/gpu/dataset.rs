@@ -1,6 +1,8 @@
 //! Batches of a data set that are got ahead of the device: the numbers, and the training, of resident images.
 
-use tilegrad::data::{Augment, BatchSource, DatasetSource, Normalisation, ResidentSource, UploadSource, shapes};
+use tilegrad::data::{
+    Augment, BatchSource, DatasetSource, Normalisation, ResidentSource, UploadSource, epoch_batches, shapes,
+};
 use tilegrad::nn::{Conv2d, Flatten, Linear, Module, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::optim::Sgd;
@@ -37,35 +39,9 @@ fn a_run_on_a_data_set_ends_with_the_bits_of_one_on_resident_images() {
     assert_eq!(expected.0.len(), 6);
     let mut ahead = DatasetSource::new("train", set.clone()).normalised(Normalisation::CIFAR10).augmented(augment);
     assert_eq!(train(&model, &mut ahead, device.clone()), expected);
+    // The order that the trainer will ask for.
+    ahead.plan(&[epoch_batches(40, 16, 3, 1), epoch_batches(40, 16, 3, 2)].concat());
+    assert_eq!(train(&model, &mut ahead, device.clone()), expected);
     let mut uploaded = UploadSource::new("train", set).normalised(Normalisation::CIFAR10).augmented(augment);
-    assert_eq!(train(&model, &mut uploaded, device), expected);
-}
-
-/// Planned by hand, as a loop of one's own would.
-#[test]
-fn planned_batches_go_through_the_upload_ring() {
-    use tilegrad::graph::{Stage, Tape};
-    use tilegrad::train::Engine;
-    let Some(device) = device() else { return };
-    let set = shapes::shapes(3, 24);
-    let batches: Vec<Vec<u32>> = (0..24).collect::<Vec<u32>>().chunks(8).map(<[u32]>::to_vec).collect();
-    let run = |source: &mut dyn BatchSource| {
-        let mut engine = GpuEngine::new(device.clone());
-        let mut tape = Tape::new(false);
-        let (input, _) = source.declare(&mut tape, 8).unwrap();
-        let copy = tape.activation("copy", Relu, input).unwrap();
-        tape.keep(copy);
-        engine.initialise(&tape, 1).unwrap();
-        source.prepare(&mut engine.sink(None)).unwrap();
-        let program = engine.compile(tape).unwrap();
-        source.plan(&batches);
-        let step = |batch: &Vec<u32>| {
-            source.feed(batch, &mut engine.sink(Some(program))).unwrap();
-            engine.run(program, &[Stage::Gather, Stage::Forward]).unwrap();
-            engine.read(program, copy).unwrap()
-        };
-        batches.iter().map(step).collect::<Vec<_>>()
-    };
-    let expected = run(&mut ResidentSource::new("set", set.clone()));
-    assert_eq!(run(&mut DatasetSource::new("set", set)), expected);
+    assert_eq!(train(&model, &mut uploaded, device.clone()), expected);
 }
