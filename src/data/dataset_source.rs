@@ -124,10 +124,8 @@ impl Reader {
         let wanted = planned.clone();
         let work = move || {
             for indices in &wanted {
-                let batch = read(&*dataset, indices);
-                let failed = batch.is_err();
                 // Nobody listens any more where the plan has changed.
-                if sender.send(batch).is_err() || failed {
+                if sender.send(read(&*dataset, indices)).is_err() {
                     return;
                 }
             }
