@@ -14,17 +14,36 @@ use crate::error::{Error, Result};
 const SIDE: usize = 32;
 const PIXELS: usize = SIDE * SIDE;
 const CHANNELS: usize = 3;
+/// The folders that the published archives make.
+pub(super) const FOLDER: &str = "cifar-10-batches-bin";
+pub(super) const FOLDER_100: &str = "cifar-100-binary";
 
 /// The names of CIFAR-10's classes, by number.
 pub const CLASS_NAMES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+/// The names of CIFAR-100's fine classes, by number.
+#[rustfmt::skip]
+pub const CIFAR100_CLASS_NAMES: [&str; 100] = [
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl",
+    "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair",
+    "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin",
+    "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp",
+    "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain",
+    "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck",
+    "pine_tree", "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road",
+    "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk", "skyscraper", "snail", "snake", "spider",
+    "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank", "telephone", "television", "tiger",
+    "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman",
+    "worm",
+];
 
 /// CIFAR-10's training and test set in the folder `dir`, or in `cifar-10-batches-bin` below it: 32x32 in colour.
 ///
 /// The published files hold 50,000 and 10,000 images; files with other numbers of whole records are read too.
 /// [`Error::Io`] where the system refuses a file, else [`Error::Data`] with the file and what is wrong in it.
 pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
-    let dir = folder(dir, "cifar-10-batches-bin");
+    let dir = folder(dir, FOLDER);
     let batches: Vec<PathBuf> = (1..=5).map(|i| dir.join(format!("data_batch_{i}.bin"))).collect();
     let set = |files: &[PathBuf]| read_files(files, 1, 10)?.named(CLASS_NAMES);
     Ok((set(&batches)?, set(&[dir.join("test_batch.bin")])?))
@@ -33,26 +52,24 @@ pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
 /// CIFAR-100's training and test set with the 100 fine labels, as [`read`] gives CIFAR-10's; the folder below is
 /// `cifar-100-binary`.
 ///
-/// The classes have names where `fine_label_names.txt` lies beside the images.
+/// The names of the classes are those of `fine_label_names.txt`, where it lies beside the images, else
+/// [`CIFAR100_CLASS_NAMES`].
 pub fn read_100(dir: &Path) -> Result<(ImageSet, ImageSet)> {
-    let dir = folder(dir, "cifar-100-binary");
+    let dir = folder(dir, FOLDER_100);
     let names = dir.join("fine_label_names.txt");
     let names: Vec<String> = match names.is_file() {
         true => {
             let text = fs::read_to_string(&names).map_err(|error| Error::io(&names, error))?;
             text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect()
         }
-        false => Vec::new(),
+        false => CIFAR100_CLASS_NAMES.map(String::from).to_vec(),
     };
-    let set = |file: &str| -> Result<ImageSet> {
-        let set = read_files(&[dir.join(file)], 2, 100)?;
-        if names.is_empty() { Ok(set) } else { set.named(names.clone()) }
-    };
+    let set = |file: &str| read_files(&[dir.join(file)], 2, 100)?.named(names.clone());
     Ok((set("train.bin")?, set("test.bin")?))
 }
 
 /// `dir`, or the folder that the published archive makes in it.
-fn folder(dir: &Path, archive: &str) -> PathBuf {
+pub(super) fn folder(dir: &Path, archive: &str) -> PathBuf {
     let inner = dir.join(archive);
     if inner.is_dir() { inner } else { dir.to_path_buf() }
 }
@@ -189,7 +206,7 @@ mod tests {
             ([99, 4].as_slice(), [50].as_slice(), 100)
         );
         assert_eq!(train.image(1)[3..6], [30, 31, 32]);
-        assert!(train.class_names.is_empty());
+        assert_eq!((&*train.class_names[0], &*train.class_names[99]), ("apple", "worm"));
         folder.write("fine_label_names.txt", (0..100).map(|i| format!("n{i}\n")).collect::<String>().as_bytes());
         assert_eq!(read_100(&folder.0).unwrap().0.class_names[99], "n99");
         folder.write("test.bin", &record(&[7, 100], 4));

@@ -3,19 +3,18 @@
 //! Either `DIR/train/CLASS/*` and `DIR/test/CLASS/*`, or `DIR/CLASS/*`, of which a part is held out for the test. Images are
 //! .jpg, .jpeg or .png; other files, and names that start with a dot, are passed over. Classes are numbered in the order of
 //! their sorted names, images follow one another in the order of their sorted names, whatever the system lists first.
+//! [`read`] has all images in memory, [`open`] decodes each when it is asked for; both give the same bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use image::imageops::FilterType;
-use image::{DynamicImage, ImageReader};
-use rayon::prelude::*;
-
-use super::ImageSet;
+use super::folder_dataset::{self, FolderDataset};
+use super::{ImageSet, Subset, split};
 use crate::error::{Error, Result};
 
 /// How a folder of images is read.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FolderOptions {
     /// [height, width] that every image is brought to, its proportions not kept; without it all must have one size.
     pub resize: Option<[usize; 2]>,
@@ -25,73 +24,149 @@ pub struct FolderOptions {
     pub test_fraction: f64,
     /// Which images are held out.
     pub seed: u64,
+    /// A file for the decoded images, made by the first run and read by those after it. It is made anew where a file's
+    /// name, length or time has changed, where the options have, or where it is damaged.
+    pub cache: Option<PathBuf>,
+    /// Bytes of decoded images that [`open`] keeps in memory, so that they are decoded once; with a full memory the others
+    /// are decoded in each epoch.
+    pub keep: u64,
 }
 
 impl Default for FolderOptions {
-    /// Images as they are, all of them good, a fifth held out.
+    /// Images as they are, all of them good, a fifth held out, no cache file, none kept.
     fn default() -> Self {
-        FolderOptions { resize: None, skip_bad: false, test_fraction: 0.2, seed: 1 }
+        FolderOptions { resize: None, skip_bad: false, test_fraction: 0.2, seed: 1, cache: None, keep: 0 }
     }
 }
 
 /// What has been read.
 #[derive(Debug)]
-pub struct Folder {
+pub struct Folder<D = ImageSet> {
     /// The images to train on, with the classes' names.
-    pub train: ImageSet,
+    pub train: D,
     /// The images to test on, of the same classes.
-    pub test: ImageSet,
+    pub test: D,
     /// What was wrong with the files that were left out, each with its path.
     pub skipped: Vec<Error>,
 }
 
-/// The images of the folder `dir`: gray if all of them are, else red, green and blue; transparency is dropped.
+/// The images of the folder `dir` in memory: gray if all of them are, else red, green and blue, to which gray ones among
+/// them are brought; transparency is dropped.
 ///
-/// Files are decoded on all cores. [`Error::Data`] names the folder that has no classes or no images, the file that is no
-/// image, or the first whose size is not that of the others; [`Error::Io`] is what the system refuses.
+/// Files are decoded on all cores. [`Error::Data`] names the folder that has no classes, one class only or no images, the
+/// file that is no image, or the first whose size is not that of the others; [`Error::Io`] is what the system refuses.
 pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
+    if options.cache.is_some() {
+        let Folder { train, test, skipped } = open(dir, options)?;
+        return Ok(Folder { train: ImageSet::collect(&train)?, test: ImageSet::collect(&test)?, skipped });
+    }
+    let files = list(dir, options)?;
+    let (set, kept, skipped) = folder_dataset::decode(&files, options)?;
+    let (train, test) = files.divide(&kept, options)?;
+    Ok(Folder { train: set.subset(&train), test: set.subset(&test), skipped })
+}
+
+/// The images of the folder `dir`, as [`read`] gives them, but each decoded when it is asked for: for a
+/// [`super::DatasetSource`], and for more images than fit into memory.
+///
+/// What can be seen from a file's beginning is checked at once. Where the rest of a file is damaged, getting its image is
+/// the error, unless [`FolderOptions::cache`] is set: making it decodes everything, so damage shows, or is left out, then.
+pub fn open(dir: &Path, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
+    let files = list(dir, options)?;
+    let (dataset, kept, skipped) = FolderDataset::open(&files, options)?;
+    let (train, test) = files.divide(&kept, options)?;
+    let dataset = Arc::new(dataset);
+    let train = Subset::new(Arc::clone(&dataset), train)?;
+    Ok(Folder { train, test: Subset::new(dataset, test)?, skipped })
+}
+
+/// What a folder's layout says.
+pub(super) struct Files {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The names of the classes.
+    pub names: Vec<String>,
+    /// All files; first those to train on, where the layout says which.
+    pub files: Vec<File>,
+    /// How many of them are to train on, where there are the folders train and test.
+    training: Option<usize>,
+}
+
+impl Files {
+    /// The folder of the images to train on.
+    fn train_dir(&self) -> PathBuf {
+        if self.training.is_some() { self.dir.join("train") } else { self.dir.clone() }
+    }
+
+    /// Which images are to train and which to test on, as places among those that are `kept` of the files.
+    fn divide(&self, kept: &[usize], options: &FolderOptions) -> Result<(Vec<u32>, Vec<u32>)> {
+        let training = kept.iter().filter(|&&i| i < self.training.unwrap_or(self.files.len())).count();
+        if self.training.is_some() {
+            for (count, dir) in [(training, self.train_dir()), (kept.len() - training, self.dir.join("test"))] {
+                if count == 0 {
+                    return Err(Error::data(dir, "has no image that can be read"));
+                }
+            }
+        }
+        // A class that has lost all its images would be learnt to be impossible.
+        let has = |class: usize| kept[..training].iter().any(|&i| self.files[i].class == class);
+        if let Some(class) = (0..self.names.len()).find(|&class| !has(class)) {
+            let message = "is a class of which no image can be read; mend its files or remove the folder";
+            return Err(Error::data(self.train_dir().join(&self.names[class]), message));
+        }
+        match self.training {
+            Some(_) => Ok(((0..training as u32).collect(), (training as u32..kept.len() as u32).collect())),
+            None => split(kept.len(), options.test_fraction, options.seed),
+        }
+    }
+}
+
+/// The files of the folder `dir` with their classes.
+fn list(dir: &Path, options: &FolderOptions) -> Result<Files> {
     if let Some([height, width]) = options.resize
         && (height == 0 || width == 0)
     {
         return Err(Error::config("resize", format!("is {height}x{width}, both must be at least 1")));
     }
     let (train_dir, test_dir) = (dir.join("train"), dir.join("test"));
-    if train_dir.is_dir() {
-        if !test_dir.is_dir() {
-            return Err(Error::data(dir, "has a folder train but no folder test beside it"));
-        }
-        let train = list(&train_dir)?;
-        let mut test = list(&test_dir)?;
-        for file in &mut test.files {
-            let name = &test.names[file.class];
-            file.class = train.names.iter().position(|other| other == name).ok_or_else(|| {
-                Error::data(test_dir.join(name), format!("is a class that {} does not have", train_dir.display()))
-            })?;
-        }
-        let count = train.files.len();
-        let mut files = train.files;
-        files.extend(test.files);
-        let (set, skipped, kept) = decode(dir, &files, train.names, options)?;
-        let split = kept.iter().filter(|&&i| i < count).count() as u32;
-        let (train, test) =
-            (set.subset(&Vec::from_iter(0..split)), set.subset(&Vec::from_iter(split..set.len() as u32)));
-        for (set, dir) in [(&train, train_dir), (&test, test_dir)] {
-            if set.is_empty() {
-                return Err(Error::data(dir, "has no image that can be read"));
-            }
-        }
-        return Ok(Folder { train, test, skipped });
+    if !train_dir.is_dir() {
+        let Listing { names, files } = classes(dir)?;
+        at_least_two(dir, &names)?;
+        return Ok(Files { dir: dir.to_path_buf(), names, files, training: None });
     }
-    let Listing { names, files } = list(dir)?;
-    let (set, skipped, _) = decode(dir, &files, names, options)?;
-    let (train, test) = set.split_validation(options.test_fraction, options.seed)?;
-    Ok(Folder { train, test, skipped })
+    if !test_dir.is_dir() {
+        return Err(Error::data(dir, "has a folder train but no folder test beside it"));
+    }
+    let Listing { names, mut files } = classes(&train_dir)?;
+    at_least_two(&train_dir, &names)?;
+    let training = files.len();
+    let test = classes(&test_dir)?;
+    for mut file in test.files {
+        let name = &test.names[file.class];
+        file.class = names.iter().position(|other| other == name).ok_or_else(|| {
+            Error::data(test_dir.join(name), format!("is a class that {} does not have", train_dir.display()))
+        })?;
+        files.push(file);
+    }
+    Ok(Files { dir: dir.to_path_buf(), names, files, training: Some(training) })
+}
+
+/// There is nothing to tell apart in one class.
+fn at_least_two(dir: &Path, names: &[String]) -> Result<()> {
+    let [name] = names else { return Ok(()) };
+    let message = format!("has one class only, \"{name}\"; at least two are needed, a folder for each");
+    Err(Error::data(dir, message))
+}
+
+/// Whether `dir` has folders, which are classes or train and test.
+pub(super) fn has_classes(dir: &Path) -> bool {
+    entries(dir).is_ok_and(|entries| entries.iter().any(|(_, path)| path.is_dir()))
 }
 
 /// A file with its class.
-struct File {
-    path: PathBuf,
-    class: usize,
+pub(super) struct File {
+    pub path: PathBuf,
+    pub class: usize,
 }
 
 /// The classes of a folder and their files.
@@ -115,7 +190,7 @@ fn entries(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
 }
 
 /// The classes in `dir`, each with at least one file that should be an image.
-fn list(dir: &Path) -> Result<Listing> {
+fn classes(dir: &Path) -> Result<Listing> {
     let (mut names, mut files) = (Vec::new(), Vec::new());
     for (name, folder) in entries(dir)?.into_iter().filter(|(_, path)| path.is_dir()) {
         let before = files.len();
@@ -140,76 +215,4 @@ fn list(dir: &Path) -> Result<Listing> {
         ));
     }
     Ok(Listing { names, files })
-}
-
-/// A decoded image.
-struct Pixels {
-    bytes: Vec<u8>,
-    /// [height, width].
-    size: [usize; 2],
-    channels: usize,
-}
-
-/// The set of all files, what was wrong with those left out, and which files are in the set.
-fn decode(
-    dir: &Path,
-    files: &[File],
-    names: Vec<String>,
-    options: &FolderOptions,
-) -> Result<(ImageSet, Vec<Error>, Vec<usize>)> {
-    let decoded: Vec<Result<Pixels>> = files.par_iter().map(|file| open(&file.path, options.resize)).collect();
-    let (mut good, mut kept, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-    for (i, result) in decoded.into_iter().enumerate() {
-        match result {
-            Ok(pixels) => {
-                good.push(pixels);
-                kept.push(i);
-            }
-            Err(error) if options.skip_bad => {
-                log::warn!("left out: {error}");
-                skipped.push(error);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let Some(size) = good.first().map(|pixels| pixels.size) else {
-        return Err(Error::data(dir, format!("has no image that can be read among {} files", files.len())));
-    };
-    if let Some(i) = good.iter().position(|pixels| pixels.size != size) {
-        let show = |[height, width]: [usize; 2]| format!("{width} wide and {height} high");
-        let (path, first) = (&files[kept[i]].path, files[kept[0]].path.display());
-        let message =
-            format!("is {}, but {first} is {}: set resize to bring all to one size", show(good[i].size), show(size));
-        return Err(Error::data(path, message));
-    }
-    let channels = good.iter().map(|pixels| pixels.channels).max().unwrap_or(1);
-    let mut images = Vec::with_capacity(good.len() * size[0] * size[1] * channels);
-    for pixels in good {
-        match pixels.channels == channels {
-            true => images.extend_from_slice(&pixels.bytes),
-            // Gray among colours.
-            false => images.extend(pixels.bytes.iter().flat_map(|&byte| [byte; 3])),
-        }
-    }
-    let labels = kept.iter().map(|&i| files[i].class as i32).collect();
-    let set = ImageSet::new(images, labels, [size[0], size[1], channels], names.len())?.named(names)?;
-    Ok((set, skipped, kept))
-}
-
-/// Decodes a file by its content, whatever its name says.
-fn open(path: &Path, resize: Option<[usize; 2]>) -> Result<Pixels> {
-    let system = |error| Error::io(path, error);
-    let reader = ImageReader::open(path).map_err(system)?.with_guessed_format().map_err(system)?;
-    let image = reader.decode().map_err(|error| Error::data(path, format!("is no image that can be read: {error}")))?;
-    let gray = !image.color().has_color();
-    let scaled = |image: DynamicImage| match resize {
-        Some([height, width]) if [image.height() as usize, image.width() as usize] != [height, width] => {
-            image.resize_exact(width as u32, height as u32, FilterType::Triangle)
-        }
-        _ => image,
-    };
-    // To eight bits a channel first, so that scaling works on what is kept.
-    let image = scaled(if gray { image.into_luma8().into() } else { image.into_rgb8().into() });
-    let size = [image.height() as usize, image.width() as usize];
-    Ok(Pixels { bytes: image.into_bytes(), size, channels: if gray { 1 } else { 3 } })
 }

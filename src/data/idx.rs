@@ -17,6 +17,14 @@ const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const CLASSES: usize = 10;
+/// The names of MNIST's classes, by number.
+pub const MNIST_CLASS_NAMES: [&str; CLASSES] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+/// The names of Fashion-MNIST's classes, by number. Source: Xiao, Rasul, Vollgraf, "Fashion-MNIST", 2017, table 2.
+pub const FASHION_MNIST_CLASS_NAMES: [&str; CLASSES] =
+    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+/// The labels of the first test images, by which the two are told apart: their files have the same names and sizes.
+const MNIST_FIRST: [i32; 10] = [7, 2, 1, 0, 4, 1, 4, 9, 5, 9];
+const FASHION_MNIST_FIRST: [i32; 10] = [9, 2, 1, 1, 6, 1, 4, 6, 5, 7];
 /// A larger extent is a broken header; 28 is usual.
 const MAX_EXTENT: u32 = 4096;
 
@@ -24,6 +32,7 @@ const MAX_EXTENT: u32 = 4096;
 ///
 /// Looks for `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`,
 /// also with a dot before `idx`, each also with `.gz`; whether a file is compressed is read from its first bytes.
+/// The classes have names where the first test labels are those of MNIST or of Fashion-MNIST.
 /// [`Error::Io`] where the system refuses a file, else [`Error::Data`] with the file and what is wrong in it.
 pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
     let metadata = fs::metadata(dir).map_err(|e| Error::io(dir, e))?;
@@ -39,7 +48,12 @@ pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
         let message = format!("{found}, but {} {expected}", training_path.display());
         return Err(Error::data(test_path, message));
     }
-    Ok((training, test))
+    let names = match test.labels.get(..10) {
+        Some(first) if first == MNIST_FIRST => MNIST_CLASS_NAMES,
+        Some(first) if first == FASHION_MNIST_FIRST => FASHION_MNIST_CLASS_NAMES,
+        _ => return Ok((training, test)),
+    };
+    Ok((training.named(names)?, test.named(names)?))
 }
 
 /// The set whose files start with `half`, and the path of its images.
@@ -291,6 +305,23 @@ mod tests {
         let message = folder.fault("");
         assert!(message.contains("train-labels-idx1-ubyte, "), "{message}");
         assert!(message.contains("train-labels.idx1-ubyte.gz"), "{message}");
+    }
+
+    #[test]
+    fn the_first_test_labels_say_which_set_it_is() {
+        let folder = Folder::new("names");
+        assert!(read(&folder.0).unwrap().0.class_names.is_empty());
+        let named = |first: [i32; 10]| {
+            folder.write("t10k-images-idx3-ubyte", &idx(IMAGES, &[10, 2, 3], 60));
+            let labels = [&idx(LABELS, &[10], 0)[..], &first.map(|label| label as u8)].concat();
+            folder.write("t10k-labels-idx1-ubyte", &labels);
+            let (training, test) = read(&folder.0).unwrap();
+            assert_eq!(training.class_names, test.class_names);
+            test.class_names
+        };
+        assert_eq!(named(MNIST_FIRST), MNIST_CLASS_NAMES);
+        assert_eq!(named(FASHION_MNIST_FIRST), FASHION_MNIST_CLASS_NAMES);
+        assert!(named([7, 2, 1, 0, 4, 1, 4, 9, 5, 8]).is_empty());
     }
 
     #[test]

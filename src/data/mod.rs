@@ -1,15 +1,30 @@
-//! Data sets in host memory: the readers of files and the generators of synthetic images all give an [`ImageSet`].
+//! Data sets: [`open`] reads what a folder holds, the generators make synthetic images, and a [`Dataset`] is a program's own.
+//! An [`ImageSet`] is in host memory. Sources make batches of them: on the device, or got ahead of it.
 
 pub mod cifar;
+mod dataset;
+mod dataset_source;
+mod decoded_cache;
+#[cfg(feature = "download")]
+pub mod download;
 mod draws;
 pub mod folder;
+mod folder_dataset;
+mod formats;
 pub mod idx;
+#[cfg(feature = "download")]
+mod known;
 mod normalisation;
 pub mod shapes;
 mod source;
 pub mod synthetic;
 
 pub use crate::ops::gather::Augment;
+pub use dataset::{Dataset, Subset};
+pub use dataset_source::DatasetSource;
+pub use folder::FolderOptions;
+pub use folder_dataset::FolderDataset;
+pub use formats::{Format, Opened, detect, open, open_lazily};
 pub use normalisation::Normalisation;
 pub use source::{BatchSink, BatchSource, ResidentSource, UploadSource, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
@@ -125,23 +140,29 @@ impl ImageSet {
     /// Every image lands in exactly one of the two. The count held out is rounded to the nearest; [`Error::Config`] if
     /// `fraction` is not between 0 and 1 or leaves either side without an image.
     pub fn split_validation(&self, fraction: f64, seed: u64) -> Result<(ImageSet, ImageSet)> {
-        if !(fraction > 0.0 && fraction < 1.0) {
-            return Err(Error::config("validation fraction", format!("is {fraction}, must be above 0 and below 1")));
-        }
-        let held_out = (self.len() as f64 * fraction).round() as usize;
-        if held_out == 0 || held_out >= self.len() {
-            return Err(Error::config(
-                "validation fraction",
-                format!(
-                    "{fraction} of {} images holds out {held_out}; training and validation need at least one each",
-                    self.len()
-                ),
-            ));
-        }
-        let order = Rng::new(seed, "validation split").permutation(self.len());
-        let (validation, training) = order.split_at(held_out);
-        Ok((self.subset(training), self.subset(validation)))
+        let (training, validation) = split(self.len(), fraction, seed)?;
+        Ok((self.subset(&training), self.subset(&validation)))
     }
+}
+
+/// The indices below `len` in two parts, (training, validation), as [`ImageSet::split_validation`] divides its images.
+fn split(len: usize, fraction: f64, seed: u64) -> Result<(Vec<u32>, Vec<u32>)> {
+    if !(fraction > 0.0 && fraction < 1.0) {
+        return Err(Error::config("validation fraction", format!("is {fraction}, must be above 0 and below 1")));
+    }
+    let held_out = (len as f64 * fraction).round() as usize;
+    if held_out == 0 || held_out >= len {
+        return Err(Error::config(
+            "validation fraction",
+            format!(
+                "{fraction} of {} images holds out {held_out}; training and validation need at least one each",
+                len
+            ),
+        ));
+    }
+    let order = Rng::new(seed, "validation split").permutation(len);
+    let (validation, training) = order.split_at(held_out);
+    Ok((training.to_vec(), validation.to_vec()))
 }
 
 /// The first label outside 0..`classes`, with its index.

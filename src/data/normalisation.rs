@@ -19,8 +19,14 @@ impl Default for Normalisation {
 }
 
 impl Normalisation {
+    /// For MNIST, with the mean and the standard deviation of its training images that PyTorch's examples use.
+    pub const MNIST: Self = Self::new([0.1307; 3], [0.3081; 3]);
+    /// For Fashion-MNIST, with those of its training images.
+    pub const FASHION_MNIST: Self = Self::new([0.2860; 3], [0.3530; 3]);
     /// For CIFAR-10, with the mean and the standard deviation that its published recipes use.
     pub const CIFAR10: Self = Self::new([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]);
+    /// For CIFAR-100, with those of its training images.
+    pub const CIFAR100: Self = Self::new([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]);
     /// For ImageNet, and for models that were trained on it.
     pub const IMAGENET: Self = Self::new([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
@@ -112,6 +118,9 @@ mod tests {
     #[test]
     fn constants_are_torchvisions() {
         for (normalisation, mean, std) in [
+            (Normalisation::MNIST, [0.1307; 3], [0.3081; 3]),
+            (Normalisation::FASHION_MNIST, [0.2860; 3], [0.3530; 3]),
+            (Normalisation::CIFAR100, [0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]),
             (Normalisation::CIFAR10, [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
             (Normalisation::IMAGENET, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
         ] {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{ImageSet, Normalisation};
+use super::{Dataset, ImageSet, Normalisation};
 use crate::error::{Error, Result};
 use crate::graph::{Spec, Tape, TensorId};
 use crate::ops::Misfit;
@@ -42,6 +42,12 @@ pub trait BatchSource {
     /// Says what [`crate::rng::draw`] gives for the next step, a training step, for sources that draw on the host.
     fn draw(&mut self, random: [i32; 4]) {
         let _ = random;
+    }
+
+    /// Says which batches will be fed next, in that order, for sources that read ahead; said anew at each epoch's start. A
+    /// batch that was not announced is fed all the same, only later.
+    fn plan(&mut self, batches: &[Vec<u32>]) {
+        let _ = batches;
     }
 
     /// Brings the batch of the images `indices` to the device.
@@ -113,36 +119,25 @@ impl BatchSource for ResidentSource {
 pub struct UploadSource {
     name: String,
     images: ImageSet,
-    normalisation: Normalisation,
-    augment: Option<Augment>,
-    /// The next step's, where that is a training step.
-    random: Option<[i32; 4]>,
-    batch: Vec<f32>,
+    uploads: Uploads,
 }
 
 impl UploadSource {
     /// `images`, which stay on the host, under `name`, which tells the data sets of a run apart.
     pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
-        UploadSource {
-            name: name.into(),
-            images,
-            normalisation: Normalisation::default(),
-            augment: None,
-            random: None,
-            batch: Vec::new(),
-        }
+        UploadSource { name: name.into(), images, uploads: Uploads::default() }
     }
 
     /// Crops and flips the images at random where they are trained on, as [`ResidentSource::augmented`] does and by the
     /// same random numbers; they are evaluated as they are.
     pub fn augmented(mut self, augment: Augment) -> Self {
-        self.augment = Some(augment);
+        self.uploads.augment = Some(augment);
         self
     }
 
     /// Sets how bytes become numbers.
     pub fn normalised(mut self, normalisation: Normalisation) -> Self {
-        self.normalisation = normalisation;
+        self.uploads.normalisation = normalisation;
         self
     }
 }
@@ -161,7 +156,35 @@ impl BatchSource for UploadSource {
     }
 
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {
-        let ImageSet { channels, height, width, .. } = self.images;
+        self.uploads.declare(tape, self.images.extents(), size)
+    }
+
+    fn draw(&mut self, random: [i32; 4]) {
+        self.uploads.random = Some(random);
+    }
+
+    fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()> {
+        check(indices, self.len())?;
+        let images = &self.images;
+        let labels: Vec<i32> = indices.iter().map(|&i| images.labels[i as usize]).collect();
+        self.uploads.send(sink, images.extents(), indices, &labels, |slot| images.image(indices[slot] as usize))
+    }
+}
+
+/// How sources whose images stay on the host make batches of numbers and send them.
+#[derive(Default)]
+pub(super) struct Uploads {
+    pub normalisation: Normalisation,
+    pub augment: Option<Augment>,
+    /// The next step's, where that is a training step.
+    pub random: Option<[i32; 4]>,
+    batch: Vec<f32>,
+}
+
+impl Uploads {
+    /// Declares a batch of `size` images of [height, width, channels].
+    pub fn declare(&self, tape: &mut Tape, extents: [usize; 3], size: usize) -> Result<(TensorId, TensorId)> {
+        let [height, width, channels] = extents;
         if let Some(augment) = self.augment {
             augment.check().map_err(|misfit| match misfit {
                 Misfit::Shape(message) | Misfit::Attribute(message) => Error::config("augment", message),
@@ -171,25 +194,27 @@ impl BatchSource for UploadSource {
         Ok((input, tape.input("target", Spec::i32([size]))?))
     }
 
-    fn draw(&mut self, random: [i32; 4]) {
-        self.random = Some(random);
-    }
-
-    fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()> {
-        check(indices, self.len())?;
-        let ImageSet { channels, height, width, .. } = self.images;
+    /// Makes numbers of a batch and sends them with the labels: `image` gives the bytes of the image in each slot, and
+    /// `indices` the places in the data set, by which random numbers are drawn.
+    pub fn send<'a>(
+        &mut self,
+        sink: &mut dyn BatchSink,
+        [height, width, channels]: [usize; 3],
+        indices: &[u32],
+        labels: &[i32],
+        image: impl Fn(usize) -> &'a [u8] + Sync,
+    ) -> Result<()> {
         // Each training step draws anew; what nothing was drawn for is evaluated.
         let random = self.random.take();
         let op = gather(&self.normalisation, self.augment.filter(|_| random.is_some()));
         let random = random.unwrap_or_default();
-        self.batch.resize(indices.len() * self.images.image_bytes(), 0.0);
-        let images = &self.images;
-        self.batch.par_chunks_mut(images.image_bytes().max(1)).zip(indices).for_each(|(output, &index)| {
-            op.image(images.image(index as usize), [channels, height, width], index, &random, output);
+        let extent = height * width * channels;
+        self.batch.resize(indices.len() * extent, 0.0);
+        self.batch.par_chunks_mut(extent.max(1)).zip(indices).enumerate().for_each(|(slot, (output, &index))| {
+            op.image(image(slot), [channels, height, width], index, &random, output);
         });
-        let labels: Vec<i32> = indices.iter().map(|&i| self.images.labels[i as usize]).collect();
         sink.upload_f32("input", &self.batch)?;
-        sink.write_i32("target", &labels)
+        sink.write_i32("target", labels)
     }
 }
 
@@ -197,7 +222,7 @@ fn gather(normalisation: &Normalisation, augment: Option<Augment>) -> Gather {
     Gather { scale: normalisation.scale, shift: normalisation.shift, augment }
 }
 
-fn check(indices: &[u32], len: usize) -> Result<()> {
+pub(super) fn check(indices: &[u32], len: usize) -> Result<()> {
     match indices.iter().find(|&&index| index as usize >= len) {
         Some(index) => Err(Error::config("batch", format!("image {index} of a data set of {len}"))),
         None => Ok(()),

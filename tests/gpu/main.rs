@@ -10,6 +10,7 @@ mod checkpoint;
 #[path = "../common/clip.rs"]
 mod clip;
 mod data;
+mod dataset;
 mod device;
 #[path = "../common/each_cases.rs"]
 mod each_cases;

@@ -119,10 +119,11 @@ fn without_a_train_folder_a_seeded_part_is_held_out() {
 fn gray_stays_gray_and_turns_to_colour_among_colours() {
     let folder = Folder::new("gray");
     folder.gray("a/1.png", [2, 3], 40);
-    folder.gray("a/2.jpg", [2, 3], 90);
-    let half = FolderOptions { test_fraction: 0.5, ..FolderOptions::default() };
-    let set = folder.read(half).unwrap().train;
-    assert_eq!((set.channels, set.images.len()), (1, 6));
+    folder.gray("b/2.jpg", [2, 3], 90);
+    folder.gray("b/3.jpg", [2, 3], 90);
+    let half = FolderOptions { test_fraction: 0.34, ..FolderOptions::default() };
+    let set = folder.read(half.clone()).unwrap().train;
+    assert_eq!((set.channels, set.images.len()), (1, 12));
     // Transparency goes, what is under it stays.
     RgbaImage::from_pixel(3, 2, image::Rgba([9, 8, 7, 0])).save(folder.path("a/3.png")).unwrap();
     let read = folder.read(half).unwrap();
@@ -131,7 +132,7 @@ fn gray_stays_gray_and_turns_to_colour_among_colours() {
         .flat_map(|set| (0..set.len()).map(|i| set.image(i)[..3].to_vec()).collect::<Vec<_>>())
         .collect();
     first.sort();
-    assert_eq!(first, [[9, 8, 7], [40, 40, 40], [90, 90, 90]]);
+    assert_eq!(first, [[9, 8, 7], [40, 40, 40], [90, 90, 90], [90, 90, 90]]);
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn a_bad_file_is_named_and_skipped_only_when_asked() {
     let message = folder.fault("train/ant/0.jpg", FolderOptions::default());
     assert!(message.starts_with("is no image that can be read: "), "{message}");
     let skip = FolderOptions { skip_bad: true, ..FolderOptions::default() };
-    let read = folder.read(skip).unwrap();
+    let read = folder.read(skip.clone()).unwrap();
     assert_eq!((read.train.labels.as_slice(), read.test.len()), ([0, 1, 1].as_slice(), 2));
     let skipped: Vec<&Path> = (read.skipped.iter())
         .map(|error| match error {
@@ -180,18 +181,24 @@ fn a_bad_file_is_named_and_skipped_only_when_asked() {
 fn folders_without_classes_or_images_are_refused() {
     let folder = Folder::new("empty");
     let options = FolderOptions::default();
-    assert!(folder.fault("", options).contains("has no folders"));
+    assert!(folder.fault("", options.clone()).contains("has no folders"));
     fs::create_dir_all(folder.0.join("cats")).unwrap();
-    assert!(folder.fault("cats", options).contains("a class without a .jpg, .jpeg or .png file"));
+    assert!(folder.fault("cats", options.clone()).contains("a class without a .jpg, .jpeg or .png file"));
     fs::write(folder.path("cats/1.png"), "").unwrap();
-    let skip = FolderOptions { skip_bad: true, ..options };
-    assert_eq!(folder.fault("", skip), "has no image that can be read among 1 files");
+    let one = "has one class only, \"cats\"; at least two are needed, a folder for each";
+    assert_eq!(folder.fault("", options.clone()), one);
+    fs::write(folder.path("dogs/1.png"), "").unwrap();
+    let skip = FolderOptions { skip_bad: true, ..options.clone() };
+    assert_eq!(folder.fault("", skip.clone()), "has no image that can be read among 2 files");
+    folder.colour("cats/2.png", 9);
+    let message = folder.fault("dogs", skip);
+    assert_eq!(message, "is a class of which no image can be read; mend its files or remove the folder");
 
     let folder = train_and_test("halves");
     folder.colour("test/wolf/1.png", 3);
-    assert!(folder.fault("test/wolf", options).contains("is a class that"));
+    assert!(folder.fault("test/wolf", options.clone()).contains("is a class that"));
     fs::remove_dir_all(folder.0.join("test")).unwrap();
-    assert_eq!(folder.fault("", options), "has a folder train but no folder test beside it");
+    assert_eq!(folder.fault("", options.clone()), "has a folder train but no folder test beside it");
     let missing = folder::read(&folder.0.join("missing"), &options);
     assert!(matches!(missing, Err(Error::Io { .. })), "{missing:?}");
 }

@@ -1,0 +1,230 @@
+//! Data sets of any kind: a user's own, images read from files when they are asked for, or images in memory.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::{ImageSet, split};
+use crate::error::{Error, Result};
+
+/// A supply of labelled images of one size: what a program implements to train on data of its own.
+///
+/// Threads ask for many images at once, in any order and again in each epoch, so [`get`](Self::get) must give the same
+/// image each time.
+///
+/// ```
+/// use std::borrow::Cow;
+/// use tilegrad::data::{Dataset, DatasetSource};
+///
+/// /// Images of one shade: class 0 is dark, class 1 bright.
+/// struct Shades;
+///
+/// impl Dataset for Shades {
+///     fn len(&self) -> usize {
+///         100
+///     }
+///     fn extents(&self) -> [usize; 3] {
+///         [8, 8, 1]
+///     }
+///     fn classes(&self) -> usize {
+///         2
+///     }
+///     fn get(&self, i: usize) -> tilegrad::Result<(Cow<'_, [u8]>, i32)> {
+///         let label = (i % 2) as i32;
+///         Ok((Cow::Owned(vec![50 + 100 * label as u8; 64]), label))
+///     }
+/// }
+///
+/// let source = DatasetSource::new("train", Shades);
+/// # use tilegrad::data::BatchSource;
+/// # assert_eq!(source.len(), 100);
+/// ```
+pub trait Dataset: Send + Sync {
+    /// How many images there are.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// [height, width, channels] of every image.
+    fn extents(&self) -> [usize; 3];
+
+    /// How many classes there are; labels are 0..classes.
+    fn classes(&self) -> usize;
+
+    /// The names of the classes, in the order of their numbers; empty where they have none.
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+
+    /// Image `i` as bytes [height, width, channels], and its label; `i` is below [`len`](Self::len).
+    ///
+    /// An error should name the file at fault: it ends the run that asked.
+    fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)>;
+}
+
+impl Dataset for ImageSet {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn extents(&self) -> [usize; 3] {
+        [self.height, self.width, self.channels]
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)> {
+        match self.labels.get(i) {
+            Some(&label) => Ok((Cow::Borrowed(self.image(i)), label)),
+            None => Err(beyond(i, self.labels.len())),
+        }
+    }
+}
+
+impl<D: Dataset + ?Sized> Dataset for Arc<D> {
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    fn extents(&self) -> [usize; 3] {
+        (**self).extents()
+    }
+
+    fn classes(&self) -> usize {
+        (**self).classes()
+    }
+
+    fn class_names(&self) -> &[String] {
+        (**self).class_names()
+    }
+
+    fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)> {
+        (**self).get(i)
+    }
+}
+
+/// Some images of a data set, as torch.utils.data's `Subset`; parts share the whole.
+#[derive(Clone, Debug)]
+pub struct Subset<D> {
+    whole: Arc<D>,
+    indices: Vec<u32>,
+}
+
+impl<D: Dataset> Subset<D> {
+    /// The images of `whole` at `indices`, in that order; [`Error::Config`] where there is no such image.
+    pub fn new(whole: Arc<D>, indices: Vec<u32>) -> Result<Self> {
+        match indices.iter().find(|&&i| i as usize >= whole.len()) {
+            Some(&i) => Err(beyond(i as usize, whole.len())),
+            None => Ok(Subset { whole, indices }),
+        }
+    }
+
+    /// Two parts, (training, validation), of the images that [`ImageSet::split_validation`] would draw for them.
+    pub fn split(whole: Arc<D>, fraction: f64, seed: u64) -> Result<(Self, Self)> {
+        let (training, validation) = split(whole.len(), fraction, seed)?;
+        Ok((Subset { whole: Arc::clone(&whole), indices: training }, Subset { whole, indices: validation }))
+    }
+
+    /// Which images of the whole they are.
+    pub fn indices(&self) -> &[u32] {
+        &self.indices
+    }
+
+    /// What it is a part of.
+    pub fn whole(&self) -> &D {
+        &self.whole
+    }
+}
+
+impl<D: Dataset> Dataset for Subset<D> {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn extents(&self) -> [usize; 3] {
+        self.whole.extents()
+    }
+
+    fn classes(&self) -> usize {
+        self.whole.classes()
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.whole.class_names()
+    }
+
+    fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)> {
+        match self.indices.get(i) {
+            Some(&index) => self.whole.get(index as usize),
+            None => Err(beyond(i, self.indices.len())),
+        }
+    }
+}
+
+impl ImageSet {
+    /// All images of `dataset`, got on all cores, in memory; the first that cannot be got is the error.
+    pub fn collect(dataset: &dyn Dataset) -> Result<Self> {
+        let indices: Vec<u32> = (0..dataset.len() as u32).collect();
+        let Bytes { images, labels } = Bytes::read(dataset, &indices)?;
+        let set = ImageSet::new(images, labels, dataset.extents(), dataset.classes())?;
+        match dataset.class_names() {
+            [] => Ok(set),
+            names => set.named(names.iter().cloned()),
+        }
+    }
+}
+
+/// Images of a data set, one after another, and their labels.
+#[derive(Debug, PartialEq)]
+pub(super) struct Bytes {
+    pub images: Vec<u8>,
+    pub labels: Vec<i32>,
+}
+
+impl Bytes {
+    /// The images at `indices` with their labels, held against what the data set says of itself; of several errors the
+    /// first by place.
+    pub fn read(dataset: &dyn Dataset, indices: &[u32]) -> Result<Self> {
+        let bytes = dataset.extents().iter().product::<usize>();
+        let mut images = vec![0; indices.len() * bytes];
+        let labels: Vec<Result<i32>> = images
+            .par_chunks_mut(bytes.max(1))
+            .zip(indices)
+            .map(|(output, &index)| {
+                let (image, label) = dataset.get(index as usize)?;
+                check(dataset, index, image.len(), label)?;
+                output.copy_from_slice(&image);
+                Ok(label)
+            })
+            .collect();
+        Ok(Bytes { images, labels: labels.into_iter().collect::<Result<_>>()? })
+    }
+}
+
+/// Holds image `index` against what `dataset` says of all.
+fn check(dataset: &dyn Dataset, index: u32, len: usize, label: i32) -> Result<()> {
+    let [height, width, channels] = dataset.extents();
+    if len != height * width * channels {
+        let message = format!("image {index} has {len} bytes, {height}x{width}x{channels} are expected");
+        return Err(Error::config("data set", message));
+    }
+    if usize::try_from(label).is_ok_and(|class| class < dataset.classes()) {
+        return Ok(());
+    }
+    let message = format!("image {index} has label {label}, there are {} classes", dataset.classes());
+    Err(Error::config("data set", message))
+}
+
+fn beyond(i: usize, len: usize) -> Error {
+    Error::config("data set", format!("image {i} of a data set of {len}"))
+}

@@ -1,0 +1,47 @@
+//! Batches of a data set that are got ahead of the device: the numbers, and the training, of resident images.
+
+use tilegrad::data::{
+    Augment, BatchSource, DatasetSource, Normalisation, ResidentSource, UploadSource, epoch_batches, shapes,
+};
+use tilegrad::nn::{Conv2d, Flatten, Linear, Module, Sequential};
+use tilegrad::ops::activation::Activation::Relu;
+use tilegrad::optim::Sgd;
+use tilegrad::train::{GpuEngine, TrainOptions, Trainer};
+
+use crate::check::device;
+
+/// Losses and last parameters of a run on `source`.
+fn train(model: &dyn Module, source: &mut dyn BatchSource, device: tilegrad::gpu::Device) -> (Vec<f32>, Vec<f32>) {
+    let mut engine = GpuEngine::new(device);
+    let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
+    let mut trainer = Trainer::new(model, Sgd::new(0.02).momentum(0.9), &mut engine, options, source).unwrap();
+    let set = shapes::shapes(2, 20);
+    let mut validation = DatasetSource::new("validation", set).normalised(Normalisation::CIFAR10);
+    let losses = trainer.fit(source, &mut validation, &mut |_| {}).unwrap().losses;
+    let weight = trainer.engine().parameter("fc.weight").unwrap();
+    (losses, weight)
+}
+
+/// The kernel that collects resident images and the host that makes numbers of uploaded ones do the same, to the bit, for
+/// whole runs with augmentation.
+#[test]
+fn a_run_on_a_data_set_ends_with_the_bits_of_one_on_resident_images() {
+    let Some(device) = device() else { return };
+    let set = shapes::shapes(1, 40);
+    let model = Sequential::new()
+        .with("conv", Conv2d::new(3, 4, 3).stride(2))
+        .with("relu", Relu)
+        .with("flatten", Flatten)
+        .with("fc", Linear::new(4 * 15 * 15, 10));
+    let augment = Augment::default();
+    let mut resident = ResidentSource::new("train", set.clone()).normalised(Normalisation::CIFAR10).augmented(augment);
+    let expected = train(&model, &mut resident, device.clone());
+    assert_eq!(expected.0.len(), 6);
+    let mut ahead = DatasetSource::new("train", set.clone()).normalised(Normalisation::CIFAR10).augmented(augment);
+    assert_eq!(train(&model, &mut ahead, device.clone()), expected);
+    // The order that the trainer will ask for.
+    ahead.plan(&[epoch_batches(40, 16, 3, 1), epoch_batches(40, 16, 3, 2)].concat());
+    assert_eq!(train(&model, &mut ahead, device.clone()), expected);
+    let mut uploaded = UploadSource::new("train", set).normalised(Normalisation::CIFAR10).augmented(augment);
+    assert_eq!(train(&model, &mut uploaded, device.clone()), expected);
+}
