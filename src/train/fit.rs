@@ -209,6 +209,7 @@ impl Trainer<'_> {
             self.engine.clear_state(TRAIN)?;
         }
         let batches = self.batches(train.len());
+        train.plan(&batches[self.batch.min(batches.len())..]);
         let epoch = self.epochs + 1;
         for (i, batch) in batches.iter().enumerate().skip(self.batch) {
             let began = Instant::now();

@@ -343,7 +343,9 @@ impl<'a> Trainer<'a> {
     pub fn evaluate(&mut self, source: &mut dyn BatchSource) -> Result<Metrics> {
         self.prepare(source)?;
         self.engine.clear_state(EVALUATE)?;
-        for batch in ordered_batches(source.len(), self.options.batch_size) {
+        let batches = ordered_batches(source.len(), self.options.batch_size);
+        source.plan(&batches);
+        for batch in batches {
             let program = self.program(source, EVALUATE, batch.len())?;
             source.feed(&batch, &mut self.engine.sink(Some(program)))?;
             self.engine.run(program, &[Stage::Gather, Stage::Forward])?;
