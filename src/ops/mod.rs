@@ -14,6 +14,7 @@ mod choices;
 pub mod clip_grad_norm;
 pub mod column_sum;
 pub mod concat;
+pub mod confusion;
 pub mod conv2d;
 mod conv2d_params;
 pub mod copy;

@@ -12,6 +12,7 @@ mod batch_norm2d;
 mod clip_grad_norm;
 mod column_sum;
 mod concat;
+mod confusion;
 mod conv2d;
 mod copy;
 mod dropout;

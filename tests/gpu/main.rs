@@ -9,6 +9,7 @@ mod check;
 mod checkpoint;
 #[path = "../common/clip.rs"]
 mod clip;
+mod confusion;
 mod data;
 mod device;
 #[path = "../common/each_cases.rs"]
