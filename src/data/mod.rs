@@ -9,6 +9,7 @@ pub mod shapes;
 mod source;
 pub mod synthetic;
 
+pub use crate::ops::augmentation::{Augmentation, ColorJitter, ResizedCrop};
 pub use crate::ops::gather::Augment;
 pub use normalisation::Normalisation;
 pub use source::{BatchSink, BatchSource, ResidentSource, UploadSource, epoch_batches, ordered_batches};

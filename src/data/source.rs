@@ -6,9 +6,14 @@ use super::{ImageSet, Normalisation};
 use crate::error::{Error, Result};
 use crate::graph::{Spec, Tape, TensorId};
 use crate::ops::Misfit;
+use crate::ops::augmentation::{Augmentation, DRAWN};
 use crate::ops::gather::{Augment, Gather};
+use crate::ops::transform::Transform;
 use crate::rng::Rng;
 use crate::shape::DType;
+
+/// The input of what is drawn for each image of a batch, where a kernel does not draw it.
+const DRAWS: &str = "draws";
 
 /// What brings numbers to the device that runs the steps.
 pub trait BatchSink {
@@ -53,18 +58,28 @@ pub struct ResidentSource {
     name: String,
     images: ImageSet,
     normalisation: Normalisation,
-    augment: Option<Augment>,
+    augment: Option<Augmentation>,
+    random: Option<[i32; 4]>,
 }
 
 impl ResidentSource {
     /// `images` under `name`, which tells the data sets of a run apart; bytes become 0..1.
     pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
-        ResidentSource { name: name.into(), images, normalisation: Normalisation::default(), augment: None }
+        ResidentSource {
+            name: name.into(),
+            images,
+            normalisation: Normalisation::default(),
+            augment: None,
+            random: None,
+        }
     }
 
-    /// Crops and flips the images at random where they are trained on; they are evaluated as they are.
-    pub fn augmented(mut self, augment: Augment) -> Self {
-        self.augment = Some(augment);
+    /// Changes the images at random where they are trained on; they are evaluated as they are.
+    ///
+    /// Crop and flip alone, an [`Augment`], are drawn by the kernel that collects the batch. For more, an [`Augmentation`],
+    /// [`BatchSource::draw`] must be called before each training step, as the trainer does.
+    pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
+        self.augment = Some(augment.into());
         self
     }
 
@@ -96,14 +111,34 @@ impl BatchSource for ResidentSource {
         let indices = tape.input("indices", Spec::i32([size]))?;
         tape.set_stage(crate::graph::Stage::Gather);
         let augment = self.augment.filter(|_| tape.training());
-        let input = tape.gather("input", images, indices, gather(&self.normalisation, augment))?;
+        let input = match augment.filter(|augment| augment.plain().is_none()) {
+            Some(augmentation) => {
+                let draws = tape.input(DRAWS, Spec::i32([size, DRAWN]))?;
+                tape.transform("input", images, indices, draws, transform(&self.normalisation, augmentation))?
+            }
+            None => {
+                let augment = augment.and_then(|augment| augment.plain());
+                tape.gather("input", images, indices, gather(&self.normalisation, augment))?
+            }
+        };
         let target = tape.gather_labels("target", labels, indices)?;
         tape.set_stage(crate::graph::Stage::Forward);
         Ok((input, target))
     }
 
+    fn draw(&mut self, random: [i32; 4]) {
+        self.random = Some(random);
+    }
+
     fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()> {
         check(indices, self.len())?;
+        // Each training step draws anew; what nothing was drawn for is evaluated.
+        let augment = self.augment.filter(|augment| augment.plain().is_none());
+        if let (Some(random), Some(augment)) = (self.random.take(), augment) {
+            let extents = [self.images.height, self.images.width];
+            let draws = indices.iter().flat_map(|&index| augment.draw(&random, index, extents).words());
+            sink.write_i32(DRAWS, &draws.collect::<Vec<_>>())?;
+        }
         let indices: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
         sink.write_i32("indices", &indices)
     }
@@ -114,7 +149,7 @@ pub struct UploadSource {
     name: String,
     images: ImageSet,
     normalisation: Normalisation,
-    augment: Option<Augment>,
+    augment: Option<Augmentation>,
     /// The next step's, where that is a training step.
     random: Option<[i32; 4]>,
     batch: Vec<f32>,
@@ -133,10 +168,10 @@ impl UploadSource {
         }
     }
 
-    /// Crops and flips the images at random where they are trained on, as [`ResidentSource::augmented`] does and by the
-    /// same random numbers; they are evaluated as they are.
-    pub fn augmented(mut self, augment: Augment) -> Self {
-        self.augment = Some(augment);
+    /// Changes the images at random where they are trained on, as [`ResidentSource::augmented`] does and by the same random
+    /// numbers; they are evaluated as they are.
+    pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
+        self.augment = Some(augment.into());
         self
     }
 
@@ -163,7 +198,7 @@ impl BatchSource for UploadSource {
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {
         let ImageSet { channels, height, width, .. } = self.images;
         if let Some(augment) = self.augment {
-            augment.check().map_err(|misfit| match misfit {
+            augment.check([channels, height, width]).map_err(|misfit| match misfit {
                 Misfit::Shape(message) | Misfit::Attribute(message) => Error::config("augment", message),
             })?;
         }
@@ -180,13 +215,26 @@ impl BatchSource for UploadSource {
         let ImageSet { channels, height, width, .. } = self.images;
         // Each training step draws anew; what nothing was drawn for is evaluated.
         let random = self.random.take();
-        let op = gather(&self.normalisation, self.augment.filter(|_| random.is_some()));
+        let augment = self.augment.filter(|_| random.is_some());
         let random = random.unwrap_or_default();
         self.batch.resize(indices.len() * self.images.image_bytes(), 0.0);
-        let images = &self.images;
-        self.batch.par_chunks_mut(images.image_bytes().max(1)).zip(indices).for_each(|(output, &index)| {
-            op.image(images.image(index as usize), [channels, height, width], index, &random, output);
-        });
+        let (images, extents) = (&self.images, [channels, height, width]);
+        let batch = self.batch.par_chunks_mut(images.image_bytes().max(1)).zip(indices);
+        match augment.filter(|augment| augment.plain().is_none()) {
+            Some(augment) => {
+                let op = transform(&self.normalisation, augment);
+                batch.for_each(|(output, &index)| {
+                    let drawn = augment.draw(&random, index, [height, width]);
+                    op.image(images.image(index as usize), extents, drawn, output);
+                });
+            }
+            None => {
+                let op = gather(&self.normalisation, augment.and_then(|augment| augment.plain()));
+                batch.for_each(|(output, &index)| {
+                    op.image(images.image(index as usize), extents, index, &random, output);
+                });
+            }
+        }
         let labels: Vec<i32> = indices.iter().map(|&i| self.images.labels[i as usize]).collect();
         sink.upload_f32("input", &self.batch)?;
         sink.write_i32("target", &labels)
@@ -195,6 +243,10 @@ impl BatchSource for UploadSource {
 
 fn gather(normalisation: &Normalisation, augment: Option<Augment>) -> Gather {
     Gather { scale: normalisation.scale, shift: normalisation.shift, augment }
+}
+
+fn transform(normalisation: &Normalisation, augmentation: Augmentation) -> Transform {
+    Transform { scale: normalisation.scale, shift: normalisation.shift, augmentation }
 }
 
 fn check(indices: &[u32], len: usize) -> Result<()> {

@@ -25,6 +25,7 @@ mod log_softmax;
 mod matmul;
 mod max_pool2d;
 mod metrics;
+mod mixup;
 mod mse_loss;
 mod mul;
 mod narrow;
@@ -34,6 +35,7 @@ mod scale;
 mod sgd;
 mod softmax_cross_entropy;
 mod sub;
+mod transform;
 mod upsample;
 mod zero_pad2d;
 

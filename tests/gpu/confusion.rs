@@ -86,7 +86,8 @@ impl Steps {
             let first_best = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
             let numbers = (0..self.classes).filter(|&c| !logits[c].is_nan());
             // 0 and -0 are equal, though not to total_cmp, and the first counts.
-            let best = numbers.clone().min_by(|a, b| if logits[*a] == logits[*b] { a.cmp(b) } else { first_best(a, b) });
+            let best =
+                numbers.clone().min_by(|a, b| if logits[*a] == logits[*b] { a.cmp(b) } else { first_best(a, b) });
             let best = if logits[0].is_nan() { 0 } else { best.unwrap() };
             expected.counts[target * self.classes + best] += 1;
             let mut order: Vec<usize> = (0..self.classes).filter(|&c| c != target).collect();
@@ -114,12 +115,8 @@ fn the_device_counts_what_the_twin_counts() {
 #[test]
 fn counts_do_not_stop_at_what_f32_holds() {
     let Some(device) = device() else { return };
-    let case = Steps {
-        rows: 1,
-        classes: 2,
-        op: AccumulateConfusion::default(),
-        steps: vec![(vec![0.0, 1.0], vec![0]); 3],
-    };
+    let case =
+        Steps { rows: 1, classes: 2, op: AccumulateConfusion::default(), steps: vec![(vec![0.0, 1.0], vec![0]); 3] };
     let session = &mut session(device, case.tape(), &Default::default(), Default::default()).unwrap();
     session.write_f32("logits", &case.steps[0].0).unwrap();
     session.write_i32("target", &[0]).unwrap();

@@ -2,6 +2,9 @@
 //! fails them with a hint, unless TILEGRAD_SKIP_GPU is set.
 
 mod augment;
+#[path = "../common/augment_cases.rs"]
+mod augment_cases;
+mod augment_more;
 mod cache;
 #[path = "../common/cases.rs"]
 mod cases;
