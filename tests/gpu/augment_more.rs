@@ -82,8 +82,7 @@ fn a_thousand_images_are_the_same_to_the_bit_from_both_sources_on_both_engines()
         let indices: Vec<u32> = Rng::new(1, "order").permutation(1000);
         for (name, augmentation) in each() {
             let normalisation = Normalisation::IMAGENET;
-            let resident =
-                || ResidentSource::new("set", set.clone()).normalised(normalisation).augmented(augmentation);
+            let resident = || ResidentSource::new("set", set.clone()).normalised(normalisation).augmented(augmentation);
             let uploaded = || UploadSource::new("set", set.clone()).normalised(normalisation).augmented(augmentation);
             let expected = fed(&mut CpuEngine::new(), &mut resident(), &indices);
             let label = format!("{name}, {channels} channels");
@@ -274,7 +273,10 @@ fn mixup_is_the_twins() {
             ("grad_mixed", reals("grad_mixed", len)),
         ];
         if case.weighted {
-            inputs.push(("weight", Value::Real(uniform(seed, "weight", classes).iter().map(|w| w.abs() + 0.1).collect())));
+            inputs.push((
+                "weight",
+                Value::Real(uniform(seed, "weight", classes).iter().map(|w| w.abs() + 0.1).collect()),
+            ));
         }
         let near = Tolerance::Rounding(32.0 * (rows * classes) as f64);
         let outputs = vec![
