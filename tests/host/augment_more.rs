@@ -105,13 +105,12 @@ fn squares_are_centred_on_every_pixel_alike() {
 fn factors_are_even_in_their_ranges() {
     let jitter = ColorJitter { brightness: 0.4, contrast: 1.0, saturation: 2.5 };
     let all = drawn(&Augmentation { jitter, ..Augmentation::default() }, [8, 8]);
-    let factors: [(&str, f64, f64, fn(&Drawn) -> i32); 3] = [
-        ("brightness", 0.6, 1.4, |d| d.brightness),
-        ("contrast", 0.0, 2.0, |d| d.contrast),
-        ("saturation", 0.0, 3.5, |d| d.saturation),
-    ];
-    for (name, low, high, of) in factors {
-        let numbers = all.iter().map(|drawn| f64::from(of(drawn)) / 4096.0).collect();
+    let numbers = |of: fn(&Drawn) -> i32| all.iter().map(|drawn| f64::from(of(drawn)) / 4096.0).collect::<Vec<_>>();
+    for (name, low, high, numbers) in [
+        ("brightness", 0.6, 1.4, numbers(|d| d.brightness)),
+        ("contrast", 0.0, 2.0, numbers(|d| d.contrast)),
+        ("saturation", 0.0, 3.5, numbers(|d| d.saturation)),
+    ] {
         assert_distributed(name, numbers, |x| ((x - low) / (high - low)).clamp(0.0, 1.0));
     }
     let bright = |d: &Drawn| usize::from(d.brightness > 4096) * 2 + usize::from(d.contrast > 4096);
