@@ -113,8 +113,10 @@ fn factors_are_even_in_their_ranges() {
     ] {
         assert_distributed(name, numbers, |x| ((x - low) / (high - low)).clamp(0.0, 1.0));
     }
-    let bright = |d: &Drawn| usize::from(d.brightness > 4096) * 2 + usize::from(d.contrast > 4096);
-    assert_even("brightness and contrast", &histogram(4, all.iter().map(bright)));
+    let high = |factor: i32, middle: i32| usize::from(factor > middle);
+    let all_three =
+        |d: &Drawn| high(d.brightness, 4096) * 4 + high(d.contrast, 4096) * 2 + high(d.saturation, 4096 * 7 / 4);
+    assert_even("one factor by the others", &histogram(8, all.iter().map(all_three)));
     assert!(drawn(&Augmentation::default(), [8, 8]).iter().all(|d| d.brightness == 4096 && d.contrast == 4096));
 }
 
