@@ -10,7 +10,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::dataset::{Bytes, Dataset};
 use super::source::{Uploads, check};
-use super::{Augment, BatchSink, BatchSource, Normalisation};
+use super::{Augmentation, BatchSink, BatchSource, Normalisation};
 use crate::error::Result;
 use crate::graph::{Tape, TensorId};
 
@@ -38,8 +38,8 @@ impl DatasetSource {
 
     /// Changes the images at random where they are trained on, as [`super::ResidentSource::augmented`] does and by the
     /// same random numbers; they are evaluated as they are.
-    pub fn augmented(mut self, augment: Augment) -> Self {
-        self.uploads.augment = Some(augment);
+    pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
+        self.uploads.augment = Some(augment.into());
         self
     }
 

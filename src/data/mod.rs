@@ -19,6 +19,7 @@ pub mod shapes;
 mod source;
 pub mod synthetic;
 
+pub use crate::ops::augmentation::{Augmentation, ColorJitter, ResizedCrop};
 pub use crate::ops::gather::Augment;
 pub use dataset::{Dataset, Subset};
 pub use dataset_source::DatasetSource;

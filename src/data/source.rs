@@ -6,9 +6,14 @@ use super::{Dataset, ImageSet, Normalisation};
 use crate::error::{Error, Result};
 use crate::graph::{Spec, Tape, TensorId};
 use crate::ops::Misfit;
+use crate::ops::augmentation::{Augmentation, DRAWN};
 use crate::ops::gather::{Augment, Gather};
+use crate::ops::transform::Transform;
 use crate::rng::Rng;
 use crate::shape::DType;
+
+/// The input of what is drawn for each image of a batch, where a kernel does not draw it.
+const DRAWS: &str = "draws";
 
 /// What brings numbers to the device that runs the steps.
 pub trait BatchSink {
@@ -59,18 +64,28 @@ pub struct ResidentSource {
     name: String,
     images: ImageSet,
     normalisation: Normalisation,
-    augment: Option<Augment>,
+    augment: Option<Augmentation>,
+    random: Option<[i32; 4]>,
 }
 
 impl ResidentSource {
     /// `images` under `name`, which tells the data sets of a run apart; bytes become 0..1.
     pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
-        ResidentSource { name: name.into(), images, normalisation: Normalisation::default(), augment: None }
+        ResidentSource {
+            name: name.into(),
+            images,
+            normalisation: Normalisation::default(),
+            augment: None,
+            random: None,
+        }
     }
 
-    /// Crops and flips the images at random where they are trained on; they are evaluated as they are.
-    pub fn augmented(mut self, augment: Augment) -> Self {
-        self.augment = Some(augment);
+    /// Changes the images at random where they are trained on; they are evaluated as they are.
+    ///
+    /// Crop and flip alone, an [`Augment`], are drawn by the kernel that collects the batch. For more, an [`Augmentation`],
+    /// [`BatchSource::draw`] must be called before each training step, as the trainer does.
+    pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
+        self.augment = Some(augment.into());
         self
     }
 
@@ -102,14 +117,34 @@ impl BatchSource for ResidentSource {
         let indices = tape.input("indices", Spec::i32([size]))?;
         tape.set_stage(crate::graph::Stage::Gather);
         let augment = self.augment.filter(|_| tape.training());
-        let input = tape.gather("input", images, indices, gather(&self.normalisation, augment))?;
+        let input = match augment.filter(|augment| augment.plain().is_none()) {
+            Some(augmentation) => {
+                let draws = tape.input(DRAWS, Spec::i32([size, DRAWN]))?;
+                tape.transform("input", images, indices, draws, transform(&self.normalisation, augmentation))?
+            }
+            None => {
+                let augment = augment.and_then(|augment| augment.plain());
+                tape.gather("input", images, indices, gather(&self.normalisation, augment))?
+            }
+        };
         let target = tape.gather_labels("target", labels, indices)?;
         tape.set_stage(crate::graph::Stage::Forward);
         Ok((input, target))
     }
 
+    fn draw(&mut self, random: [i32; 4]) {
+        self.random = Some(random);
+    }
+
     fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()> {
         check(indices, self.len())?;
+        // Each training step draws anew; what nothing was drawn for is evaluated.
+        let augment = self.augment.filter(|augment| augment.plain().is_none());
+        if let (Some(random), Some(augment)) = (self.random.take(), augment) {
+            let extents = [self.images.height, self.images.width];
+            let draws = indices.iter().flat_map(|&index| augment.draw(&random, index, extents).words());
+            sink.write_i32(DRAWS, &draws.collect::<Vec<_>>())?;
+        }
         let indices: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
         sink.write_i32("indices", &indices)
     }
@@ -128,10 +163,10 @@ impl UploadSource {
         UploadSource { name: name.into(), images, uploads: Uploads::default() }
     }
 
-    /// Crops and flips the images at random where they are trained on, as [`ResidentSource::augmented`] does and by the
-    /// same random numbers; they are evaluated as they are.
-    pub fn augmented(mut self, augment: Augment) -> Self {
-        self.uploads.augment = Some(augment);
+    /// Changes the images at random where they are trained on, as [`ResidentSource::augmented`] does and by the same random
+    /// numbers; they are evaluated as they are.
+    pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
+        self.uploads.augment = Some(augment.into());
         self
     }
 
@@ -175,7 +210,7 @@ impl BatchSource for UploadSource {
 #[derive(Default)]
 pub(super) struct Uploads {
     pub normalisation: Normalisation,
-    pub augment: Option<Augment>,
+    pub augment: Option<Augmentation>,
     /// The next step's, where that is a training step.
     pub random: Option<[i32; 4]>,
     batch: Vec<f32>,
@@ -186,7 +221,7 @@ impl Uploads {
     pub fn declare(&self, tape: &mut Tape, extents: [usize; 3], size: usize) -> Result<(TensorId, TensorId)> {
         let [height, width, channels] = extents;
         if let Some(augment) = self.augment {
-            augment.check().map_err(|misfit| match misfit {
+            augment.check([channels, height, width]).map_err(|misfit| match misfit {
                 Misfit::Shape(message) | Misfit::Attribute(message) => Error::config("augment", message),
             })?;
         }
@@ -206,13 +241,24 @@ impl Uploads {
     ) -> Result<()> {
         // Each training step draws anew; what nothing was drawn for is evaluated.
         let random = self.random.take();
-        let op = gather(&self.normalisation, self.augment.filter(|_| random.is_some()));
+        let augment = self.augment.filter(|_| random.is_some());
         let random = random.unwrap_or_default();
-        let extent = height * width * channels;
-        self.batch.resize(indices.len() * extent, 0.0);
-        self.batch.par_chunks_mut(extent.max(1)).zip(indices).enumerate().for_each(|(slot, (output, &index))| {
-            op.image(image(slot), [channels, height, width], index, &random, output);
-        });
+        let (bytes, extents) = (height * width * channels, [channels, height, width]);
+        self.batch.resize(indices.len() * bytes, 0.0);
+        let batch = self.batch.par_chunks_mut(bytes.max(1)).zip(indices).enumerate();
+        match augment.filter(|augment| augment.plain().is_none()) {
+            Some(augment) => {
+                let op = transform(&self.normalisation, augment);
+                batch.for_each(|(slot, (output, &index))| {
+                    let drawn = augment.draw(&random, index, [height, width]);
+                    op.image(image(slot), extents, drawn, output);
+                });
+            }
+            None => {
+                let op = gather(&self.normalisation, augment.and_then(|augment| augment.plain()));
+                batch.for_each(|(slot, (output, &index))| op.image(image(slot), extents, index, &random, output));
+            }
+        }
         sink.upload_f32("input", &self.batch)?;
         sink.write_i32("target", labels)
     }
@@ -220,6 +266,10 @@ impl Uploads {
 
 fn gather(normalisation: &Normalisation, augment: Option<Augment>) -> Gather {
     Gather { scale: normalisation.scale, shift: normalisation.shift, augment }
+}
+
+fn transform(normalisation: &Normalisation, augmentation: Augmentation) -> Transform {
+    Transform { scale: normalisation.scale, shift: normalisation.shift, augmentation }
 }
 
 pub(super) fn check(indices: &[u32], len: usize) -> Result<()> {

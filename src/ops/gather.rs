@@ -138,12 +138,7 @@ impl Operation for Gather {
         if inputs[0].dtype != DType::U8 || inputs[0].layout != Layout::ChannelsLast {
             return Err(misfit(inputs));
         }
-        let differ = |values: &[f32; 4]| values.iter().any(|value| value != &values[0]);
-        if c > 4 && (differ(&self.scale) || differ(&self.shift)) {
-            return Err(Misfit::Attribute(format!(
-                "scale and shift can differ among up to 4 channels, the images have {c}: set all four alike"
-            )));
-        }
+        differing_channels(c, &self.scale, &self.shift)?;
         if let Some(augment) = self.augment {
             augment.check()?;
             if inputs[2].dtype != DType::I32 || inputs[2].shape.len() != 4 {
@@ -195,7 +190,19 @@ impl Operation for Gather {
     }
 }
 
-fn misfit(inputs: &[&Tensor]) -> Misfit {
+/// Refuses scales or shifts that differ where the images have more channels than there are numbers.
+pub(super) fn differing_channels(channels: usize, scale: &[f32; 4], shift: &[f32; 4]) -> Result<(), Misfit> {
+    let differ = |values: &[f32; 4]| values.iter().any(|value| value != &values[0]);
+    if channels > 4 && (differ(scale) || differ(shift)) {
+        return Err(Misfit::Attribute(format!(
+            "scale and shift can differ among up to 4 channels, the images have {channels}: set all four alike"
+        )));
+    }
+    Ok(())
+}
+
+/// What a batch is collected from, and what has come instead.
+pub(super) fn misfit(inputs: &[&Tensor]) -> Misfit {
     Misfit::Shape(format!(
         "images must be bytes [count,C,H,W] and indices [N], they are {} of {:?} and {}",
         inputs[0].shape, inputs[0].dtype, inputs[1].shape

@@ -2,6 +2,9 @@
 //! fails them with a hint, unless TILEGRAD_SKIP_GPU is set.
 
 mod augment;
+#[path = "../common/augment_cases.rs"]
+mod augment_cases;
+mod augment_more;
 mod cache;
 #[path = "../common/cases.rs"]
 mod cases;
@@ -9,15 +12,16 @@ mod check;
 mod checkpoint;
 #[path = "../common/clip.rs"]
 mod clip;
+mod confusion;
 mod data;
 mod dataset;
 mod device;
 #[path = "../common/each_cases.rs"]
 mod each_cases;
 mod few;
+mod forecast;
 #[path = "../common/fused.rs"]
 mod fused;
-mod forecast;
 mod fusion;
 mod golden;
 #[path = "../common/golden.rs"]

@@ -1,5 +1,6 @@
 //! What can be tested without a GPU: the mathematics on the reference executor, the shaders by naga, plans, and tidiness.
 
+mod augment_more;
 mod autodiff;
 mod barriers;
 mod checkpoint;
@@ -33,8 +34,11 @@ mod slots;
 mod tidy;
 mod tiles;
 mod zoo;
+mod zoo_augment;
 mod zoo_more;
 
+#[path = "../common/augment_cases.rs"]
+mod augment_cases;
 #[path = "../common/cases.rs"]
 mod cases;
 #[path = "../common/clip.rs"]

@@ -236,6 +236,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
         let first = cases::ConvCase { input: [2, 3, 8, 8], weight: [out, 3, 3, 3], conv: conv2d, bias };
         tapes.push((format!("{first:?}"), conv(&first)));
     }
+    tapes.extend(crate::zoo_augment::tapes());
     tapes.extend(zoo_more::tapes());
     tapes
 }

@@ -1,0 +1,26 @@
+// output[n] = lambda input[n] + (1 - lambda) input[rows - 1 - n], row by row: each image with a share of the one that has its
+// place in the reversed batch. The gradient by the input is the same function of grad_output.
+// Source: Zhang, Cisse, Dauphin, Lopez-Paz, "mixup", arXiv 1710.09412; timm reverses the batch.
+//
+// input, output: [rows, row] of E, any layout whose outermost extent is the batch, both the same; lambda: [1].
+// One invocation owns one E. No workgroup memory, no barrier.
+
+struct Params { rows: u32, row: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read> lambda: array<T>;
+@group(0) @binding(3) var<storage, read_write> output: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.rows * params.row { return; }
+    let n = divide(i, params.row);
+    let other = (params.rows - 1 - n) * params.row + (i - n * params.row);
+    output[i] = lambda[0] * input[i] + (1 - lambda[0]) * input[other];
+}

@@ -1,0 +1,11 @@
+// Colours as they are, in any number of channels.
+
+struct Color { image: u32, place: Place }
+
+fn color_of(row: u32, image: u32, place: Place) -> Color {
+    return Color(image, place);
+}
+
+fn channel_of(color: Color, channel: u32) -> u32 {
+    return sampled(color.image, color.place, channel);
+}

@@ -1,0 +1,18 @@
+// The geometry of a crop of the padded image: a pixel of the batch is one of the image, or black where it lies in the padding.
+// Source: torchvision's RandomCrop and RandomHorizontalFlip.
+
+struct Place { pixel: u32, inside: bool }
+
+fn place_of(row: u32, pixel: u32) -> Place {
+    let y = divide(pixel, params.width);
+    // Above and to the left of the image these wrap round to large numbers.
+    let line = y + u32(drawn(row, 0));
+    let column = across(row, pixel - y * params.width) + u32(drawn(row, 1));
+    let inside = line < params.height && column < params.width;
+    // What is outside is read as pixel 0, which is there, and not used.
+    return Place(select(0u, line * params.width + column, inside), inside);
+}
+
+fn sampled(image: u32, place: Place, channel: u32) -> u32 {
+    return select(0u, byte_of(image, place.pixel, channel) << 4, place.inside);
+}
