@@ -259,6 +259,24 @@ fn unreadable(path: &Path, error: &image::ImageError) -> Error {
     Error::data(path, format!("is no image that can be read: {error}"))
 }
 
+/// The image in the file at `path`, scaled and converted to bytes of `extents`, [height, width, channels]: as a folder's images
+/// are for a network that was trained on such ones.
+///
+/// [`Error::Io`] and [`Error::Data`] name the file that is missing or no image; [`Error::Config`] if the channels are not 1 or 3.
+pub fn image_file(path: &Path, extents: [usize; 3]) -> Result<Vec<u8>> {
+    let [height, width, channels] = extents;
+    let image = Opened::new(path)?.decode()?;
+    let image: DynamicImage = match channels {
+        1 => image.into_luma8().into(),
+        3 => image.into_rgb8().into(),
+        other => return Err(Error::config("channels", format!("of an image file can be 1 or 3, not {other}"))),
+    };
+    if [image.height() as usize, image.width() as usize] == [height, width] {
+        return Ok(image.into_bytes());
+    }
+    Ok(image.resize_exact(width as u32, height as u32, FilterType::Triangle).into_bytes())
+}
+
 impl Format {
     /// The image in the file at `path` as bytes [height, width, channels].
     fn decode(&self, path: &Path) -> Result<Vec<u8>> {

@@ -24,7 +24,7 @@ pub use crate::ops::gather::Augment;
 pub use dataset::{Dataset, Subset};
 pub use dataset_source::DatasetSource;
 pub use folder::FolderOptions;
-pub use folder_dataset::FolderDataset;
+pub use folder_dataset::{FolderDataset, image_file};
 pub use formats::{Format, Opened, detect, open, open_lazily};
 pub use normalisation::Normalisation;
 pub use source::{BatchSink, BatchSource, ResidentSource, UploadSource, epoch_batches, ordered_batches};

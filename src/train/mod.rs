@@ -1,6 +1,7 @@
 //! Training: engines that run tapes, the loop over epochs, its history, and files of models, optimizers and whole runs.
 
 mod callback;
+mod card;
 pub mod checkpoint;
 mod checkpoints;
 mod convert;
@@ -14,11 +15,13 @@ mod gpu_engine;
 mod history;
 pub mod optimizer_state;
 mod pinned;
+mod predictor;
 mod snapshot;
 mod trainer;
 mod tripwire;
 
 pub use callback::{Callback, Event, Flow};
+pub use card::ModelCard;
 pub use checkpoints::{Checkpoints, Found};
 pub use cpu_engine::CpuEngine;
 pub use diagnosis::{Diagnosis, Fit};
@@ -26,5 +29,6 @@ pub use early_stopping::{EarlyStopping, KeepBest, Monitor};
 pub use engine::{Engine, ProgramId, Sink};
 pub use gpu_engine::GpuEngine;
 pub use history::{Epoch, History};
+pub use predictor::{FirstLayer, Predictor};
 pub use snapshot::Snapshot;
 pub use trainer::{OnNonFinite, TrainOptions, Trainer};

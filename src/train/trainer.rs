@@ -15,14 +15,17 @@ use crate::error::{Error, Result};
 use crate::gpu::{Profile, TuneEvent, Tuning};
 use crate::graph::{RANDOM, Stage, Tape};
 use crate::nn::Module;
+use crate::ops::confusion::{AccumulateConfusion, Confusion};
 use crate::ops::metrics::Metrics;
-use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
+use crate::ops::mixup::{LAMBDA, Mixup};
+use crate::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use crate::optim::{ACCUMULATE, Rates, Schedule, Sgd};
 use crate::rng;
 
 /// Names of the accumulators.
 pub(super) const TRAIN: &str = "train.metrics";
 const EVALUATE: &str = "evaluate.metrics";
+const CONFUSION: &str = "evaluate.confusion";
 
 /// What to do about a loss that is infinite or not a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +55,10 @@ pub struct TrainOptions {
     pub early_stopping: Option<EarlyStopping>,
     /// What to do about a loss that is infinite or not a number.
     pub on_non_finite: OnNonFinite,
+    /// How much of each training target is spread evenly over the classes, 0 to 1.
+    pub label_smoothing: f32,
+    /// Mixes each batch with itself; accuracy in training then counts the class with the larger share.
+    pub mixup: Option<Mixup>,
 }
 
 impl Default for TrainOptions {
@@ -65,6 +72,8 @@ impl Default for TrainOptions {
             accumulate: 1,
             early_stopping: None,
             on_non_finite: OnNonFinite::Stop,
+            label_smoothing: 0.0,
+            mixup: None,
         }
     }
 }
@@ -82,6 +91,11 @@ impl TrainOptions {
                 return Err(Error::config(field, "must be at least 1, it is 0"));
             }
         }
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            let message = format!("must be 0 to 1, it is {}", self.label_smoothing);
+            return Err(Error::config("label_smoothing", message));
+        }
+        self.mixup.map_or(Ok(()), |mixup| mixup.check())?;
         self.early_stopping.map_or(Ok(()), |early_stopping| early_stopping.validate())
     }
 }
@@ -209,7 +223,20 @@ impl<'a> Trainer<'a> {
 
     pub(super) fn training_tape(&self, source: &dyn BatchSource, size: usize) -> Result<Tape> {
         let mut tape = Tape::new(true);
-        let loss = self.loss(&mut tape, source, size)?;
+        let (mut input, target) = source.declare(&mut tape, size)?;
+        let op = SoftmaxCrossEntropy { label_smoothing: self.options.label_smoothing, ..Default::default() };
+        let loss = match self.options.mixup {
+            None => {
+                let logits = self.model.forward(&mut tape, input)?;
+                tape.softmax_cross_entropy("loss", logits, target, None, op)?
+            }
+            Some(_) => {
+                let lambda = tape.mixup_lambda()?;
+                input = tape.mixup("mixup", input, lambda)?;
+                let logits = self.model.forward(&mut tape, input)?;
+                tape.mixed_cross_entropy("loss", logits, target, None, lambda, op)?
+            }
+        };
         tape.accumulate(TRAIN, loss)?;
         match self.options.accumulate {
             1 => self.optimizer.minimize(&mut tape, loss.loss)?,
@@ -220,16 +247,12 @@ impl<'a> Trainer<'a> {
 
     fn evaluation_tape(&self, source: &dyn BatchSource, size: usize) -> Result<Tape> {
         let mut tape = Tape::new(false);
-        let loss = self.loss(&mut tape, source, size)?;
+        let (input, target) = source.declare(&mut tape, size)?;
+        let logits = self.model.forward(&mut tape, input)?;
+        let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default())?;
         tape.accumulate(EVALUATE, loss)?;
+        tape.accumulate_confusion(CONFUSION, logits, target, AccumulateConfusion::default())?;
         Ok(tape)
-    }
-
-    /// Appends a batch of `source`, the model and its loss.
-    fn loss(&self, tape: &mut Tape, source: &dyn BatchSource, size: usize) -> Result<CrossEntropy> {
-        let (input, target) = source.declare(tape, size)?;
-        let logits = self.model.forward(tape, input)?;
-        tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default())
     }
 
     /// What a run over `train` spends its time in: the tapes for training and for evaluation at the full batch size.
@@ -318,6 +341,9 @@ impl<'a> Trainer<'a> {
         }
         let draw = rng::draw(self.options.seed, self.steps);
         source.draw(draw);
+        if let Some(mixup) = self.options.mixup {
+            self.engine.write_f32(program, LAMBDA, &[mixup.lambda(&draw)])?;
+        }
         if self.engine.tape(program).find_input(RANDOM).is_some() {
             self.engine.sink(Some(program)).write_i32(RANDOM, &draw)?;
         }
@@ -343,6 +369,7 @@ impl<'a> Trainer<'a> {
     pub fn evaluate(&mut self, source: &mut dyn BatchSource) -> Result<Metrics> {
         self.prepare(source)?;
         self.engine.clear_state(EVALUATE)?;
+        self.engine.clear_state(CONFUSION)?;
         let batches = ordered_batches(source.len(), self.options.batch_size);
         source.plan(&batches);
         for batch in batches {
@@ -351,5 +378,11 @@ impl<'a> Trainer<'a> {
             self.engine.run(program, &[Stage::Gather, Stage::Forward])?;
         }
         Ok(Metrics::from_state(&self.engine.state(EVALUATE)?))
+    }
+
+    /// Which classes were taken for which in the last [`Trainer::evaluate`], a validation included, and how often the right
+    /// one was among the five best.
+    pub fn confusion(&mut self) -> Result<Confusion> {
+        Ok(Confusion::from_state(&self.engine.state(CONFUSION)?))
     }
 }

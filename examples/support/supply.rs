@@ -1,0 +1,109 @@
+//! The images of a run: in memory, or on a disk and decoded ahead of the device.
+
+use std::sync::Arc;
+
+use tilegrad::Result;
+use tilegrad::data::{
+    Augmentation, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset, UploadSource,
+};
+
+/// Images of a data set on a disk that are looked at to measure its normalisation.
+const MEASURED: usize = 2_000;
+
+/// Images, wherever they are.
+pub enum Supply {
+    /// In the host's memory.
+    Memory(ImageSet),
+    /// Got when they are asked for.
+    Disk(Arc<dyn Dataset>),
+}
+
+impl From<ImageSet> for Supply {
+    fn from(images: ImageSet) -> Self {
+        Supply::Memory(images)
+    }
+}
+
+impl Supply {
+    fn dataset(&self) -> &dyn Dataset {
+        match self {
+            Supply::Memory(images) => images,
+            Supply::Disk(dataset) => &**dataset,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.dataset().len()
+    }
+
+    /// [C, H, W].
+    pub fn shape(&self) -> [usize; 3] {
+        let [height, width, channels] = self.dataset().extents();
+        [channels, height, width]
+    }
+
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.dataset().classes()
+    }
+
+    /// A name for each class, its number where it has none.
+    pub fn class_names(&self) -> Vec<String> {
+        let names = self.dataset().class_names();
+        if names.len() == self.classes() { names.to_vec() } else { (0..self.classes()).map(|i| i.to_string()).collect() }
+    }
+
+    /// (training, validation): a part is held out.
+    pub fn split(self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
+        Ok(match self {
+            Supply::Memory(images) => {
+                let (train, validation) = images.split_validation(fraction, seed)?;
+                (Supply::Memory(train), Supply::Memory(validation))
+            }
+            Supply::Disk(dataset) => {
+                let (train, validation) = Subset::split(Arc::new(dataset), fraction, seed)?;
+                (Supply::Disk(Arc::new(train)), Supply::Disk(Arc::new(validation)))
+            }
+        })
+    }
+
+    /// The first images, at most `count`, in memory.
+    pub fn some(&self, count: usize) -> Result<ImageSet> {
+        let first: Vec<u32> = (0..self.len().min(count) as u32).collect();
+        match self {
+            Supply::Memory(images) => Ok(images.subset(&first)),
+            Supply::Disk(dataset) => ImageSet::collect(&Subset::new(Arc::new(Arc::clone(dataset)), first)?),
+        }
+    }
+
+    /// Mean 0 and standard deviation 1: over all images, or over the first of those on a disk.
+    pub fn measured(&self) -> Result<Normalisation> {
+        Ok(match self {
+            Supply::Memory(images) => Normalisation::of(images),
+            Supply::Disk(_) => Normalisation::of(&self.some(MEASURED)?),
+        })
+    }
+
+    /// Batches of them: what is in memory lies on the device, if it takes at most `resident` bytes.
+    pub fn source(
+        &self,
+        name: &str,
+        normalisation: Normalisation,
+        augmentation: Option<Augmentation>,
+        resident: u64,
+    ) -> Box<dyn BatchSource> {
+        let augmentation = augmentation.unwrap_or_default();
+        match self {
+            Supply::Memory(images) if images.images.len() as u64 <= resident => Box::new(
+                ResidentSource::new(name, images.clone()).normalised(normalisation).augmented(augmentation),
+            ),
+            Supply::Memory(images) => {
+                Box::new(UploadSource::new(name, images.clone()).normalised(normalisation).augmented(augmentation))
+            }
+            Supply::Disk(dataset) => Box::new(
+                DatasetSource::new(name, Arc::clone(dataset)).normalised(normalisation).augmented(augmentation),
+            ),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A trained model at work: probabilities of the classes of images, and what its first layer sees.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::engine::{Engine, ProgramId};
+use super::{ModelCard, checkpoint};
+use crate::data::{BatchSink, ImageSet, Normalisation};
+use crate::error::{Error, Result};
+use crate::graph::{Spec, Stage, Tape, TensorId};
+use crate::nn::Module;
+use crate::ops::gather::Gather;
+
+/// Images that are looked at together.
+const BATCH: usize = 64;
+
+/// A model whose parameters are on an engine.
+pub struct Predictor<'a> {
+    model: &'a dyn Module,
+    engine: &'a mut dyn Engine,
+    shape: [usize; 3],
+    normalisation: Normalisation,
+    /// The program for a number of images, with its logits and the output of its first convolution.
+    programs: HashMap<usize, (ProgramId, TensorId, Option<TensorId>)>,
+}
+
+/// The first convolution of a model, on one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FirstLayer {
+    /// The weight's name.
+    pub name: String,
+    /// Its shape, [out, in, height, width].
+    pub filters_shape: [usize; 4],
+    /// Its numbers in PyTorch's order.
+    pub filters: Vec<f32>,
+    /// The shape of its output, [C, H, W].
+    pub maps_shape: [usize; 3],
+    /// The output for the image.
+    pub maps: Vec<f32>,
+}
+
+impl<'a> Predictor<'a> {
+    /// A predictor over the parameters that `engine` has for `model`, whose images are of `shape` [C, H, W].
+    pub fn new(
+        model: &'a dyn Module,
+        engine: &'a mut dyn Engine,
+        shape: [usize; 3],
+        normalisation: Normalisation,
+    ) -> Self {
+        Predictor { model, engine, shape, normalisation, programs: HashMap::new() }
+    }
+
+    /// A predictor with the parameters of the file at `path`, whose card this is: `model` is what its model builds.
+    pub fn load(path: &Path, card: &ModelCard, model: &'a dyn Module, engine: &'a mut dyn Engine) -> Result<Self> {
+        let mut predictor = Predictor::new(model, engine, card.shape, card.normalisation);
+        let (tape, ..) = predictor.tape(1)?;
+        predictor.engine.initialise(&tape, 0)?;
+        checkpoint::load(path, &tape, predictor.engine)?;
+        Ok(predictor)
+    }
+
+    fn tape(&self, count: usize) -> Result<(Tape, TensorId, Option<TensorId>)> {
+        let mut tape = Tape::new(false);
+        let [c, h, w] = self.shape;
+        let input = tape.input("input", Spec::f32([count, c, h, w]))?;
+        let logits = self.model.forward(&mut tape, input)?;
+        tape.keep(logits);
+        let first = tape.nodes().iter().find(|node| node.op.name() == "conv2d").map(|node| node.outputs[0]);
+        first.into_iter().for_each(|id| tape.keep(id));
+        Ok((tape, logits, first))
+    }
+
+    /// The logits of the images with these numbers, at most [`BATCH`] of them, and the program that has made them.
+    fn run(&mut self, images: &ImageSet, numbers: &[usize]) -> Result<(Vec<f32>, ProgramId, Option<TensorId>)> {
+        let [c, h, w] = self.shape;
+        if [images.channels, images.height, images.width] != self.shape {
+            let found = [images.channels, images.height, images.width];
+            return Err(Error::config("images", format!("are {found:?}, the model is for {:?}", self.shape)));
+        }
+        let count = numbers.len();
+        let (program, logits, first) = match self.programs.get(&count) {
+            Some(&found) => found,
+            None => {
+                let (tape, logits, first) = self.tape(count)?;
+                let made = (self.engine.compile(tape)?, logits, first);
+                self.programs.insert(count, made);
+                made
+            }
+        };
+        let op = Gather { scale: self.normalisation.scale, shift: self.normalisation.shift, augment: None };
+        let mut values = vec![0.0; count * c * h * w];
+        for (output, &number) in values.chunks_mut((c * h * w).max(1)).zip(numbers) {
+            op.image(images.image(number), [c, h, w], 0, &[], output);
+        }
+        self.engine.sink(Some(program)).upload_f32("input", &values)?;
+        self.engine.run(program, &[Stage::Forward])?;
+        Ok((self.engine.read(program, logits)?, program, first))
+    }
+
+    /// The probabilities of the classes, softmax of the logits, for each image.
+    pub fn probabilities(&mut self, images: &ImageSet) -> Result<Vec<Vec<f64>>> {
+        let all: Vec<usize> = (0..images.len()).collect();
+        let mut found = Vec::with_capacity(all.len());
+        for numbers in all.chunks(BATCH) {
+            let (logits, ..) = self.run(images, numbers)?;
+            found.extend(logits.chunks(logits.len() / numbers.len()).map(softmax));
+        }
+        Ok(found)
+    }
+
+    /// The first convolution and what it makes of image `number`; `None` if the model has none.
+    pub fn first_layer(&mut self, images: &ImageSet, number: usize) -> Result<Option<FirstLayer>> {
+        let (_, program, first) = self.run(images, &[number])?;
+        let Some(id) = first else { return Ok(None) };
+        let tape = self.engine.tape(program);
+        let Some(node) = tape.nodes().iter().find(|node| node.outputs.first() == Some(&id)) else { return Ok(None) };
+        let weight = tape.tensor(node.inputs[1]);
+        let (Some(filters_shape), Some([_, c, h, w])) = (weight.shape.nchw(), tape.shape(id).nchw()) else {
+            return Ok(None);
+        };
+        let name = weight.name.clone();
+        let (filters, maps) = (self.engine.parameter(&name)?, self.engine.read(program, id)?);
+        Ok(Some(FirstLayer { name, filters_shape, filters, maps_shape: [c, h, w], maps }))
+    }
+}
+
+/// exp(x) over the sum of all; NaN if a logit is NaN.
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = logits.iter().map(|&x| (f64::from(x) - f64::from(most)).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| power / sum).collect()
+}
