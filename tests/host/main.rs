@@ -20,6 +20,7 @@ mod optimizer;
 mod own_layers;
 mod plan;
 mod plateau;
+mod report;
 mod schedules;
 mod shaders;
 mod slots;
