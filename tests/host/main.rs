@@ -4,6 +4,7 @@ mod autodiff;
 mod barriers;
 mod checkpoint;
 mod data;
+mod diagnosis;
 mod errors;
 mod fusion;
 mod golden;
