@@ -20,11 +20,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::colour::Source;
-use support::{Defaults, Options, Problem, SGD_HELP, report, train};
-use tilegrad::data::{ImageSet, Normalisation, shapes};
-use tilegrad::nn::models::ResNet;
-use tilegrad::nn::{Freeze, Module};
+use support::colour::{Read, Source};
+use support::config::{Parsed, parse};
+use support::{Defaults, Options, Problem, SGD_HELP, log, report, train};
+use tilegrad::data::{Normalisation, shapes};
+use tilegrad::nn::Freeze;
+use tilegrad::nn::models::NamedModel;
 use tilegrad::train::checkpoint::{self, Load};
 use tilegrad::{Error, Result};
 
@@ -54,16 +55,22 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
-    report(finetune(&Arguments::parse()))
+    log();
+    report(match parse() {
+        Ok(Parsed { mut arguments, toml }) => {
+            arguments.source.options.toml = toml;
+            finetune(&arguments)
+        }
+        Err(error) => Err(error),
+    })
 }
 
 fn finetune(Arguments { source, weights, random }: &Arguments) -> Result<()> {
     // All that can be wrong is looked at before a network is trained for it.
     let options = &source.options;
     options.check(&FINETUNING)?;
-    let (description, images, test) = match &options.data {
-        Some(dir) => source.read(dir)?,
+    let Read { description, train: images, test, .. } = match source.read()? {
+        Some(read) => read,
         None => synthetic(options.seed, 1)?,
     };
     let file = match weights {
@@ -72,11 +79,20 @@ fn finetune(Arguments { source, weights, random }: &Arguments) -> Result<()> {
         None => Some(pretrain(options)?),
     };
     let network = file.as_deref().map_or(Ok(Network::SMALL), Network::of)?;
-    let model = Freeze::all_but(network.model(images.classes), |name| name.starts_with("fc."));
-    let normalise = if network.cifar { Normalisation::of } else { |_: &ImageSet| Normalisation::IMAGENET };
+    let named = network.model(images.classes());
+    let model = Freeze::all_but(named.build()?, |name| name.starts_with("fc."));
+    let normalisation = (!network.cifar).then_some(Normalisation::IMAGENET);
     let weights = file.filter(|_| !random).map(|file| (file, Load::strict().skip("fc.")));
-    let (model, augment): (Box<dyn Module>, _) = (Box::new(model), source.augment());
-    let problem = Problem { model, description, train: images, test, normalise, augment, weights };
+    let problem = Problem {
+        model: Box::new(model),
+        named: Some(named),
+        description,
+        train: images,
+        test,
+        normalisation,
+        augment: source.augment(),
+        weights,
+    };
     train(options, &FINETUNING, |_| Ok(problem))
 }
 
@@ -90,12 +106,23 @@ fn pretrain(options: &Options) -> Result<PathBuf> {
     // Rates and penalties on the command line are those of fc.
     let (epochs, lr, momentum, schedule) = (None, None, None, None);
     let own = Options { epochs, lr, momentum, schedule, dampening: 0.0, nesterov: false, l1: 0.0, ..options.clone() };
-    let own = Options { weight_decay: 5e-4, data: None, out: Some(out), profile: None, tune: false, pin: None, ..own };
+    let own = Options {
+        weight_decay: 5e-4,
+        data: None,
+        download: None,
+        out: Some(out),
+        resume: None,
+        profile: None,
+        tune: false,
+        pin: None,
+        ..own
+    };
     println!("First a network to begin with, all of it trained:\n");
     train(&own, &PRETRAINING, |_| {
-        let (description, train, test) = synthetic(options.seed, 0)?;
-        let model = Box::new(Network::SMALL.model(train.classes));
-        Ok(Problem { model, description, train, test, normalise: Normalisation::of, augment: None, weights: None })
+        let Read { description, train, test, .. } = synthetic(options.seed, 0)?;
+        let named = Network::SMALL.model(train.classes());
+        let (model, normalisation) = (named.build()?, None);
+        Ok(Problem { model, named: Some(named), description, train, test, normalisation, augment: None, weights: None })
     })?;
     println!("\nNow a new last layer on top of it, for other classes:\n");
     Ok(file)
@@ -125,14 +152,13 @@ impl Network {
         }
     }
 
-    fn model(&self, classes: usize) -> ResNet {
-        let model = ResNet::resnet18(classes).width(self.width);
-        if self.cifar { model.cifar() } else { model }
+    fn model(&self, classes: usize) -> NamedModel {
+        NamedModel { name: "resnet18".into(), classes, width: self.width, small: self.cifar }
     }
 }
 
 /// What the synthetic shapes of one part of the classes are, those to train on and those to test on.
-fn synthetic(seed: u64, part: usize) -> Result<(String, ImageSet, ImageSet)> {
+fn synthetic(seed: u64, part: usize) -> Result<Read> {
     let (count, classes) = (shapes::CLASS_NAMES.len() * TRAIN[part], CLASSES[part].clone());
     // Every ten images hold each class once, and no image is in both stretches.
     let all = shapes::shapes(seed, count + shapes::CLASS_NAMES.len() * TEST);
@@ -145,5 +171,6 @@ fn synthetic(seed: u64, part: usize) -> Result<(String, ImageSet, ImageSet)> {
         set.named(names.iter().copied())
     };
     let (train, test) = (of(0..count)?, of(count..all.len())?);
-    Ok((format!("synthetic shapes ({})", names.join(", ")), train, test))
+    let description = format!("synthetic shapes ({})", names.join(", "));
+    Ok(Read { description, train: train.into(), test: test.into(), normalisation: None })
 }

@@ -11,11 +11,11 @@ mod support;
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::{Defaults, Options, Problem, SGD_HELP, run};
+use support::config::{Parsed, parse};
+use support::{Defaults, Options, Problem, SGD_HELP, log, report, run};
 use tilegrad::Result;
 use tilegrad::data::{ImageSet, Normalisation, idx, synthetic};
-use tilegrad::nn::Module;
-use tilegrad::nn::models::LeNet5;
+use tilegrad::nn::models::NamedModel;
 
 /// Synthetic images to train on, validation included, and to test on.
 const SYNTHETIC: [usize; 2] = [10_000, 2_000];
@@ -33,25 +33,40 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
-    let Arguments { options, classic } = Arguments::parse();
+    log();
+    let Parsed { arguments: Arguments { mut options, classic }, toml } = match parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return report(Err(error)),
+    };
+    options.toml = toml;
     let (lr, momentum) = if classic { (0.9, 0.0) } else { (0.01, 0.9) };
-    let epochs = if options.data.is_some() { 10 } else { 5 };
+    let epochs = if options.data.is_some() || options.download.is_some() { 10 } else { 5 };
     let defaults = Defaults { epochs, lr, momentum, schedule: "constant" };
     run(&options, &defaults, |options| problem(options, classic))
 }
 
 fn problem(options: &Options, classic: bool) -> Result<Problem> {
-    let (description, (train, test)) = match &options.data {
+    let dir = match &options.download {
+        Some(name) => Some(support::download(options, name)?),
+        None => options.data.clone(),
+    };
+    let (description, (train, test)) = match &dir {
         Some(dir) => (format!("IDX images of {}", dir.display()), idx::read(dir)?),
         None => ("synthetic digits".into(), synthetic_digits(options.seed)),
     };
-    let classes = train.classes;
-    let model: Box<dyn Module> =
-        if classic { Box::new(LeNet5::classic(classes)) } else { Box::new(LeNet5::new(classes)) };
-    // The book's LeNet sees 0..1.
-    let normalise = if classic { |_: &ImageSet| Normalisation::default() } else { Normalisation::of };
-    Ok(Problem { model, description, train, test, normalise, augment: None, weights: None })
+    let name = if classic { "lenet5-classic" } else { "lenet5" };
+    let named = NamedModel { name: name.into(), classes: train.classes, width: 64, small: true };
+    Ok(Problem {
+        model: named.build()?,
+        named: Some(named),
+        description,
+        train: train.into(),
+        test: test.into(),
+        // The book's LeNet sees 0..1.
+        normalisation: classic.then(Normalisation::default),
+        augment: None,
+        weights: None,
+    })
 }
 
 /// Training and test images are two stretches of one stream, so no image is in both.

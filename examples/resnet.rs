@@ -13,10 +13,10 @@ mod support;
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::SGD_HELP;
 use support::colour::{Colour, Images, train};
-use tilegrad::nn::Module;
-use tilegrad::nn::models::ResNet;
+use support::config::{Parsed, parse};
+use support::{SGD_HELP, log, report};
+use tilegrad::nn::models::NamedModel;
 use tilegrad::{Error, Result};
 
 /// Trains a ResNet on the GPU (or the CPU where there is none). Without arguments: on synthetic coloured shapes;
@@ -32,18 +32,19 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let Arguments { colour, layers } = Arguments::parse();
-    train(&colour, |images| model(layers, images))
+    log();
+    match parse() {
+        Ok(Parsed { arguments: Arguments { colour, layers }, toml }) => {
+            train(colour, toml, |images| model(layers, images))
+        }
+        Err(error) => report(Err(error)),
+    }
 }
 
-fn model(layers: usize, images: &Images) -> Result<Box<dyn Module>> {
-    let model = match layers {
-        18 => ResNet::resnet18(images.classes),
-        34 => ResNet::resnet34(images.classes),
-        50 => ResNet::resnet50(images.classes),
-        101 => ResNet::resnet101(images.classes),
-        other => return Err(Error::config("layers", format!("is {other}; there are 18, 34, 50 or 101"))),
-    };
-    let model = model.width(images.width);
-    Ok(Box::new(if images.small { model.cifar() } else { model }))
+fn model(layers: usize, images: &Images) -> Result<NamedModel> {
+    if ![18, 34, 50, 101].contains(&layers) {
+        return Err(Error::config("layers", format!("is {layers}; there are 18, 34, 50 or 101")));
+    }
+    let &Images { classes, width, small } = images;
+    Ok(NamedModel { name: format!("resnet{layers}"), classes, width, small })
 }

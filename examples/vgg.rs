@@ -13,10 +13,10 @@ mod support;
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::SGD_HELP;
 use support::colour::{Colour, Images, train};
-use tilegrad::nn::Module;
-use tilegrad::nn::models::Vgg;
+use support::config::{Parsed, parse};
+use support::{SGD_HELP, log, report};
+use tilegrad::nn::models::NamedModel;
 use tilegrad::{Error, Result};
 
 /// Trains a VGG with batch norm on the GPU (or the CPU where there is none). Without arguments: on synthetic coloured shapes;
@@ -32,18 +32,19 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let Arguments { colour, layers } = Arguments::parse();
-    train(&colour, |images| model(layers, images))
+    log();
+    match parse() {
+        Ok(Parsed { arguments: Arguments { colour, layers }, toml }) => {
+            train(colour, toml, |images| model(layers, images))
+        }
+        Err(error) => report(Err(error)),
+    }
 }
 
-fn model(layers: usize, images: &Images) -> Result<Box<dyn Module>> {
-    let model = match layers {
-        11 => Vgg::vgg11(images.classes),
-        13 => Vgg::vgg13(images.classes),
-        16 => Vgg::vgg16(images.classes),
-        19 => Vgg::vgg19(images.classes),
-        other => return Err(Error::config("layers", format!("is {other}; there are 11, 13, 16 or 19"))),
-    };
-    let model = model.width(images.width).batch_norm(true);
-    Ok(Box::new(if images.small { model.cifar() } else { model }))
+fn model(layers: usize, images: &Images) -> Result<NamedModel> {
+    if ![11, 13, 16, 19].contains(&layers) {
+        return Err(Error::config("layers", format!("is {layers}; there are 11, 13, 16 or 19")));
+    }
+    let &Images { classes, width, small } = images;
+    Ok(NamedModel { name: format!("vgg{layers}-bn"), classes, width, small })
 }

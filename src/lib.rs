@@ -45,6 +45,7 @@
 //! | [`plan`] | from a tape to dispatches and memory; its rewrite rules ([`plan::fusion`]) |
 //! | [`gpu`] | devices, linked kernels, parameter stores, sessions, profiles, tuner; alone names wgpu and naga |
 //! | [`nn`], [`optim`], [`data`], [`train`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, verdict, files |
+//! | [`report`] | TensorBoard's event files, sheets of pictures, confusion matrices |
 //!
 //! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is for.
 //! What [`plan`] must know of a device comes as plain data: [`ops::Caps`], its limits, and [`ops::Choices`], which kernel
@@ -94,6 +95,7 @@ pub mod ops;
 pub mod optim;
 pub mod plan;
 pub mod reference;
+pub mod report;
 pub mod rng;
 pub mod shape;
 pub mod train;

@@ -1,15 +1,15 @@
 //! What the examples with large networks share: their options, and their colour images, which are CIFAR-10, a folder of
 //! images by class, or synthetic shapes.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tilegrad::data::{Augment, ImageSet, Normalisation, cifar, folder, shapes};
-use tilegrad::nn::Module;
+use tilegrad::data::{self, Augmentation, ColorJitter, FolderOptions, Normalisation, ResizedCrop, shapes};
+use tilegrad::nn::models::NamedModel;
 use tilegrad::{Error, Result};
 
-use super::{Defaults, Options, Problem, run};
+use super::{Defaults, Options, Problem, Supply, run};
 
 /// Synthetic images to train on, validation included, and to test on.
 const SYNTHETIC: [usize; 2] = [5_000, 1_000];
@@ -25,6 +25,26 @@ pub struct Source {
     #[arg(long)]
     augment: bool,
 
+    /// Sets a square of N by N pixels at a random place to the mean.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    cutout: usize,
+
+    /// Takes a random part of each image, resized to the whole, in place of the padded crop.
+    #[arg(long)]
+    resized_crop: bool,
+
+    /// Changes brightness, contrast and saturation at random by up to this part.
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    jitter: f32,
+
+    /// Decodes the images of a folder while training goes on, for more of them than fit into memory.
+    #[arg(long)]
+    stream: bool,
+
+    /// Keeps the decoded images of a folder in this file, which the next run reads in their place.
+    #[arg(long, value_name = "FILE")]
+    cache: Option<PathBuf>,
+
     /// Leaves out files of --data that can't be read, in place of stopping at the first.
     #[arg(long)]
     skip_bad: bool,
@@ -39,11 +59,11 @@ pub struct Source {
 #[derive(Args, Clone, Debug)]
 pub struct Colour {
     #[command(flatten)]
-    source: Source,
+    pub source: Source,
 
     /// Channels of the first stage; the others are multiples of it [default: 64 with --data, else 8].
     #[arg(long, value_name = "N")]
-    width: Option<usize>,
+    pub width: Option<usize>,
 }
 
 /// What a network is made for.
@@ -56,20 +76,41 @@ pub struct Images {
     pub small: bool,
 }
 
-/// Trains the network that `model` makes.
-pub fn train(colour: &Colour, model: impl FnOnce(&Images) -> Result<Box<dyn Module>>) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
+/// Trains the network that `model` names.
+pub fn train(mut colour: Colour, toml: String, model: impl FnOnce(&Images) -> Result<NamedModel>) -> ExitCode {
+    colour.source.options.toml = toml;
     let options = &colour.source.options;
-    let epochs = if options.data.is_some() { 20 } else { 4 };
+    let epochs = if options.data.is_some() || options.download.is_some() { 20 } else { 4 };
     let defaults = Defaults { epochs, lr: 0.05, momentum: 0.9, schedule: "onecycle" };
     run(options, &defaults, |options| {
         let width = colour.width()?;
-        let (description, train, test) = colour.images(options)?;
-        let small = train.height.max(train.width) <= 64;
-        let model = model(&Images { classes: train.classes, width, small })?;
-        let (normalise, augment) = (Normalisation::of, colour.source.augment());
-        Ok(Problem { model, description, train, test, normalise, augment, weights: None })
+        let read = colour.images(options)?;
+        let [_, height, width_of_image] = read.train.shape();
+        let small = height.max(width_of_image) <= 64;
+        let named = model(&Images { classes: read.train.classes(), width, small })?;
+        Ok(Problem {
+            model: named.build()?,
+            named: Some(named),
+            description: read.description,
+            train: read.train,
+            test: read.test,
+            normalisation: None,
+            augment: colour.source.augment(),
+            weights: None,
+        })
     })
+}
+
+/// The images of a folder, or made.
+pub struct Read {
+    /// What they are.
+    pub description: String,
+    /// Those to train on, validation included.
+    pub train: Supply,
+    /// Those to test on.
+    pub test: Supply,
+    /// What is usual for a known set.
+    pub normalisation: Option<Normalisation>,
 }
 
 impl Colour {
@@ -77,47 +118,70 @@ impl Colour {
         match self.width {
             Some(0) => Err(Error::config("width", "must be at least 1, it is 0")),
             Some(width) => Ok(width),
-            None => Ok(if self.source.options.data.is_some() { 64 } else { 8 }),
+            None if self.source.options.data.is_some() || self.source.options.download.is_some() => Ok(64),
+            None => Ok(8),
         }
     }
 
-    /// What the images are, those to train on and those to test on.
-    fn images(&self, options: &Options) -> Result<(String, ImageSet, ImageSet)> {
-        let Some(dir) = options.data.as_deref() else {
-            let all = shapes::shapes(options.seed, SYNTHETIC.iter().sum());
-            let indices: Vec<u32> = (0..all.len() as u32).collect();
-            let (train, test) = indices.split_at(SYNTHETIC[0]);
-            return Ok(("synthetic shapes".into(), all.subset(train), all.subset(test)));
-        };
-        self.source.read(dir)
+    fn images(&self, options: &Options) -> Result<Read> {
+        match self.source.read()? {
+            Some(read) => Ok(read),
+            None => Ok(synthetic(options.seed)),
+        }
     }
+}
+
+/// Synthetic shapes; training and test images are two stretches of one stream, so no image is in both.
+pub fn synthetic(seed: u64) -> Read {
+    let all = shapes::shapes(seed, SYNTHETIC.iter().sum());
+    let indices: Vec<u32> = (0..all.len() as u32).collect();
+    let (train, test) = indices.split_at(SYNTHETIC[0]);
+    let (train, test) = (all.subset(train).into(), all.subset(test).into());
+    Read { description: "synthetic shapes".into(), train, test, normalisation: None }
 }
 
 impl Source {
     /// What is done to the images that are trained on.
-    pub fn augment(&self) -> Option<Augment> {
-        self.augment.then_some(Augment { padding: 4, flip: 0.5 })
+    pub fn augment(&self) -> Option<Augmentation> {
+        let (padding, flip) = match (self.augment, self.resized_crop) {
+            (true, false) => (4, 0.5),
+            (_, true) => (0, 0.5),
+            (false, false) => (0, 0.0),
+        };
+        let jitter = ColorJitter { brightness: self.jitter, contrast: self.jitter, saturation: self.jitter };
+        let resized_crop = self.resized_crop.then(ResizedCrop::default);
+        let augmentation = Augmentation { padding, flip, resized_crop, jitter, cutout: self.cutout };
+        (augmentation != Augmentation::default()).then_some(augmentation)
     }
 
-    /// What the images in `dir` are, those to train on and those to test on.
-    pub fn read(&self, dir: &Path) -> Result<(String, ImageSet, ImageSet)> {
-        if dir.join("test_batch.bin").exists() || dir.join("data_batch_1.bin").exists() {
-            if self.resize.is_some() {
-                return Err(Error::config(
-                    "resize",
-                    format!("is for folders of images, {} is CIFAR-10", dir.display()),
-                ));
-            }
-            let (train, test) = cifar::read(dir)?;
-            return Ok((format!("CIFAR-10 of {}", dir.display()), train, test));
+    /// The folder with images, after it has been fetched if that is asked for.
+    pub fn folder(&self) -> Result<Option<PathBuf>> {
+        match &self.options.download {
+            Some(name) => super::download(&self.options, name).map(Some),
+            None => Ok(self.options.data.clone()),
         }
-        let resize = self.resize.map(|side| [side; 2]);
-        let seed = self.options.seed;
-        let settings = folder::FolderOptions { resize, skip_bad: self.skip_bad, seed, ..Default::default() };
-        let read = folder::read(dir, &settings)?;
-        for error in &read.skipped {
+    }
+
+    /// The images of `--data` or `--download`; none where neither is given.
+    pub fn read(&self) -> Result<Option<Read>> {
+        let Some(dir) = self.folder()? else { return Ok(None) };
+        let settings = FolderOptions {
+            resize: self.resize.map(|side| [side; 2]),
+            skip_bad: self.skip_bad,
+            seed: self.options.seed,
+            cache: self.cache.clone(),
+            ..FolderOptions::default()
+        };
+        let (description, train, test, skipped, normalisation) = if self.stream {
+            let read = data::open_lazily(&dir, &settings)?;
+            (read.description, Supply::Disk(read.train), Supply::Disk(read.test), read.skipped, read.normalisation)
+        } else {
+            let read = data::open(&dir, &settings)?;
+            (read.description, read.train.into(), read.test.into(), read.skipped, read.normalisation)
+        };
+        for error in &skipped {
             eprintln!("skipped  {error}");
         }
-        Ok((format!("images of {}", dir.display()), read.train, read.test))
+        Ok(Some(Read { description, train, test, normalisation }))
     }
 }

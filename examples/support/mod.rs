@@ -3,12 +3,19 @@
 #![allow(dead_code, unused_imports, reason = "each example uses a part of it")]
 
 pub mod colour;
-mod curves;
+pub mod config;
+pub mod curves;
+mod download;
+pub mod files;
 mod options;
 mod profile;
 mod run;
+mod supply;
 mod tuning;
+mod watch;
 
+pub use download::download;
 pub use options::{Defaults, Options, SGD_HELP};
 pub use profile::{check_profile, write_profile};
-pub use run::{Problem, engine, report, run, train};
+pub use run::{Problem, engine, log, report, run, train};
+pub use supply::Supply;

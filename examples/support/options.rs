@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tilegrad::ops::Choices;
+use tilegrad::ops::mixup::Mixup;
 use tilegrad::optim::{ParamGroup, Schedule, Sgd};
-use tilegrad::train::TrainOptions;
+use tilegrad::train::{EarlyStopping, Monitor, OnNonFinite, TrainOptions};
 use tilegrad::{Error, Result};
 
 /// What `--help` ends with.
@@ -91,9 +92,79 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub pin: Option<PathBuf>,
 
-    /// Folder for history.csv, losses.csv, curves.svg, model.safetensors, summary.json and choices.json.
+    /// Fetches a known data set first, into data/NAME: mnist, fashion-mnist, cifar10 or cifar100.
+    #[arg(long, value_name = "NAME", conflicts_with = "data")]
+    pub download: Option<String>,
+
+    /// Batches whose gradients add up to one update, as if they were one batch (for models without batch norm).
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub accumulate: usize,
+
+    /// Scales the gradient down where its norm over all parameters is above this, as torch's clip_grad_norm_.
+    #[arg(long, value_name = "X")]
+    pub clip_grad_norm: Option<f64>,
+
+    /// How much of each training target is spread evenly over the classes, 0 to 1.
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub label_smoothing: f32,
+
+    /// Mixes each batch with itself, by shares drawn from Beta(ALPHA, ALPHA); 0.2 is usual.
+    #[arg(long, value_name = "ALPHA")]
+    pub mixup: Option<f64>,
+
+    /// Ends the run after so many epochs in a row without a smaller validation loss.
+    #[arg(long, value_name = "EPOCHS")]
+    pub patience: Option<usize>,
+
+    /// Ends with the parameters of the epoch that validated best (by accuracy), in place of the last.
+    #[arg(long)]
+    pub keep_best: bool,
+
+    /// What to do about a loss that is infinite or NaN: stop, or warn and go on. Either says in which step and tensor it began.
+    #[arg(long, value_name = "stop|warn", default_value = "stop", value_parser = ["stop", "warn"])]
+    pub on_nan: String,
+
+    /// Folder of the run: config.toml, history.csv, losses.csv, curves, confusion matrix, model.safetensors, summary.json,
+    /// choices.json, and checkpoints to go on from.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+
+    /// Goes on with the run in this folder, from its last checkpoint and with its options; what stands beside this goes first.
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub resume: Option<PathBuf>,
+
+    /// Takes the options that the file has, by their names here; what stands beside this goes first.
+    #[arg(long, value_name = "FILE.toml")]
+    pub config: Option<PathBuf>,
+
+    /// A checkpoint every N steps, with --out; besides those of --checkpoint-minutes.
+    #[arg(long, value_name = "N")]
+    pub checkpoint_every: Option<u32>,
+
+    /// A checkpoint every M minutes and at the end, with --out.
+    #[arg(long, value_name = "M", default_value_t = 5.0)]
+    pub checkpoint_minutes: f64,
+
+    /// Writes event files for TensorBoard to DIR/tensorboard, with --out.
+    #[arg(long)]
+    pub tensorboard: bool,
+
+    /// Draws the first layer's filters, its feature maps of a test image, and test images that were named wrongly, with --out.
+    #[arg(long)]
+    pub pictures: bool,
+
+    /// Says what the run needs (memory, bindings, dispatches, about how long a step takes, the largest batch that fits) and
+    /// ends.
+    #[arg(long)]
+    pub plan: bool,
+
+    /// Prints nothing but what goes wrong.
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// The TOML that repeats the run, which goes into its folder.
+    #[arg(skip)]
+    pub toml: String,
 
     /// After the training, times every dispatch of a step and prints where the time goes, by kernel and by layer; FILE gets
     /// the step as a trace (JSON) for chrome://tracing or https://ui.perfetto.dev.
@@ -126,21 +197,63 @@ impl Options {
         let optimizer = self.optimizer(defaults);
         optimizer.validate()?;
         Schedule::named(self.schedule(defaults), &optimizer, 1, 1)?;
-        let (epochs, batch_size, seed) = (self.epochs(defaults), self.batch_size, self.seed);
-        let options = TrainOptions { epochs, batch_size, seed, ..TrainOptions::default() };
+        if !(self.checkpoint_minutes.is_finite() && self.checkpoint_minutes > 0.0) {
+            let message = format!("must be above 0, it is {}", self.checkpoint_minutes);
+            return Err(Error::config("checkpoint_minutes", message));
+        }
+        if self.checkpoint_every == Some(0) {
+            return Err(Error::config("checkpoint_every", "must be at least 1, it is 0"));
+        }
+        for (name, wanted) in
+            [("tensorboard", self.tensorboard), ("pictures", self.pictures), ("keep_best", self.keep_best)]
+        {
+            if wanted && self.folder().is_none() {
+                return Err(Error::config(name, "writes files: name a folder for them with --out DIR"));
+            }
+        }
+        let options = TrainOptions {
+            epochs: self.epochs(defaults),
+            batch_size: self.batch_size,
+            seed: self.seed,
+            accumulate: self.accumulate,
+            early_stopping: self.patience.map(EarlyStopping::new),
+            on_non_finite: if self.on_nan == "warn" { OnNonFinite::Warn } else { OnNonFinite::Stop },
+            label_smoothing: self.label_smoothing,
+            mixup: self.mixup.map(|alpha| Mixup { alpha }),
+            ..TrainOptions::default()
+        };
         options.validate()?;
         Ok(options)
     }
 
+    /// The folder of the run.
+    pub fn folder(&self) -> Option<&PathBuf> {
+        self.resume.as_ref().or(self.out.as_ref())
+    }
+
+    /// What the best epoch is told by.
+    pub const BEST: Monitor = Monitor::ValidationAccuracy;
+
+    /// Prints, unless --quiet.
+    pub fn say(&self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            println!("{text}");
+        }
+    }
+
     /// The optimizer; biases have no weight decay.
     pub fn optimizer(&self, defaults: &Defaults) -> Sgd {
-        Sgd::new(self.lr.unwrap_or(defaults.lr))
+        let sgd = Sgd::new(self.lr.unwrap_or(defaults.lr))
             .momentum(self.momentum.unwrap_or(defaults.momentum))
             .dampening(self.dampening)
             .weight_decay(self.weight_decay)
             .nesterov(self.nesterov)
             .l1(self.l1)
-            .group(ParamGroup::new(|name| !decays(name)))
+            .group(ParamGroup::new(|name| !decays(name)));
+        match self.clip_grad_norm {
+            Some(norm) => sgd.clip_grad_norm(norm),
+            None => sgd,
+        }
     }
 }
 

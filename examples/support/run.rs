@@ -2,41 +2,52 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use tilegrad::data::{Augment, BatchSource, ImageSet, Normalisation, ResidentSource};
+use tilegrad::data::{Augmentation, BatchSource, Normalisation};
 use tilegrad::gpu::{Device, DeviceOptions};
 use tilegrad::graph::{Role, Tape};
+use tilegrad::nn::models::NamedModel;
 use tilegrad::nn::{Module, Summary};
 use tilegrad::optim::{Schedule, Sgd};
-use tilegrad::train::checkpoint::{self, Load, write_whole};
-use tilegrad::train::{CpuEngine, Diagnosis, Engine, Event, GpuEngine, History, TrainOptions, Trainer};
+use tilegrad::train::checkpoint::{Load, write_whole};
+use tilegrad::train::{Callback, Checkpoints, CpuEngine, Diagnosis, Engine, GpuEngine, KeepBest, ModelCard, Trainer};
 use tilegrad::{Error, Result};
 
 use super::options::decays;
-use super::{Defaults, Options, check_profile, curves, tuning, write_profile};
+use super::watch::{Progress, Record, catch_interrupts, is_interrupted};
+use super::{Defaults, Options, Supply, check_profile, config, files, tuning, write_profile};
 
 /// Share of the training images that is held out for validation.
 const HELD_OUT: f64 = 0.1;
 /// Steps of which a profile has the medians.
 const PROFILED: usize = 15;
+/// Test images that pictures are made of.
+const PICTURED: usize = 2_000;
 
 /// A network and what to train it on.
 pub struct Problem {
     /// The network.
     pub model: Box<dyn Module>,
+    /// What its file says of it, where it is one that a file can name.
+    pub named: Option<NamedModel>,
     /// What the images are, for the first line.
     pub description: String,
     /// Training and validation images together.
-    pub train: ImageSet,
+    pub train: Supply,
     /// Test images.
-    pub test: ImageSet,
-    /// How bytes become numbers, seen from the images to train on.
-    pub normalise: fn(&ImageSet) -> Normalisation,
+    pub test: Supply,
+    /// How bytes become numbers; measured on the images to train on where nothing is said.
+    pub normalisation: Option<Normalisation>,
     /// What is done to the images that are trained on.
-    pub augment: Option<Augment>,
+    pub augment: Option<Augmentation>,
     /// The file that training begins with, and what of it is loaded; without it, random first weights.
     pub weights: Option<(PathBuf, Load)>,
+}
+
+/// Sends the log to the terminal: errors, or what RUST_LOG says.
+pub fn log() {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
 }
 
 /// Trains and tests; an error is printed with the way out, and ends in exit code 2.
@@ -56,76 +67,144 @@ pub fn report(result: Result<()>) -> ExitCode {
     }
 }
 
+/// An error if the folder holds a run that this one would write over.
+fn check_folder(options: &Options) -> Result<()> {
+    let Some(out) = &options.out else { return Ok(()) };
+    let checkpoints = out.join("checkpoints");
+    if checkpoints.is_dir() && !out.join("summary.json").exists() {
+        let message =
+            format!("{} holds a run that has not ended: go on with --resume, or name another folder", out.display());
+        return Err(Error::config("out", message));
+    }
+    Ok(())
+}
+
 /// Trains and tests.
 pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options) -> Result<Problem>) -> Result<()> {
     // Everything that can be wrong with the request is looked at before anything is made.
     let train_options = options.check(defaults)?;
     let (optimizer, schedule) = (options.optimizer(defaults), options.schedule(defaults));
+    check_folder(options)?;
     let mut engine = engine(&options.device)?;
-    let Problem { model, description, train, test, normalise, augment, weights } = problem(options)?;
-    println!("device   {}", engine.name());
-    let (train, validation) = train.split_validation(HELD_OUT, options.seed)?;
-    println!(
+    let Problem { model, named, description, train, test, normalisation, augment, weights } = problem(options)?;
+    options.say(format_args!("device   {}", engine.name()));
+    let (train, validation) = train.split(HELD_OUT, options.seed)?;
+    options.say(format_args!(
         "data     {description}: {} to train, {} to validate, {} to test",
         train.len(),
         validation.len(),
         test.len()
-    );
-    let shape = [train.channels, train.height, train.width];
+    ));
+    let (shape, class_names) = (train.shape(), train.class_names());
     let summary = Summary::new(&*model, shape)?;
-    println!("\n{summary}\n");
+    options.say(format_args!("\n{summary}\n"));
 
     // The training images alone say what mean 0 and standard deviation 1 are.
-    let normalisation = normalise(&train);
-    let source = |name, images| ResidentSource::new(name, images).normalised(normalisation);
-    let (mut train, mut validation, mut test) =
-        (source("train", train), source("validation", validation), source("test", test));
-    if let Some(augment) = augment {
-        train = train.augmented(augment);
-    }
+    let normalisation = normalisation.map_or_else(|| train.measured(), Ok)?;
+    // Half of the device's memory is for the rest.
+    let resident = engine.device_memory().map_or(u64::MAX, |bytes| bytes / 2);
+    let source = |name, supply: &Supply, augment| supply.source(name, normalisation, augment, resident);
+    let mut train_source = source("train", &train, augment);
+    let mut validation_source = source("validation", &validation, None);
+    let mut test_source = source("test", &test, None);
     let steps = train.len().div_ceil(options.batch_size);
     let schedule = Schedule::named(schedule, &optimizer, train_options.epochs, steps)?;
-    println!("rate     {schedule}");
-    let mut trainer = Trainer::new(&*model, optimizer, &mut *engine, train_options, &train)?.schedule(schedule);
+    options.say(format_args!("rate     {schedule}"));
+    let card = named.map(|model| ModelCard { model, shape, class_names: class_names.clone(), normalisation });
+    let mut trainer = Trainer::new(&*model, optimizer, &mut *engine, train_options, &*train_source)?
+        .schedule(schedule)
+        .described(card.as_ref().map(ModelCard::to_metadata).unwrap_or_default());
+    if options.plan {
+        return plan(options, &mut trainer, &*train_source);
+    }
     if let Some((file, load)) = &weights {
         trainer.load_model(file, load)?;
-        println!("weights  {}", file.display());
+        options.say(format_args!("weights  {}", file.display()));
     }
     let trained = trained(trainer.tape());
     if trained < summary.parameters {
-        println!("trained  {trained} of {} parameters, the others are frozen", summary.parameters);
-        let tested = trainer.evaluate(&mut test)?;
-        println!("before   test loss {:.4}, accuracy {:.2}%", tested.loss, tested.accuracy * 100.0);
+        options.say(format_args!("trained  {trained} of {} parameters, the others are frozen", summary.parameters));
+        let tested = trainer.evaluate(&mut *test_source)?;
+        let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
+        options.say(format_args!("before   test loss {loss:.4}, accuracy {accuracy:.2}%"));
     }
-    tuning::pin(options, &mut trainer, &train)?;
+    let resumed = resume(options, &mut trainer)?;
+    if !resumed {
+        tuning::pin(options, &mut trainer, &*train_source)?;
+    }
     // Made before the training, so that a folder that can't be made costs no run; after all checks, so that they leave none.
-    if let Some(out) = &options.out {
-        std::fs::create_dir_all(out).map_err(|source| Error::io(out, source))?;
+    let mut callbacks: Vec<Box<dyn Callback>> = vec![Box::new(Progress::new(options.quiet))];
+    let best = options.folder().map(|dir| dir.join("best.safetensors"));
+    if let Some(dir) = options.folder() {
+        std::fs::create_dir_all(dir).map_err(|source| Error::io(dir, source))?;
+        if options.resume.is_none() {
+            config::write(dir, &options.toml)?;
+        }
+        // A run that had ended and goes on has not, and one that begins has no checkpoint.
+        let summary = dir.join("summary.json");
+        if summary.exists() {
+            std::fs::remove_file(&summary).map_err(|source| Error::io(&summary, source))?;
+        }
+        if !resumed && dir.join("checkpoints").exists() {
+            let old = dir.join("checkpoints");
+            std::fs::remove_dir_all(&old).map_err(|source| Error::io(&old, source))?;
+        }
+        let mut checkpoints = Checkpoints::new(dir.join("checkpoints"))?
+            .each_epoch(false)
+            .every(Duration::from_secs_f64(options.checkpoint_minutes * 60.0));
+        if let Some(steps) = options.checkpoint_every {
+            checkpoints = checkpoints.every_steps(steps);
+        }
+        let record = Record::new(dir.clone(), options.tensorboard, trainer.history().epochs.len())?;
+        callbacks.push(Box::new(record));
+        if let Some(best) = best.as_ref().filter(|_| options.keep_best) {
+            callbacks.push(Box::new(KeepBest::new(best, Options::BEST)));
+        }
+        callbacks.push(Box::new(checkpoints));
     }
     if let Some(file) = &options.profile {
         check_profile(file)?;
     }
-    tuning::tune(options, &mut trainer, &train)?;
-    let bar = ProgressBar::new(0);
-    let style = "epoch {prefix} {bar:30} {pos}/{len} {msg}";
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let history = trainer.fit(&mut train, &mut validation, &mut |event| observe(&bar, &event))?;
-    bar.finish_and_clear();
-    let tested = trainer.evaluate(&mut test)?;
-
-    println!("\ntest     loss {:.4}, accuracy {:.2}%", tested.loss, tested.accuracy * 100.0);
-    if let Some(diagnosis) = Diagnosis::new(&history.epochs) {
-        println!("fit      {diagnosis}");
+    if !resumed {
+        tuning::tune(options, &mut trainer, &*train_source)?;
     }
-    println!(
+    catch_interrupts();
+    let mut looking: Vec<&mut dyn Callback> = callbacks.iter_mut().map(|callback| &mut **callback as _).collect();
+    let history = trainer.fit_with(&mut *train_source, &mut *validation_source, &mut looking)?;
+    if is_interrupted() {
+        let steps = history.steps;
+        match options.folder() {
+            Some(dir) => println!("\nstopped after step {steps}; --resume {} goes on from there", dir.display()),
+            None => println!("\nstopped after step {steps}; with --out DIR a run can go on later"),
+        }
+        return Ok(());
+    }
+    if let Some(file) = best.filter(|file| options.keep_best && file.exists()) {
+        trainer.load_model(&file, &Load::strict())?;
+        if let Some(epoch) = history.best(Options::BEST) {
+            options.say(format_args!("\nbest     epoch {}, whose parameters are taken", epoch.epoch));
+        }
+    }
+    let tested = trainer.evaluate(&mut *test_source)?;
+    let confusion = trainer.confusion()?;
+
+    let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
+    let top5 = confusion.top_k_accuracy().filter(|_| class_names.len() > 10);
+    let top5 = top5.map_or(String::new(), |share| format!(", among the first five {:.2}%", share * 100.0));
+    options.say(format_args!("\ntest     loss {loss:.4}, accuracy {accuracy:.2}%{top5}"));
+    if let Some(diagnosis) = Diagnosis::of_classes(&history.epochs, class_names.len()) {
+        options.say(format_args!("fit      {diagnosis}"));
+        diagnosis.advice.iter().for_each(|advice| options.say(format_args!("         try {advice}")));
+    }
+    options.say(format_args!(
         "time     {:.1} s, first step {:.0} ms, median step {:.2} ms",
         history.seconds, history.first_step_ms, history.median_step_ms
-    );
+    ));
     let penalties = penalties(&options.optimizer(defaults), &*model, shape, trainer.engine())?;
     if let Some(penalties) = penalties {
-        println!("penalty  {penalties} (not part of the losses above)");
+        options.say(format_args!("penalty  {penalties} (not part of the losses above)"));
     }
-    if let Some(out) = &options.out {
+    if let Some(dir) = options.folder() {
         let last = history.epochs.last();
         let summary = serde_json::json!({
             "adapter": trainer.engine().name(),
@@ -140,20 +219,62 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
             "validation_accuracy": last.map(|e| e.validation_accuracy),
             "test_loss": tested.loss,
             "test_accuracy": tested.accuracy,
+            "test_top5_accuracy": confusion.top_k_accuracy(),
+            "test_balanced_accuracy": confusion.balanced_accuracy(),
             "seconds": history.seconds,
             "images_per_second": last.map(|e| e.images_per_second),
             "first_step_ms": history.first_step_ms,
             "median_step_ms": history.median_step_ms,
             "peak_gpu_bytes": history.memory.map_or(0, |memory| memory.total()),
         });
-        write_files(out, &history, &summary, &tape(&*model, shape)?, trainer.engine())?;
-        println!("written  {}", out.display());
+        trainer.save_model(&dir.join("model.safetensors"))?;
+        files::write_confusion(dir, &confusion, &class_names)?;
+        if let Some(taken) = trainer.engine().taken() {
+            write_whole(&dir.join("choices.json"), taken.to_json().as_bytes())?;
+        }
+        if options.pictures {
+            let mut images = test.some(PICTURED)?;
+            images.class_names.clone_from(&class_names);
+            files::write_pictures(dir, &*model, trainer.engine(), &images, normalisation)?;
+        }
+        write_whole(&dir.join("summary.json"), format!("{summary:#}\n").as_bytes())?;
+        options.say(format_args!("written  {}", dir.display()));
     }
     // Last of all, since the steps that are timed move the momentum and the running statistics.
     if let Some(file) = &options.profile {
-        write_profile(trainer.profile(&mut train, PROFILED)?, file)?;
+        write_profile(trainer.profile(&mut *train_source, PROFILED)?, file)?;
     }
     Ok(())
+}
+
+/// What `--plan` prints.
+fn plan(options: &Options, trainer: &mut Trainer<'_>, train: &dyn BatchSource) -> Result<()> {
+    match trainer.forecast(train) {
+        Ok(Some(forecast)) => println!("{forecast}"),
+        Ok(None) => println!("the reference executor on the CPU plans nothing"),
+        Err(error @ Error::Limit { .. }) => println!("does not fit: {error}"),
+        Err(error) => return Err(error),
+    }
+    if let Some(batch) = trainer.largest_batch(train)? {
+        println!("largest batch   {batch} of {} images (asked for: {})", train.len(), options.batch_size);
+    }
+    Ok(())
+}
+
+/// Goes on from the last checkpoint in the folder of `--resume`; whether there was one.
+fn resume(options: &Options, trainer: &mut Trainer<'_>) -> Result<bool> {
+    let Some(dir) = &options.resume else { return Ok(false) };
+    let Some(found) = Checkpoints::latest(&dir.join("checkpoints"))? else {
+        options.say("resumed  from the start: there is no checkpoint yet");
+        return Ok(false);
+    };
+    for error in &found.damaged {
+        eprintln!("passed over: {error}");
+    }
+    trainer.restore(&found.snapshot, &found.path)?;
+    let (steps, epochs) = (found.snapshot.steps(), trainer.history().epochs.len());
+    options.say(format_args!("resumed  after step {steps}, epoch {}: {}", epochs + 1, found.path.display()));
+    Ok(true)
 }
 
 /// The engine for `--device`: only `auto` may end on the CPU, and says so.
@@ -171,30 +292,6 @@ pub fn engine(device: &str) -> Result<Box<dyn Engine>> {
             Ok(Box::new(CpuEngine::new()))
         }
         Err(error) => Err(error),
-    }
-}
-
-fn observe(bar: &ProgressBar, event: &Event<'_>) {
-    match event {
-        Event::Ready(Some(memory)) => bar.suspend(|| println!("memory   {memory}\n")),
-        Event::Progress { epoch, images, of, loss, images_per_second, .. } => {
-            bar.set_length(*of as u64);
-            bar.set_prefix(epoch.to_string());
-            bar.set_position(*images as u64);
-            bar.set_message(format!("loss {loss:.4}, {images_per_second:.0} images/s"));
-        }
-        Event::Epoch(e) => bar.suspend(|| {
-            println!(
-                "epoch {:>3}  train loss {:.4} accuracy {:.2}%  validation loss {:.4} accuracy {:.2}%  {:.0} images/s",
-                e.epoch,
-                e.train_loss,
-                e.train_accuracy * 100.0,
-                e.validation_loss,
-                e.validation_accuracy * 100.0,
-                e.images_per_second
-            );
-        }),
-        _ => {}
     }
 }
 
@@ -236,23 +333,4 @@ fn penalties(
         }
     }
     Ok((l1 + l2 > 0.0).then(|| format!("L2 {l2:.5}, L1 {l1:.5}")))
-}
-
-fn write_files(
-    out: &Path,
-    history: &History,
-    summary: &serde_json::Value,
-    tape: &Tape,
-    engine: &mut dyn Engine,
-) -> Result<()> {
-    let svg = curves::svg(&history.epochs)
-        .map_err(|error| Error::data(out.join("curves.svg"), format!("cannot be drawn: {error}")))?;
-    write_whole(&out.join("history.csv"), history.to_csv().as_bytes())?;
-    write_whole(&out.join("losses.csv"), history.losses_to_csv().as_bytes())?;
-    write_whole(&out.join("curves.svg"), svg.as_bytes())?;
-    checkpoint::save(&out.join("model.safetensors"), tape, engine)?;
-    if let Some(taken) = engine.taken() {
-        write_whole(&out.join("choices.json"), taken.to_json().as_bytes())?;
-    }
-    write_whole(&out.join("summary.json"), format!("{summary:#}\n").as_bytes())
 }

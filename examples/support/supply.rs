@@ -51,7 +51,11 @@ impl Supply {
     /// A name for each class, its number where it has none.
     pub fn class_names(&self) -> Vec<String> {
         let names = self.dataset().class_names();
-        if names.len() == self.classes() { names.to_vec() } else { (0..self.classes()).map(|i| i.to_string()).collect() }
+        if names.len() == self.classes() {
+            names.to_vec()
+        } else {
+            (0..self.classes()).map(|i| i.to_string()).collect()
+        }
     }
 
     /// (training, validation): a part is held out.
@@ -93,17 +97,22 @@ impl Supply {
         augmentation: Option<Augmentation>,
         resident: u64,
     ) -> Box<dyn BatchSource> {
-        let augmentation = augmentation.unwrap_or_default();
+        // What only looks different has a constructor of its own each.
+        macro_rules! boxed {
+            ($source:expr) => {{
+                let source = $source.normalised(normalisation);
+                match augmentation {
+                    Some(augmentation) => Box::new(source.augmented(augmentation)),
+                    None => Box::new(source),
+                }
+            }};
+        }
         match self {
-            Supply::Memory(images) if images.images.len() as u64 <= resident => Box::new(
-                ResidentSource::new(name, images.clone()).normalised(normalisation).augmented(augmentation),
-            ),
-            Supply::Memory(images) => {
-                Box::new(UploadSource::new(name, images.clone()).normalised(normalisation).augmented(augmentation))
+            Supply::Memory(images) if images.images.len() as u64 <= resident => {
+                boxed!(ResidentSource::new(name, images.clone()))
             }
-            Supply::Disk(dataset) => Box::new(
-                DatasetSource::new(name, Arc::clone(dataset)).normalised(normalisation).augmented(augmentation),
-            ),
+            Supply::Memory(images) => boxed!(UploadSource::new(name, images.clone())),
+            Supply::Disk(dataset) => boxed!(DatasetSource::new(name, Arc::clone(dataset))),
         }
     }
 }

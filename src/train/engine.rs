@@ -20,6 +20,11 @@ pub trait Engine {
     /// The device's name.
     fn name(&self) -> String;
 
+    /// The bytes of memory that the device has for itself, where it says.
+    fn device_memory(&self) -> Option<u64> {
+        None
+    }
+
     /// Makes the parameter store for the parameters and groups of `tape`, with their first values under `seed`.
     fn initialise(&mut self, tape: &Tape, seed: u64) -> Result<()>;
 

@@ -66,6 +66,10 @@ impl Engine for GpuEngine {
         self.device.name()
     }
 
+    fn device_memory(&self) -> Option<u64> {
+        self.device.memory()
+    }
+
     fn initialise(&mut self, tape: &Tape, seed: u64) -> Result<()> {
         let layout = Arc::new(ParameterLayout::new(tape, self.device.caps())?);
         let store = Arc::new(Store::new(&self.device, layout)?);

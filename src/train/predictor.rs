@@ -52,7 +52,7 @@ impl<'a> Predictor<'a> {
 
     /// A predictor with the parameters of the file at `path`, whose card this is: `model` is what its model builds.
     pub fn load(path: &Path, card: &ModelCard, model: &'a dyn Module, engine: &'a mut dyn Engine) -> Result<Self> {
-        let mut predictor = Predictor::new(model, engine, card.shape, card.normalisation);
+        let predictor = Predictor::new(model, engine, card.shape, card.normalisation);
         let (tape, ..) = predictor.tape(1)?;
         predictor.engine.initialise(&tape, 0)?;
         checkpoint::load(path, &tape, predictor.engine)?;

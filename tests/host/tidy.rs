@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The folders and files of src/ from the bottom: what stands on one line may use its own line and those above it.
-const LAYERS: [&[&str]; 5] = [
+const LAYERS: [&[&str]; 6] = [
     &["error", "shape", "rng"],
     &["graph", "ops", "reference"],
     &["plan"],
     &["gpu"],
     &["nn", "optim", "data", "train"],
+    &["report"],
 ];
 
 /// Lines that a file of src/ or shaders/ may have.

@@ -1,0 +1,134 @@
+//! Names what is on images, with a model that a training example has saved.
+//!
+//! The file says what model it is, how its images are normalised and what its classes are called:
+//!
+//!     cargo run --release --example predict -- runs/mine/model.safetensors photo.jpg another.png
+//!     cargo run --release --example predict -- runs/mine/model.safetensors DIR --json
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use support::{engine, log, report};
+use tilegrad::data::{ImageSet, image_file};
+use tilegrad::train::{ModelCard, Predictor};
+use tilegrad::{Error, Result};
+
+/// Images that are read and looked at together.
+const AT_ONCE: usize = 256;
+
+/// Names what is on images: the most probable classes of each.
+#[derive(Parser, Debug)]
+#[command(version)]
+struct Arguments {
+    /// A model.safetensors that a training example has written.
+    model: PathBuf,
+    /// Image files (.jpg, .jpeg, .png), or folders of them, those within too.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// How many classes are named for each image.
+    #[arg(long, value_name = "K", default_value_t = 3)]
+    top: usize,
+    /// Prints a JSON array in place of lines: path, class, and all probabilities by class.
+    #[arg(long)]
+    json: bool,
+    /// auto: the best adapter, or the CPU where there is none; cpu: the reference executor; else a part of an adapter's
+    /// name.
+    #[arg(long, value_name = "auto|cpu|NAME", default_value = "auto")]
+    device: String,
+}
+
+fn main() -> ExitCode {
+    log();
+    report(predict(&Arguments::parse()))
+}
+
+fn predict(arguments: &Arguments) -> Result<()> {
+    let card = ModelCard::read(&arguments.model)?;
+    let mut files = Vec::new();
+    for path in &arguments.images {
+        find(path, &mut files)?;
+    }
+    if files.is_empty() {
+        return Err(Error::data(&arguments.images[0], "holds no .jpg, .jpeg or .png file"));
+    }
+    let model = card.model.build()?;
+    let mut engine = engine(&arguments.device)?;
+    let mut predictor = Predictor::load(&arguments.model, &card, &*model, &mut *engine)?;
+    let [channels, height, width] = card.shape;
+    let (mut rows, mut skipped) = (Vec::new(), 0);
+    for files in files.chunks(AT_ONCE) {
+        let (mut images, mut read) = (Vec::new(), Vec::new());
+        for file in files {
+            match image_file(file, [height, width, channels]) {
+                Ok(bytes) => {
+                    images.extend(bytes);
+                    read.push(file);
+                }
+                // One bad file of a folder is no reason to say nothing of the others.
+                Err(error) if arguments.images.len() > 1 || arguments.images[0].is_dir() => {
+                    eprintln!("skipped  {error}");
+                    skipped += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let set = ImageSet::new(images, vec![0; read.len()], [height, width, channels], card.model.classes)?;
+        for (file, probabilities) in read.iter().zip(predictor.probabilities(&set)?) {
+            let best = support::files::best(&probabilities);
+            if arguments.json {
+                let by_class: serde_json::Map<String, serde_json::Value> = card
+                    .class_names
+                    .iter()
+                    .zip(&probabilities)
+                    .map(|(name, probability)| (name.clone(), (*probability).into()))
+                    .collect();
+                rows.push(serde_json::json!({
+                    "path": file.display().to_string(),
+                    "class": card.class_names[best],
+                    "probability": probabilities[best],
+                    "probabilities": by_class,
+                }));
+                continue;
+            }
+            let mut order: Vec<usize> = (0..probabilities.len()).collect();
+            order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+            let named: Vec<String> = order
+                .iter()
+                .take(arguments.top.max(1))
+                .map(|&class| format!("{} {:.1}%", card.class_names[class], probabilities[class] * 100.0))
+                .collect();
+            println!("{}  {}", file.display(), named.join(", "));
+        }
+    }
+    if arguments.json {
+        println!("{:#}", serde_json::Value::from(rows));
+    }
+    if skipped == files.len() {
+        return Err(Error::data(&arguments.images[0], "has no image that can be read"));
+    }
+    Ok(())
+}
+
+/// The image files at `path`: itself, or all in the folder and those within, sorted.
+fn find(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let system = |error| Error::io(path, error);
+    if !std::fs::metadata(path).map_err(system)?.is_dir() {
+        files.push(path.to_path_buf());
+        return Ok(());
+    }
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(system)? {
+        entries.push(entry.map_err(system)?.path());
+    }
+    entries.sort();
+    for entry in entries {
+        let kind = entry.extension().map(|kind| kind.to_string_lossy().to_ascii_lowercase());
+        if entry.is_dir() || matches!(kind.as_deref(), Some("jpg" | "jpeg" | "png")) {
+            find(&entry, files)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What looks on during a run: bars and lines, curves and TensorBoard after each epoch, and Ctrl-C.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tilegrad::Result;
+use tilegrad::report::tensorboard::EventWriter;
+use tilegrad::train::checkpoint::write_whole;
+use tilegrad::train::{Callback, Event, Flow, Trainer};
+
+use super::curves;
+
+/// Whether the run was asked to end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Ends the run at the next update where the user interrupts it; a second time ends the process at once.
+pub fn catch_interrupts() {
+    // Where there is no handler, an interrupt ends the process, as it does without this.
+    let _ = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        eprintln!("\ninterrupted: the run ends after this step (once more ends it at once)");
+    });
+}
+
+/// Whether the user has interrupted the run.
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// A bar on a terminal, and a line for each epoch.
+pub struct Progress {
+    bar: ProgressBar,
+    quiet: bool,
+}
+
+impl Progress {
+    /// Of a run; nothing is shown if `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        let style = "epoch {prefix} {bar:30} {pos}/{len} {msg}, {eta} left";
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Progress { bar, quiet }
+    }
+
+    fn say(&self, text: String) {
+        if !self.quiet {
+            self.bar.suspend(|| println!("{text}"));
+        }
+    }
+}
+
+impl Callback for Progress {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow> {
+        match event {
+            Event::Ready(Some(memory)) => self.say(format!("memory   {memory}\n")),
+            Event::Progress { epoch, images, of, loss, accuracy, images_per_second } => {
+                if *images < self.bar.position() as usize {
+                    self.bar.reset();
+                }
+                self.bar.set_length(*of as u64);
+                self.bar.set_prefix(format!("{epoch}/{}", trainer.options().epochs));
+                self.bar.set_position(*images as u64);
+                let accuracy = accuracy * 100.0;
+                self.bar
+                    .set_message(format!("loss {loss:.4}, accuracy {accuracy:.1}%, {images_per_second:.0} images/s"));
+            }
+            Event::Epoch(e) => self.say(format!(
+                "epoch {:>3}  train loss {:.4} accuracy {:.2}%  validation loss {:.4} accuracy {:.2}%  {:.0} images/s",
+                e.epoch,
+                e.train_loss,
+                e.train_accuracy * 100.0,
+                e.validation_loss,
+                e.validation_accuracy * 100.0,
+                e.images_per_second
+            )),
+            Event::NonFinite(found) => self.bar.suspend(|| eprintln!("warning: {found}")),
+            Event::Renewed { reason, steps } => {
+                self.bar.suspend(|| {
+                    eprintln!("warning: the device was lost ({reason}); a new one goes on from step {steps}")
+                });
+            }
+            Event::End => self.bar.finish_and_clear(),
+            _ => {}
+        }
+        // An interrupt ends the run between two updates.
+        Ok(if is_interrupted() && matches!(event, Event::Step { .. }) { Flow::Stop } else { Flow::Continue })
+    }
+}
+
+/// Writes history, losses and curves anew after each epoch, and TensorBoard's events.
+pub struct Record {
+    dir: PathBuf,
+    events: Option<EventWriter>,
+}
+
+impl Record {
+    /// Of the run in `dir`, which has done so many epochs.
+    pub fn new(dir: PathBuf, tensorboard: bool, epochs: usize) -> Result<Self> {
+        let folder = dir.join("tensorboard");
+        let events = match (tensorboard, epochs) {
+            (false, _) => None,
+            (true, 0) => Some(EventWriter::create(&folder)?),
+            (true, done) => Some(EventWriter::resume(&folder, done as u64 + 1)?),
+        };
+        Ok(Record { dir, events })
+    }
+}
+
+impl Callback for Record {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow> {
+        if let Event::Epoch(epoch) = event {
+            let history = trainer.history();
+            write_whole(&self.dir.join("history.csv"), history.to_csv().as_bytes())?;
+            write_whole(&self.dir.join("losses.csv"), history.losses_to_csv().as_bytes())?;
+            curves::write(&self.dir.join("curves"), &history.epochs)?;
+            if let Some(events) = &mut self.events {
+                events.epoch(epoch)?;
+            }
+        }
+        Ok(Flow::Continue)
+    }
+}

@@ -1,0 +1,187 @@
+//! A confusion matrix as aligned text and as a picture: how many images of each true class were taken for which.
+
+use std::fmt::Write;
+
+use super::Picture;
+use super::colour::{FAINT, INK, PAPER, RIGHT, WRONG, mix, on};
+use super::picture::{LETTER, shortened, text_width};
+use crate::error::{Error, Result};
+
+/// Classes up to which the text has the whole matrix; beyond it, lines would be too long to compare.
+const WRITTEN: usize = 20;
+/// The most frequent confusions that the text names where it has no matrix.
+const NAMED: usize = 15;
+/// Letters of a name in the text, in its header, and in the picture.
+const LETTERS: [usize; 3] = [20, 10, 16];
+
+/// Counts of classes, checked.
+struct Matrix<'a> {
+    classes: usize,
+    counts: &'a [u64],
+    names: Vec<String>,
+}
+
+impl<'a> Matrix<'a> {
+    fn new(classes: usize, counts: &'a [u64], names: &[String]) -> Result<Self> {
+        if classes == 0 || classes.checked_mul(classes) != Some(counts.len()) {
+            let message = format!("has {} counts, which are no square of {classes} classes", counts.len());
+            return Err(Error::config("confusion matrix", message));
+        }
+        if !names.is_empty() && names.len() != classes {
+            let message = format!("has {} names for {classes} classes; give each a name, or none", names.len());
+            return Err(Error::config("confusion matrix", message));
+        }
+        let names = if names.is_empty() { (0..classes).map(|i| i.to_string()).collect() } else { names.to_vec() };
+        Ok(Matrix { classes, counts, names })
+    }
+
+    fn at(&self, truth: usize, predicted: usize) -> u64 {
+        self.counts[truth * self.classes + predicted]
+    }
+
+    /// Images whose true class it is, and images that were taken for it.
+    fn row(&self, class: usize) -> u64 {
+        sum((0..self.classes).map(|other| self.at(class, other)))
+    }
+
+    fn column(&self, class: usize) -> u64 {
+        sum((0..self.classes).map(|other| self.at(other, class)))
+    }
+
+    fn right(&self) -> u64 {
+        sum((0..self.classes).map(|class| self.at(class, class)))
+    }
+
+    fn total(&self) -> u64 {
+        sum(self.counts.iter().copied())
+    }
+
+    /// "accuracy 0.981, 9810 of 10000 right".
+    fn accuracy(&self) -> String {
+        let (right, total) = (self.right(), self.total());
+        format!("accuracy {}, {right} of {total} right", ratio(right, total))
+    }
+}
+
+/// A sum that stays at the largest number rather than beginning anew.
+fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
+}
+
+/// A part of a whole with three decimals, or a dash of nothing.
+fn ratio(part: u64, whole: u64) -> String {
+    if whole == 0 { "-".to_string() } else { format!("{:.3}", part as f64 / whole as f64) }
+}
+
+/// The matrix as text: a row for each true class, a column for each predicted one, then recall (of the images of the class,
+/// the share that was named so) and precision (of the images named so, the share that is of the class).
+///
+/// `counts` is \[true, predicted\]; without names the classes have their numbers. From 21 classes on the matrix is left out,
+/// and the most frequent confusions stand below. [`Error::Config`] if the counts or names don't fit the number of classes.
+pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> {
+    let matrix = Matrix::new(classes, counts, names)?;
+    let written = if classes <= WRITTEN { classes } else { 0 };
+    let names: Vec<String> = matrix.names.iter().map(|name| shortened(name, LETTERS[0])).collect();
+    let heads: Vec<String> = matrix.names.iter().map(|name| shortened(name, LETTERS[1])).collect();
+    let corner = if written > 0 { "true \\ predicted" } else { "class" };
+    let first = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(corner.len());
+    let digits = counts.iter().max().map_or(1, |count| count.to_string().len());
+    let widths: Vec<usize> = heads.iter().map(|head| head.chars().count().max(digits)).collect();
+    let mut text = format!("{corner:<first$}");
+    for i in 0..written {
+        let _ = write!(text, "  {:>1$}", heads[i], widths[i]);
+    }
+    text += "   images  recall  precision\n";
+    for class in 0..classes {
+        let _ = write!(text, "{:<first$}", names[class]);
+        for (i, width) in widths.iter().enumerate().take(written) {
+            let _ = write!(text, "  {:>width$}", matrix.at(class, i));
+        }
+        let (right, row, column) = (matrix.at(class, class), matrix.row(class), matrix.column(class));
+        let _ = writeln!(text, "  {row:>7}  {:>6}  {:>9}", ratio(right, row), ratio(right, column));
+    }
+    text += &matrix.accuracy();
+    text.push('\n');
+    if written == 0 {
+        let mut confusions: Vec<(u64, usize, usize)> = (0..classes * classes)
+            .map(|i| (counts[i], i / classes, i % classes))
+            .filter(|&(count, truth, predicted)| count > 0 && truth != predicted)
+            .collect();
+        // The most frequent first, and among equals by class.
+        confusions.sort_by_key(|&(count, truth, predicted)| (std::cmp::Reverse(count), truth, predicted));
+        for (count, truth, predicted) in confusions.into_iter().take(NAMED) {
+            let _ = writeln!(text, "{:<first$}  taken for {:<first$}  {count:>7}", names[truth], names[predicted]);
+        }
+    }
+    Ok(text)
+}
+
+/// The matrix as a picture: a row for each true class, shaded by which part of its images went where, right ones in blue and
+/// wrong ones in orange. The shade is the square root of the part, so that a rare confusion is seen too.
+///
+/// Counts are written in up to 20 classes, names beside the cells up to 120. Errors are those of [`text`], or a picture
+/// that would be too large.
+pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Picture> {
+    let matrix = Matrix::new(classes, counts, names)?;
+    let cell = match classes {
+        ..=12 => 56,
+        ..=WRITTEN => 44,
+        ..=120 => 16,
+        _ => (2400 / classes).max(1),
+    };
+    let numbered = cell >= 44;
+    let gap = usize::from(cell >= 8);
+    let named = cell >= LETTER[1];
+    let names: Vec<String> = matrix.names.iter().map(|name| shortened(name, LETTERS[2])).collect();
+    let widest = names.iter().map(|name| text_width(name)).max().unwrap_or(0);
+    let label = if named { widest + 8 } else { 0 };
+    // Short names stand upright over their column, long ones run upward.
+    let upright = widest <= cell;
+    let margin = 14;
+    let title = format!("{}  (rows: true, columns: predicted)", matrix.accuracy());
+    let head = margin + LETTER[1] + 12;
+    let [left, top] = [margin + label, head + if upright && named { LETTER[1] + 8 } else { label }];
+    let side = classes * cell;
+    let width = (left + side).max(margin + text_width(&title)) + margin;
+    let mut picture = Picture::new(width, top + side + margin, PAPER)?;
+    picture.text([margin, margin], &title, INK);
+    for class in 0..classes {
+        if named {
+            // Letters stand in the middle of their row or column.
+            let middle = (cell - LETTER[1]) / 2;
+            picture.text([left - 8 - text_width(&names[class]), top + class * cell + middle], &names[class], INK);
+            if upright {
+                let middle = (cell - text_width(&names[class])) / 2;
+                picture.text([left + class * cell + middle, top - 4 - LETTER[1]], &names[class], INK);
+            } else {
+                picture.text_upward([left + class * cell + middle, top - 8], &names[class], INK);
+            }
+        }
+        let row = matrix.row(class);
+        for predicted in 0..classes {
+            let count = matrix.at(class, predicted);
+            let part = if row == 0 { 0.0 } else { count as f64 / row as f64 };
+            let full = if class == predicted { RIGHT } else { WRONG };
+            let colour = mix([0xf4; 3], full, part.sqrt());
+            let corner = [left + predicted * cell, top + class * cell];
+            picture.rectangle(corner, [cell - gap; 2], colour);
+            if numbered {
+                let number = short(count);
+                let x = corner[0] + (cell - gap).saturating_sub(text_width(&number)) / 2;
+                let ink = if count == 0 { FAINT } else { on(colour) };
+                picture.text([x, corner[1] + (cell - gap - LETTER[1]) / 2], &number, ink);
+            }
+        }
+    }
+    Ok(picture)
+}
+
+/// A count in at most five letters, so that it fits its cell.
+fn short(count: u64) -> String {
+    match count {
+        0..100_000 => count.to_string(),
+        100_000..10_000_000 => format!("{}k", count / 1_000),
+        10_000_000..10_000_000_000 => format!("{}M", count / 1_000_000),
+        _ => format!("{}G", count / 1_000_000_000),
+    }
+}

@@ -1,0 +1,133 @@
+//! A picture in memory: pixels, rectangles and a line of text, and how it becomes a PNG.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
+
+use super::colour::{Rgb, mix};
+use crate::error::{Error, Result};
+use crate::train::checkpoint::write_whole;
+
+/// Pixels of a letter, across and down.
+pub(super) const LETTER: [usize; 2] =
+    [get_raster_width(FontWeight::Regular, RasterHeight::Size16), RasterHeight::Size16.val()];
+
+/// The most pixels of a picture: 8192x8192, what viewers still open.
+const LARGEST: usize = 1 << 26;
+
+/// A picture of red, green and blue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    pixels: Vec<Rgb>,
+}
+
+impl Picture {
+    /// A picture in one colour. [`Error::Config`] if it has no pixel, or more than 67 million.
+    pub fn new(width: usize, height: usize, colour: [u8; 3]) -> Result<Self> {
+        let pixels = width.checked_mul(height).filter(|pixels| (1..=LARGEST).contains(pixels)).ok_or_else(|| {
+            Error::config(
+                "picture",
+                format!("is {width}x{height} pixels, must be 1 to {LARGEST} in all; show fewer tiles or smaller ones"),
+            )
+        })?;
+        Ok(Picture { width, height, pixels: vec![colour; pixels] })
+    }
+
+    /// Pixels of a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Red, green and blue of the pixel in column `x` of row `y`; `None` outside.
+    pub fn pixel(&self, x: usize, y: usize) -> Option<[u8; 3]> {
+        if x < self.width { self.pixels.get(y * self.width + x).copied() } else { None }
+    }
+
+    /// Sets one pixel; outside of the picture there is nothing to set.
+    pub(super) fn set(&mut self, x: usize, y: usize, colour: Rgb) {
+        if x < self.width && y < self.height {
+            self.pixels[y * self.width + x] = colour;
+        }
+    }
+
+    /// Fills a rectangle, as far as it is inside.
+    pub(super) fn rectangle(&mut self, [x, y]: [usize; 2], [width, height]: [usize; 2], colour: Rgb) {
+        for row in y..y.saturating_add(height).min(self.height) {
+            for column in x..x.saturating_add(width).min(self.width) {
+                self.set(column, row, colour);
+            }
+        }
+    }
+
+    /// Copies `other` with its upper left corner at this place, each pixel `zoom` times across and down.
+    pub(super) fn paste(&mut self, [x, y]: [usize; 2], other: &Picture, zoom: usize) {
+        for (i, &colour) in other.pixels.iter().enumerate() {
+            let corner = [x + i % other.width * zoom, y + i / other.width * zoom];
+            self.rectangle(corner, [zoom, zoom], colour);
+        }
+    }
+
+    /// Writes a line of text from its upper left corner on; what the font does not have becomes a question mark.
+    pub(super) fn text(&mut self, [x, y]: [usize; 2], text: &str, colour: Rgb) {
+        self.letters(text, colour, |along, down| Some([x + along, y + down]));
+    }
+
+    /// Writes upward from the lower left corner on, as the names of columns stand.
+    pub(super) fn text_upward(&mut self, [x, y]: [usize; 2], text: &str, colour: Rgb) {
+        self.letters(text, colour, |along, down| Some([x + down, y.checked_sub(along + 1)?]));
+    }
+
+    /// Blends every point of the letters, along the line and down from its top, into where `place` says.
+    fn letters(&mut self, text: &str, colour: Rgb, place: impl Fn(usize, usize) -> Option<[usize; 2]>) {
+        for (i, letter) in text.chars().enumerate() {
+            let raster = |letter| get_raster(letter, FontWeight::Regular, RasterHeight::Size16);
+            let Some(raster) = raster(letter).or_else(|| raster('?')) else { continue };
+            for (down, row) in raster.rows().enumerate() {
+                for (across, &ink) in row.iter().enumerate() {
+                    let Some([x, y]) = place(i * LETTER[0] + across, down) else { continue };
+                    if let Some(ground) = self.pixel(x, y) {
+                        self.set(x, y, mix(ground, colour, f64::from(ink) / 255.0));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The bytes of a PNG file.
+    pub fn png(&self) -> Result<Vec<u8>> {
+        let mut bytes = Cursor::new(Vec::new());
+        let (width, height) = (self.width as u32, self.height as u32);
+        PngEncoder::new(&mut bytes)
+            .write_image(self.pixels.as_flattened(), width, height, ExtendedColorType::Rgb8)
+            .map_err(|error| Error::config("picture", format!("cannot be encoded as PNG: {error}")))?;
+        Ok(bytes.into_inner())
+    }
+
+    /// Writes a PNG file, whole or not at all; [`Error::Io`] names the path that can't be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write_whole(path, &self.png()?)
+    }
+}
+
+/// Pixels that a text takes across.
+pub(super) fn text_width(text: &str) -> usize {
+    text.chars().count() * LETTER[0]
+}
+
+/// At most `letters` of a text; where some are left out, two dots say so.
+pub(super) fn shortened(text: &str, letters: usize) -> String {
+    if text.chars().count() <= letters {
+        return text.to_string();
+    }
+    let kept: String = text.chars().take(letters.saturating_sub(2)).collect();
+    format!("{kept}..")
+}
