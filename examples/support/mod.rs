@@ -3,7 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each example uses a part of it")]
 
 pub mod colour;
-mod curves;
+pub mod curves;
 mod options;
 mod profile;
 mod run;

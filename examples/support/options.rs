@@ -91,7 +91,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub pin: Option<PathBuf>,
 
-    /// Folder for history.csv, losses.csv, curves.svg, model.safetensors, summary.json and choices.json.
+    /// Folder for history.csv, losses.csv, curves.svg, curves.png, model.safetensors, summary.json and choices.json.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 

@@ -71,7 +71,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         validation.len(),
         test.len()
     );
-    let shape = [train.channels, train.height, train.width];
+    let (shape, classes) = ([train.channels, train.height, train.width], train.classes);
     let summary = Summary::new(&*model, shape)?;
     println!("\n{summary}\n");
 
@@ -114,8 +114,9 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let tested = trainer.evaluate(&mut test)?;
 
     println!("\ntest     loss {:.4}, accuracy {:.2}%", tested.loss, tested.accuracy * 100.0);
-    if let Some(diagnosis) = Diagnosis::new(&history.epochs) {
+    if let Some(diagnosis) = Diagnosis::of_classes(&history.epochs, classes) {
         println!("fit      {diagnosis}");
+        diagnosis.advice.iter().for_each(|advice| println!("         try {advice}"));
     }
     println!(
         "time     {:.1} s, first step {:.0} ms, median step {:.2} ms",
@@ -245,11 +246,9 @@ fn write_files(
     tape: &Tape,
     engine: &mut dyn Engine,
 ) -> Result<()> {
-    let svg = curves::svg(&history.epochs)
-        .map_err(|error| Error::data(out.join("curves.svg"), format!("cannot be drawn: {error}")))?;
     write_whole(&out.join("history.csv"), history.to_csv().as_bytes())?;
     write_whole(&out.join("losses.csv"), history.losses_to_csv().as_bytes())?;
-    write_whole(&out.join("curves.svg"), svg.as_bytes())?;
+    curves::write(&out.join("curves"), &history.epochs)?;
     checkpoint::save(&out.join("model.safetensors"), tape, engine)?;
     if let Some(taken) = engine.taken() {
         write_whole(&out.join("choices.json"), taken.to_json().as_bytes())?;
