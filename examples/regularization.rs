@@ -71,7 +71,7 @@ struct Arguments {
     /// name.
     #[arg(long, value_name = "auto|cpu|NAME", default_value = "auto")]
     device: String,
-    /// Folder for regularization.svg, regularization.png and a history.csv of each run.
+    /// Folder for regularization.svg, regularization.png and the epochs of each run as .csv.
     #[arg(long, value_name = "DIR", default_value = "runs/regularization")]
     out: PathBuf,
 }
@@ -146,21 +146,24 @@ fn compare(arguments: &Arguments) -> Result<()> {
 /// Few images to train on, and many to validate.
 fn images(arguments: &Arguments) -> Result<(ImageSet, ImageSet)> {
     let (count, held_out) = (arguments.images, arguments.validation);
+    // Looked at before the first run, and not by the fourth.
+    for (field, value) in [("noise", arguments.noise), ("dropout", arguments.dropout)] {
+        if !(0.0..=1.0).contains(&value) {
+            return Err(Error::config(field, format!("must be 0 to 1, it is {value}")));
+        }
+    }
     if count == 0 || held_out == 0 {
         return Err(Error::config("images", "to train and to validate on must be at least 1 each"));
     }
     let (all, others) = match &arguments.data {
         Some(dir) => idx::read(dir)?,
-        None => (synthetic::digits(arguments.seed, count), synthetic::digits(arguments.seed + 1, held_out)),
+        None => (synthetic::digits(arguments.seed, count), synthetic::digits(arguments.seed.wrapping_add(1), held_out)),
     };
     let first = |set: ImageSet, count: usize, what: &str| match (0..count as u32).collect::<Vec<_>>() {
         _ if count > set.len() => Err(Error::config(what, format!("are {count}, and there are {}", set.len()))),
         indices => Ok(set.subset(&indices)),
     };
     let mut train = first(all, count, "images")?;
-    if !(0.0..=1.0).contains(&arguments.noise) {
-        return Err(Error::config("noise", format!("must be 0 to 1, it is {}", arguments.noise)));
-    }
     let (rng, classes) = (Rng::new(arguments.seed, "label noise"), train.classes as u32);
     for (i, label) in train.labels.iter_mut().enumerate() {
         if f64::from(rng.uniform(2 * i as u64)) < arguments.noise {
