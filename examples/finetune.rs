@@ -56,7 +56,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     log();
-    report(match parse() {
+    report(match parse::<Arguments>() {
         Ok(Parsed { mut arguments, toml }) => {
             arguments.source.options.toml = toml;
             finetune(&arguments)

@@ -194,6 +194,7 @@ fn a_run_on_the_cpu_writes_its_files() {
     let history = std::fs::read_to_string(out.join("history.csv")).unwrap();
     assert_eq!(history.lines().count(), 3, "{history}");
     assert!(std::fs::read_to_string(out.join("curves.svg")).unwrap().contains("validation"));
+    assert!(std::fs::read(out.join("curves.png")).unwrap().starts_with(b"\x89PNG"));
     let weights = std::fs::read(out.join("model.safetensors")).unwrap();
     let weights = safetensors::SafeTensors::deserialize(&weights).unwrap();
     assert_eq!(weights.tensor("conv2.weight").unwrap().shape(), [16, 6, 5, 5]);

@@ -92,8 +92,8 @@ pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> 
         let _ = write!(text, "  {:>1$}", heads[i], widths[i]);
     }
     text += "   images  recall  precision\n";
-    for class in 0..classes {
-        let _ = write!(text, "{:<first$}", names[class]);
+    for (class, name) in names.iter().enumerate() {
+        let _ = write!(text, "{name:<first$}");
         for (i, width) in widths.iter().enumerate().take(written) {
             let _ = write!(text, "  {:>width$}", matrix.at(class, i));
         }
@@ -124,9 +124,9 @@ pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> 
 pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Picture> {
     let matrix = Matrix::new(classes, counts, names)?;
     let cell = match classes {
-        ..=12 => 56,
-        ..=WRITTEN => 44,
-        ..=120 => 16,
+        0..=12 => 56,
+        13..=WRITTEN => 44,
+        21..=120 => 16,
         _ => (2400 / classes).max(1),
     };
     let numbered = cell >= 44;
@@ -145,16 +145,16 @@ pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Pictu
     let width = (left + side).max(margin + text_width(&title)) + margin;
     let mut picture = Picture::new(width, top + side + margin, PAPER)?;
     picture.text([margin, margin], &title, INK);
-    for class in 0..classes {
+    for (class, name) in names.iter().enumerate() {
         if named {
             // Letters stand in the middle of their row or column.
             let middle = (cell - LETTER[1]) / 2;
-            picture.text([left - 8 - text_width(&names[class]), top + class * cell + middle], &names[class], INK);
+            picture.text([left - 8 - text_width(name), top + class * cell + middle], name, INK);
             if upright {
-                let middle = (cell - text_width(&names[class])) / 2;
-                picture.text([left + class * cell + middle, top - 4 - LETTER[1]], &names[class], INK);
+                let middle = (cell - text_width(name)) / 2;
+                picture.text([left + class * cell + middle, top - 4 - LETTER[1]], name, INK);
             } else {
-                picture.text_upward([left + class * cell + middle, top - 8], &names[class], INK);
+                picture.text_upward([left + class * cell + middle, top - 8], name, INK);
             }
         }
         let row = matrix.row(class);
