@@ -140,7 +140,7 @@ fn load_scheduled(
     let (steps, epochs) = (count("step")?, count("epoch")? as usize);
     let remembered = scheduler(path, &metadata)?;
     let has_momentum = !file.names().is_empty();
-    let (values, problems, unexpected) = buffers(&file, tape, has_momentum);
+    let Buffers { values, problems, unexpected } = buffers(&file, tape, has_momentum);
     finish(path, problems, unexpected)?;
     // A file without such a state is of a run without a plateau, or an older one: the schedule then starts anew.
     if let Some(schedule) = schedule.filter(|_| !remembered.is_empty()) {
@@ -152,23 +152,27 @@ fn load_scheduled(
 }
 
 /// The momentum buffers of a file by parameter, what is wrong with them, and the names that are none.
-pub(super) fn buffers(
-    file: &SafeTensors<'_>,
-    tape: &Tape,
-    has_momentum: bool,
-) -> (Vec<(String, Vec<f32>)>, Vec<String>, Vec<String>) {
-    let (mut values, mut problems) = (Vec::new(), Vec::new());
-    let mut unexpected: Vec<String> = file.names().iter().map(|name| name.to_string()).collect();
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub values: Vec<(String, Vec<f32>)>,
+    pub problems: Vec<String>,
+    pub unexpected: Vec<String>,
+}
+
+/// What of a file is a momentum buffer of a parameter of `tape`.
+pub(super) fn buffers(file: &SafeTensors<'_>, tape: &Tape, has_momentum: bool) -> Buffers {
+    let unexpected = file.names().iter().map(|name| name.to_string()).collect();
+    let mut found = Buffers { unexpected, ..Buffers::default() };
     for (tensor, _) in updated(tape).filter(|_| has_momentum) {
         let name = entry(tensor);
-        unexpected.retain(|other| *other != name);
+        found.unexpected.retain(|other| *other != name);
         match value(file, &name, tensor) {
-            Ok(Value::Real(value)) => values.push((tensor.name.clone(), value)),
-            Ok(_) => problems.push(format!("\"{name}\" holds no numbers")),
-            Err(problem) => problems.push(problem),
+            Ok(Value::Real(value)) => found.values.push((tensor.name.clone(), value)),
+            Ok(_) => found.problems.push(format!("\"{name}\" holds no numbers")),
+            Err(problem) => found.problems.push(problem),
         }
     }
-    (values, problems, unexpected)
+    found
 }
 
 impl Trainer<'_> {

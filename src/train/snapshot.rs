@@ -203,7 +203,8 @@ impl Trainer<'_> {
 
         let bytes = checkpoint::bytes(path, &snapshot.content, &Metadata::new())?;
         let file = checkpoint::parse(path, &bytes)?;
-        let (momenta, mut problems, mut unexpected) = optimizer_state::buffers(&file, &self.tape, has_momentum);
+        let optimizer_state::Buffers { values: momenta, mut problems, mut unexpected } =
+            optimizer_state::buffers(&file, &self.tape, has_momentum);
         let mut values = Vec::new();
         for id in self.tape.parameters().into_iter().chain(self.tape.buffers()) {
             let tensor = self.tape.tensor(id);

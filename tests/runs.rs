@@ -1,0 +1,253 @@
+//! The examples train, evaluate and predict as a person meets them: a folder of images to a prediction, a run that is killed
+//! and goes on, one that a file repeats, one that is planned but not made.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// The example's program, which a plain `cargo test` builds beside the tests (`cargo test --test runs` alone does not).
+fn example(name: &str) -> Command {
+    let exe = std::env::current_exe().unwrap();
+    let folder = exe.parent().and_then(Path::parent).unwrap().join("examples");
+    Command::new(folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+}
+
+fn run(name: &str, arguments: &[&str]) -> Output {
+    example(name).args(arguments).output().unwrap()
+}
+
+/// Standard output of a program that must succeed.
+fn succeed(name: &str, arguments: &[&str]) -> String {
+    let output = run(name, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} {arguments:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Standard error of a program that must refuse.
+fn refuse(name: &str, arguments: &[&str]) -> String {
+    let output = run(name, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{name} {arguments:?}: {errors}");
+    errors
+}
+
+/// A folder of its own for a test, with images of three classes in it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tilegrad-runs-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        for (class, colour) in [("blue", [30, 40, 200]), ("green", [30, 190, 60]), ("red", [210, 50, 40])] {
+            let dir = path.join("images").join(class);
+            std::fs::create_dir_all(&dir).unwrap();
+            for i in 0..24_u8 {
+                let shade = |c: u8| c.saturating_add(i);
+                let pixel = image::Rgb([shade(colour[0]), shade(colour[1]), shade(colour[2])]);
+                image::RgbImage::from_pixel(20, 18, pixel).save(dir.join(format!("{i:02}.png"))).unwrap();
+            }
+        }
+        Folder(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_string()
+    }
+
+    /// Arguments of a small network on the images, whose run is in `out`.
+    fn training<'a>(&'a self, out: &'a str, data: &'a str) -> Vec<&'a str> {
+        let mut arguments = vec!["--model", "resnet18", "--width", "4", "--data", data, "--resize", "16", "--augment"];
+        arguments.extend(["--epochs", "3", "--batch-size", "8", "--lr", "0.02", "--device", "cpu", "--out", out]);
+        arguments
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What must be the same however a run came to its end.
+fn end(dir: &str) -> Vec<(String, Vec<u8>)> {
+    let read = |name: &str| std::fs::read(Path::new(dir).join(name)).unwrap();
+    let mut files: Vec<(String, Vec<u8>)> =
+        ["model.safetensors", "losses.csv", "confusion.txt"].map(|name| (name.to_string(), read(name))).into();
+    // Times stand in the last two columns.
+    let history = String::from_utf8(read("history.csv")).unwrap();
+    let lines = history.lines().map(|line| line.rsplitn(3, ',').last().unwrap().to_string() + "\n");
+    files.push(("history.csv".into(), lines.collect::<String>().into_bytes()));
+    files
+}
+
+#[test]
+fn a_folder_of_images_to_a_prediction() {
+    let folder = Folder::new("folder");
+    let (data, out) = (folder.path("images"), folder.path("run"));
+    let mut arguments = folder.training(&out, &data);
+    arguments.extend(["--pictures", "--tensorboard", "--keep-best", "--patience", "3"]);
+    let text = succeed("train", &arguments);
+    assert!(text.contains("52 to train, 6 to validate, 14 to test") && text.contains("accuracy"), "{text}");
+    for file in [
+        "config.toml",
+        "history.csv",
+        "losses.csv",
+        "curves.svg",
+        "curves.png",
+        "confusion.txt",
+        "confusion.png",
+        "model.safetensors",
+        "best.safetensors",
+        "summary.json",
+        "filters.png",
+        "features.png",
+    ] {
+        assert!(folder.0.join("run").join(file).metadata().unwrap().len() > 0, "{file}");
+    }
+    assert_eq!(std::fs::read_dir(folder.0.join("run/tensorboard")).unwrap().count(), 1);
+
+    let model = format!("{out}/model.safetensors");
+    let text = succeed("evaluate", &[&model, "--data", &data, "--device", "cpu", "--out", &folder.path("evaluated")]);
+    let tested: Value = serde_json::from_slice(&std::fs::read(folder.0.join("run/summary.json")).unwrap()).unwrap();
+    let accuracy = format!("accuracy {:.2}%", tested["test_accuracy"].as_f64().unwrap() * 100.0);
+    assert!(text.contains(&accuracy) && text.contains("green"), "{accuracy}: {text}");
+    assert!(folder.0.join("evaluated/confusion.png").exists());
+
+    let file = format!("{data}/green/03.png");
+    let text = succeed("predict", &[&model, &file, "--device", "cpu", "--top", "2"]);
+    assert!(text.starts_with(&file) && text.matches('%').count() == 2, "{text}");
+    std::fs::write(folder.0.join("images/green/broken.png"), b"none").unwrap();
+    let text = succeed("predict", &[&model, &data, "--json", "--device", "cpu"]);
+    let rows: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 72, "all but the broken one");
+    let sum: f64 = rows[0]["probabilities"].as_object().unwrap().values().map(|p| p.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-9 && ["blue", "green", "red"].contains(&rows[0]["class"].as_str().unwrap()));
+
+    // What is wrong is named.
+    let broken = format!("{data}/green/broken.png");
+    assert!(refuse("predict", &[&model, &broken, "--device", "cpu"]).contains("broken.png"));
+    assert!(refuse("predict", &[&file, &file, "--device", "cpu"]).contains("03.png: is no safetensors file"));
+    let plain = folder.path("plain.safetensors");
+    std::fs::write(
+        &plain,
+        safetensors::serialize(
+            [("x", safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).unwrap())],
+            None,
+        )
+        .unwrap(),
+    )
+    .unwrap();
+    assert!(refuse("predict", &[&plain, &file]).contains("does not say what model it is of"));
+    std::fs::create_dir_all(folder.0.join("other/a")).unwrap();
+    std::fs::create_dir_all(folder.0.join("other/b")).unwrap();
+    for class in ["a", "b"] {
+        for i in 0..5 {
+            std::fs::copy(&file, folder.0.join("other").join(class).join(format!("{i}.png"))).unwrap();
+        }
+    }
+    let other = folder.path("other");
+    assert!(refuse("evaluate", &[&model, "--data", &other, "--device", "cpu"]).contains("a, b"), "other classes");
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_to_the_same_bytes() {
+    let folder = Folder::new("killed");
+    let (data, whole, killed) = (folder.path("images"), folder.path("whole"), folder.path("killed"));
+    succeed("train", &folder.training(&whole, &data));
+    let mut arguments = folder.training(&killed, &data);
+    arguments.extend(["--checkpoint-every", "1"]);
+    // It is killed before it has written anything, in the middle, and close to its end.
+    for (i, milliseconds) in [20, 300, 500, 700, 400].into_iter().enumerate() {
+        let mut command = example("train");
+        if Path::new(&killed).join("config.toml").exists() {
+            command.args(["--resume", &killed]);
+        } else {
+            command.args(&arguments);
+        }
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!errors.contains("error"), "start {i}: {errors}");
+    }
+    if !Path::new(&killed).join("config.toml").exists() {
+        succeed("train", &arguments);
+    } else {
+        succeed("train", &["--resume", &killed]);
+    }
+    assert!(end(&killed) == end(&whole));
+}
+
+#[test]
+fn a_run_repeats_from_its_file_and_what_stands_beside_it_goes_first() {
+    let folder = Folder::new("config");
+    let (data, first, second) = (folder.path("images"), folder.path("first"), folder.path("second"));
+    succeed("train", &folder.training(&first, &data));
+    let config = format!("{first}/config.toml");
+    let quiet = succeed("train", &["--config", &config, "--out", &second, "--quiet"]);
+    assert_eq!(quiet, "");
+    assert!(end(&second) == end(&first));
+    let third = folder.path("third");
+    succeed("train", &["--config", &config, "--out", &third, "--seed", "2", "--epochs", "1"]);
+    let history = std::fs::read_to_string(Path::new(&third).join("history.csv")).unwrap();
+    assert_eq!(history.lines().count(), 2, "{history}");
+
+    for (content, part) in [
+        ("learning-rate = 1", "\"learning-rate\" is no option"),
+        ("lr = ", "is no TOML"),
+        ("augment = 3", "\"augment\" must be true or false"),
+    ] {
+        let wrong = folder.path("wrong.toml");
+        std::fs::write(&wrong, content).unwrap();
+        let errors = refuse("train", &["--config", &wrong]);
+        assert!(errors.contains(part) && errors.contains("wrong.toml"), "{errors}");
+    }
+    assert!(refuse("train", &["--resume", &folder.path("nowhere")]).contains("nowhere"));
+}
+
+#[test]
+fn a_plan_says_what_a_run_needs_and_makes_nothing() {
+    let folder = Folder::new("plan");
+    let (data, out) = (folder.path("images"), folder.path("run"));
+    let mut arguments = folder.training(&out, &data);
+    arguments.push("--plan");
+    let text = succeed("train", &arguments);
+    assert!(text.contains("plans nothing"), "{text}");
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
+fn a_run_that_has_not_ended_is_not_written_over() {
+    let folder = Folder::new("unended");
+    let (data, out) = (folder.path("images"), folder.path("run"));
+    std::fs::create_dir_all(Path::new(&out).join("checkpoints")).unwrap();
+    let errors = refuse("train", &folder.training(&out, &data));
+    assert!(errors.contains("has not ended") && errors.contains("--resume"), "{errors}");
+}
+
+/// An interrupt, as Ctrl-C sends it, ends a run between two steps; it goes on to the same bytes.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_ends_cleanly_and_goes_on() {
+    let folder = Folder::new("interrupted");
+    let (data, whole, out) = (folder.path("images"), folder.path("whole"), folder.path("run"));
+    succeed("train", &folder.training(&whole, &data));
+    let mut arguments = folder.training(&out, &data);
+    arguments.extend(["--epochs", "3"]);
+    let child = example("train").args(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(900));
+    let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    // A fast machine may be done by then.
+    if text.contains("stopped after step") {
+        assert!(text.contains("--resume"), "{text}");
+        succeed("train", &["--resume", &out]);
+    }
+    assert!(end(&out) == end(&whole));
+}
