@@ -8,7 +8,7 @@ use tilegrad::train::checkpoint::write_whole;
 use tilegrad::{Error, Result};
 
 /// Options that say what to do with a run, not what it is: a config that repeats it does without.
-const NOT_OF_THE_RUN: [&str; 6] = ["config", "resume", "plan", "help", "version", "quiet"];
+const NOT_OF_THE_RUN: [&str; 7] = ["config", "out", "resume", "plan", "help", "version", "quiet"];
 
 /// The options of a program, and the TOML that says the same.
 pub struct Parsed<A> {
