@@ -55,14 +55,19 @@
 //!
 //! Made once: a model appends nodes to a [`graph::Tape`]; [`graph::Tape::backward`] walks it in reverse and appends the
 //! gradients; [`optim::Sgd::minimize`] appends one in-place update for each parameter group. A [`plan::Plan`] drops what
-//! nothing needs, joins pairs of nodes that one kernel can do, gives every activation a slot (a buffer that tensors share
+//! nothing needs, joins pairs of nodes that one kernel can do (and lets a convolution sum up for the batch norm after it), gives every activation a slot (a buffer that tensors share
 //! when they are never alive together) and lists the dispatches in four stages: gather, forward, backward, update. A
 //! [`gpu::Session`] compiles the kernels and
 //! makes the bind groups.
 //!
 //! Each step: indices of the batch (or its images), the schedule's learning rate and momentum are written; the dispatches are recorded
-//! in order and submitted once. Loss and right predictions add up on the device and are read every so many steps. Stages
-//! also run apart, and between backward and update gradients can be read and replaced.
+//! in order and submitted once. Loss, right predictions and, in evaluation, the confusion matrix add up on the device and are read
+//! every so many steps. Stages also run apart, and between backward and update gradients can be read and replaced.
+//!
+//! A [`train::Trainer`] does this over epochs. Where a run is follows from its counts (steps, epochs, batches of the epoch), so
+//! a [`train::Snapshot`] of them with parameters, momentum, buffers and accumulators is all that the rest depends on: what
+//! checkpoints hold, what a run goes on from after its device was lost, and from where the tripwire repeats the step whose loss
+//! was not finite.
 //!
 //! # What stays true
 //!
@@ -78,6 +83,7 @@
 //!   choices is the same.
 //! - Bindings and workgroup sizes are read off the linked WGSL, never listed twice. The library's kernels run without bounds checks
 //!   unless [`gpu::SessionOptions`] asks for them; tests run both forms.
+//! - A run that goes on from a snapshot ends in the bytes that it would have ended in.
 //! - A plan holds no wgpu object, so it outlives a lost device. After warm-up a step makes no buffer, bind group or
 //!   pipeline ([`gpu::Counters`]). A frozen parameter has no gradient dispatch.
 //! - Buffers of a model, such as running means, are kept by name beside the parameters, and saved with them.

@@ -15,11 +15,13 @@
 //! | scaling | a step's time against batch size and depth |
 //! | accuracy | how far each variant of a convolution is from the f64 twin |
 //! | host | what the host spends on a dispatch, and on a step beyond the device's time |
+//! | data | a training step on images that are collected, augmented, sent or decoded, beside one on a batch that stays |
 //!
 //! TILEGRAD_ADAPTER and WGPU_BACKEND choose the device as everywhere. What does not fit it is said and skipped.
 
 mod accuracy;
 mod convolutions;
+mod data;
 mod host;
 mod layers;
 mod networks;
@@ -134,6 +136,7 @@ fn run(options: Options) -> Result<()> {
             Section::Scaling => scaling::run(&mut bench)?,
             Section::Accuracy => accuracy::run(&mut bench)?,
             Section::Host => host::run(&mut bench)?,
+            Section::Data => data::run(&mut bench)?,
         }
     }
     bench.report.end(bench.options.json.as_deref())

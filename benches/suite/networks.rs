@@ -38,7 +38,8 @@ impl Network {
         }
     }
 
-    fn model(self, width: usize) -> Box<dyn Module> {
+    /// The network, of that width.
+    pub fn model(self, width: usize) -> Box<dyn Module> {
         match self {
             Network::Lenet5 => Box::new(LeNet5::new(10)),
             Network::Vgg11 => Box::new(Vgg::vgg11(10).cifar().width(width)),

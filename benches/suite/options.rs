@@ -17,6 +17,7 @@ pub enum Section {
     Scaling,
     Accuracy,
     Host,
+    Data,
 }
 
 impl Section {
@@ -31,6 +32,7 @@ impl Section {
             Section::Scaling => "scaling",
             Section::Accuracy => "accuracy",
             Section::Host => "host",
+            Section::Data => "data",
         }
     }
 
@@ -38,7 +40,7 @@ impl Section {
     pub fn part(self) -> f64 {
         match self {
             Section::Peak => 0.0,
-            Section::Layers | Section::Host => 1.0,
+            Section::Layers | Section::Host | Section::Data => 1.0,
             Section::Products => 1.5,
             Section::Convolutions | Section::Scaling | Section::Accuracy => 3.0,
             Section::Steps => 5.0,
