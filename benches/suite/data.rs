@@ -23,7 +23,7 @@ use crate::timing::median;
 
 /// Steps of an epoch, and how often all sources take turns; the median of their epochs counts.
 const STEPS: usize = 6;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// One batch, sent once.
 struct Fixed {

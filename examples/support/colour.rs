@@ -94,7 +94,7 @@ pub fn train(mut colour: Colour, toml: String, model: impl FnOnce(&Images) -> Re
             description: read.description,
             train: read.train,
             test: read.test,
-            normalisation: None,
+            normalisation: read.normalisation,
             augment: colour.source.augment(),
             weights: None,
         })

@@ -1,5 +1,6 @@
 //! What a plan will need, said before it runs.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::{Memory, Plan};
@@ -22,8 +23,8 @@ pub struct Forecast {
     pub dispatches: usize,
     /// Products that are added up in a step.
     pub multiply_adds: u64,
-    /// An estimate of a step's milliseconds: each dispatch takes as long as its arithmetic at a third of the device's best
-    /// rate, or as its bytes at the best rate of a copy, whichever is longer. `None` where the rates were not measured.
+    /// An estimate of a step's milliseconds: products at a third of the device's best rate, everything else at the best
+    /// rate of a copy. `None` where the rates were not measured.
     pub milliseconds: Option<f64>,
 }
 
@@ -32,9 +33,16 @@ impl Forecast {
     pub(crate) fn new(plan: &Plan, allowed_binding: u64, available: Option<u64>, rates: Option<[f64; 2]>) -> Self {
         let spans = plan.steps.iter().flat_map(|step| &step.bindings).map(|(_, span)| span.bytes);
         let seconds = rates.map(|[multiply_adds, bytes]| {
-            let of_step = |step: &super::Step| {
-                let arithmetic = step.multiply_adds as f64 / (SHARE_OF_PEAK * multiply_adds);
-                arithmetic.max(step.bytes() as f64 / bytes)
+            // Several kernels of a product hand work on among them, much of it in caches: its arithmetic is what counts.
+            let with_products: HashSet<(&str, &str)> = plan
+                .steps
+                .iter()
+                .filter(|step| step.multiply_adds > 0)
+                .map(|step| (&*step.node, step.operation))
+                .collect();
+            let of_step = |step: &super::Step| match with_products.contains(&(&*step.node, step.operation)) {
+                true => step.multiply_adds as f64 / (SHARE_OF_PEAK * multiply_adds),
+                false => step.bytes() as f64 / bytes,
             };
             plan.steps.iter().map(of_step).sum::<f64>()
         });
