@@ -10,6 +10,9 @@ use tilegrad::report::{confusion, sheet};
 use tilegrad::train::checkpoint::write_whole;
 use tilegrad::train::{Engine, Predictor};
 
+/// How many mistakes are shown.
+const SHOWN: usize = 120;
+
 /// Which classes were taken for which, as confusion.txt and confusion.png; classes without names have their numbers.
 pub fn write_confusion(dir: &Path, found: &Confusion, names: &[String]) -> Result<()> {
     let text = confusion::text(found.classes, &found.counts, names)?;
@@ -37,7 +40,10 @@ pub fn write_pictures(
     }
     let wrong = wrong(&predictor.probabilities(images)?, images);
     if !wrong.is_empty() {
-        sheet::misclassified(images, &wrong)?.save(&dir.join("mistakes.png"))?;
+        // From all classes, where the images are ordered by them.
+        let step = wrong.len().div_ceil(SHOWN);
+        let shown: Vec<sheet::Wrong> = wrong.into_iter().step_by(step).collect();
+        sheet::misclassified(images, &shown)?.save(&dir.join("mistakes.png"))?;
     }
     Ok(())
 }

@@ -72,16 +72,17 @@ impl Supply {
         })
     }
 
-    /// The first images, at most `count`, in memory.
+    /// At most `count` images, evenly spread over all of them, in memory.
     pub fn some(&self, count: usize) -> Result<ImageSet> {
-        let first: Vec<u32> = (0..self.len().min(count) as u32).collect();
+        let (len, count) = (self.len(), self.len().min(count));
+        let spread: Vec<u32> = (0..count).map(|i| (i * len / count) as u32).collect();
         match self {
-            Supply::Memory(images) => Ok(images.subset(&first)),
-            Supply::Disk(dataset) => ImageSet::collect(&Subset::new(Arc::new(Arc::clone(dataset)), first)?),
+            Supply::Memory(images) => Ok(images.subset(&spread)),
+            Supply::Disk(dataset) => ImageSet::collect(&Subset::new(Arc::new(Arc::clone(dataset)), spread)?),
         }
     }
 
-    /// Mean 0 and standard deviation 1: over all images, or over the first of those on a disk.
+    /// Mean 0 and standard deviation 1: over all images, or over some of those on a disk.
     pub fn measured(&self) -> Result<Normalisation> {
         Ok(match self {
             Supply::Memory(images) => Normalisation::of(images),

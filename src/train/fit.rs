@@ -93,6 +93,9 @@ impl Trainer<'_> {
             }
         }
         self.note_losses()?;
+        // What happens before the next call is no part of the run.
+        self.clocks.before = [self.seconds(), self.epoch_seconds()];
+        (self.clocks.run, self.clocks.epoch) = (None, None);
         step_ms.sort_by(f64::total_cmp);
         let history = &mut self.history;
         history.median_step_ms = step_ms.get(step_ms.len() / 2).copied().unwrap_or(history.first_step_ms);

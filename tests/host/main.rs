@@ -22,6 +22,7 @@ mod layers;
 mod load;
 mod memory;
 mod models;
+mod named;
 mod operations;
 mod optimizer;
 mod own_layers;
