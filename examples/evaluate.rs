@@ -86,14 +86,13 @@ fn evaluate(arguments: &Arguments) -> Result<()> {
     let found: Confusion = trainer.confusion()?;
     println!("\n{}", confusion::text(found.classes, &found.counts, &card.class_names)?);
     let share = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.2}%", share * 100.0));
-    println!(
-        "loss {:.4}, accuracy {}, among the first {} {}, balanced accuracy {}",
-        tested.loss,
-        share(found.accuracy()),
-        found.top_k,
-        share(found.top_k_accuracy()),
-        share(found.balanced_accuracy())
-    );
+    // Of fewer classes every one is among the first five.
+    let top = match found.classes > found.top_k {
+        true => format!(", among the first {} {}", found.top_k, share(found.top_k_accuracy())),
+        false => String::new(),
+    };
+    let (accuracy, balanced) = (share(found.accuracy()), share(found.balanced_accuracy()));
+    println!("loss {:.4}, accuracy {accuracy}{top}, balanced accuracy {balanced}", tested.loss);
     if let Some(dir) = &arguments.out {
         std::fs::create_dir_all(dir).map_err(|source| Error::io(dir, source))?;
         files::write_confusion(dir, &found, &card.class_names)?;

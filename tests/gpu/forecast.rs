@@ -18,9 +18,7 @@ fn a_forecast_is_of_the_plan_that_runs() {
     let (model, mut engine) = (LeNet5::new(10), GpuEngine::new(device.clone()));
     let options = TrainOptions { batch_size: 64, ..TrainOptions::default() };
     let mut trainer = Trainer::new(&model, Sgd::new(0.01), &mut engine, options, &train).unwrap();
-    let before = device.counters();
     let forecast = trainer.forecast(&train).unwrap().unwrap();
-    assert!(device.counters().bind_groups - before.bind_groups < 10, "the measurement alone has some");
     // 64 images of LeNet-5: 416,520 products forward, all but the first layer's 117,600 twice more, that once.
     let forward: u64 = 64 * 416_520;
     assert_eq!(forecast.multiply_adds, 3 * forward - 64 * 117_600);
