@@ -187,7 +187,7 @@ impl Device {
         })
     }
 
-    /// The bytes of memory that the adapter has for itself, where it says: Vulkan's device-local heaps.
+    /// The bytes of memory that a GPU has for itself, where it says: the largest of Vulkan's device-local heaps.
     pub fn memory(&self) -> Option<u64> {
         self.inner.memory
     }

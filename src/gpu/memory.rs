@@ -55,11 +55,14 @@ impl Allocation {
     }
 }
 
-/// The bytes of an adapter's own memory, where it says.
+/// The bytes of an adapter's own memory, where it says. What a software adapter says of its heap is no limit: it takes the host's.
 #[cfg(not(any(target_vendor = "apple", target_family = "wasm")))]
 pub(super) fn of_device(adapter: &wgpu::Adapter) -> Option<u64> {
     /// VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.
     const DEVICE_LOCAL: u32 = 1;
+    if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
+        return None;
+    }
     // SAFETY: the handles are only asked for properties, while the adapter that owns them is borrowed.
     let properties = unsafe {
         let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
