@@ -209,6 +209,58 @@ fn a_run_repeats_from_its_file_and_what_stands_beside_it_goes_first() {
     assert!(refuse("train", &["--resume", &folder.path("nowhere")]).contains("nowhere"));
 }
 
+/// The options that change images, targets, gradients and where images come from; a run with them repeats.
+#[test]
+fn every_option_of_the_data_and_of_the_step_is_reached() {
+    let folder = Folder::new("options");
+    let (data, cache) = (folder.path("images"), folder.path("cache"));
+    let sets: [&[&str]; 2] = [
+        &[
+            "--cutout",
+            "4",
+            "--jitter",
+            "0.2",
+            "--mixup",
+            "0.2",
+            "--label-smoothing",
+            "0.1",
+            "--stream",
+            "--cache",
+            &cache,
+        ],
+        &["--resized-crop", "--clip-grad-norm", "0.5", "--accumulate", "2", "--on-nan", "warn", "--schedule", "cosine"],
+    ];
+    let mut ends = Vec::new();
+    for (i, set) in sets.iter().enumerate() {
+        for again in ["a", "b"] {
+            let out = folder.path(&format!("{i}{again}"));
+            let mut arguments = folder.training(&out, &data);
+            // A part of the image is taken in place of the padded crop.
+            arguments.retain(|argument| *argument != "--augment" || i == 0);
+            arguments.extend(*set);
+            succeed("train", &arguments);
+            ends.push(end(&out));
+        }
+    }
+    assert!(ends[0] == ends[1] && ends[2] == ends[3] && ends[0] != ends[2]);
+    assert!(Path::new(&cache).exists());
+    for (arguments, part) in [
+        (["--mixup", "0"], "alpha must be above 0"),
+        (["--label-smoothing", "2"], "label_smoothing: must be 0 to 1"),
+        (["--clip-grad-norm=-1", "--quiet"], "clip_grad_norm"),
+        (["--patience", "0"], "patience: must be at least 1"),
+        (["--accumulate", "0"], "accumulate: must be at least 1"),
+        (["--checkpoint-minutes", "0"], "checkpoint_minutes: must be above 0"),
+        (["--checkpoint-every", "0"], "checkpoint_every: must be at least 1"),
+        (["--tensorboard", "--quiet"], "tensorboard: writes files: name a folder"),
+        (["--jitter=-1", "--quiet"], "brightness must be 0 to 7"),
+        (["--download", "imagenet"], "imagenet"),
+    ] {
+        let errors = refuse("train", &[&arguments[..], &["--device", "cpu"]].concat());
+        assert!(errors.contains(part), "{arguments:?}: {errors}");
+    }
+}
+
 #[test]
 fn a_plan_says_what_a_run_needs_and_makes_nothing() {
     let folder = Folder::new("plan");

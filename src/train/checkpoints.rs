@@ -20,7 +20,6 @@ pub struct Checkpoints {
     every: Option<Duration>,
     each_epoch: bool,
     last: Instant,
-    written: Option<u32>,
 }
 
 /// What [`Checkpoints::latest`] found.
@@ -67,7 +66,7 @@ impl Checkpoints {
                 std::fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
             }
         }
-        Ok(Checkpoints { dir, every_steps: None, every: None, each_epoch: true, last: Instant::now(), written: None })
+        Ok(Checkpoints { dir, every_steps: None, every: None, each_epoch: true, last: Instant::now() })
     }
 
     /// Every `steps` steps too.
@@ -114,13 +113,11 @@ impl Checkpoints {
         // After the last step of an epoch there may be another with the same number, which is further on.
         let path = self.dir.join(format!("{}{steps:010}{}", NAME.0, NAME.1));
         snapshot.write(&path)?;
-        self.written = Some(steps);
-        for (_, old) in list(&self.dir)?.into_iter().filter(|(number, _)| *number <= steps).skip(KEPT) {
+        // Later ones are of a run that was further and has been begun anew from an earlier one.
+        let (later, until_now): (Vec<_>, Vec<_>) =
+            list(&self.dir)?.into_iter().partition(|(number, _)| *number > steps);
+        for (_, old) in later.into_iter().chain(until_now.into_iter().skip(KEPT)) {
             std::fs::remove_file(&old).map_err(|error| Error::io(&old, error))?;
-        }
-        // Those of a run that was further and has been begun anew from an earlier one.
-        for (_, later) in list(&self.dir)?.into_iter().filter(|(number, _)| *number > steps) {
-            std::fs::remove_file(&later).map_err(|error| Error::io(&later, error))?;
         }
         Ok(())
     }
