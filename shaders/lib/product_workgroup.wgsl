@@ -146,8 +146,10 @@ fn main(
                     chunk = merged(earlier, chunk);
                 }
             }
-            if BLOCKS == 8 || part % 2 == 1 {
-                let at = row / CHUNK * 2 * params.n;
+            // A chunk that lies wholly below the last row is none. Its own first row decides: its second half may lie there.
+            let number = row / CHUNK;
+            if (BLOCKS == 8 || part % 2 == 1) && number * CHUNK < params.m {
+                let at = number * 2 * params.n;
                 note_four(at, n + side * 4, chunk.mean);
                 note_four(at + params.n, n + side * 4, chunk.m2);
             }
