@@ -100,6 +100,22 @@ pub fn m2() -> Card {
     Card { name: "M2", caps, units: 10 }
 }
 
+/// None of the four: Mesa's rasteriser on a CPU of 256-bit vectors (22.3.6, limits through wgpu), whose products shuffle among
+/// eight lanes as those of no card do.
+pub fn lavapipe() -> Card {
+    let caps = Caps {
+        class: DeviceClass::Software,
+        max_binding: 128 << 20,
+        max_buffer: VULKAN_BUFFER,
+        max_workgroups: 65_535,
+        max_workgroup_memory: 32 << 10,
+        max_invocations: 1024,
+        max_storage_buffers: 32,
+        subgroups: Some((8, 8)),
+    };
+    Card { name: "lavapipe", caps, units: 2 }
+}
+
 /// Networks at the batches that people train them with.
 pub const NETWORKS: [(Network, usize); 6] = [
     (Network::Lenet5, 64),
