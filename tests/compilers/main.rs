@@ -8,6 +8,7 @@
 
 #[path = "../common/cards.rs"]
 mod cards;
+mod emit;
 mod kernels;
 mod radv;
 mod translate;
