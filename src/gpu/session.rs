@@ -298,7 +298,12 @@ impl Session {
             let mut writers = BTreeSet::new();
             for (ready, step) in self.steps.iter().zip(&self.plan.steps) {
                 let writes = |name: &str| {
-                    ready.pipeline.reflection.bindings.iter().any(|(n, _, access)| n == name && *access == Access::ReadWrite)
+                    ready
+                        .pipeline
+                        .reflection
+                        .bindings
+                        .iter()
+                        .any(|(n, _, access)| n == name && *access == Access::ReadWrite)
                 };
                 if step.bindings.iter().any(|(name, span)| is_it(&span.buffer, span.bytes) && writes(name)) {
                     writers.insert(format!("\"{}\" by {}", step.node, step.kernel.name));
@@ -322,9 +327,8 @@ impl Session {
             }
         }
         let of_store = self.store.breach()?;
-        Ok(of_store.and_then(|(kept, bytes, at)| {
-            told(at, bytes, &format!("{kept:?}"), writers(&|buffer, _| *buffer == kept))
-        }))
+        Ok(of_store
+            .and_then(|(kept, bytes, at)| told(at, bytes, &format!("{kept:?}"), writers(&|buffer, _| *buffer == kept))))
     }
 
     fn find(&self, span: &Span) -> Result<Held> {
