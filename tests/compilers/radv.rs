@@ -1,5 +1,5 @@
 //! AMD's compiler without a card: RADV, Mesa's Vulkan driver, makes a null device of any generation, which compiles pipelines and
-//! says what it made of them. No other GPU's compiler can be asked here.
+//! says what it made of them: 22.3 and 25.0 were tried, 26 makes null devices no more. No other GPU's compiler can be asked here.
 //!
 //! A kernel that spills registers, or keeps some in memory, is wrong on every card, so it fails here.
 
@@ -55,11 +55,19 @@ fn every_kernel_fits_the_registers_of_amd() {
     let Some(icd) = icd() else {
         return skipped("RADV, Mesa's driver for AMD's cards, is not installed, so no kernel was compiled for them");
     };
-    let children = FAMILIES.map(|(names, card)| (card, names.iter().find_map(|family| of_family(family, &icd))));
     let (mut tables, mut faults, mut driver) = (String::new(), Vec::new(), String::new());
-    for (card, found) in children {
-        let Some((family, found)) = found else {
-            skipped(&format!("this RADV does not know the {card}"));
+    for (names, card) in FAMILIES {
+        let mut refusals = Vec::new();
+        let made = names.iter().find_map(|family| match of_family(family, &icd) {
+            Ok(found) => Some((family, found)),
+            Err(refusal) => {
+                refusals.push(refusal);
+                None
+            }
+        });
+        let Some((family, found)) = made else {
+            refusals.dedup();
+            skipped(&format!("no kernel was compiled for the {card}. RADV says: {}", refusals.join("; ")));
             continue;
         };
         driver = format!("{} {}", found["driver"].as_str().unwrap(), found["version"].as_str().unwrap());
@@ -69,7 +77,7 @@ fn every_kernel_fits_the_registers_of_amd() {
         write!(tables, "\n## {card}: {family}\n\n{table}").unwrap();
         faults.extend(self::faults(&kernels, &found).into_iter().map(|fault| format!("{family}: {fault}")));
     }
-    if let Some(folder) = std::env::var_os("TILEGRAD_COMPILERS_OUT") {
+    if let Some(folder) = std::env::var_os("TILEGRAD_COMPILERS_OUT").filter(|_| !tables.is_empty()) {
         let path = Path::new(&folder).join("radv.md");
         std::fs::write(path, format!("{}{tables}", header(&driver, kernels.len()))).unwrap();
     }
@@ -81,20 +89,20 @@ fn skipped(what: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
 }
 
-/// The file by which Vulkan's loader finds RADV.
+/// The file by which Vulkan's loader finds RADV: one that the environment names as it does for the loader, or the system's.
 fn icd() -> Option<PathBuf> {
+    let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter().filter_map(std::env::var_os);
+    let mut found: Vec<PathBuf> = named.flat_map(|files| std::env::split_paths(&files).collect::<Vec<_>>()).collect();
     let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
     let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
-    let mut found: Vec<PathBuf> = files.flatten().map(|entry| entry.path()).collect();
-    let this_kind =
-        |name: &str| name.starts_with("radeon_icd") && (!name.contains("i686") || cfg!(target_arch = "x86"));
-    found.retain(|path| path.file_name().is_some_and(|name| this_kind(&name.to_string_lossy())));
-    found.sort();
-    found.into_iter().next()
+    found.extend(files.flatten().map(|entry| entry.path()));
+    let other_kind = |name: &str| name.contains("i686") && !cfg!(target_arch = "x86");
+    let fits = |name: &str| name.starts_with("radeon_icd") && !other_kind(name);
+    found.into_iter().find(|path| path.file_name().is_some_and(|name| fits(&name.to_string_lossy())))
 }
 
-/// What a process of its own says whose loader finds nothing but RADV, made a card of `family`; `None` if RADV does not know it.
-fn of_family(family: &str, icd: &Path) -> Option<(String, Value)> {
+/// What a process of its own says whose loader finds nothing but RADV, made a card of `family`; or why RADV makes none.
+fn of_family(family: &str, icd: &Path) -> Result<Value, String> {
     let result = std::env::temp_dir().join(format!("tilegrad-radv-{}-{family}.json", std::process::id()));
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "radv::every_kernel_fits_the_registers_of_amd", "--nocapture"])
@@ -105,9 +113,8 @@ fn of_family(family: &str, icd: &Path) -> Option<(String, Value)> {
     let text = std::fs::read_to_string(&result).ok();
     let _ = std::fs::remove_file(&result);
     match text {
-        Some(text) => Some((family.to_string(), serde_json::from_str(&text).unwrap())),
-        None if unknown(&output) => None,
-        None => panic!("{family}: {}\n{}", output.status, said(&output)),
+        Some(text) => Ok(serde_json::from_str(&text).unwrap()),
+        None => Err(refusal(&output).unwrap_or_else(|| panic!("{family}: {}\n{}", output.status, said(&output)))),
     }
 }
 
@@ -115,9 +122,11 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Whether RADV has ended the process for it has never heard of the family.
-fn unknown(output: &Output) -> bool {
-    said(output).contains("Unknown family")
+/// Why RADV makes no null device of a family, if it says so: it has never heard of it, or makes none any more (since Mesa 26).
+fn refusal(output: &Output) -> Option<String> {
+    let said = said(output);
+    let line = said.lines().find(|line| line.contains("Unknown family") || line.contains("has been removed"))?;
+    Some(line.trim_start_matches("radv: ").to_string())
 }
 
 /// Compiles the kernels on the only device there is; the process has been told which.
