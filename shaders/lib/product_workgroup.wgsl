@@ -23,6 +23,7 @@ const GRID_M: u32 = TILE_M / ROWS;
 const GRID_N: u32 = TILE_N / COLUMNS;
 const BLOCKS_A: u32 = QUADS_M * QUADS_K;
 const BLOCKS_B: u32 = QUADS_N * QUADS_K;
+const_assert ((COLUMNS == 4 && (ROWS == 4 || ROWS == 8)) || (COLUMNS == 8 && ROWS == 8));
 const_assert GRID_M * GRID_N == WG && BLOCKS_A <= WG && BLOCKS_B <= WG;
 // One vector further than need be from a place of the depth to the next: writes of turned blocks meet fewer equal banks.
 const PITCH_A: u32 = QUADS_M + 1;

@@ -3,7 +3,7 @@
 use super::batch_norm2d::partial_statistics;
 use super::conv2d_params::{Params, extents};
 use super::dispatch::{Dispatch, Extent};
-use super::lowering::{Caps, Kernel, Lowering, Operand, bytes_of, source};
+use super::lowering::{Caps, DeviceClass, Kernel, Lowering, Operand, bytes_of, source};
 use super::product::{self, Extents, Operands, Tiling};
 use super::{Misfit, Operation, arity, depthwise, few, nchw, window::positive, winograd};
 use crate::error::Result;
@@ -396,7 +396,13 @@ impl Operation for Conv2dGradWeight {
             Some(product) => {
                 let variants = self.conv.variants(caps, &self.weight, &product);
                 let [input, output] = [0, 1].map(|i| extents(&inputs[i].shape));
-                few::among(variants, caps, &self.conv.grad_weight(input, extents(&self.weight), output))
+                let params = self.conv.grad_weight(input, extents(&self.weight), output);
+                let mut variants = few::among(variants, caps, &params);
+                if caps.class != DeviceClass::Software {
+                    // One invocation a weight would add up all pixels of the batch alone, on a card that is idle otherwise.
+                    variants.sort_by_key(|&variant| variant == "direct");
+                }
+                variants
             }
             None => vec!["direct"],
         }
