@@ -14,8 +14,8 @@
 @group(0) @binding(2) var<storage, read> weight: array<E>;
 @group(0) @binding(3) var<storage, read_write> output: array<vec4<T>>;
 
-alias Weights = array<ACC, KERNEL_H * TAPS * BLOCK>;
-alias Sums = array<ACC, PIXELS * BLOCK>;
+var<private> weights: array<ACC, KERNEL_H * TAPS * BLOCK>;
+var<private> sums: array<ACC, PIXELS * BLOCK>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -39,32 +39,30 @@ fn main(
             bias[c + j] = of_channels[j];
         }
     }
-    var weights: Weights;
-    load_weights(0, channel, &weights);
-    if KERNEL_H > 1 { load_weights(1, channel, &weights); }
-    if KERNEL_H > 2 { load_weights(2, channel, &weights); }
-    if KERNEL_H > 3 { load_weights(3, channel, &weights); }
-    if KERNEL_H > 4 { load_weights(4, channel, &weights); }
-    if KERNEL_H > 5 { load_weights(5, channel, &weights); }
-    if KERNEL_H > 6 { load_weights(6, channel, &weights); }
+    load_weights(0, channel);
+    if KERNEL_H > 1 { load_weights(1, channel); }
+    if KERNEL_H > 2 { load_weights(2, channel); }
+    if KERNEL_H > 3 { load_weights(3, channel); }
+    if KERNEL_H > 4 { load_weights(4, channel); }
+    if KERNEL_H > 5 { load_weights(5, channel); }
+    if KERNEL_H > 6 { load_weights(6, channel); }
 
     let pieces = divide(params.m, PIXELS);
     let last = min((chunk + 1) * params.k_chunk, pieces);
     for (var piece = chunk * params.k_chunk; piece < last; piece++) {
-        var sums: Sums;
         for (var p = 0u; p < PIXELS; p++) {
             for (var c = 0u; c < BLOCK; c++) {
                 sums[p * BLOCK + c] = bias[c];
             }
         }
         let windows = windows_of(piece * PIXELS);
-        add_row(0, windows, &weights, &sums);
-        if KERNEL_H > 1 { add_row(1, windows, &weights, &sums); }
-        if KERNEL_H > 2 { add_row(2, windows, &weights, &sums); }
-        if KERNEL_H > 3 { add_row(3, windows, &weights, &sums); }
-        if KERNEL_H > 4 { add_row(4, windows, &weights, &sums); }
-        if KERNEL_H > 5 { add_row(5, windows, &weights, &sums); }
-        if KERNEL_H > 6 { add_row(6, windows, &weights, &sums); }
+        add_row(0, windows);
+        if KERNEL_H > 1 { add_row(1, windows); }
+        if KERNEL_H > 2 { add_row(2, windows); }
+        if KERNEL_H > 3 { add_row(3, windows); }
+        if KERNEL_H > 4 { add_row(4, windows); }
+        if KERNEL_H > 5 { add_row(5, windows); }
+        if KERNEL_H > 6 { add_row(6, windows); }
         for (var e = 0u; e < PIXELS * BLOCK; e += 4u) {
             let at = (piece * PIXELS + e / BLOCK) * params.n + channel + e % BLOCK;
             store(at, vec4<ACC>(sums[e], sums[e + 1], sums[e + 2], sums[e + 3]));
@@ -72,7 +70,7 @@ fn main(
     }
 }
 
-fn load_weights(kh: u32, channel: u32, weights: ptr<function, Weights>) {
+fn load_weights(kh: u32, channel: u32) {
     for (var tap = 0u; tap < TAPS; tap++) {
         for (var c = 0u; c < BLOCK; c += E_LEN) {
             let place = kh * TAPS + tap;
@@ -84,24 +82,24 @@ fn load_weights(kh: u32, channel: u32, weights: ptr<function, Weights>) {
     }
 }
 
-fn add_row(kh: u32, windows: Windows, weights: ptr<function, Weights>, sums: ptr<function, Sums>) {
-    var line = load_line(windows, kh);
-    add(kh, 0, &line, weights, sums);
-    if BLOCK > 1 { add(kh, 1, &line, weights, sums); }
-    if BLOCK > 2 { add(kh, 2, &line, weights, sums); }
-    if BLOCK > 3 { add(kh, 3, &line, weights, sums); }
-    if BLOCK > 4 { add(kh, 4, &line, weights, sums); }
-    if BLOCK > 5 { add(kh, 5, &line, weights, sums); }
-    if BLOCK > 6 { add(kh, 6, &line, weights, sums); }
-    if BLOCK > 7 { add(kh, 7, &line, weights, sums); }
+fn add_row(kh: u32, windows: Windows) {
+    load_line(windows, kh);
+    add(kh, 0);
+    if BLOCK > 1 { add(kh, 1); }
+    if BLOCK > 2 { add(kh, 2); }
+    if BLOCK > 3 { add(kh, 3); }
+    if BLOCK > 4 { add(kh, 4); }
+    if BLOCK > 5 { add(kh, 5); }
+    if BLOCK > 6 { add(kh, 6); }
+    if BLOCK > 7 { add(kh, 7); }
 }
 
 // Adds what row kh of the windows gives to channel c.
-fn add(kh: u32, c: u32, line: ptr<function, Line>, weights: ptr<function, Weights>, sums: ptr<function, Sums>) {
+fn add(kh: u32, c: u32) {
     for (var p = 0u; p < PIXELS; p++) {
         var sum = sums[p * BLOCK + c];
         for (var tap = 0u; tap < TAPS; tap++) {
-            sum += element(line, p, tap) * weights[(kh * TAPS + tap) * BLOCK + c];
+            sum += element(p, tap) * weights[(kh * TAPS + tap) * BLOCK + c];
         }
         sums[p * BLOCK + c] = sum;
     }
@@ -109,10 +107,10 @@ fn add(kh: u32, c: u32, line: ptr<function, Line>, weights: ptr<function, Weight
 
 // Stores four results that are neighbours in memory; the epilogue is in the sums from the start.
 fn store(at: u32, sum: vec4<ACC>) {
-    let sums = E_parts(sum);
+    let parts = E_parts(sum);
     var results: array<E, 4 / E_LEN>;
     for (var i = 0u; i < 4 / E_LEN; i++) {
-        results[i] = finish(at / E_LEN + i, E(sums[i]));
+        results[i] = finish(at / E_LEN + i, E(parts[i]));
     }
     output[at / 4] = vec4<T>(E_four(results));
 }

@@ -11,8 +11,8 @@
 @group(0) @binding(2) var<storage, read> grad_output: array<vec4<T>>;
 @group(0) @binding(3) var<storage, read_write> grad_weight: array<T>;
 
-alias Grads = array<vec4<ACC>, PIXELS * BLOCK / 4>;
-alias Sums = array<ACC, KERNEL_H * TAPS * BLOCK>;
+var<private> grads: array<vec4<ACC>, PIXELS * BLOCK / 4>;
+var<private> sums: array<ACC, KERNEL_H * TAPS * BLOCK>;
 
 @compute @workgroup_size(WG)
 fn main(
@@ -28,59 +28,57 @@ fn main(
     if first >= pieces { return; }
     let last = min(first + params.k_chunk, pieces);
 
-    var sums: Sums;
     for (var piece = first; piece < last; piece++) {
-        var grads: Grads;
         for (var e = 0u; e < PIXELS * BLOCK; e += 4u) {
             let at = (piece * PIXELS + e / BLOCK) * params.n + channel + e % BLOCK;
             grads[e / 4] = vec4<ACC>(grad_output[at / 4]);
         }
         let windows = windows_of(piece * PIXELS);
-        add_row(0, windows, &grads, &sums);
-        if KERNEL_H > 1 { add_row(1, windows, &grads, &sums); }
-        if KERNEL_H > 2 { add_row(2, windows, &grads, &sums); }
-        if KERNEL_H > 3 { add_row(3, windows, &grads, &sums); }
-        if KERNEL_H > 4 { add_row(4, windows, &grads, &sums); }
-        if KERNEL_H > 5 { add_row(5, windows, &grads, &sums); }
-        if KERNEL_H > 6 { add_row(6, windows, &grads, &sums); }
+        add_row(0, windows);
+        if KERNEL_H > 1 { add_row(1, windows); }
+        if KERNEL_H > 2 { add_row(2, windows); }
+        if KERNEL_H > 3 { add_row(3, windows); }
+        if KERNEL_H > 4 { add_row(4, windows); }
+        if KERNEL_H > 5 { add_row(5, windows); }
+        if KERNEL_H > 6 { add_row(6, windows); }
     }
 
     let to = chunk * params.m * params.n + channel;
-    store_row(0, to, &sums);
-    if KERNEL_H > 1 { store_row(1, to, &sums); }
-    if KERNEL_H > 2 { store_row(2, to, &sums); }
-    if KERNEL_H > 3 { store_row(3, to, &sums); }
-    if KERNEL_H > 4 { store_row(4, to, &sums); }
-    if KERNEL_H > 5 { store_row(5, to, &sums); }
-    if KERNEL_H > 6 { store_row(6, to, &sums); }
+    store_row(0, to);
+    if KERNEL_H > 1 { store_row(1, to); }
+    if KERNEL_H > 2 { store_row(2, to); }
+    if KERNEL_H > 3 { store_row(3, to); }
+    if KERNEL_H > 4 { store_row(4, to); }
+    if KERNEL_H > 5 { store_row(5, to); }
+    if KERNEL_H > 6 { store_row(6, to); }
 }
 
-fn add_row(kh: u32, windows: Windows, grads: ptr<function, Grads>, sums: ptr<function, Sums>) {
-    var line = load_line(windows, kh);
-    add(kh, 0, &line, grads, sums);
-    if BLOCK > 1 { add(kh, 1, &line, grads, sums); }
-    if BLOCK > 2 { add(kh, 2, &line, grads, sums); }
-    if BLOCK > 3 { add(kh, 3, &line, grads, sums); }
-    if BLOCK > 4 { add(kh, 4, &line, grads, sums); }
-    if BLOCK > 5 { add(kh, 5, &line, grads, sums); }
-    if BLOCK > 6 { add(kh, 6, &line, grads, sums); }
-    if BLOCK > 7 { add(kh, 7, &line, grads, sums); }
+fn add_row(kh: u32, windows: Windows) {
+    load_line(windows, kh);
+    add(kh, 0);
+    if BLOCK > 1 { add(kh, 1); }
+    if BLOCK > 2 { add(kh, 2); }
+    if BLOCK > 3 { add(kh, 3); }
+    if BLOCK > 4 { add(kh, 4); }
+    if BLOCK > 5 { add(kh, 5); }
+    if BLOCK > 6 { add(kh, 6); }
+    if BLOCK > 7 { add(kh, 7); }
 }
 
 // Adds the pixels' part to the weights of row kh and channel c.
-fn add(kh: u32, c: u32, line: ptr<function, Line>, grads: ptr<function, Grads>, sums: ptr<function, Sums>) {
+fn add(kh: u32, c: u32) {
     for (var tap = 0u; tap < TAPS; tap++) {
         let place = (kh * TAPS + tap) * BLOCK + c;
         var sum = sums[place];
         for (var p = 0u; p < PIXELS; p++) {
             let e = p * BLOCK + c;
-            sum += element(line, p, tap) * grads[e / 4][e % 4];
+            sum += element(p, tap) * grads[e / 4][e % 4];
         }
         sums[place] = sum;
     }
 }
 
-fn store_row(kh: u32, to: u32, sums: ptr<function, Sums>) {
+fn store_row(kh: u32, to: u32) {
     for (var tap = 0u; tap < TAPS; tap++) {
         for (var c = 0u; c < BLOCK; c++) {
             let place = kh * TAPS + tap;

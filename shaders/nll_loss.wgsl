@@ -12,6 +12,11 @@ struct Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32
 @group(0) @binding(2) var<storage, read> targets: array<i32>;
 @group(0) @binding(3) var<storage, read_write> rows: array<T>;
 
+// By the bits: OpenGL's compilers may take x > y for the opposite of x <= y, and then NaN is larger than all.
+fn is_nan(x: T) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
 @compute @workgroup_size(WG)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
@@ -31,7 +36,7 @@ fn main(
         var best = 0u;
         for (var c = 1u; c < params.classes; c++) {
             let x = log_probs[first + c];
-            if x > largest {
+            if x > largest && !is_nan(x) && !is_nan(largest) {
                 largest = x;
                 best = c;
             }

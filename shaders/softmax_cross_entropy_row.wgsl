@@ -16,13 +16,18 @@ struct Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32
 // correct: whether the largest logit is the target's; counts: whether the row does; weights: the sum of w.
 struct Row { loss: T, weight: T, correct: T, counts: T, log_sum: T, weights: T }
 
+// By the bits: OpenGL's compilers may take x > y for the opposite of x <= y, and then NaN is larger than all.
+fn is_nan(x: T) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
 fn row_of(row: u32) -> Row {
     let first = row * params.classes;
     var largest = logits[first];
     var best = 0u;
     for (var c = 1u; c < params.classes; c++) {
         let x = logits[first + c];
-        if x > largest {
+        if x > largest && !is_nan(x) && !is_nan(largest) {
             largest = x;
             best = c;
         }

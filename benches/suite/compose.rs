@@ -40,7 +40,8 @@ pub fn run(folder: &Path) -> Result<()> {
 fn items(folder: &Path) -> Result<Vec<Item>> {
     let list = folder.join("items.tsv");
     let text = std::fs::read_to_string(&list).map_err(|source| Error::io(&list, source))?;
-    let read = |name: String| std::fs::read(folder.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let read =
+        |name: String| std::fs::read(folder.join(name)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let item = |line: &str| {
         let mut fields = line.split('\t').map(str::to_string);
         let mut next = || fields.next().unwrap_or_default();
@@ -82,7 +83,9 @@ impl Item {
     fn end(&self) -> String {
         match self.code {
             0 => format!("{:.0} s", self.seconds),
-            code if ENDED.contains(&code) => format!("ended by its limit after {:.0} s; what it had is here", self.seconds),
+            code if ENDED.contains(&code) => {
+                format!("ended by its limit after {:.0} s; what it had is here", self.seconds)
+            }
             code => format!("exit code {code} after {:.0} s", self.seconds),
         }
     }
@@ -107,7 +110,13 @@ fn markdown(items: &[Item], folder: &Path) -> String {
     for item in items {
         let _ = writeln!(text, "## {}\n\n`{}`: {}\n", item.title, item.command, item.end());
         if let Some(tests) = item.tests() {
-            let _ = writeln!(text, "{} tests passed, {} failed {}\n", tests["passed"], tests["failed"], plain(&tests["names_of_failed"]));
+            let _ = writeln!(
+                text,
+                "{} tests passed, {} failed {}\n",
+                tests["passed"],
+                tests["failed"],
+                plain(&tests["names_of_failed"])
+            );
         }
         let lines = item.lines();
         if !lines.is_empty() {
@@ -185,7 +194,17 @@ fn named(profile: &Value, row: &Value) -> Value {
 
 fn convolutions(text: &mut String, rows: &[&Value]) {
     let mut head = vec!["network", "batch", "convolution"];
-    head.extend(["forward ms", "GFLOP/s", "of peak", "grad input ms", "GFLOP/s", "of peak", "grad weight ms", "GFLOP/s", "of peak"]);
+    head.extend([
+        "forward ms",
+        "GFLOP/s",
+        "of peak",
+        "grad input ms",
+        "GFLOP/s",
+        "of peak",
+        "grad weight ms",
+        "GFLOP/s",
+        "of peak",
+    ]);
     let cells = |row: &&Value| {
         let mut cells: Vec<String> = ["network", "batch", "convolution"].iter().map(|name| plain(&row[name])).collect();
         for direction in ["forward", "grad_input", "grad_weight"] {
@@ -232,7 +251,10 @@ fn peers(text: &mut String, lines: &[Value], items: &[Item]) {
     let own = |line: &Value| {
         let results = items.iter().filter_map(|item| item.json["results"].as_array()).flatten();
         let same = |row: &&Value| {
-            row["section"] == "steps" && row["tuned"] != true && row["network"] == line["network"] && row["batch"] == line["batch"]
+            row["section"] == "steps"
+                && row["tuned"] != true
+                && row["network"] == line["network"]
+                && row["batch"] == line["batch"]
         };
         results.filter(same).find_map(|row| row["median_ms"].as_f64())
     };
@@ -249,7 +271,8 @@ fn peers(text: &mut String, lines: &[Value], items: &[Item]) {
 
 fn table(text: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let mut row = |cells: Vec<String>| {
-        let _ = writeln!(text, "| {} |", cells.iter().map(|cell| cell.replace('|', "/")).collect::<Vec<_>>().join(" | "));
+        let _ =
+            writeln!(text, "| {} |", cells.iter().map(|cell| cell.replace('|', "/")).collect::<Vec<_>>().join(" | "));
     };
     row(head.iter().map(ToString::to_string).collect());
     row(vec!["---".into(); head.len()]);

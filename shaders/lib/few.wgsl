@@ -2,40 +2,41 @@
 // of four elements, in registers. A line is whole vectors, which lie across pixels and channels alike; those outside the
 // input are 0. SHIFT elements of the first of LOADS vectors lie before the first window, and LEFT vectors of the first
 // window of a line before the line.
+//
+// What several functions use lies at module scope, not behind pointers: GLSL and HLSL have none, so that every call would
+// copy whole arrays in and out, thousands of copies, over which Mesa's OpenGL compiler does not end.
 
-alias Line = array<vec4<ACC>, LOADS>;
+var<private> line: array<vec4<ACC>, LOADS>;
 
 // Where windows begin: the first line of their image, a row of it, which may lie above or below, and the first vector.
 struct Windows { image: u32, h: u32, first: u32 }
 
 fn windows_of(pixel: u32) -> Windows {
-    let line = divide(pixel, params.out_w);
-    let image = divide(line, params.out_h);
+    let row = divide(pixel, params.out_w);
+    let image = divide(row, params.out_h);
     return Windows(
         image * params.in_h,
-        (line - image * params.out_h) * params.stride_h - params.pad_top,
-        (pixel - line * params.out_w) * STRIDE_W * IN_C / 4 - LEFT,
+        (row - image * params.out_h) * params.stride_h - params.pad_top,
+        (pixel - row * params.out_w) * STRIDE_W * IN_C / 4 - LEFT,
     );
 }
 
-fn load_line(windows: Windows, kh: u32) -> Line {
+fn load_line(windows: Windows, kh: u32) {
     // Rows above the input and vectors left of it wrap around to huge numbers, so one comparison finds both sides.
     let h = windows.h + kh * params.dilation_h;
     let length = params.in_w * IN_C / 4;
     let limit = select(0u, length, h < params.in_h);
     let base = (windows.image + h) * length;
-    var line: Line;
     for (var j = 0u; j < LOADS; j++) {
         let at = windows.first + j;
         let inside = at < limit;
         // What is outside is read as vector 0, which is there, and not used: a jump costs software devices more.
         line[j] = select(vec4<ACC>(0), vec4<ACC>(input[select(0u, base + at, inside)]), inside);
     }
-    return line;
 }
 
 // The element of the line under this tap, an element of a row of the window, of pixel p.
-fn element(line: ptr<function, Line>, p: u32, tap: u32) -> ACC {
+fn element(p: u32, tap: u32) -> ACC {
     let e = SHIFT + (p * STRIDE_W + tap / IN_C * DILATION_W) * IN_C + tap % IN_C;
     return line[e / 4][e % 4];
 }

@@ -132,7 +132,7 @@ fn counts_do_not_stop_at_what_f32_holds() {
     }
 }
 
-/// Checked and trusted, beside the loss that it shares logits and targets with.
+/// Checked and trusted, beside the losses that it shares logits and targets with.
 #[test]
 fn the_predicted_class_is_the_one_of_the_accuracy() {
     let Some(device) = device() else { return };
@@ -146,16 +146,20 @@ fn the_predicted_class_is_the_one_of_the_accuracy() {
                 ..Default::default()
             };
             let loss = tape.softmax_cross_entropy("loss", logits, target, None, op).unwrap();
+            // It takes what it is given for log-probabilities.
+            let op = tilegrad::ops::nll_loss::NllLoss { ignore_index: case.op.ignore_index, ..Default::default() };
+            let nll = tape.nll_loss("nll", logits, target, None, op).unwrap();
             tape.keep(loss.totals);
+            tape.keep(nll.totals);
             let options = tilegrad::gpu::SessionOptions { checked, guarded: true };
             let mut session = session(device, tape, &Default::default(), options).unwrap();
             session.write_f32("logits", &case.steps[0].0).unwrap();
             session.write_i32("target", &case.steps[0].1).unwrap();
             session.step().unwrap();
-            let right = session.read_f32(loss.totals).unwrap()[2];
+            let right = [loss.totals, nll.totals].map(|totals| session.read_f32(totals).unwrap()[2]);
             let read = Confusion::from_state(&session.store().state(STATE).unwrap());
             let diagonal: u64 = (0..case.classes).map(|class| read.get(class, class)).sum();
-            assert_eq!(f64::from(right), diagonal as f64, "{case:?}");
+            assert_eq!(right.map(f64::from), [diagonal as f64; 2], "{case:?}");
             assert_eq!(session.breach().unwrap(), None);
         }
     }

@@ -41,6 +41,8 @@ fn an_adapter_that_does_not_exist_is_named_with_those_that_do() {
 #[test]
 fn a_part_of_the_name_in_any_case_chooses() {
     let Some(device) = device() else { return };
+    // scripts/test_adapters.sh reads which adapter the tests are run on.
+    println!("adapter: {}", device.name());
     let part: String = device.name().chars().take(5).collect();
     let options = DeviceOptions { adapter: Some(part.to_uppercase()), ..DeviceOptions::default() };
     assert_eq!(Device::new(options).unwrap().name(), device.name());
