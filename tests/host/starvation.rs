@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tilegrad::gpu::reflect;
-use tilegrad::ops::{Extent, Kernel, Serial};
+use tilegrad::graph::{Spec, Tape};
+use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::{Choices, Extent, Kernel, Serial};
 use tilegrad::plan::Step;
 
-use crate::cards;
+use crate::{cards, zoo};
 
 /// Steps in a row that are long: places of a product's K dimension, and elements of anything else.
 const LONG: [u64; 2] = [1_024, 64];
@@ -78,4 +80,51 @@ fn long_and_few_are_what_starves() {
     assert!(starves(Serial::KPlaces(50_176), 150));
     assert!(!starves(Serial::KPlaces(1_024), 150) && !starves(Serial::KPlaces(50_176), 16_384));
     assert!(starves(Serial::Elements(65), 16_383) && !starves(Serial::Elements(64), 1));
+}
+
+/// Of every operation in every variant, whether or not the networks above have it.
+#[test]
+fn every_dispatch_states_its_steps_in_a_row() {
+    for (label, tape) in zoo::tapes() {
+        for caps in zoo::devices() {
+            for choices in zoo::choices() {
+                let Ok(plan) = zoo::plan(&tape, &caps, &choices) else { continue };
+                for step in &plan.steps {
+                    let Some(Serial::KPlaces(count) | Serial::Elements(count)) = step.serial else {
+                        panic!("{label}: {} of {} states no steps in a row", step.kernel.name, step.node)
+                    };
+                    assert!(count > 0, "{label}: {} of {}", step.kernel.name, step.node);
+                }
+            }
+        }
+    }
+}
+
+/// By any variant a node's multiply-adds are all there, on its products: what transforms their operands or adds up their parts has none.
+#[test]
+fn multiply_adds_are_those_of_products() {
+    let tape = || {
+        let mut tape = Tape::new(true);
+        let input = tape.input("input", Spec::f32([4, 64, 16, 16])).unwrap();
+        let weight = tape.input("weight", Spec::f32([64, 64, 3, 3])).unwrap();
+        let conv = Conv2d { padding: [1; 4], ..Conv2d::default() };
+        let output = tape.conv2d("conv", input, weight, None, conv).unwrap();
+        zoo::differentiated(tape, output, &[input, weight])
+    };
+    let of_each = 4 * 16 * 16 * 64 * 64 * 9;
+    for variant in ["direct", "workgroup", "winograd", "vec4"] {
+        for caps in zoo::devices() {
+            let plan = zoo::plan(&tape(), &caps, &Choices::everywhere(variant)).unwrap();
+            let mut sums = BTreeMap::<_, u64>::new();
+            for step in &plan.steps {
+                let is_product = matches!(step.serial, Some(Serial::KPlaces(_)));
+                assert_eq!(step.multiply_adds > 0, is_product, "{variant}: {}", step.kernel.name);
+                *sums.entry(step.operation).or_default() += step.multiply_adds;
+            }
+            sums.retain(|operation, _| operation.starts_with("conv2d"));
+            assert_eq!(sums.into_values().collect::<Vec<_>>(), [of_each; 3], "{variant}");
+            let winograd = plan.steps.iter().filter(|step| step.kernel.name.contains("winograd"));
+            assert!(variant != "winograd" || winograd.count() > 0);
+        }
+    }
 }
