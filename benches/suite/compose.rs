@@ -15,6 +15,31 @@ use crate::report::{ms, percent, rate};
 
 /// Kernels and layers of a profile that are shown; the file of JSON has all.
 const SHOWN: usize = 25;
+/// The columns that say what a row is about stand before all others, in this order, and those that a reader looks for next.
+const FIRST: [&str; 22] = [
+    "network",
+    "batch",
+    "images",
+    "size",
+    "form",
+    "kernel",
+    "layer",
+    "input",
+    "part",
+    "convolution",
+    "direction",
+    "what",
+    "value",
+    "unit",
+    "median_ms",
+    "device_ms",
+    "ms",
+    "wall_ms",
+    "images_per_second",
+    "gflops",
+    "gigabytes",
+    "share",
+];
 /// The exit codes of `timeout` where it ended a command.
 const ENDED: [i64; 2] = [124, 137];
 
@@ -167,6 +192,8 @@ fn flat(text: &mut String, rows: &[&Value]) {
             columns.push(name);
         }
     }
+    // A stable sort: the others stay in their order behind these.
+    columns.sort_by_key(|&column| FIRST.iter().position(|first| first == column).unwrap_or(FIRST.len()));
     let nested = rows.iter().any(|row| row["relative_error"].is_object());
     let mut head: Vec<&str> = columns.iter().map(|column| column.as_str()).collect();
     if nested {
