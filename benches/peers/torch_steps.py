@@ -6,7 +6,8 @@
     python3 benches/peers/torch_steps.py resnet50_224 --batch 4 --device cuda --tf32
 
 A step is forward, cross-entropy, backward, and SGD with momentum 0.9 and weight decay 5e-4. Prints a line of JSON a network:
-the first step, which includes what is made once, and the median of the others in ms. TF32 is off unless `--tf32` is given.
+the first step, which includes what is made once, and the median of the others in ms. Images stay on the device. TF32 is off unless `--tf32` is given;
+`--f16` runs the step under autocast.
 """
 
 import argparse
@@ -45,17 +46,20 @@ def resnet50_224():
 NETWORKS = {"lenet5": lenet5, "vgg11": vgg11, "resnet18": resnet18, "resnet50_224": resnet50_224}
 
 
-def times(model, shape, batch, steps, device):
+def times(model, shape, batch, steps, device, half):
     model = model.to(device).train()
     images = torch.rand(batch, *shape, device=device)
     labels = torch.arange(batch, device=device) % 10
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    scaler = torch.amp.GradScaler(device, enabled=half)
     for _ in range(steps + 1):
         began = time.perf_counter()
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(images), labels)
-        loss.backward()
-        optimizer.step()
+        with torch.autocast(device, dtype=torch.float16, enabled=half):
+            loss = F.cross_entropy(model(images), labels)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         if device == "cuda":
             torch.cuda.synchronize()
         yield (time.perf_counter() - began) * 1e3
@@ -68,6 +72,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20, help="how many steps are timed")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--tf32", action="store_true", help="lets CUDA round products to TF32")
+    parser.add_argument("--f16", action="store_true", help="runs under autocast to half precision, its loss scaled")
     options = parser.parse_args()
     if unknown := set(options.networks) - set(NETWORKS):
         parser.error(f"no network is called {', '.join(sorted(unknown))}; there are {', '.join(NETWORKS)}")
@@ -79,9 +84,11 @@ def main():
     where = f"CPU, {torch.get_num_threads()} threads"
     if options.device == "cuda":
         where = f"{torch.cuda.get_device_name()}, TF32 {'on' if options.tf32 else 'off'}"
+    if options.f16:
+        where += ", autocast to f16"
     for name in options.networks or NETWORKS:
         model, shape = NETWORKS[name]()
-        first, *others = times(model, shape, options.batch, options.steps, options.device)
+        first, *others = times(model, shape, options.batch, options.steps, options.device, options.f16)
         result = {"engine": f"PyTorch {torch.__version__}, {where}", "network": name, "batch": options.batch}
         result |= {"steps": options.steps, "first_ms": first, "median_ms": statistics.median(others), "min_ms": min(others)}
         print(json.dumps(result), flush=True)

@@ -20,6 +20,7 @@
 //! TILEGRAD_ADAPTER and WGPU_BACKEND choose the device as everywhere. What does not fit it is said and skipped.
 
 mod accuracy;
+mod compose;
 mod convolutions;
 mod data;
 mod host;
@@ -97,9 +98,10 @@ impl Bench {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let result = match options.first_step {
-        Some(network) => steps::first_step_alone(network, &options),
-        None => run(options),
+    let result = match (options.first_step, &options.report) {
+        (Some(network), _) => steps::first_step_alone(network, &options),
+        (None, Some(folder)) => compose::run(folder),
+        (None, None) => run(options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -120,7 +122,7 @@ fn run(options: Options) -> Result<()> {
     let device = Device::new(DeviceOptions::default())?;
     println!("tilegrad {} on {}", env!("CARGO_PKG_VERSION"), device.name());
     let peak = Peak::measure(&device)?;
-    let report = Report::new(&device, &peak, options.quick);
+    let report = Report::new(&device, &peak, &options);
     let mut bench = Bench { device, peak, options, report };
     let sections = bench.options.sections();
     let mut parts: f64 = sections.iter().map(|section| section.part()).sum();
@@ -139,5 +141,5 @@ fn run(options: Options) -> Result<()> {
             Section::Data => data::run(&mut bench)?,
         }
     }
-    bench.report.end(bench.options.json.as_deref())
+    bench.report.end()
 }

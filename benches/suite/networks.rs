@@ -16,6 +16,8 @@ pub enum Network {
     #[value(name = "vgg11_bn")]
     Vgg11Bn,
     Vgg16,
+    #[value(name = "vgg16_224")]
+    Vgg16Large,
     Resnet18,
     Resnet34,
     Resnet50,
@@ -31,6 +33,7 @@ impl Network {
             Network::Vgg11 => "vgg11",
             Network::Vgg11Bn => "vgg11_bn",
             Network::Vgg16 => "vgg16",
+            Network::Vgg16Large => "vgg16_224",
             Network::Resnet18 => "resnet18",
             Network::Resnet34 => "resnet34",
             Network::Resnet50 => "resnet50",
@@ -45,6 +48,7 @@ impl Network {
             Network::Vgg11 => Box::new(Vgg::vgg11(10).cifar().width(width)),
             Network::Vgg11Bn => Box::new(Vgg::vgg11(10).batch_norm(true).cifar().width(width)),
             Network::Vgg16 => Box::new(Vgg::vgg16(10).cifar().width(width)),
+            Network::Vgg16Large => Box::new(Vgg::vgg16(1000).width(width)),
             Network::Resnet18 => Box::new(ResNet::resnet18(10).cifar().width(width)),
             Network::Resnet34 => Box::new(ResNet::resnet34(10).cifar().width(width)),
             Network::Resnet50 => Box::new(ResNet::resnet50(10).cifar().width(width)),
@@ -56,7 +60,7 @@ impl Network {
     pub fn shape(self, batch: usize) -> [usize; 4] {
         match self {
             Network::Lenet5 => [batch, 1, 28, 28],
-            Network::Resnet50Large => [batch, 3, 224, 224],
+            Network::Vgg16Large | Network::Resnet50Large => [batch, 3, 224, 224],
             _ => [batch, 3, 32, 32],
         }
     }

@@ -82,6 +82,12 @@ pub struct Options {
     /// products: every variant, not only the one that is taken
     #[arg(long)]
     pub variants: bool,
+    /// Begins nothing new after so many seconds, in place of the 130 of --quick
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<f64>,
+    /// Makes report.md and report.json of the results in this folder, as scripts/gpu_report.sh leaves them, and measures nothing
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
     /// Measures one first step and prints it, as the section steps wants it of a process of its own
     #[arg(long, hide = true, value_enum)]
     pub first_step: Option<Network>,

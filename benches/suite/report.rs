@@ -1,6 +1,6 @@
 //! What is printed, what goes to the file, and how much time is left.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
@@ -8,8 +8,10 @@ use tilegrad::Result;
 use tilegrad::gpu::{Device, Peak};
 use tilegrad::train::checkpoint::write_whole;
 
+use crate::options::Options;
+
 /// Seconds after which `--quick` begins nothing new: what is running then still ends within three minutes.
-const QUICK: f64 = 130.0;
+pub const QUICK: f64 = 130.0;
 
 /// The results so far.
 pub struct Report {
@@ -19,13 +21,17 @@ pub struct Report {
     section: &'static str,
     widths: Vec<i32>,
     began: Instant,
-    quick: bool,
+    /// The seconds after which nothing new is begun.
+    limit: f64,
+    /// The file of the results, written anew after each, so that a run that is ended leaves those that it had.
+    path: Option<PathBuf>,
     /// When the section should be over, in seconds after the beginning.
     until: f64,
 }
 
 impl Report {
-    pub fn new(device: &Device, peak: &Peak, quick: bool) -> Self {
+    pub fn new(device: &Device, peak: &Peak, options: &Options) -> Self {
+        let quick = options.quick;
         let header = json!({
             "tilegrad": env!("CARGO_PKG_VERSION"),
             "device": device.name(),
@@ -40,7 +46,8 @@ impl Report {
             section: "",
             widths: Vec::new(),
             began: Instant::now(),
-            quick,
+            limit: options.seconds.unwrap_or(if quick { QUICK } else { f64::INFINITY }),
+            path: options.json.clone(),
             until: f64::INFINITY,
         }
     }
@@ -48,9 +55,9 @@ impl Report {
     /// Begins a section, which has this share of the time that is left.
     pub fn begin(&mut self, section: &'static str, share: f64) {
         self.section = section;
-        if self.quick {
+        if self.limit.is_finite() {
             let now = self.began.elapsed().as_secs_f64();
-            self.until = now + (QUICK - now).max(0.0) * if share.is_finite() { share } else { 1.0 };
+            self.until = now + (self.limit - now).max(0.0) * if share.is_finite() { share } else { 1.0 };
         }
     }
 
@@ -84,6 +91,25 @@ impl Report {
             whole.extend(fields);
         }
         self.results.push(Value::Object(whole));
+        self.write();
+    }
+
+    /// Writes what there is so far.
+    fn write(&self) {
+        if let Some(path) = &self.path
+            && let Err(error) = write_whole(path, self.text(false).as_bytes())
+        {
+            println!("  {}: {error}", path.display());
+        }
+    }
+
+    fn text(&self, finished: bool) -> String {
+        let mut whole = self.header.clone();
+        whole["finished"] = finished.into();
+        whole["seconds"] = self.began.elapsed().as_secs_f64().into();
+        whole["results"] = self.results.clone().into();
+        whole["skipped"] = self.skipped.clone().into();
+        format!("{whole:#}\n")
     }
 
     fn print(&self, cells: &[String]) {
@@ -102,14 +128,11 @@ impl Report {
     }
 
     /// The last line, and the file.
-    pub fn end(mut self, path: Option<&Path>) -> Result<()> {
+    pub fn end(self) -> Result<()> {
         let seconds = self.began.elapsed().as_secs_f64();
         println!("\n{} results, {} skipped, {seconds:.0} s", self.results.len(), self.skipped.len());
-        let Some(path) = path else { return Ok(()) };
-        self.header["seconds"] = seconds.into();
-        self.header["results"] = self.results.into();
-        self.header["skipped"] = self.skipped.into();
-        write_whole(path, format!("{:#}\n", self.header).as_bytes())?;
+        let Some(path) = &self.path else { return Ok(()) };
+        write_whole(path, self.text(true).as_bytes())?;
         println!("written to {}", path.display());
         Ok(())
     }

@@ -23,6 +23,7 @@ const GRID_M: u32 = TILE_M / ROWS;
 const GRID_N: u32 = TILE_N / COLUMNS;
 const BLOCKS_A: u32 = QUADS_M * QUADS_K;
 const BLOCKS_B: u32 = QUADS_N * QUADS_K;
+const_assert ((COLUMNS == 4 && (ROWS == 4 || ROWS == 8)) || (COLUMNS == 8 && ROWS == 8));
 const_assert GRID_M * GRID_N == WG && BLOCKS_A <= WG && BLOCKS_B <= WG;
 // One vector further than need be from a place of the depth to the next: writes of turned blocks meet fewer equal banks.
 const PITCH_A: u32 = QUADS_M + 1;
@@ -146,8 +147,10 @@ fn main(
                     chunk = merged(earlier, chunk);
                 }
             }
-            if BLOCKS == 8 || part % 2 == 1 {
-                let at = row / CHUNK * 2 * params.n;
+            // A chunk that lies wholly below the last row is none. Its own first row decides: its second half may lie there.
+            let number = row / CHUNK;
+            if (BLOCKS == 8 || part % 2 == 1) && number * CHUNK < params.m {
+                let at = number * 2 * params.n;
                 note_four(at, n + side * 4, chunk.mean);
                 note_four(at + params.n, n + side * 4, chunk.m2);
             }

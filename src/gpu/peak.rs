@@ -94,7 +94,7 @@ fn multiply_adds(device: &Device) -> Result<f64> {
         DeviceClass::Discrete => 1 << 15,
     };
     let rounds = 32;
-    let output = Allocation::new(device, "output", 4 * u64::from(workgroups * WG), false)?;
+    let output = Allocation::new(device, "output", 4 * u64::from(workgroups * WG))?;
     let params = MultiplyAdd { rounds, factor: 0.75, addend: 0.5 };
     let (params, _) = bytes_of!(MultiplyAdd, &params);
     let run = Run::new(device, &kernel, workgroups, params, &[("output", &output)])?;
@@ -109,7 +109,7 @@ fn copied_bytes(device: &Device) -> Result<f64> {
     let largest = if caps.class == DeviceClass::Software { LARGEST_COPY_SOFTWARE } else { LARGEST_COPY };
     let mut bytes = caps.max_binding.min(caps.max_buffer).min(largest) & !1023;
     let (input, output) = loop {
-        let new = |name| Allocation::new(device, name, bytes, false);
+        let new = |name| Allocation::new(device, name, bytes);
         match new("input").and_then(|input| Ok((input, new("output")?))) {
             // Full memory makes the measurement worse, not impossible.
             Err(Error::OutOfMemory(_)) if bytes > SMALLEST_COPY => bytes /= 2,

@@ -1,9 +1,9 @@
 //! A plan on a device: its slots, pipelines and bind groups, made once, and the recording of steps.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::kernel::Pipeline;
+use super::kernel::{Access, Pipeline};
 use super::memory::Allocation;
 use super::ring::Ring;
 use super::{Device, Store};
@@ -18,7 +18,8 @@ use crate::shape::DType;
 pub struct SessionOptions {
     /// Whether kernels keep wgpu's bounds checks.
     pub checked: bool,
-    /// Whether slots and inputs start as NaN and lie between bands of NaN.
+    /// Whether activations and inputs start as NaN, each tensor in memory of its own between bands of NaN, over the second of
+    /// which bindings go on: [`Session::breach`] says what was written there. A store has its own, [`Store::guarded`].
     pub guarded: bool,
 }
 
@@ -27,11 +28,15 @@ pub struct Session {
     device: Device,
     store: Arc<Store>,
     plan: Arc<Plan>,
-    slots: Vec<Allocation>,
+    guarded: bool,
+    slots: HashMap<SlotKey, Allocation>,
     inputs: HashMap<String, Allocation>,
     rings: HashMap<String, Ring>,
     steps: Vec<Ready>,
 }
+
+/// A slot, or, in a guarded session, the tensors of one size in a slot: the number and the bytes.
+type SlotKey = (usize, u64);
 
 struct Ready {
     stage: Stage,
@@ -44,15 +49,25 @@ impl Session {
     /// Makes the buffers, pipelines and bind groups of `plan` over `store`.
     pub fn new(store: &Arc<Store>, plan: Arc<Plan>, options: SessionOptions) -> Result<Self> {
         let device = store.device().clone();
-        let mut slots = Vec::new();
-        for (slot, &bytes) in plan.slots.iter().enumerate() {
-            slots.push(Allocation::new(&device, &format!("slot {slot}"), bytes, options.guarded)?);
+        let new = |label: &str, bytes| match options.guarded {
+            true => Allocation::guarded(&device, label, bytes),
+            false => Allocation::new(&device, label, bytes),
+        };
+        let mut slots = HashMap::new();
+        let used = plan.steps.iter().flat_map(|step| step.bindings.iter().map(|(_, span)| span));
+        for span in used.chain(plan.placed().flat_map(|(_, spans)| spans)) {
+            if let Buffer::Slot(slot) = span.buffer {
+                let key = slot_key(&plan, options.guarded, slot, span);
+                if let std::collections::hash_map::Entry::Vacant(place) = slots.entry(key) {
+                    place.insert(new(&format!("slot {slot}"), key.1)?);
+                }
+            }
         }
         let mut inputs = HashMap::new();
         for (id, spans) in plan.placed() {
             store.declare_buffer(plan.tape.tensor(id), false)?;
             if let [Span { buffer: Buffer::Input(name), bytes, .. }] = spans {
-                inputs.insert(name.clone(), Allocation::new(&device, name, *bytes, options.guarded)?);
+                inputs.insert(name.clone(), new(name, *bytes)?);
             }
             // A state is asked for here so that it can be read and cleared before the first step.
             if let Buffer::State(_) = spans[0].buffer {
@@ -63,6 +78,7 @@ impl Session {
             device: device.clone(),
             store: Arc::clone(store),
             plan: Arc::clone(&plan),
+            guarded: options.guarded,
             slots,
             inputs,
             rings: HashMap::new(),
@@ -271,24 +287,53 @@ impl Session {
         Ok(memory)
     }
 
-    /// Fills all slots and their bands with NaN.
+    /// Fills all activations and their bands with NaN.
     pub fn poison(&self) {
-        self.slots.iter().for_each(|slot| slot.poison(&self.device));
+        self.slots.values().for_each(|slot| slot.poison(&self.device));
     }
 
-    /// Whether no kernel has written beyond a slot or an input; for sessions that are guarded.
-    pub fn intact(&self) -> Result<bool> {
-        for allocation in self.slots.iter().chain(self.inputs.values()) {
-            if !allocation.intact(&self.device)? {
-                return Ok(false);
+    /// What has been written beyond a tensor, and which kernels may have done it; for sessions and stores that are guarded.
+    pub fn breach(&self) -> Result<Option<String>> {
+        let writers = |is_it: &dyn Fn(&Buffer, u64) -> bool| {
+            let mut writers = BTreeSet::new();
+            for (ready, step) in self.steps.iter().zip(&self.plan.steps) {
+                let writes = |name: &str| {
+                    ready
+                        .pipeline
+                        .reflection
+                        .bindings
+                        .iter()
+                        .any(|(n, _, access)| n == name && *access == Access::ReadWrite)
+                };
+                if step.bindings.iter().any(|(name, span)| is_it(&span.buffer, span.bytes) && writes(name)) {
+                    writers.insert(format!("\"{}\" by {}", step.node, step.kernel.name));
+                }
+            }
+            writers.into_iter().collect::<Vec<_>>().join(", ")
+        };
+        let told = |at: i64, bytes: u64, what: &str, writers: String| {
+            Some(format!("byte {at} of {what}, which has {bytes}, was written; what writes to it: {writers}"))
+        };
+        for (&(slot, of), allocation) in &self.slots {
+            if let Some(at) = allocation.breach(&self.device)? {
+                let writers = writers(&|buffer, bytes| *buffer == Buffer::Slot(slot) && bytes == of);
+                return Ok(told(at, allocation.bytes, &format!("slot {slot}"), writers));
             }
         }
-        Ok(true)
+        for (name, allocation) in &self.inputs {
+            if let Some(at) = allocation.breach(&self.device)? {
+                let writers = writers(&|buffer, _| *buffer == Buffer::Input(name.clone()));
+                return Ok(told(at, allocation.bytes, &format!("input \"{name}\""), writers));
+            }
+        }
+        let of_store = self.store.breach()?;
+        Ok(of_store
+            .and_then(|(kept, bytes, at)| told(at, bytes, &format!("{kept:?}"), writers(&|buffer, _| *buffer == kept))))
     }
 
     fn find(&self, span: &Span) -> Result<Held> {
         match &span.buffer {
-            Buffer::Slot(slot) => Ok(Held::Slot(*slot)),
+            Buffer::Slot(slot) => Ok(Held::Slot(slot_key(&self.plan, self.guarded, *slot, span))),
             Buffer::Input(name) => Ok(Held::Input(name.clone())),
             _ => self.store.buffer(span).map(Held::Kept),
         }
@@ -309,9 +354,14 @@ fn record<'a>(
     }
 }
 
+/// Which allocation a span of slot `slot` lies in.
+fn slot_key(plan: &Plan, guarded: bool, slot: usize, span: &Span) -> SlotKey {
+    (slot, if guarded { span.bytes } else { plan.slots[slot] })
+}
+
 /// Where an allocation is held.
 enum Held {
-    Slot(usize),
+    Slot(SlotKey),
     Input(String),
     Kept(Arc<Allocation>),
 }
@@ -319,7 +369,7 @@ enum Held {
 impl Held {
     fn get<'a>(&'a self, session: &'a Session) -> &'a Allocation {
         match self {
-            Held::Slot(slot) => &session.slots[*slot],
+            Held::Slot(key) => &session.slots[key],
             Held::Input(name) => &session.inputs[name],
             Held::Kept(allocation) => allocation,
         }

@@ -16,27 +16,61 @@ use crate::shape::DType;
 pub struct Store {
     device: Device,
     layout: Arc<ParameterLayout>,
+    guarded: bool,
     buffers: Mutex<HashMap<Buffer, Arc<Allocation>>>,
 }
 
 impl Store {
     /// Flat buffers for the parameters of `layout`, all zero.
     pub fn new(device: &Device, layout: Arc<ParameterLayout>) -> Result<Self> {
-        let mut buffers = HashMap::new();
-        for group in 0..layout.groups() {
-            for (piece, &bytes) in layout.pieces(group).iter().enumerate() {
+        Self::with_bands(device, layout, false)
+    }
+
+    /// The same for tests: every buffer of the store lies between bands of NaN, over the second of which bindings that reach a
+    /// buffer's end go on. [`crate::gpu::Session::breach`] says what was written there.
+    pub fn guarded(device: &Device, layout: Arc<ParameterLayout>) -> Result<Self> {
+        Self::with_bands(device, layout, true)
+    }
+
+    fn with_bands(device: &Device, layout: Arc<ParameterLayout>, guarded: bool) -> Result<Self> {
+        let store = Store { device: device.clone(), layout, guarded, buffers: Mutex::default() };
+        for group in 0..store.layout.groups() {
+            for (piece, &bytes) in store.layout.pieces(group).iter().enumerate() {
                 let kinds =
                     [FlatBuffer::Parameter, FlatBuffer::Gradient, FlatBuffer::Momentum, FlatBuffer::Accumulated];
                 for buffer in kinds {
-                    if layout.has(buffer, group) {
-                        let label = format!("{buffer:?} {group}.{piece}");
-                        let allocation = Allocation::new(device, &label, bytes, false)?;
-                        buffers.insert(Buffer::Flat { buffer, group, piece }, Arc::new(allocation));
+                    if store.layout.has(buffer, group) {
+                        let allocation = store.allocate(&format!("{buffer:?} {group}.{piece}"), bytes)?;
+                        store.insert(Buffer::Flat { buffer, group, piece }, allocation);
                     }
                 }
             }
         }
-        Ok(Store { device: device.clone(), layout, buffers: Mutex::new(buffers) })
+        Ok(store)
+    }
+
+    /// Memory of `bytes` bytes, all zero.
+    fn allocate(&self, label: &str, bytes: u64) -> Result<Allocation> {
+        if !self.guarded {
+            return Allocation::new(&self.device, label, bytes);
+        }
+        let allocation = Allocation::guarded(&self.device, label, bytes)?;
+        allocation.clear(&self.device);
+        Ok(allocation)
+    }
+
+    /// A buffer beyond which something was written, its bytes, and where, counted from its beginning.
+    pub(super) fn breach(&self) -> Result<Option<(Buffer, u64, i64)>> {
+        let buffers: Vec<_> = {
+            let buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+            buffers.iter().map(|(key, allocation)| (key.clone(), Arc::clone(allocation))).collect()
+        };
+        for (key, allocation) in buffers {
+            if let Some(at) = allocation.breach(&self.device)? {
+                return Ok(Some((key, allocation.bytes, at)));
+            }
+        }
+        Ok(None)
     }
 
     /// The device.
@@ -68,7 +102,7 @@ impl Store {
         let Role::Buffer { init } = tensor.role else { return Ok(()) };
         let key = Buffer::State(tensor.name.clone());
         if self.find(&key).is_err() {
-            self.insert(key, Allocation::new(&self.device, &tensor.name, tensor.bytes(), false)?);
+            self.insert(key, self.allocate(&tensor.name, tensor.bytes())?);
         } else if !again {
             return Ok(());
         }
@@ -177,14 +211,14 @@ impl Store {
         })?;
         for (piece, (first, count)) in pieces.rows().enumerate() {
             let part = &bytes[first * row_bytes as usize..(first + count) * row_bytes as usize];
-            let allocation = Allocation::new(&self.device, name, part.len() as u64, false)?;
+            let allocation = self.allocate(name, part.len() as u64)?;
             // A write needs whole words; what pads the last one is never read.
             let whole = part.len() / 4 * 4;
-            self.device.queue().write_buffer(&allocation.buffer, 0, &part[..whole]);
+            self.device.queue().write_buffer(&allocation.buffer, allocation.offset, &part[..whole]);
             if whole < part.len() {
                 let mut word = [0; 4];
                 word[..part.len() - whole].copy_from_slice(&part[whole..]);
-                self.device.queue().write_buffer(&allocation.buffer, whole as u64, &word);
+                self.device.queue().write_buffer(&allocation.buffer, allocation.offset + whole as u64, &word);
             }
             self.insert(Buffer::Resident { name: name.into(), piece }, allocation);
         }
@@ -195,9 +229,9 @@ impl Store {
     pub(super) fn buffer(&self, span: &Span) -> Result<Arc<Allocation>> {
         match &span.buffer {
             Buffer::State(_) | Buffer::Constant(_) if self.find(&span.buffer).is_err() => {
-                let allocation = Allocation::new(&self.device, &format!("{:?}", span.buffer), span.bytes, false)?;
+                let allocation = self.allocate(&format!("{:?}", span.buffer), span.bytes)?;
                 if let Buffer::Constant(bits) = span.buffer {
-                    self.device.queue().write_buffer(&allocation.buffer, 0, &bits.to_le_bytes());
+                    self.device.queue().write_buffer(&allocation.buffer, allocation.offset, &bits.to_le_bytes());
                 }
                 self.insert(span.buffer.clone(), allocation);
             }

@@ -1,6 +1,7 @@
 //! The sum of the gradients of several batches, before one update.
 
-use super::lowering::{Extent, FlatBuffer, Kernel, Lowering, Operand, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{FlatBuffer, Kernel, Lowering, Operand, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Spec, Tensor};
@@ -40,6 +41,7 @@ impl Operation for AccumulateGrad {
             let kernel = Kernel::new("accumulate_grad", &files).constant("WG", 64);
             lowering
                 .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len))
+                .elements(1_u32)
                 .bind("share", share)
                 .bind("grad", flat(FlatBuffer::Gradient))
                 .bind("sum", flat(FlatBuffer::Accumulated));

@@ -1,6 +1,7 @@
 //! adaptive_avg_pool2d, whose windows follow from the output's size, and its gradient.
 
-use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity, nchw, window::positive};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -57,7 +58,9 @@ fn pool(
     let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
     let (from, to) = (lowering.input(0), lowering.output(0));
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len));
-    dispatch.bind(names[0], from).bind(names[1], to);
+    // Windows overlap by less than one place at either end.
+    let window = (in_h.div_ceil(output[2]) + 1) * (in_w.div_ceil(output[3]) + 1);
+    dispatch.bind(names[0], from).bind(names[1], to).elements(window);
     finishing.bind(dispatch);
 }
 

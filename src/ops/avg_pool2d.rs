@@ -1,6 +1,7 @@
 //! avg_pool2d and its gradient.
 
-use super::lowering::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Caps, Kernel, Lowering, bytes_of, params, source};
 use super::max_pool2d::{pooled, side_by_side_variants};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
@@ -122,7 +123,11 @@ impl Operation for AvgPool2d {
         ];
         let kernel = Kernel::new("avg_pool2d", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
-        lowering.dispatch(kernel, bytes_of!(Params, &params), extent).bind("input", input).bind("output", output);
+        lowering
+            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .elements(params.kernel_h * params.kernel_w)
+            .bind("input", input)
+            .bind("output", output);
         Ok(())
     }
 }
@@ -163,7 +168,10 @@ impl Operation for AvgPool2dGrad {
         let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
         let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
-        dispatch.bind("grad_output", grad_output).bind("grad_input", grad_input);
+        dispatch
+            .bind("grad_output", grad_output)
+            .bind("grad_input", grad_input)
+            .elements(params.kernel_h * params.kernel_w);
         finishing.bind(dispatch);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! batch_norm2d in training and in evaluation, and its gradients.
 
-use super::lowering::{Constant, DeviceClass, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Constant, DeviceClass, Kernel, Lowering, Operand, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity, nchw};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -158,10 +159,12 @@ fn elementwise(name: &'static str, file: Source, channels: u32) -> (Kernel, u32)
 }
 
 /// The same, whose workgroups each merge the chunks of one column: wide ones where the invocations really run side by side.
-fn merging(lowering: &Lowering<'_>, name: &'static str, file: Source, params: Params) -> (Kernel, Params) {
-    let width = if lowering.caps().class == DeviceClass::Software { 8 } else { 64 };
+/// Also how many one invocation takes, those of the others' sums included that it merges.
+fn merging(lowering: &Lowering<'_>, name: &'static str, file: Source, params: Params) -> (Kernel, Params, u64) {
+    let width: u32 = if lowering.caps().class == DeviceClass::Software { 8 } else { 64 };
     let (kernel, each) = kernel(name, file, params.columns);
-    (kernel.constant("WG", width), params.per(each))
+    let merged = params.chunks().div_ceil(width.into()) + u64::from(width.ilog2());
+    (kernel.constant("WG", width), params.per(each), merged)
 }
 
 /// A kernel that makes moments (lib/moments.wgsl) of as many columns at once as E are.
@@ -206,15 +209,19 @@ pub(super) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], in
     let (sums, each) = with_moments(sums);
     let params = params.per(each);
     let extent = Extent::Invocations(params.chunks() * u64::from(params.columns));
-    lowering.dispatch(sums, bytes_of!(Params, &params), extent).bind("input", input).bind("partials", partials);
+    lowering
+        .dispatch(sums, bytes_of!(Params, &params), extent)
+        .elements(params.chunk)
+        .bind("input", input)
+        .bind("partials", partials);
 }
 
-/// A kernel whose invocations take several rows of a column each, and how many of them that needs: a software device gains by
+/// A kernel whose invocations take several rows of a column each, how many of them that needs, and how many rows those are: a software device gains by
 /// loading the column's statistics seldom, a GPU by having many invocations.
-fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, Extent) {
+fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, Extent, u32) {
     let rows_each = if lowering.caps().class == DeviceClass::Software { 8 } else { 1 };
     let groups = u64::from(params.rows.div_ceil(rows_each));
-    (kernel.constant("ROWS_EACH", rows_each), Extent::Invocations(groups * u64::from(params.columns)))
+    (kernel.constant("ROWS_EACH", rows_each), Extent::Invocations(groups * u64::from(params.columns)), rows_each)
 }
 
 /// The dispatch that applies the statistics, which all forms end with; `affine` is the first of the operands weight and
@@ -233,10 +240,10 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
     }]);
     let params = params.per(each);
     let finishing = lowering.finishing(0);
-    let (kernel, extent) = by_rows(lowering, kernel.with(&finishing.files), params);
+    let (kernel, extent, rows_each) = by_rows(lowering, kernel.with(&finishing.files), params);
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
     finishing.bind(dispatch);
-    dispatch.bind("input", input).bind("statistics", statistics).bind("output", output);
+    dispatch.elements(rows_each).bind("input", input).bind("statistics", statistics).bind("output", output);
     if let Some((weight, bias)) = affine {
         dispatch.bind("weight", weight).bind("bias", bias);
     }
@@ -253,10 +260,11 @@ impl BatchNorm2d {
         let statistics = lowering.output(1);
         let (mean, var, batches) = (lowering.update(0), lowering.update(1), lowering.update(2));
         let file = source!("batch_norm2d_statistics.wgsl");
-        let (merge, of_each) = merging(lowering, "batch_norm2d/statistics", file, params);
+        let (merge, of_each, merged) = merging(lowering, "batch_norm2d/statistics", file, params);
         let (merge, _) = with_moments((merge, params.columns / of_each.columns));
         lowering
             .dispatch(merge, bytes_of!(Params, &of_each), Extent::Workgroups(of_each.columns.into()))
+            .elements(merged)
             .bind("partials", partials)
             .bind("batches", batches)
             .bind("statistics", statistics)
@@ -369,6 +377,7 @@ impl Operation for BatchNorm2dEval {
         let (running, _) = elementwise("batch_norm2d/running", source!("batch_norm2d_running.wgsl"), 1);
         lowering
             .dispatch(running, bytes_of!(Params, &params), Extent::Invocations(params.columns.into()))
+            .elements(1_u32)
             .bind("running_mean", mean)
             .bind("running_var", var)
             .bind("statistics", statistics);
@@ -395,14 +404,16 @@ impl BatchNorm2dGrad {
         let extent = Extent::Invocations(of_each.chunks() * u64::from(of_each.columns));
         lowering
             .dispatch(sums, bytes_of!(Params, &of_each), extent)
+            .elements(of_each.chunk)
             .bind("input", input)
             .bind("grad_output", grad_output)
             .bind("statistics", statistics)
             .bind("partials", partials);
         let file = source!("batch_norm2d_grad_totals.wgsl");
-        let (totals, of_each) = merging(lowering, "batch_norm2d_grad/totals", file, params);
+        let (totals, of_each, merged) = merging(lowering, "batch_norm2d_grad/totals", file, params);
         lowering
             .dispatch(totals, bytes_of!(Params, &of_each), Extent::Workgroups(of_each.columns.into()))
+            .elements(merged)
             .bind("partials", partials)
             .bind("grad_weight", grad_weight)
             .bind("grad_bias", grad_bias);
@@ -447,9 +458,10 @@ impl Operation for BatchNorm2dGrad {
             Some(_) => source!("lib/channel_weight.wgsl"),
             None => source!("lib/channel_weight_none.wgsl"),
         }]);
-        let (kernel, extent) = by_rows(lowering, kernel, params);
+        let (kernel, extent, rows_each) = by_rows(lowering, kernel, params);
         let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
         dispatch.bind("grad_output", grad_output).bind("statistics", statistics).bind("grad_input", grad_input);
+        dispatch.elements(rows_each);
         if let Some((grad_weight, grad_bias)) = sums {
             dispatch.bind("input", input).bind("grad_weight", grad_weight).bind("grad_bias", grad_bias);
         }

@@ -1,6 +1,7 @@
 //! The norm of all gradients together, and the factor that brings it down to a maximum.
 
-use super::lowering::{Extent, FlatBuffer, Kernel, Lowering, Operand, source};
+use super::dispatch::Extent;
+use super::lowering::{FlatBuffer, Kernel, Lowering, Operand, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Spec, Tensor};
@@ -76,6 +77,7 @@ impl Operation for ClipGradNorm {
             let extent = Extent::Workgroups(u64::from(params.workgroups));
             lowering
                 .dispatch(kernel, (bytemuck::bytes_of(&params), partial::Params::FIELDS), extent)
+                .elements(params.len.div_ceil(params.workgroups * 64) + 64)
                 .bind("grad", grad)
                 .bind("partial", sums);
         }
@@ -85,6 +87,7 @@ impl Operation for ClipGradNorm {
         let grad_norm = lowering.update(0);
         lowering
             .dispatch(kernel, (bytemuck::bytes_of(&params), total::Params::FIELDS), Extent::Workgroups(1))
+            .elements(params.count.div_ceil(64) + 64)
             .bind("partial", sums)
             .bind("grad_norm", grad_norm);
         Ok(())

@@ -1,6 +1,7 @@
 //! The sum over all rows of a matrix: the gradient of a bias, and the last step of a split product.
 
-use super::lowering::{Extent, Kernel, Lowering, Operand, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, Operand, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Spec, Tape, Tensor, TensorId};
@@ -56,7 +57,11 @@ pub(super) fn sum_rows(lowering: &mut Lowering<'_>, input: Operand, output: Oper
     let pass = |lowering: &mut Lowering<'_>, from: Operand, to: Operand, rows: u32, chunk: u32| {
         let params = Params { rows, columns, chunk };
         let extent = Extent::Invocations(u64::from(rows.div_ceil(chunk)) * u64::from(columns));
-        lowering.dispatch(kernel.clone(), bytes_of!(Params, &params), extent).bind("input", from).bind("output", to);
+        lowering
+            .dispatch(kernel.clone(), bytes_of!(Params, &params), extent)
+            .elements(chunk)
+            .bind("input", from)
+            .bind("output", to);
     };
     if rows <= 2 * CHUNK {
         pass(lowering, input, output, rows, rows);

@@ -1,6 +1,7 @@
 //! Tensors one after another along channels.
 
-use super::lowering::{Extent, Kernel, Lowering, Operand, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, Operand, bytes_of, params, source};
 use super::{Misfit, Operation, channels_of};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -97,7 +98,11 @@ fn copy_channels(lowering: &mut Lowering<'_>, name: &'static str, from: Operand,
     let files = [source!("channels.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).elements(each);
     let extent = Extent::Invocations(u64::from(params.pixels) * u64::from(params.count));
-    lowering.dispatch(kernel, bytes_of!(Params, &params), extent).bind("input", from).bind("output", to);
+    lowering
+        .dispatch(kernel, bytes_of!(Params, &params), extent)
+        .elements(1_u32)
+        .bind("input", from)
+        .bind("output", to);
 }
 
 /// Copies the channels from `start` on of the node's input into its output, which has as many as are copied.

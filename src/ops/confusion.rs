@@ -1,6 +1,7 @@
 //! The confusion matrix and the count of top-k right predictions, which stay on the device until somebody reads them.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Spec, Tape, Tensor, TensorId};
@@ -87,6 +88,7 @@ impl Operation for AccumulateConfusion {
         let kernel = Kernel::new("confusion", &[source!("confusion.wgsl"), source!("lib/index.wgsl")]);
         lowering
             .dispatch(kernel.constant("WG", 64), bytes_of!(Params, &params), Extent::Invocations(u64::from(rows)))
+            .elements(classes)
             .bind("logits", logits)
             .bind("targets", target)
             .bind("state", state);

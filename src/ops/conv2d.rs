@@ -2,7 +2,8 @@
 
 use super::batch_norm2d::partial_statistics;
 use super::conv2d_params::{Params, extents};
-use super::lowering::{Caps, Dispatch, Extent, Kernel, Lowering, Operand, bytes_of, source};
+use super::dispatch::{Dispatch, Extent};
+use super::lowering::{Caps, DeviceClass, Kernel, Lowering, Operand, bytes_of, source};
 use super::product::{self, Extents, Operands, Tiling};
 use super::{Misfit, Operation, arity, depthwise, few, nchw, window::positive, winograd};
 use crate::error::Result;
@@ -167,7 +168,7 @@ fn dispatch_forward<'a>(
     let (input, weight, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
     let kernel = kernel.with(&[product::epilogue(bias.is_some())]).with(&finishing.files);
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, params), extent);
-    dispatch.bind("input", input).bind("weight", weight).bind("output", output);
+    dispatch.k_places(params.k).bind("input", input).bind("weight", weight).bind("output", output);
     if let Some(bias) = bias {
         dispatch.bind("bias", bias);
     }
@@ -362,6 +363,7 @@ impl Operation for Conv2dGradInput {
                 lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
             }
         };
+        dispatch.k_places(params.k / params.groups);
         dispatch.bind("grad_output", grad_output).bind("weight", weight).bind("grad_input", grad_input);
         finishing.bind(dispatch);
         Ok(())
@@ -394,7 +396,13 @@ impl Operation for Conv2dGradWeight {
             Some(product) => {
                 let variants = self.conv.variants(caps, &self.weight, &product);
                 let [input, output] = [0, 1].map(|i| extents(&inputs[i].shape));
-                few::among(variants, caps, &self.conv.grad_weight(input, extents(&self.weight), output))
+                let params = self.conv.grad_weight(input, extents(&self.weight), output);
+                let mut variants = few::among(variants, caps, &params);
+                if caps.class != DeviceClass::Software {
+                    // One invocation a weight would add up all pixels of the batch alone, on a card that is idle otherwise.
+                    variants.sort_by_key(|&variant| variant == "direct");
+                }
+                variants
             }
             None => vec!["direct"],
         }
@@ -425,6 +433,7 @@ impl Operation for Conv2dGradWeight {
             let extent = Extent::Invocations(lowering.output_len(0));
             lowering
                 .dispatch(kernel, bytes_of!(Params, &params), extent)
+                .k_places(params.k)
                 .bind("input", input)
                 .bind("grad_output", grad_output)
                 .bind("grad_weight", grad_weight);
@@ -447,6 +456,7 @@ impl Operation for Conv2dGradWeight {
         let kernel = tiling.kernel(names, &files, &operands);
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
+            .k_places(params.k_chunk)
             .bind("input", input)
             .bind("grad_output", grad_output)
             .bind("grad_weight", partials);

@@ -4,7 +4,8 @@
 use super::column_sum::sum_rows;
 use super::conv2d::Conv2d;
 use super::conv2d_params::Params;
-use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, Source, bytes_of, source};
 use crate::shape::Shape;
 
 /// Pixels that one invocation of the weight's gradient adds up.
@@ -37,6 +38,7 @@ pub(super) fn forward(lowering: &mut Lowering<'_>, params: Params) {
     }]);
     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    dispatch.k_places(params.kernel_h * params.kernel_w);
     dispatch.bind("input", input).bind("weight", weight).bind("output", output);
     if let Some(bias) = bias {
         dispatch.bind("bias", bias);
@@ -53,6 +55,7 @@ pub(super) fn grad_input(lowering: &mut Lowering<'_>, params: Params) {
         kernel.constant("STRIDE_H", params.stride_h).constant("STRIDE_W", params.stride_w).with(&finishing.files);
     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    dispatch.k_places(params.kernel_h * params.kernel_w);
     dispatch.bind("grad_output", grad_output).bind("weight", weight).bind("grad_input", grad_input);
     finishing.bind(dispatch);
 }
@@ -70,6 +73,7 @@ pub(super) fn grad_weight(lowering: &mut Lowering<'_>, mut params: Params) {
     let extent = Extent::Invocations(u64::from(chunks) * u64::from(params.m) * u64::from(params.n));
     lowering
         .dispatch(kernel, bytes_of!(Params, &params), extent)
+        .k_places(params.k_chunk)
         .bind("input", input)
         .bind("grad_output", grad_output)
         .bind("grad_weight", partials);

@@ -1,6 +1,7 @@
 //! dropout in training: random elements become 0, the others larger. In evaluation there is nothing to do.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::{Error, Result};
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -84,6 +85,7 @@ impl Operation for Dropout {
         let (input, random, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len.div_ceil(4)))
+            .elements(4_u32)
             .bind("input", input)
             .bind("random", random)
             .bind("output", output);

@@ -1,6 +1,7 @@
 //! What elementwise operations share: the shape rule of two operands, and the dispatch of a kernel over all elements.
 
-use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, Source, bytes_of, params, source};
 use super::{Misfit, arity};
 use crate::error::Result;
 use crate::graph::{Spec, Tensor};
@@ -58,6 +59,7 @@ pub(super) fn elementwise_with(
     let output = lowering.output(0);
     let (bytes, fields) = params(len as u32);
     let dispatch = lowering.dispatch(kernel.elements(each), (&bytes, fields), Extent::Invocations(len));
+    dispatch.elements(1_u32);
     for (name, operand) in inputs.iter().zip(operands) {
         dispatch.bind(name, operand);
     }

@@ -3,7 +3,8 @@
 
 use super::column_sum::sum_rows;
 use super::conv2d_params::Params;
-use super::lowering::{Caps, DeviceClass, Extent, Kernel, Lowering, Source, bytes_of, source};
+use super::dispatch::Extent;
+use super::lowering::{Caps, DeviceClass, Kernel, Lowering, Source, bytes_of, source};
 use super::product;
 
 /// Multiply-adds of one piece, which are compiled one after the other: with more of them drivers take seconds.
@@ -115,7 +116,8 @@ pub(super) fn forward(lowering: &mut Lowering<'_>, mut params: Params) {
     params.k_chunk = each;
     let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
-    dispatch.bind("input", input).bind("weight", weight).bind("output", output);
+    // Four pixels of a piece side by side.
+    dispatch.k_places(each * params.k).bind("input", input).bind("weight", weight).bind("output", output);
     if let Some(bias) = bias {
         dispatch.bind("bias", bias);
     }
@@ -145,7 +147,11 @@ pub(super) fn grad_weight(lowering: &mut Lowering<'_>, mut params: Params) {
     };
     let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
-    dispatch.bind("input", input).bind("grad_output", grad_output).bind("grad_weight", partials);
+    dispatch
+        .k_places(each * PIXELS)
+        .bind("input", input)
+        .bind("grad_output", grad_output)
+        .bind("grad_weight", partials);
     if chunks > 1 {
         sum_rows(lowering, partials, grad_weight, chunks, weights);
     }

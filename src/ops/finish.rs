@@ -5,7 +5,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::lowering::{Caps, Dispatch, Lowering, Operand, Source, source};
+use super::dispatch::Dispatch;
+use super::lowering::{Caps, Lowering, Operand, Source, source};
 use super::{Misfit, Operation};
 use crate::error::{Error, Result};
 use crate::graph::{Spec, Tensor};

@@ -1,6 +1,7 @@
 //! flatten(1) of an [N, C, H, W] tensor, in PyTorch's order of elements, and its gradient.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, bytes_of, params, source};
 use super::{Misfit, Operation, arity, nchw};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -96,6 +97,7 @@ fn reorder(lowering: &mut Lowering<'_>, name: &'static str, [n, c, h, w]: [u32; 
     let len = lowering.output_len(0);
     lowering
         .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len))
+        .elements(1_u32)
         .bind("input", input)
         .bind("output", output);
     Ok(())

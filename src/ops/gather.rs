@@ -1,7 +1,8 @@
 //! A batch collected from a data set that lies on the device: images from bytes to numbers, as they are or cropped and
 //! flipped at random, and labels.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Spec, Tape, Tensor, TensorId};
@@ -181,7 +182,7 @@ impl Operation for Gather {
             let random = self.augment.map(|_| lowering.input(2));
             let extent = Extent::Invocations(u64::from(rows) * u64::from(params.pixels));
             let dispatch = lowering.dispatch(kernel.clone(), bytes_of!(Params, &params), extent);
-            dispatch.bind("data", data).bind("indices", indices).bind("output", output);
+            dispatch.bind("data", data).bind("indices", indices).bind("output", output).elements(params.channels);
             if let Some(random) = random {
                 dispatch.bind("random", random);
             }
@@ -238,6 +239,7 @@ impl Operation for GatherLabels {
                     bytes_of!(LabelParams, &params),
                     Extent::Invocations(u64::from(rows)),
                 )
+                .elements(1_u32)
                 .bind("data", data)
                 .bind("indices", indices)
                 .bind("output", output);

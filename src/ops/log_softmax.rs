@@ -1,6 +1,7 @@
 //! log_softmax over classes, and its gradient.
 
-use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity, channels_of};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -35,6 +36,8 @@ fn rows(lowering: &mut Lowering<'_>, name: &'static str, main: Source, bindings:
     let files = [main, source!("lib/nan.wgsl"), source!("lib/index.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).elements(1);
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(u64::from(params.rows)));
+    // Up to three passes over a row.
+    dispatch.elements(3 * classes);
     for (name, operand) in bindings.iter().zip(operands) {
         dispatch.bind(name, operand);
     }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use super::choices::{Choices, Chosen, Key, candidates, named};
+use super::dispatch::{Dispatch, Extent};
 use super::pieces::{Pieces, tensor_pieces};
 use crate::error::Result;
 use crate::graph::{Node, Tape, Tensor, TensorId};
@@ -255,47 +256,6 @@ pub enum Operand {
     },
 }
 
-/// A name of the kernel's module scope and what is bound to it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Binding {
-    /// The name of the WGSL variable.
-    pub name: &'static str,
-    /// What is bound.
-    pub operand: Operand,
-}
-
-/// How much a dispatch runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// At least this many invocations, along one axis.
-    Invocations(u64),
-    /// This many workgroups, along one axis.
-    Workgroups(u64),
-}
-
-/// One dispatch of a kernel.
-#[derive(Clone, Debug)]
-pub struct Dispatch {
-    /// What runs.
-    pub kernel: Kernel,
-    /// On what.
-    pub bindings: Vec<Binding>,
-    /// The uniform `params`.
-    pub params: Vec<u8>,
-    /// Name and offset of each field of `params`.
-    pub fields: &'static [(&'static str, usize)],
-    /// How much.
-    pub extent: Extent,
-}
-
-impl Dispatch {
-    /// Binds `operand` to the module's variable `name`.
-    pub fn bind(&mut self, name: &'static str, operand: Operand) -> &mut Self {
-        self.bindings.push(Binding { name, operand });
-        self
-    }
-}
-
 /// A node on its way to dispatches.
 pub struct Lowering<'a> {
     tape: &'a Tape,
@@ -469,14 +429,16 @@ impl<'a> Lowering<'a> {
         Operand::Scratch(self.scratch.len() - 1)
     }
 
-    /// Appends a dispatch; bind its operands on what comes back.
+    /// Appends a dispatch; bind its operands on what comes back, and say how long one invocation works
+    /// ([`Dispatch::k_places`], [`Dispatch::elements`]).
     pub fn dispatch(
         &mut self,
         kernel: Kernel,
         (params, fields): (&[u8], &'static [(&'static str, usize)]),
         extent: Extent,
     ) -> &mut Dispatch {
-        self.dispatches.push(Dispatch { kernel, bindings: Vec::new(), params: params.to_vec(), fields, extent });
+        let params = params.to_vec();
+        self.dispatches.push(Dispatch { kernel, bindings: Vec::new(), params, fields, extent, serial: None });
         self.dispatches.last_mut().expect("just pushed")
     }
 }

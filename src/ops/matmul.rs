@@ -1,7 +1,8 @@
 //! The matrix product, each operand as it is or transposed, with an optional bias; `linear` is one of them.
 
+use super::dispatch::Extent;
 use super::finish::Finishing;
-use super::lowering::{Caps, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use super::lowering::{Caps, Kernel, Lowering, Operand, Source, bytes_of, params, source};
 use super::product::{self, Extents, Operands, Tiling};
 use super::{Misfit, Operation, arity};
 use crate::error::{Error, Result};
@@ -242,7 +243,7 @@ impl Operation for Matmul {
                     lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
                 }
             };
-            dispatch.bind("a", a).bind("b", b).bind("output", output);
+            dispatch.k_places(params.k).bind("a", a).bind("b", b).bind("output", output);
             if let Some(bias) = bias {
                 dispatch.bind("bias", bias);
             }
@@ -281,5 +282,5 @@ pub(super) fn part(
     let tiling = Tiling::best(lowering.caps(), &Extents::new([m, n, k]));
     let kernel = op.kernel(&tiling, &params, product::epilogue(false), false).with(&Finishing::none().files);
     let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent());
-    dispatch.bind("a", a).bind("b", b).bind("output", output);
+    dispatch.k_places(params.k).bind("a", a).bind("b", b).bind("output", output);
 }

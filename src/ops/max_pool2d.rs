@@ -1,6 +1,7 @@
 //! max_pool2d and its gradient, which goes to the one element that won.
 
-use super::lowering::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Caps, Kernel, Lowering, bytes_of, params, source};
 use super::{Misfit, Operation, arity, nchw, window::positive};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -169,6 +170,7 @@ impl Operation for MaxPool2d {
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .elements(params.kernel_h * params.kernel_w)
             .bind("input", input)
             .bind("output", output)
             .bind("indices", indices);
@@ -218,6 +220,7 @@ impl Operation for MaxPool2dGrad {
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product::<u64>() / u64::from(each));
         let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
         dispatch.bind("grad_output", grad_output).bind("indices", indices).bind("grad_input", grad_input);
+        dispatch.elements(params.kernel_h * params.kernel_w);
         if let Some(output) = output {
             dispatch.bind("output", output);
         }

@@ -1,6 +1,7 @@
 //! The accumulators of loss and accuracy, which stay on the device until somebody reads them.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, bytes_of, params, source};
 use super::softmax_cross_entropy::CrossEntropy;
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
@@ -77,6 +78,7 @@ impl Operation for Accumulate {
         let params = Params { history: HISTORY as u32 };
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), Extent::Workgroups(1))
+            .elements(1_u32)
             .bind("loss", loss)
             .bind("totals", totals)
             .bind("state", state);

@@ -1,6 +1,7 @@
 //! mixup: each image of a batch with a share of another, and a loss with the same shares of both their targets.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, bytes_of, params, source};
 use super::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
 use super::{Misfit, Operation, arity};
 use crate::error::{Error, Result};
@@ -186,6 +187,7 @@ impl Operation for Mix {
         let kernel = Kernel::new("mixup", &files).constant("WG", 64).elements(each);
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(u64::from(rows) * u64::from(params.row)))
+            .elements(1_u32)
             .bind("input", input)
             .bind("lambda", lambda)
             .bind("output", output);
@@ -216,6 +218,7 @@ impl Operation for MixTarget {
         let params = TargetParams { rows };
         lowering
             .dispatch(kernel.constant("WG", 64), bytes_of!(TargetParams, &params), Extent::Invocations(rows.into()))
+            .elements(1_u32)
             .bind("targets", target)
             .bind("output", output);
         Ok(())
@@ -264,6 +267,7 @@ impl Operation for MixLoss {
         let kernel = Kernel::new("mixup_loss", &[source!("mixup_loss.wgsl")]);
         let dispatch =
             lowering.dispatch(kernel, bytes_of!(TargetParams, &TargetParams { rows: 1 }), Extent::Workgroups(1));
+        dispatch.elements(1_u32);
         let names = ["own_loss", "own_totals", "other_loss", "other_totals", "lambda"];
         for (name, operand) in names.into_iter().zip(operands) {
             dispatch.bind(name, operand);
@@ -290,6 +294,7 @@ impl Operation for MixLossGrad {
         let kernel = Kernel::new("mixup_loss_grad", &[source!("mixup_loss_grad.wgsl")]);
         lowering
             .dispatch(kernel, bytes_of!(TargetParams, &TargetParams { rows: 1 }), Extent::Workgroups(1))
+            .elements(1_u32)
             .bind("grad_output", grad_output)
             .bind("lambda", lambda)
             .bind("grad_own", own)

@@ -21,6 +21,7 @@ mod conv2d_params;
 pub mod conv2d_statistics;
 pub mod copy;
 mod depthwise;
+mod dispatch;
 pub mod dropout;
 mod elementwise;
 mod few;
@@ -54,9 +55,8 @@ use std::any::Any;
 use std::fmt::Debug;
 
 pub use choices::{Choices, Chosen, Key, candidates};
-pub use lowering::{
-    Binding, Caps, Constant, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Source,
-};
+pub use dispatch::{Binding, Dispatch, Extent, Serial};
+pub use lowering::{Caps, Constant, DeviceClass, FlatBuffer, Kernel, Lowering, Operand, Source};
 pub(crate) use lowering::{bytes_of, params, source};
 pub use pieces::Pieces;
 pub(crate) use pieces::tensor_pieces;

@@ -1,7 +1,8 @@
 //! A run of channels, and its gradient.
 
 use super::concat;
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, bytes_of, params, source};
 use super::{Misfit, Operation, arity, channels_of};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -109,6 +110,7 @@ impl Operation for NarrowGrad {
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering
             .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .elements(1_u32)
             .bind("grad_output", grad_output)
             .bind("grad_input", grad_input);
         Ok(())

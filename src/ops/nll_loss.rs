@@ -1,6 +1,7 @@
 //! The negative log-likelihood of class labels, with class weights and ignored targets, and its gradient.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, bytes_of, source};
 use super::softmax_cross_entropy::{CrossEntropy, Params, ROW, Reduction, class_weight, no_weight_gradient, totals};
 use super::{Misfit, Operation, arity, channels_of};
 use crate::error::Result;
@@ -102,7 +103,7 @@ impl Operation for NllLoss {
         let kernel = Kernel::new("nll_loss", &files).constant("WG", 64).elements(1);
         let extent = Extent::Invocations(u64::from(params.rows));
         let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
-        dispatch.bind("log_probs", log_probs).bind("targets", target).bind("rows", rows);
+        dispatch.bind("log_probs", log_probs).bind("targets", target).bind("rows", rows).elements(params.classes);
         if let Some(weight) = weight {
             dispatch.bind("class_weights", weight);
         }
@@ -132,7 +133,7 @@ impl Operation for NllLossGrad {
         for (name, operand) in ["grad_output", "targets", "rows", "totals"].into_iter().zip(operands) {
             dispatch.bind(name, operand);
         }
-        dispatch.bind("grad_log_probs", grad_log_probs);
+        dispatch.bind("grad_log_probs", grad_log_probs).elements(1_u32);
         Ok(())
     }
 }

@@ -5,7 +5,8 @@
 //! sums, which one more dispatch adds in a fixed order.
 
 use super::conv2d_statistics;
-use super::lowering::{Caps, Constant, DeviceClass, Extent, Kernel, Lowering, Source, source};
+use super::dispatch::Extent;
+use super::lowering::{Caps, Constant, DeviceClass, Kernel, Lowering, Source, source};
 
 /// What a variant and a tile are chosen by: an [m, n] result of depth k.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,7 @@
 //! Sums and means over some of the dims, and their gradient.
 
-use super::lowering::{Extent, Kernel, Lowering, Operand, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, Operand, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -149,7 +150,7 @@ pub(super) fn sum_terms(
         for (name, operand) in inputs {
             dispatch.bind(name, operand);
         }
-        dispatch.bind("output", to);
+        dispatch.bind("output", to).elements(count.div_ceil(runs));
         if runs == 1 {
             return;
         }
@@ -177,6 +178,7 @@ impl Operation for ReduceGrad {
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering
             .dispatch(kernel, bytes_of!(GradParams, &params), extent)
+            .elements(1_u32)
             .bind("grad_output", grad_output)
             .bind("grad_input", grad_input);
         Ok(())

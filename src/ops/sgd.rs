@@ -1,6 +1,7 @@
 //! The SGD update of one parameter group, in place over its flat buffers.
 
-use super::lowering::{Extent, FlatBuffer, Kernel, Lowering, Operand, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{FlatBuffer, Kernel, Lowering, Operand, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Spec, Tensor};
@@ -87,6 +88,7 @@ impl Operation for SgdUpdate {
             let kernel = Kernel::new("sgd", &files).constant("WG", 64).elements(4);
             let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len));
             dispatch
+                .elements(1_u32)
                 .bind("hyper", hyper)
                 .bind("grad", flat(FlatBuffer::Gradient))
                 .bind("parameter", flat(FlatBuffer::Parameter))

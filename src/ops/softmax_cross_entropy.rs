@@ -1,6 +1,7 @@
 //! The cross-entropy of softmax(logits) and class labels, with class weights, label smoothing and ignored targets.
 
-use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::{Error, Result};
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -111,6 +112,7 @@ pub(super) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
         Kernel::new("softmax_cross_entropy/totals", &[source!("softmax_cross_entropy_totals.wgsl")]).constant("WG", 64);
     lowering
         .dispatch(kernel, bytes_of!(Params, params), Extent::Workgroups(1))
+        .elements(params.rows.div_ceil(64) + 64)
         .bind("rows", rows)
         .bind("totals", totals)
         .bind("loss", loss);
@@ -175,7 +177,8 @@ impl Operation for SoftmaxCrossEntropy {
         let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64);
         let extent = Extent::Invocations(u64::from(params.rows));
         let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
-        dispatch.bind("logits", logits).bind("targets", target).bind("rows", rows);
+        // Three passes over a row.
+        dispatch.bind("logits", logits).bind("targets", target).bind("rows", rows).elements(3 * params.classes);
         if let Some(weight) = weight {
             dispatch.bind("class_weights", weight);
         }
@@ -208,6 +211,7 @@ impl Operation for SoftmaxCrossEntropyGrad {
         let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
         let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        dispatch.elements(1_u32);
         let names = ["grad_output", "logits", "targets", "rows", "totals", "class_weights"];
         for (name, operand) in names.into_iter().zip(operands) {
             dispatch.bind(name, operand);
@@ -250,7 +254,9 @@ impl Operation for SoftmaxCrossEntropyBoth {
         for (name, operand) in ["logits", "targets", "class_weights"].into_iter().zip(operands) {
             dispatch.bind(name, operand);
         }
-        dispatch.bind("loss", loss).bind("totals", totals).bind("grad_logits", grad_logits);
+        // Three passes over each of its rows, the gradient, and that once more for its factor.
+        let passes = 5 * params.rows.div_ceil(64) * params.classes;
+        dispatch.bind("loss", loss).bind("totals", totals).bind("grad_logits", grad_logits).elements(passes + 64);
         Ok(())
     }
 }

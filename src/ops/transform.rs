@@ -2,8 +2,9 @@
 //! cropped or resized, flipped, jittered in colour, normalised, with a square cut out.
 
 use super::augmentation::{Augmentation, DRAWN};
+use super::dispatch::Extent;
 use super::gather::{differing_channels, misfit};
-use super::lowering::{Extent, Kernel, Lowering, Operand, bytes_of, params, source};
+use super::lowering::{Kernel, Lowering, Operand, bytes_of, params, source};
 use super::{Misfit, Operation, arity};
 use crate::error::Result;
 use crate::graph::{Spec, Tape, Tensor, TensorId};
@@ -128,8 +129,9 @@ impl Operation for Transform {
                 ("draws", lowering.input(2)),
             ];
             let output = lowering.output(0);
-            let mut dispatch = |kernel: &Kernel, extent, results: &[(&'static str, Operand)]| {
+            let mut dispatch = |kernel: &Kernel, extent, elements: u32, results: &[(&'static str, Operand)]| {
                 let dispatch = lowering.dispatch(kernel.clone(), bytes_of!(Params, &params), extent);
+                dispatch.elements(elements);
                 for &(name, operand) in operands.iter().chain(results) {
                     dispatch.bind(name, operand);
                 }
@@ -137,10 +139,15 @@ impl Operation for Transform {
             let extent = Extent::Invocations(u64::from(rows) * u64::from(params.pixels));
             match means {
                 Some(means) => {
-                    dispatch(&gray, Extent::Workgroups(u64::from(rows)), &[("gray_means", means)]);
-                    dispatch(&kernel, extent, &[("means", means), ("output", output)]);
+                    dispatch(
+                        &gray,
+                        Extent::Workgroups(u64::from(rows)),
+                        params.pixels.div_ceil(64) + 64,
+                        &[("gray_means", means)],
+                    );
+                    dispatch(&kernel, extent, params.channels, &[("means", means), ("output", output)]);
                 }
-                None => dispatch(&kernel, extent, &[("output", output)]),
+                None => dispatch(&kernel, extent, params.channels, &[("output", output)]),
             }
         }
         Ok(())

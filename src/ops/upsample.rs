@@ -1,6 +1,7 @@
 //! Nearest upsampling by whole factors, and its gradient.
 
-use super::lowering::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, Source, bytes_of, params, source};
 use super::{Misfit, Operation, arity, bounded, nchw};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -36,7 +37,7 @@ impl Upsample {
         name: &'static str,
         main: Source,
         [batch, channels, in_h, in_w]: [u32; 4],
-        bindings: [&'static str; 2],
+        (bindings, elements): ([&'static str; 2], usize),
     ) {
         let each = if channels.is_multiple_of(4) { 4 } else { 1 };
         let [scale_h, scale_w] = self.scale_factor.map(|scale| scale as u32);
@@ -45,7 +46,11 @@ impl Upsample {
         let files = [main, source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new(name, &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
-        lowering.dispatch(kernel, bytes_of!(Params, &params), extent).bind(bindings[0], from).bind(bindings[1], to);
+        lowering
+            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .elements(elements as u64)
+            .bind(bindings[0], from)
+            .bind(bindings[1], to);
     }
 }
 
@@ -77,7 +82,7 @@ impl Operation for Upsample {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let small = lowering.input_dims(0);
-        self.dispatch(lowering, "upsample", source!("upsample.wgsl"), small, ["input", "output"]);
+        self.dispatch(lowering, "upsample", source!("upsample.wgsl"), small, (["input", "output"], 1));
         Ok(())
     }
 }
@@ -97,7 +102,8 @@ impl Operation for UpsampleGrad {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let small = lowering.output_dims(0);
         let bindings = ["grad_output", "grad_input"];
-        self.0.dispatch(lowering, "upsample_grad", source!("upsample_grad.wgsl"), small, bindings);
+        let window = self.0.scale_factor.iter().product();
+        self.0.dispatch(lowering, "upsample_grad", source!("upsample_grad.wgsl"), small, (bindings, window));
         Ok(())
     }
 }

@@ -6,7 +6,8 @@
 
 use super::conv2d::Conv2d;
 use super::conv2d_params::Params as Convolution;
-use super::lowering::{Caps, DeviceClass, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Caps, DeviceClass, Kernel, Lowering, Operand, Source, bytes_of, params, source};
 use super::matmul::{self, Matmul};
 use super::product;
 
@@ -135,20 +136,20 @@ impl Winograd {
         let extent = Extent::Invocations(u64::from(weight_rows) * u64::from(weight_columns));
         let transform = kernel(of_weight, source!("winograd_weight.wgsl"));
         let dispatch = lowering.dispatch(transform, bytes_of!(Params, &params), extent);
-        dispatch.bind("weight", weight).bind("transformed", weights);
+        dispatch.bind("weight", weight).bind("transformed", weights).elements(PLACES);
         for first_tile in (0..all).step_by(chunk as usize) {
             (params.first_tile, params.tiles) = (first_tile, chunk.min(all - first_tile));
             let extent = |channels: u32| Extent::Invocations(u64::from(params.tiles) * u64::from(channels));
             let transform = kernel(of_input, source!("winograd_input.wgsl"));
             let dispatch = lowering.dispatch(transform, bytes_of!(Params, &params), extent(depth));
-            dispatch.bind("source", source).bind("patches", patches);
+            dispatch.bind("source", source).bind("patches", patches).elements(PLACES);
             self.products(lowering, params.tiles, [patches, weights, sums]);
             let transform = kernel(of_output, source!("winograd_output.wgsl"))
                 .elements(4)
                 .with(&[product::epilogue(bias.is_some())])
                 .with(&finishing.files);
             let dispatch = lowering.dispatch(transform, bytes_of!(Params, &params), extent(columns));
-            dispatch.bind("sums", sums).bind("result", result);
+            dispatch.bind("sums", sums).bind("result", result).elements(PLACES);
             if let Some(bias) = bias {
                 dispatch.bind("bias", bias);
             }

@@ -1,6 +1,7 @@
 //! Zero padding and cropping of images.
 
-use super::lowering::{Extent, Kernel, Lowering, bytes_of, params, source};
+use super::dispatch::Extent;
+use super::lowering::{Kernel, Lowering, bytes_of, params, source};
 use super::{Misfit, Operation, arity, bounded, nchw};
 use crate::error::Result;
 use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
@@ -71,7 +72,11 @@ impl Operation for ZeroPad2d {
         let files = [source!("zero_pad2d.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("zero_pad2d", &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
-        lowering.dispatch(kernel, bytes_of!(Params, &params), extent).bind("input", input).bind("output", output);
+        lowering
+            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .elements(1_u32)
+            .bind("input", input)
+            .bind("output", output);
         Ok(())
     }
 }

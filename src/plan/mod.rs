@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Role, Stage, Tape, Tensor, TensorId};
-use crate::ops::{Caps, Choices, Chosen, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces};
+use crate::ops::{Caps, Choices, Chosen, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces, Serial};
 use crate::shape::Shape;
 
 /// Which buffer; a plan names them, a session has them.
@@ -80,9 +80,11 @@ pub struct Step {
     pub fields: &'static [(&'static str, usize)],
     /// How much runs.
     pub extent: Extent,
+    /// How long one invocation works, where the operation says it.
+    pub serial: Option<Serial>,
     /// The shape of the node's first output; `None` where it only changes tensors in place.
     pub output: Option<Shape>,
-    /// The products that are added up: the node's, where it has several dispatches on those that compute its product.
+    /// The products that are added up: the node's, on those of its dispatches that say they are products.
     pub multiply_adds: u64,
 }
 
@@ -239,7 +241,7 @@ impl Plan {
                 }
             }
             let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
-            let shares = shares(node.op.name(), node.op.multiply_adds(&inputs), &dispatches);
+            let shares = shares(node.op.multiply_adds(&inputs), &dispatches);
             for (dispatch, multiply_adds) in dispatches.into_iter().zip(shares) {
                 steps.push(Step {
                     node: node.name.clone(),
@@ -254,6 +256,7 @@ impl Plan {
                     params: dispatch.params,
                     fields: dispatch.fields,
                     extent: dispatch.extent,
+                    serial: dispatch.serial,
                     output: node.outputs.first().map(|&id| tape.shape(id).clone()),
                     multiply_adds,
                 });
@@ -301,17 +304,18 @@ impl Plan {
     }
 }
 
-/// How many of a node's `total` multiply-adds each of its dispatches has: those whose kernel bears the operation's name, or
-/// else that of the first dispatch, by how much of them runs; what only prepares or adds up has none.
-fn shares(operation: &str, total: u64, dispatches: &[Dispatch]) -> Vec<u64> {
-    let Some(first) = dispatches.first() else { return Vec::new() };
-    let named = |dispatch: &Dispatch| dispatch.kernel.name.split('/').next() == Some(operation);
-    let any_named = dispatches.iter().any(named);
-    let counts =
-        |dispatch: &Dispatch| if any_named { named(dispatch) } else { dispatch.kernel.name == first.kernel.name };
-    let weight = |dispatch: &Dispatch| match dispatch.extent {
-        Extent::Invocations(count) | Extent::Workgroups(count) if counts(dispatch) => u128::from(count),
-        _ => 0,
+/// How many of a node's `total` multiply-adds each of its dispatches has: those that say that they are products, by how much
+/// runs of them and how long; what prepares them or adds up their parts has none. Where none says so it is those of the first kernel.
+fn shares(total: u64, dispatches: &[Dispatch]) -> Vec<u64> {
+    let places = |dispatch: &Dispatch| match dispatch.serial {
+        Some(Serial::KPlaces(places)) => Some(places.max(1)),
+        _ => None,
+    };
+    let said = dispatches.iter().any(|dispatch| places(dispatch).is_some());
+    let weight = |dispatch: &Dispatch| {
+        let places = if said { places(dispatch) } else { (dispatch.kernel == dispatches[0].kernel).then_some(1) };
+        let (Extent::Invocations(count) | Extent::Workgroups(count)) = dispatch.extent;
+        u128::from(count) * u128::from(places.unwrap_or(0))
     };
     let all = dispatches.iter().map(weight).sum::<u128>().max(1);
     let mut before = 0;

@@ -56,8 +56,16 @@ pub struct Case {
     pub json: Json,
 }
 
+/// The folder of the golden files: `golden` beside the test program where there is one, as in a pack for another machine, or
+/// the checkout's.
+fn folder() -> std::path::PathBuf {
+    let beside = std::env::current_exe().ok().and_then(|program| Some(program.parent()?.join("golden")));
+    let checkout = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+    beside.filter(|folder| folder.is_dir()).unwrap_or_else(|| checkout.into())
+}
+
 pub fn cases(file: &'static str) -> Vec<Case> {
-    let path = format!("{}/tests/golden/{file}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/{file}.json", folder().display());
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let json: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
     let cases = json["cases"].as_array().unwrap_or_else(|| panic!("{path}: no cases"));

@@ -160,7 +160,7 @@ fn the_predicted_class_is_the_one_of_the_accuracy() {
             let read = Confusion::from_state(&session.store().state(STATE).unwrap());
             let diagonal: u64 = (0..case.classes).map(|class| read.get(class, class)).sum();
             assert_eq!(right.map(f64::from), [diagonal as f64; 2], "{case:?}");
-            assert!(session.intact().unwrap());
+            assert_eq!(session.breach().unwrap(), None);
         }
     }
 }

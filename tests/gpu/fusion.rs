@@ -24,7 +24,7 @@ use crate::{cases, fused};
 /// The losses of two steps and the parameters after them, and how many dispatches a step has.
 fn trained(device: &Device, tape: &Tape, shape: [usize; 4], loss: TensorId, choices: &Choices) -> (Vec<f32>, usize) {
     let layout = Arc::new(ParameterLayout::new(tape, device.caps()).unwrap());
-    let store = Arc::new(Store::new(device, Arc::clone(&layout)).unwrap());
+    let store = Arc::new(Store::guarded(device, Arc::clone(&layout)).unwrap());
     store.initialise(tape, 1).unwrap();
     let plan = Plan::new(Arc::new(tape.clone()), layout, device.caps(), choices).unwrap();
     let dispatches = plan.steps.len();
@@ -41,7 +41,7 @@ fn trained(device: &Device, tape: &Tape, shape: [usize; 4], loss: TensorId, choi
         session.step().unwrap();
         values.extend(session.read_f32(loss).unwrap());
     }
-    assert!(session.intact().unwrap());
+    assert_eq!(session.breach().unwrap(), None);
     for id in tape.parameters() {
         values.extend(store.parameter(&tape.tensor(id).name).unwrap());
     }

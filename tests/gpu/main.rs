@@ -33,6 +33,7 @@ mod golden_networks;
 mod golden_norm;
 #[path = "../common/golden_norm.rs"]
 mod golden_norm_files;
+mod guard;
 mod joined;
 mod kernels;
 mod kernels_each;

@@ -3,6 +3,8 @@
 mod augment_more;
 mod autodiff;
 mod barriers;
+#[path = "../common/cards.rs"]
+mod cards;
 mod checkpoint;
 mod data;
 mod dataset;
@@ -34,6 +36,7 @@ mod schedules;
 mod scratch;
 mod shaders;
 mod slots;
+mod starvation;
 mod tidy;
 mod tiles;
 mod zoo;

@@ -1,0 +1,29 @@
+//! The kernels of training plans for four devices, and what other people's compilers make of them: AMD's here, by a driver that
+//! needs no card, and Microsoft's and Chromium's by scripts (`scripts/check_dxc.py`, `scripts/check_dawn.py`), for which these
+//! tests write the kernels.
+//!
+//! TILEGRAD_COMPILERS_OUT=DIR writes what AMD's compiler says to DIR/radv.md, TILEGRAD_EMIT=DIR the kernels to DIR.
+//!
+//! A test binary of its own, for it alone speaks Vulkan beside wgpu.
+
+#[path = "../common/cards.rs"]
+mod cards;
+mod emit;
+mod kernels;
+mod radv;
+mod translate;
+
+#[test]
+fn every_network_has_a_plan_on_every_card() {
+    for card in cards::cards() {
+        for (network, plan) in cards::plans(&card) {
+            println!("{network} on {}: {} dispatches, {} kernels", card.name, plan.steps.len(), plan.kernels().len());
+            let bound = plan.steps.iter().flat_map(|step| &step.bindings).map(|(_, span)| span.bytes).max();
+            assert!(
+                bound.unwrap() <= card.caps.max_binding,
+                "{network} on {}: a binding of {bound:?} bytes",
+                card.name
+            );
+        }
+    }
+}

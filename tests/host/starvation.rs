@@ -1,0 +1,81 @@
+//! A plan that starves a card is found without one: no dispatch works long in a row with few invocations.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tilegrad::gpu::reflect;
+use tilegrad::ops::{Extent, Kernel, Serial};
+use tilegrad::plan::Step;
+
+use crate::cards;
+
+/// Steps in a row that are long: places of a product's K dimension, and elements of anything else.
+const LONG: [u64; 2] = [1_024, 64];
+/// Fewer invocations leave most of a card idle.
+const FEW: u64 = 16_384;
+
+/// What is known to starve, a line each: network, node, kernel, steps in a row, invocations, cards. The kernels that are to come
+/// take them off.
+const KNOWN: &str = include_str!("starvation.txt");
+
+/// How many invocations a dispatch has.
+fn invocations(step: &Step, sizes: &mut BTreeMap<Kernel, u64>) -> u64 {
+    match step.extent {
+        Extent::Invocations(count) => count,
+        Extent::Workgroups(count) => {
+            let size = sizes.entry(step.kernel.clone()).or_insert_with(|| {
+                reflect(&step.kernel).unwrap_or_else(|error| panic!("{error}")).workgroup_size.into()
+            });
+            count * *size
+        }
+    }
+}
+
+/// Whether so many invocations are too few for so many steps in a row.
+fn starves(serial: Serial, invocations: u64) -> bool {
+    let (steps, long) = match serial {
+        Serial::KPlaces(places) => (places, LONG[0]),
+        Serial::Elements(elements) => (elements, LONG[1]),
+    };
+    steps > long && invocations < FEW
+}
+
+#[test]
+fn no_dispatch_works_long_with_few_invocations() {
+    let (mut found, mut sizes) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::new());
+    for card in cards::cards() {
+        for (network, plan) in cards::plans(&card) {
+            for step in &plan.steps {
+                let what = format!("{} of {network} on {}, by {}", step.node, card.name, step.kernel.name);
+                let serial = step.serial.unwrap_or_else(|| panic!("{what}: states no steps in a row"));
+                let (Serial::KPlaces(steps) | Serial::Elements(steps)) = serial;
+                let invocations = invocations(step, &mut sizes);
+                if starves(serial, invocations) {
+                    let line = format!("{network}; {}; {}; {steps}; {invocations}", step.node, step.kernel.name);
+                    let cards = found.entry(line).or_default();
+                    if !cards.contains(&card.name) {
+                        cards.push(card.name);
+                    }
+                }
+            }
+        }
+    }
+    let found: BTreeSet<String> =
+        found.into_iter().map(|(line, cards)| format!("{line}; {}", cards.join(", "))).collect();
+    let known: BTreeSet<String> = KNOWN.lines().filter(|line| !line.starts_with('#')).map(str::to_string).collect();
+    let new: Vec<&str> = found.difference(&known).map(String::as_str).collect();
+    let gone: Vec<&str> = known.difference(&found).map(String::as_str).collect();
+    assert!(
+        new.is_empty(),
+        "few invocations that each work long, in {} dispatches that starvation.txt does not know:\n{}",
+        new.len(),
+        new.join("\n")
+    );
+    assert!(gone.is_empty(), "these starve no more, take them out of starvation.txt:\n{}", gone.join("\n"));
+}
+
+#[test]
+fn long_and_few_are_what_starves() {
+    assert!(starves(Serial::KPlaces(50_176), 150));
+    assert!(!starves(Serial::KPlaces(1_024), 150) && !starves(Serial::KPlaces(50_176), 16_384));
+    assert!(starves(Serial::Elements(65), 16_383) && !starves(Serial::Elements(64), 1));
+}
