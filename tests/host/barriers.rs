@@ -32,7 +32,7 @@ pub fn fault(module: &Module, info: &ModuleInfo) -> Option<String> {
 }
 
 /// A function and its arguments.
-type Call<'a> = (Handle<Function>, &'a [Handle<Expression>]);
+pub type Call<'a> = (Handle<Function>, &'a [Handle<Expression>]);
 
 struct Walk<'a> {
     module: &'a Module,
@@ -53,6 +53,18 @@ fn inner(statement: &Statement) -> Vec<&Block> {
         Statement::Loop { body, continuing, .. } => vec![body, continuing],
         _ => Vec::new(),
     }
+}
+
+/// The calls that stand in `block`, each with its arguments.
+pub fn calls(block: &Block) -> Vec<Call<'_>> {
+    let mut found = Vec::new();
+    for statement in block {
+        if let Statement::Call { function, arguments, .. } = statement {
+            found.push((*function, arguments.as_slice()));
+        }
+        found.extend(inner(statement).into_iter().flat_map(calls));
+    }
+    found
 }
 
 fn is_barrier(statement: &Statement) -> bool {

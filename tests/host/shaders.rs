@@ -340,3 +340,32 @@ fn kernels_without_subgroups_translate_to_glsl_es() {
         assert!(text.starts_with("#version 310 es"), "{}", linked.label());
     }
 }
+
+/// How many bytes of variables the calls in and below `function` hand on by pointer, each counted where it stands.
+fn handed_on(module: &Module, function: &naga::Function) -> u64 {
+    let size = |ty| u64::from(module.types[ty].inner.size(module.to_ctx()));
+    let calls = barriers::calls(&function.body).into_iter();
+    calls
+        .map(|(callee, arguments)| {
+            let own = arguments.iter().map(|&argument| match &function.expressions[argument] {
+                naga::Expression::LocalVariable(local) => size(function.local_variables[*local].ty),
+                naga::Expression::FunctionArgument(i) => match module.types[function.arguments[*i as usize].ty].inner {
+                    TypeInner::Pointer { base, .. } => size(base),
+                    _ => 0,
+                },
+                _ => 0,
+            });
+            own.sum::<u64>() + handed_on(module, &module.functions[callee])
+        })
+        .sum()
+}
+
+/// GLSL and HLSL have no pointers: what is handed on by one is copied in and out at every call, and a compiler that inlines
+/// calls and unrolls loops drowns in copies. The products of vectors hand on 14 KiB, and compile in a second.
+#[test]
+fn no_kernel_hands_on_more_than_compilers_can_copy() {
+    for linked in kernels() {
+        let bytes = handed_on(&linked.module, &linked.module.entry_points[0].function);
+        assert!(bytes <= 16 << 10, "{bytes} bytes: {}", linked.label());
+    }
+}
