@@ -140,7 +140,12 @@ impl Session {
     }
 
     /// The values in the order of memory, and where they go; an error if their number or type is wrong.
-    fn arrange<T: Copy>(&self, name: &str, dtype: DType, values: &[T]) -> Result<(&Allocation, Vec<T>)> {
+    fn arrange<T: Copy + Default + Send + Sync>(
+        &self,
+        name: &str,
+        dtype: DType,
+        values: &[T],
+    ) -> Result<(&Allocation, Vec<T>)> {
         let tensor = self
             .plan
             .tape
@@ -248,7 +253,7 @@ impl Session {
         self.read(id, DType::I32)
     }
 
-    fn read<T: bytemuck::Pod + Default>(&self, id: TensorId, dtype: DType) -> Result<Vec<T>> {
+    fn read<T: bytemuck::Pod + Default + Send + Sync>(&self, id: TensorId, dtype: DType) -> Result<Vec<T>> {
         let tensor = self.plan.tape.tensor(id);
         if tensor.dtype != dtype {
             return Err(Error::name(&tensor.name, "has no memory of that type in this plan"));
