@@ -1,7 +1,7 @@
 // output[i] = the sum of twelve sequences x <- x factor + addend, each 32 times `rounds` long: how fast the device
 // multiplies and adds when nothing else holds it up, which is what products are compared with.
 //
-// output: [invocations].
+// output: [invocations]. T: what is computed in.
 // One invocation owns one element and three chains of vec4, which do not wait for one another: enough to fill the time until
 // a result can be used again, and few enough for the 16 vector registers of a CPU that runs eight invocations side by side.
 // Factor and addend come from the host and the sum is stored, so that no compiler can leave anything out. With a factor
@@ -19,11 +19,12 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let i = invocation_number(workgroup, groups, local);
-    let f = params.factor;
-    let a = params.addend;
-    var x = vec4f(f32(i), f32(local), 1.0, 2.0);
-    var y = x + 3.0;
-    var z = x + 4.0;
+    let f = T(params.factor);
+    let a = T(params.addend);
+    // No number that half precision has not.
+    var x = vec4<T>(T(i & 1023u), T(local), T(1.0), T(2.0));
+    var y = x + T(3.0);
+    var z = x + T(4.0);
     // Unrolled by hand: no translation of WGSL does it, and a loop's end costs as much as several of these lines.
     for (var round = 0u; round < params.rounds; round += 1u) {
         x = x * f + a; y = y * f + a; z = z * f + a;
@@ -59,5 +60,6 @@ fn main(
         x = x * f + a; y = y * f + a; z = z * f + a;
         x = x * f + a; y = y * f + a; z = z * f + a;
     }
-    output[i] = dot(x + y + z, vec4f(1.0));
+    let sum = x + y + z;
+    output[i] = f32(sum.x + sum.y + sum.z + sum.w);
 }

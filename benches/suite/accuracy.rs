@@ -48,7 +48,7 @@ fn one(bench: &mut Bench, convolution: &Convolution, direction: Direction) -> Re
     for variant in node.op.variants(&inputs, bench.device.caps()) {
         let choices = Choices::everywhere(variant);
         let job = Job { choices, ..Job::new(tape.clone(), &STEP) };
-        let mut session = job.session(&bench.device, 1)?;
+        let mut session = job.session(&bench.device)?;
         session.step()?;
         let error = relative_error(&session.read_f32(result)?, &expected);
         errors.push((variant, error));

@@ -149,11 +149,13 @@ fn one(bench: &mut Bench, network: Network, batch: usize, convolution: &Convolut
         let job = Job::new(convolution.tape(direction)?.0, &STEP);
         let timed = job.time(&bench.device, bench.options.quick);
         let Some(timed) = bench.fits(&format!("{label} {}", direction.name()), timed)? else { return Ok(()) };
-        let (gflops, share) = bench.rate(convolution.multiply_adds, timed.ms);
-        cells.extend([ms(timed.ms), rate(gflops), percent(share)]);
+        let (gflops, share) = bench.rate(convolution.multiply_adds, timed.times.ms());
+        cells.extend([ms(timed.times.ms()), rate(gflops), percent(share)]);
         let kernels = Value::from(timed.kernels);
-        record[direction.name().replace(' ', "_")] =
-            json!({"ms": timed.ms, "gflops": gflops, "share": share, "kernels": kernels});
+        record[direction.name().replace(' ', "_")] = json!({
+            "ms": timed.times.ms(), "wall_ms": timed.times.wall, "clock": timed.times.clock(), "gflops": gflops,
+            "share": share, "kernels": kernels,
+        });
     }
     bench.report.row(&cells, record);
     Ok(())

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use serde_json::json;
 use tilegrad::Result;
+use tilegrad::gpu::Clock;
 
 use crate::Bench;
 use crate::networks::Network;
 use crate::report::ms;
 use crate::timing::{Job, STEP, median};
 
-/// Steps in the longer of the two submissions whose difference is the device's time.
+/// Steps in one submission, of which each takes the device's time.
 const COPIES: usize = 4;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
@@ -43,24 +44,27 @@ fn one(bench: &mut Bench, network: Network, batch: usize) -> Result<()> {
         return Ok(());
     }
     let job = Job { inputs: training.hyperparameters, ..Job::new(training.tape, &STEP) };
-    let session = job.session(&bench.device, 1);
+    let session = job.session(&bench.device);
     let Some(mut session) = bench.fits(&what, session)? else { return Ok(()) };
     let dispatches = session.plan().steps.len();
-    let mut longer = job.session(&bench.device, COPIES)?;
-    job.submission(&bench.device, &mut session)?;
-    job.submission(&bench.device, &mut longer)?;
-    let (mut submitting, mut step, mut several) = (Vec::new(), f64::INFINITY, f64::INFINITY);
+    session.time(&STEP, 1)?;
+    let (mut submitting, mut step, mut several, mut device) = (Vec::new(), f64::INFINITY, f64::INFINITY, f64::INFINITY);
     for _ in 0..if bench.options.quick { 5 } else { 15 } {
         let began = Instant::now();
         session.step()?;
         submitting.push(began.elapsed().as_secs_f64() * 1e3);
         bench.device.wait()?;
         step = step.min(began.elapsed().as_secs_f64() * 1e3);
-        several = several.min(job.submission(&bench.device, &mut longer)?);
+        let timed = session.time(&STEP, COPIES)?;
+        several = several.min(timed.wall * COPIES as f64 * 1e-6);
+        device = device.min(timed.device.unwrap_or(f64::INFINITY) * 1e-6);
     }
-    // A step more in the same submission costs what the device needs, and what the host cannot hide behind it. It is a
-    // difference, so the least times are taken: medians would be of different disturbances.
-    let device = (several - step) / (COPIES - 1) as f64;
+    // Without timestamps: a step more in the same submission costs what the device needs, and what the host cannot hide
+    // behind it. It is a difference, so the least times are taken: medians would be of different disturbances.
+    let clock = if device.is_finite() { Clock::Passes } else { Clock::Host };
+    if clock == Clock::Host {
+        device = (several - step) / (COPIES - 1) as f64;
+    }
     let each = median(&mut submitting) * 1e3 / dispatches as f64;
     bench.report.row(
         &[
@@ -74,7 +78,7 @@ fn one(bench: &mut Bench, network: Network, batch: usize) -> Result<()> {
         ],
         json!({
             "network": network.name(), "batch": batch, "dispatches": dispatches, "microseconds_per_dispatch": each,
-            "min_ms": step, "device_ms": device,
+            "min_ms": step, "device_ms": device, "clock": clock.name(),
         }),
     );
     Ok(())

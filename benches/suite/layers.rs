@@ -91,14 +91,15 @@ fn one(bench: &mut Bench, name: &str, shape: &str, part: &str, job: &Job) -> Res
     if timed.kernels.is_empty() {
         return Ok(());
     }
-    let gigabytes = 1e-6 * timed.bytes as f64 / timed.ms;
+    let time = timed.times.ms();
+    let gigabytes = 1e-6 * timed.bytes as f64 / time;
     let share = gigabytes / bench.peak.gigabytes();
     let size = format!("{:.2}", 1e-6 * timed.bytes as f64);
     bench.report.row(
-        &[name.into(), shape.into(), part.into(), size, ms(timed.ms), rate(gigabytes), percent(share)],
+        &[name.into(), shape.into(), part.into(), size, ms(time), rate(gigabytes), percent(share)],
         json!({
-            "layer": name, "input": shape, "part": part, "bytes": timed.bytes, "ms": timed.ms,
-            "gigabytes": gigabytes, "share": share, "kernels": timed.kernels,
+            "layer": name, "input": shape, "part": part, "bytes": timed.bytes, "ms": time,
+            "wall_ms": timed.times.wall, "clock": timed.times.clock(), "gigabytes": gigabytes, "share": share, "kernels": timed.kernels,
         }),
     );
     Ok(())

@@ -12,9 +12,12 @@
 //! | convolutions * | every distinct convolution of LeNet-5, VGG-11, VGG-16, ResNet-18 and ResNet-50, with its two gradients |
 //! | layers * | pooling, batch norm, ReLU, loss, SGD: GB/s |
 //! | steps * | whole training steps, and the first step with an empty and with a filled shader cache |
+//! | profile | where the time of a step goes, by kernel and by layer |
+//! | epoch | an epoch of training as users run it, on images in the device's memory |
 //! | scaling | a step's time against batch size and depth |
 //! | accuracy | how far each variant of a convolution is from the f64 twin |
 //! | host | what the host spends on a dispatch, and on a step beyond the device's time |
+//! | layout | bringing images from PyTorch's order into the device's, and back |
 //! | data | a training step on images that are collected, augmented, sent or decoded, beside one on a batch that stays |
 //!
 //! TILEGRAD_ADAPTER and WGPU_BACKEND choose the device as everywhere. What does not fit it is said and skipped.
@@ -23,12 +26,15 @@ mod accuracy;
 mod compose;
 mod convolutions;
 mod data;
+mod epoch;
 mod host;
 mod layers;
+mod layout;
 mod networks;
 mod options;
 mod peak;
 mod products;
+mod profile;
 mod report;
 mod scaling;
 mod steps;
@@ -60,6 +66,14 @@ impl Bench {
     /// How many images a network for small images gets where the user does not say.
     fn batch(&self) -> usize {
         self.options.batch.first().map_or(if self.software() { 16 } else { 128 }, |&batch| batch as usize)
+    }
+
+    /// The batches of a network's steps: the user's, or its own.
+    fn batches(&self, network: networks::Network) -> Vec<usize> {
+        match self.options.batch.is_empty() {
+            true => network.batches(),
+            false => self.options.batch.iter().map(|&batch| batch as usize).collect(),
+        }
     }
 
     /// GFLOP/s, at two a multiply-add, and the share of the peak.
@@ -130,14 +144,17 @@ fn run(options: Options) -> Result<()> {
         bench.report.begin(section.name(), section.part() / parts);
         parts -= section.part();
         match section {
-            Section::Peak => peak::run(&mut bench),
+            Section::Peak => peak::run(&mut bench)?,
             Section::Products => products::run(&mut bench)?,
             Section::Convolutions => convolutions::run(&mut bench)?,
             Section::Layers => layers::run(&mut bench)?,
             Section::Steps => steps::run(&mut bench)?,
+            Section::Profile => profile::run(&mut bench)?,
+            Section::Epoch => epoch::run(&mut bench)?,
             Section::Scaling => scaling::run(&mut bench)?,
             Section::Accuracy => accuracy::run(&mut bench)?,
             Section::Host => host::run(&mut bench)?,
+            Section::Layout => layout::run(&mut bench)?,
             Section::Data => data::run(&mut bench)?,
         }
     }

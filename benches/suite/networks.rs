@@ -56,6 +56,15 @@ impl Network {
         }
     }
 
+    /// The batches that steps and profile take where the user names none.
+    pub fn batches(self) -> Vec<usize> {
+        match self {
+            Network::Lenet5 => vec![64, 256],
+            Network::Resnet50Large => vec![4],
+            _ => vec![16, 128],
+        }
+    }
+
     /// A batch in PyTorch's order.
     pub fn shape(self, batch: usize) -> [usize; 4] {
         match self {

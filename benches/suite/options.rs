@@ -14,9 +14,12 @@ pub enum Section {
     Convolutions,
     Layers,
     Steps,
+    Profile,
+    Epoch,
     Scaling,
     Accuracy,
     Host,
+    Layout,
     Data,
 }
 
@@ -29,9 +32,12 @@ impl Section {
             Section::Convolutions => "convolutions",
             Section::Layers => "layers",
             Section::Steps => "steps",
+            Section::Profile => "profile",
+            Section::Epoch => "epoch",
             Section::Scaling => "scaling",
             Section::Accuracy => "accuracy",
             Section::Host => "host",
+            Section::Layout => "layout",
             Section::Data => "data",
         }
     }
@@ -40,10 +46,10 @@ impl Section {
     pub fn part(self) -> f64 {
         match self {
             Section::Peak => 0.0,
-            Section::Layers | Section::Host | Section::Data => 1.0,
+            Section::Layers | Section::Host | Section::Layout | Section::Data => 1.0,
             Section::Products => 1.5,
-            Section::Convolutions | Section::Scaling | Section::Accuracy => 3.0,
-            Section::Steps => 5.0,
+            Section::Convolutions | Section::Profile | Section::Scaling | Section::Accuracy => 3.0,
+            Section::Steps | Section::Epoch => 5.0,
         }
     }
 }
@@ -61,10 +67,10 @@ pub struct Options {
     /// Writes the results to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// The networks of convolutions, steps and host
+    /// The networks of convolutions, steps, profile, epoch, scaling, host and data
     #[arg(long = "network", value_name = "NAME", value_enum, value_delimiter = ',')]
     pub networks: Vec<Network>,
-    /// Images of a batch, in place of each section's own; steps takes several
+    /// Images of a batch, in place of each section's own; steps and profile take several
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Vec<u32>,
     /// Channels of a network's first stage
@@ -79,6 +85,12 @@ pub struct Options {
     /// steps: also the time of every dispatch
     #[arg(long)]
     pub each: bool,
+    /// steps: measures first which kernels are fastest, and takes them
+    #[arg(long)]
+    pub tuned: bool,
+    /// epoch: how many images there are [default: 50,000; 512 on a software device]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub images: Option<u32>,
     /// products: every variant, not only the one that is taken
     #[arg(long)]
     pub variants: bool,

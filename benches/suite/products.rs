@@ -50,11 +50,14 @@ fn one(bench: &mut Bench, what: &str, size: usize, form: &str, op: Matmul) -> Re
         let job = Job { choices, ..Job::new(tape.clone(), &[Stage::Forward]) };
         let timed = job.time(&bench.device, bench.options.quick);
         let Some(timed) = bench.fits(what, timed)? else { return Ok(()) };
-        let (gflops, share) = bench.rate((size * size * size) as u64, timed.ms);
+        let (gflops, share) = bench.rate((size * size * size) as u64, timed.times.ms());
         let kernel = timed.kernels[0];
         bench.report.row(
-            &[size.to_string(), form.into(), kernel.into(), ms(timed.ms), rate(gflops), percent(share)],
-            json!({"size": size, "form": form, "kernel": kernel, "ms": timed.ms, "gflops": gflops, "share": share}),
+            &[size.to_string(), form.into(), kernel.into(), ms(timed.times.ms()), rate(gflops), percent(share)],
+            json!({
+                "size": size, "form": form, "kernel": kernel, "ms": timed.times.ms(), "wall_ms": timed.times.wall,
+                "clock": timed.times.clock(), "gflops": gflops, "share": share,
+            }),
         );
     }
     Ok(())

@@ -35,6 +35,8 @@ impl Report {
         let header = json!({
             "tilegrad": env!("CARGO_PKG_VERSION"),
             "device": device.name(),
+            "adapter": device.facts(),
+            "clock": device.clock().name(),
             "quick": quick,
             "peak_gflops": peak.gflops(),
             "peak_gigabytes": peak.gigabytes(),
@@ -112,7 +114,8 @@ impl Report {
         format!("{whole:#}\n")
     }
 
-    fn print(&self, cells: &[String]) {
+    /// Prints a row only.
+    pub fn print(&self, cells: &[String]) {
         let mut line = String::from(" ");
         for (cell, &width) in cells.iter().zip(&self.widths) {
             let places = width.unsigned_abs() as usize;

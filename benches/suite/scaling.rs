@@ -7,7 +7,7 @@ use tilegrad::Result;
 use crate::Bench;
 use crate::networks::Network;
 use crate::report::{ms, rate};
-use crate::timing::{Job, STEP};
+use crate::timing::{Job, STEP, Times};
 
 const BATCHES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
@@ -25,13 +25,17 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         bench.report.table(&title, &columns);
         let mut before: Option<f64> = None;
         for batch in BATCHES {
-            let Some((step, _)) = step(bench, network, batch)? else { break };
+            let Some((times, _)) = step(bench, network, batch)? else { break };
+            let step = times.wall;
             let ratio = before.map(|before| step / before);
             let each = step / batch as f64;
             let against = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}x the time"));
             bench.report.row(
                 &[batch.to_string(), ms(step), ms(each), rate(1e3 / each), against],
-                json!({"network": network.name(), "batch": batch, "median_ms": step, "of_half_the_batch": ratio}),
+                json!({
+                    "network": network.name(), "batch": batch, "median_ms": step, "device_ms": times.device,
+                    "of_half_the_batch": ratio,
+                }),
             );
             before = Some(step);
         }
@@ -42,20 +46,24 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     bench.report.table(&title, &columns);
     let mut least: Option<f64> = None;
     for network in [Network::Resnet18, Network::Resnet34, Network::Resnet50] {
-        let Some((step, multiply_adds)) = step(bench, network, batch)? else { continue };
+        let Some((times, multiply_adds)) = step(bench, network, batch)? else { continue };
+        let step = times.wall;
         let work = 1e-9 * multiply_adds as f64;
         let each = step / work;
         let ratio = each / *least.get_or_insert(each);
         bench.report.row(
             &[network.name().into(), rate(work), ms(step), ms(each), format!("{ratio:.2}")],
-            json!({"network": network.name(), "batch": batch, "gmac": work, "median_ms": step, "of_resnet18": ratio}),
+            json!({
+                "network": network.name(), "batch": batch, "gmac": work, "median_ms": step, "device_ms": times.device,
+                "of_resnet18": ratio,
+            }),
         );
     }
     Ok(())
 }
 
 /// The median step, and its multiply-adds.
-fn step(bench: &mut Bench, network: Network, batch: usize) -> Result<Option<(f64, u64)>> {
+fn step(bench: &mut Bench, network: Network, batch: usize) -> Result<Option<(Times, u64)>> {
     let what = format!("{} batch {batch}", network.name());
     let training = network.training(batch, bench.options.width as usize)?;
     let multiply_adds = training.multiply_adds();
@@ -64,16 +72,16 @@ fn step(bench: &mut Bench, network: Network, batch: usize) -> Result<Option<(f64
     }
     let job = Job { inputs: training.hyperparameters, ..Job::new(training.tape, &STEP) };
     // One step a submission, as in training: what a step costs in any case is part of it.
-    let times = job.session(&bench.device, 1).and_then(|mut session| {
-        let mut times = vec![job.submission(&bench.device, &mut session)?];
-        times.clear();
+    let times = job.session(&bench.device).and_then(|mut session| {
+        session.step()?;
+        let mut samples = Vec::new();
         let began = std::time::Instant::now();
         let enough = if bench.options.quick { 0.5 } else { 3.0 };
-        while times.is_empty() || (times.len() < 20 && began.elapsed().as_secs_f64() < enough) {
-            times.push(job.submission(&bench.device, &mut session)?);
+        while samples.is_empty() || (samples.len() < 20 && began.elapsed().as_secs_f64() < enough) {
+            samples.push(session.time(&STEP, 1)?);
         }
-        Ok(times)
+        Ok(Times::of(&samples))
     });
     let times = bench.fits(&what, times)?;
-    Ok(times.map(|mut times| (crate::timing::median(&mut times), multiply_adds)))
+    Ok(times.map(|times| (times, multiply_adds)))
 }

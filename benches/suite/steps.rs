@@ -1,6 +1,5 @@
 //! Training steps of whole networks: the first one, the median of the others, and where the time goes.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -8,14 +7,15 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tilegrad::Result;
 use tilegrad::error::Error;
-use tilegrad::gpu::{Device, DeviceOptions, Session};
-use tilegrad::rng::Init;
+use tilegrad::gpu::{Device, DeviceOptions, Elapsed, Profile, Session, Tuner};
+use tilegrad::graph::Tape;
+use tilegrad::ops::Choices;
 
-use crate::Bench;
 use crate::networks::Network;
 use crate::options::Options;
 use crate::report::{ms, percent, rate};
-use crate::timing::{Job, STEP, median};
+use crate::timing::{Job, STEP, Times};
+use crate::{Bench, profile};
 
 /// What the processes that measure a first step are told about where drivers and this library keep compiled shaders: the
 /// caches of Mesa, of NVIDIA, and whatever follows the XDG rules.
@@ -29,23 +29,21 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         ("warm", 9),
         ("step ms", 9),
         ("least", 9),
+        ("device", 9),
         ("images/s", 9),
         ("GFLOP/s", 8),
         ("of peak", 8),
     ];
-    bench.report.table("Training steps: forward, loss, backward, SGD with momentum; ms", &columns);
+    bench.report.table(
+        "Training steps: forward, loss, backward, SGD with momentum; ms by the wall, and by the device",
+        &columns,
+    );
     let networks = match bench.options.networks.is_empty() {
         true => vec![Network::Lenet5, Network::Vgg11, Network::Resnet18, Network::Resnet50Large],
         false => bench.options.networks.clone(),
     };
     for network in networks {
-        let batches = match network {
-            _ if !bench.options.batch.is_empty() => bench.options.batch.iter().map(|&batch| batch as usize).collect(),
-            Network::Lenet5 => vec![64, 256],
-            Network::Resnet50Large => vec![4],
-            _ => vec![16, 128],
-        };
-        for (i, batch) in batches.into_iter().enumerate() {
+        for (i, batch) in bench.batches(network).into_iter().enumerate() {
             one(bench, network, batch, i == 0)?;
         }
     }
@@ -59,24 +57,29 @@ fn one(bench: &mut Bench, network: Network, batch: usize, first_batch: bool) -> 
     if !bench.has_time_for(&what, multiply_adds) {
         return Ok(());
     }
-    let job = Job { inputs: training.hyperparameters, ..Job::new(training.tape, &STEP) };
-    let session = job.session(&bench.device, 1);
+    let mut job = Job { inputs: training.hyperparameters, ..Job::new(training.tape, &STEP) };
+    let tuned = bench.options.tuned;
+    if tuned {
+        job.choices = winners(bench, network, batch, &job.tape)?;
+    }
+    let session = job.session(&bench.device);
     let Some(mut session) = bench.fits(&what, session)? else { return Ok(()) };
     session.step()?;
-    bench.device.wait()?;
-    let budget = if bench.options.quick { 2.0 } else { 12.0 };
-    let most = bench.options.steps.map_or(20, |steps| steps as usize);
-    let mut times = times(&bench.device, &mut session, network.shape(batch), most, |count, seconds| {
-        bench.options.steps.is_some() || count == 0 || seconds < budget
-    })?;
-    let step = median(&mut times);
+    let samples = samples(bench, &mut session)?;
+    let Times { device, wall } = Times::of(&samples);
+    let walls = samples.iter().map(|elapsed| elapsed.wall * 1e-6);
+    let (least, most) = walls.fold((f64::INFINITY, 0.0), |(least, most), ms| (ms.min(least), ms.max(most)));
     // A second batch compiles the same kernels.
-    let first = match bench.options.quick && !first_batch {
+    let first = match tuned || (bench.options.quick && !first_batch) {
         true => [None; 2],
         false => first_steps(bench, network, batch),
     };
-    let (gflops, share) = bench.rate(multiply_adds, step);
-    let images = batch as f64 / step * 1e3;
+    let profile = match bench.options.kinds || bench.options.each {
+        true => Some(profile::of(bench, &mut session)?),
+        false => None,
+    };
+    let (gflops, share) = bench.rate(multiply_adds, wall);
+    let images = batch as f64 / wall * 1e3;
     let show = |value: Option<f64>| value.map_or("-".into(), ms);
     bench.report.row(
         &[
@@ -84,63 +87,68 @@ fn one(bench: &mut Bench, network: Network, batch: usize, first_batch: bool) -> 
             batch.to_string(),
             show(first[0]),
             show(first[1]),
-            ms(step),
-            ms(times[0]),
+            ms(wall),
+            ms(least),
+            show(device),
             rate(images),
             rate(gflops),
             percent(share),
         ],
         json!({
-            "network": network.name(), "batch": batch, "width": bench.options.width, "first_cold_ms": first[0], "first_ms": first[1],
-            "median_ms": step, "min_ms": times[0], "max_ms": times[times.len() - 1], "steps": times.len(),
-            "images_per_second": images, "gflops": gflops, "share": share,
+            "network": network.name(), "batch": batch, "width": bench.options.width, "tuned": tuned,
+            "first_cold_ms": first[0], "first_ms": first[1], "median_ms": wall, "min_ms": least, "max_ms": most,
+            "device_ms": device, "clock": Times::of(&samples).clock(), "steps": samples.len(),
+            "images_per_second": images, "gflops": gflops, "share": share, "profile": profile.as_ref().map(profile::record),
         }),
     );
-    if bench.options.kinds || bench.options.each {
-        kernels(bench, &mut session)?;
+    if let Some(profile) = profile {
+        kernels(bench, &profile);
     }
     Ok(())
 }
 
-/// The milliseconds of steps with their batch written anew, of at most `most`, as long as `more` of their number and the
-/// seconds so far.
-fn times(
-    device: &Device,
-    session: &mut Session,
-    shape: [usize; 4],
-    most: usize,
-    more: impl Fn(usize, f64) -> bool,
-) -> Result<Vec<f64>> {
-    let images = Init::Uniform(1.0).values(1, "input", shape.iter().product());
-    let mut times = Vec::new();
+/// Steps one by one, as in training, on a batch that lies on the device: of at most 20, as many as there is time for.
+fn samples(bench: &Bench, session: &mut Session) -> Result<Vec<Elapsed>> {
+    let most = bench.options.steps.map_or(20, |steps| steps as usize);
+    let budget = if bench.options.quick { 2.0 } else { 12.0 };
+    let mut samples = Vec::new();
     let all = Instant::now();
-    while times.len() < most && more(times.len(), all.elapsed().as_secs_f64()) {
-        let began = Instant::now();
-        session.write_f32("input", &images)?;
-        session.step()?;
-        device.wait()?;
-        times.push(began.elapsed().as_secs_f64() * 1e3);
+    while samples.is_empty()
+        || (samples.len() < most && (bench.options.steps.is_some() || all.elapsed().as_secs_f64() < budget))
+    {
+        samples.push(session.time(&STEP, 1)?);
     }
-    Ok(times)
+    Ok(samples)
 }
 
-/// The time of each kind of kernel, or of every dispatch, run alone.
-fn kernels(bench: &mut Bench, session: &mut Session) -> Result<()> {
-    let each = session.time_each(if bench.options.quick { 3 } else { 10 })?;
-    let mut kinds: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
-    for (step, ms) in session.plan().steps.iter().zip(each) {
-        if bench.options.each {
-            println!("    {ms:9.3} ms  {:32} {}", step.kernel.name, step.node);
+/// What the tuner takes for this step, within the time that it gives itself.
+fn winners(bench: &Bench, network: Network, batch: usize, tape: &Tape) -> Result<Choices> {
+    let began = Instant::now();
+    let smaller = network.training((batch / 8).max(2), bench.options.width as usize)?.tape;
+    let tuning = Tuner::new(&bench.device).tune(tape, Some(&smaller).filter(|_| batch > 2), &mut |_| {})?;
+    println!(
+        "  {} batch {batch}: {} shapes measured in {:.1} s, {} known, {} left",
+        network.name(),
+        tuning.measured,
+        began.elapsed().as_secs_f64(),
+        tuning.cached,
+        tuning.left
+    );
+    Ok(tuning.choices)
+}
+
+/// The time of each kind of kernel, or of every dispatch, and what they are of the step.
+fn kernels(bench: &Bench, profile: &Profile) {
+    if bench.options.each {
+        for timing in &profile.timings {
+            println!("    {:9.3} ms  {:32} {}", timing.duration * 1e-6, timing.kernel, timing.node);
         }
-        let sum = kinds.entry(step.kernel.name).or_default();
-        *sum = (sum.0 + ms, sum.1 + 1);
     }
-    let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_by(|a, b| b.1.0.total_cmp(&a.1.0));
-    for (kernel, (ms, count)) in kinds {
-        println!("    {ms:9.2} ms  {count:4} of {kernel}");
+    for kind in profile.by_kernel() {
+        let share = percent(profile.share(&kind));
+        println!("    {:9.3} ms {share:>6}  {:4} of {}", kind.duration * 1e-6, kind.dispatches, kind.name);
     }
-    Ok(())
+    println!("    {}", profile::summary(profile));
 }
 
 /// The first step of a process whose shader caches are empty, and of a second one that finds them filled; nothing where
@@ -185,7 +193,7 @@ pub fn first_step_alone(network: Network, options: &Options) -> Result<()> {
     let training = network.training(batch, options.width as usize)?;
     let job = Job { inputs: training.hyperparameters, ..Job::new(training.tape, &STEP) };
     let began = Instant::now();
-    let mut session = job.session(&device, 1)?;
+    let mut session = job.session(&device)?;
     session.step()?;
     device.wait()?;
     println!("{}", Value::from(began.elapsed().as_secs_f64() * 1e3));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tilegrad::gpu::{Device, Session, SessionOptions, Store};
+use tilegrad::gpu::{Clock, Device, Elapsed, Session, SessionOptions, Store};
 use tilegrad::graph::{Role, Stage, Tape};
 use tilegrad::ops::{Choices, DeviceClass};
 use tilegrad::plan::{ParameterLayout, Plan};
@@ -11,10 +11,8 @@ use tilegrad::rng::Init;
 use tilegrad::shape::DType;
 use tilegrad::{Error, Result};
 
-/// Milliseconds that a submission should last, so that what it costs in any case does not count.
-const SUBMISSION: f64 = 20.0;
-/// The most dispatches in one submission.
-const MOST_DISPATCHES: usize = 2000;
+/// Milliseconds that a submission should last, so that a device that had nothing to do is at its usual clock.
+const SUBMISSION: f64 = 10.0;
 /// The most submissions that are timed.
 const MOST_SAMPLES: usize = 15;
 pub const STEP: [Stage; 4] = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
@@ -31,12 +29,38 @@ pub struct Job {
 
 /// What came out.
 pub struct Timed {
-    /// The median for one run of the stages.
-    pub ms: f64,
+    /// The medians for one run of the stages.
+    pub times: Times,
     /// The kernels that ran, by name.
     pub kernels: Vec<&'static str>,
     /// The bytes of every operand and result, each once, and of what is changed in place twice.
     pub bytes: u64,
+}
+
+/// Medians of several submissions, in ms, by the device's clock and by the host's.
+#[derive(Clone, Copy)]
+pub struct Times {
+    /// Nothing where the device has no timestamps.
+    pub device: Option<f64>,
+    pub wall: f64,
+}
+
+impl Times {
+    pub fn of(samples: &[Elapsed]) -> Self {
+        let device: Option<Vec<f64>> = samples.iter().map(|elapsed| elapsed.device).collect();
+        let ms = |mut nanoseconds: Vec<f64>| median(&mut nanoseconds) * 1e-6;
+        Times { device: device.map(ms), wall: ms(samples.iter().map(|elapsed| elapsed.wall).collect()) }
+    }
+
+    /// By the better clock.
+    pub fn ms(&self) -> f64 {
+        self.device.unwrap_or(self.wall)
+    }
+
+    /// Whose clock that is.
+    pub fn clock(&self) -> &'static str {
+        if self.device.is_some() { Clock::Passes.name() } else { Clock::Host.name() }
+    }
 }
 
 impl Job {
@@ -44,17 +68,13 @@ impl Job {
         Job { tape, stages: stages.to_vec(), choices: Choices::default(), inputs: Vec::new() }
     }
 
-    /// A session whose inputs are written, with the dispatches of the stages `repeats` times.
-    pub fn session(&self, device: &Device, repeats: usize) -> Result<Session> {
+    /// A session whose inputs are written.
+    pub fn session(&self, device: &Device) -> Result<Session> {
         let caps = device.caps();
         let layout = Arc::new(ParameterLayout::new(&self.tape, caps)?);
-        let mut plan = Plan::new(Arc::new(self.tape.clone()), Arc::clone(&layout), caps, &self.choices)?;
+        let plan = Plan::new(Arc::new(self.tape.clone()), Arc::clone(&layout), caps, &self.choices)?;
         if caps.class == DeviceClass::Software {
             has_memory(plan.memory().total())?;
-        }
-        let timed: Vec<_> = plan.steps.iter().filter(|step| self.stages.contains(&step.stage)).cloned().collect();
-        for _ in 1..repeats {
-            plan.steps.extend_from_slice(&timed);
         }
         let store = Arc::new(Store::new(device, layout)?);
         store.initialise(&self.tape, 1)?;
@@ -82,38 +102,20 @@ impl Job {
 
     /// Times the stages on a device: many runs in one submission where one is short, and several submissions.
     pub fn time(&self, device: &Device, quick: bool) -> Result<Timed> {
-        let mut session = self.session(device, 1)?;
+        let mut session = self.session(device)?;
         session.step()?;
         device.wait()?;
-        let once = self.submission(device, &mut session)?;
         let dispatches = session.plan().steps.iter().filter(|step| self.stages.contains(&step.stage));
         let kernels: Vec<&'static str> = dispatches.map(|step| step.kernel.name).collect();
         let bytes = self.bytes(session.plan());
-        let most = (MOST_DISPATCHES / kernels.len().max(1)).max(1) as f64;
-        let repeats = (SUBMISSION / once).clamp(1.0, most) as usize;
-        let mut times = Vec::new();
-        if repeats == 1 {
-            times.push(once);
-        } else {
-            drop(session);
-            session = self.session(device, repeats)?;
-            session.step()?;
-            device.wait()?;
-        }
+        let repeats = session.repeats(&self.stages, SUBMISSION * 1e6)?;
+        let mut samples: Vec<Elapsed> = Vec::new();
         let enough = Duration::from_millis(if quick { 150 } else { 1000 });
         let began = Instant::now();
-        while times.is_empty() || (times.len() < MOST_SAMPLES && began.elapsed() < enough && once < 5e3) {
-            times.push(self.submission(device, &mut session)?);
+        while samples.is_empty() || (samples.len() < MOST_SAMPLES && began.elapsed() < enough) {
+            samples.push(session.time(&self.stages, repeats)?);
         }
-        Ok(Timed { ms: median(&mut times) / repeats as f64, kernels, bytes })
-    }
-
-    /// The milliseconds of one submission, waiting included.
-    pub fn submission(&self, device: &Device, session: &mut Session) -> Result<f64> {
-        let began = Instant::now();
-        session.run(&self.stages)?;
-        device.wait()?;
-        Ok(began.elapsed().as_secs_f64() * 1e3)
+        Ok(Timed { times: Times::of(&samples), kernels, bytes })
     }
 
     fn bytes(&self, plan: &Plan) -> u64 {

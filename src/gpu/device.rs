@@ -3,11 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rayon::prelude::*;
+use serde_json::Value;
 
 use super::cache::{self, PipelineCache};
+use super::facts::facts;
 use super::kernel::Pipeline;
 use super::memory;
 use crate::error::{Error, Result};
@@ -23,7 +25,9 @@ pub struct DeviceOptions {
     pub adapter: Option<String>,
     /// Whether subgroup operations may be used.
     pub subgroups: bool,
-    /// Whether timestamps may be used.
+    /// Whether half precision may be used in kernels.
+    pub f16: bool,
+    /// Whether timestamps may be used, at the borders of passes and inside them.
     pub timestamps: bool,
     /// Whether the driver's pipeline cache may be used.
     pub pipeline_cache: bool,
@@ -39,6 +43,7 @@ impl Default for DeviceOptions {
         DeviceOptions {
             adapter: None,
             subgroups: true,
+            f16: true,
             timestamps: true,
             pipeline_cache: true,
             cache_dir: None,
@@ -77,6 +82,7 @@ pub struct Device {
 struct Inner {
     options: DeviceOptions,
     info: wgpu::AdapterInfo,
+    facts: Value,
     memory: Option<u64>,
     caps: Caps,
     device: wgpu::Device,
@@ -87,6 +93,7 @@ struct Inner {
     pipelines: Mutex<HashMap<(Kernel, bool), Arc<Pipeline>>>,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     readback: Mutex<Option<wgpu::Buffer>>,
+    samples: [OnceLock<f64>; 2],
     made: Made,
 }
 
@@ -128,7 +135,9 @@ impl Device {
         let mut features = wgpu::Features::empty();
         for (wanted, feature) in [
             (options.subgroups, wgpu::Features::SUBGROUP),
+            (options.f16, wgpu::Features::SHADER_F16),
             (options.timestamps, wgpu::Features::TIMESTAMP_QUERY),
+            (options.timestamps, wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES),
             (options.pipeline_cache, wgpu::Features::PIPELINE_CACHE),
         ] {
             if wanted {
@@ -171,6 +180,7 @@ impl Device {
         Ok(Device {
             inner: Arc::new(Inner {
                 options: options.clone(),
+                facts: facts(adapter, features),
                 memory: memory::of_device(adapter),
                 info,
                 caps,
@@ -182,6 +192,7 @@ impl Device {
                 pipelines: Mutex::default(),
                 in_flight: Mutex::default(),
                 readback: Mutex::default(),
+                samples: Default::default(),
                 made: Made::default(),
             }),
         })
@@ -201,6 +212,12 @@ impl Device {
     pub fn name(&self) -> String {
         let info = &self.inner.info;
         format!("{} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info).replace(" )", ")")
+    }
+
+    /// What the adapter says of itself: name, vendor, driver, backend, type, subgroup sizes, features, limits, and the shapes of
+    /// matrices that subgroups multiply together.
+    pub fn facts(&self) -> &Value {
+        &self.inner.facts
     }
 
     /// What plans must know of it.
@@ -243,6 +260,11 @@ impl Device {
         let waited = self.inner.device.poll(wgpu::PollType::wait_indefinitely());
         self.check()?;
         waited.map(|_| ()).map_err(|error| Error::DeviceLost(error.to_string()))
+    }
+
+    /// Where the least lengths of samples by its clock and by the host's are kept once they are known; timing.rs finds them out.
+    pub(super) fn samples(&self) -> &[OnceLock<f64>; 2] {
+        &self.inner.samples
     }
 
     pub(super) fn info(&self) -> &wgpu::AdapterInfo {

@@ -3,7 +3,7 @@
 use super::Device;
 use super::device::typed;
 use crate::error::{Error, Result};
-use crate::ops::Kernel;
+use crate::ops::{Constant, Kernel};
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Reflection {
     pub bindings: Vec<(String, u32, Access)>,
     /// Name and offset of each field of the uniform `params`.
     pub fields: Vec<(String, u32)>,
+    /// Whether another run on the same inputs changes nothing: no variable that it writes is read.
+    pub idempotent: bool,
 }
 
 /// Parses, validates and reflects a kernel; needs no device.
@@ -32,10 +34,9 @@ pub fn reflect(kernel: &Kernel) -> Result<Reflection> {
     let text = kernel.link();
     let fail = |message: String| Error::Validation(format!("kernel \"{}\": {message}", kernel.name));
     let module = naga::front::wgsl::parse_str(&text).map_err(|error| fail(error.emit_to_string(&text)))?;
-    let capabilities = match kernel.subgroups {
-        true => naga::valid::Capabilities::SUBGROUP,
-        false => naga::valid::Capabilities::empty(),
-    };
+    let mut capabilities = naga::valid::Capabilities::empty();
+    capabilities.set(naga::valid::Capabilities::SUBGROUP, kernel.subgroups);
+    capabilities.set(naga::valid::Capabilities::SHADER_FLOAT16, kernel.f16);
     let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities)
         .validate(&module)
         .map_err(|error| fail(error.emit_to_string(&text)))?;
@@ -45,6 +46,9 @@ pub fn reflect(kernel: &Kernel) -> Result<Reflection> {
     let uses = info.get_entry_point(0);
     let mut bindings = Vec::new();
     let mut fields = Vec::new();
+    // The constant takes the reading out again, which naga does not look at.
+    let adds_nothing = kernel.constants.contains(&("ACCUMULATE", Constant::Bool(false)));
+    let mut idempotent = true;
     for (handle, variable) in module.global_variables.iter() {
         let (Some(binding), false) = (&variable.binding, uses[handle].is_empty()) else { continue };
         let access = match variable.space {
@@ -52,6 +56,9 @@ pub fn reflect(kernel: &Kernel) -> Result<Reflection> {
             naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => Access::ReadWrite,
             _ => Access::Read,
         };
+        // Reads of what another binding writes are no question: wgpu refuses to bind one buffer in both ways.
+        let reads = uses[handle].contains(naga::valid::GlobalUse::READ) && !adds_nothing;
+        idempotent &= access != Access::ReadWrite || !reads;
         let name = variable.name.clone().unwrap_or_default();
         if let naga::TypeInner::Struct { members, .. } = &module.types[variable.ty].inner
             && access == Access::Uniform
@@ -60,7 +67,7 @@ pub fn reflect(kernel: &Kernel) -> Result<Reflection> {
         }
         bindings.push((name, binding.binding, access));
     }
-    Ok(Reflection { workgroup_size: entry.workgroup_size.iter().product(), bindings, fields })
+    Ok(Reflection { workgroup_size: entry.workgroup_size.iter().product(), bindings, fields, idempotent })
 }
 
 /// A kernel that a device has compiled.

@@ -6,15 +6,18 @@
 
 mod cache;
 mod device;
+mod facts;
 mod files;
 mod kernel;
 mod memory;
 mod peak;
 mod profile;
+mod profiler;
 mod ring;
 mod session;
 mod store;
 mod timestamps;
+mod timing;
 mod trial;
 mod tuner;
 mod winners;
@@ -23,7 +26,8 @@ pub use device::{Counters, Device, DeviceOptions};
 pub(crate) use files::write_whole;
 pub use kernel::{Access, Reflection, reflect};
 pub use peak::Peak;
-pub use profile::{Clock, Group, Profile, Timing};
+pub use profile::{Group, Profile, Timing};
 pub use session::{Session, SessionOptions};
 pub use store::Store;
+pub use timing::{Clock, Elapsed};
 pub use tuner::{TuneEvent, Tuner, Tuning};

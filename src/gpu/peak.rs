@@ -56,10 +56,21 @@ impl Peak {
     ///
     /// Two kernels are run several times and the best time of each counts, by the device's timestamps where it has them.
     pub fn measure(device: &Device) -> Result<Self> {
-        let peak =
-            Peak { multiply_adds_per_second: multiply_adds(device)?, copy_bytes_per_second: copied_bytes(device)? };
+        let [multiply_add, copy, _] = Peak::kernels();
+        let peak = Peak {
+            multiply_adds_per_second: multiply_adds(device, &multiply_add)?,
+            copy_bytes_per_second: copied_bytes(device, &copy)?,
+        };
         log::info!("{}: at best {:.1} GFLOP/s, {:.1} GB/s", device.name(), peak.gflops(), peak.gigabytes());
         Ok(peak)
+    }
+
+    /// The multiplications with an addition in a second in half precision, measured in the same way; `None` where the
+    /// device's shaders have no half precision.
+    pub fn measure_f16(device: &Device) -> Result<Option<f64>> {
+        let [.., kernel] = Peak::kernels();
+        let has_f16 = device.raw().features().contains(wgpu::Features::SHADER_F16);
+        has_f16.then(|| multiply_adds(device, &kernel)).transpose()
     }
 
     /// GFLOP/s, at two operations a multiply-add.
@@ -72,21 +83,22 @@ impl Peak {
         1e-9 * self.copy_bytes_per_second
     }
 
-    /// The kernels that measure: no plan has them, so this is where tests find them.
-    pub fn kernels() -> [Kernel; 2] {
+    /// The kernels that measure (multiply-adds, the copy, multiply-adds in half precision): no plan has them, so this is where
+    /// tests find them.
+    pub fn kernels() -> [Kernel; 3] {
         let multiply_add = [source!("measure_multiply_add.wgsl"), source!("lib/index.wgsl")];
         let copy =
             [source!("copy.wgsl"), source!("activation.wgsl"), source!("lib/len.wgsl"), source!("lib/index.wgsl")];
         [
             Kernel::new("measure/multiply_add", &multiply_add).constant("WG", WG),
             Kernel::new("measure/copy", &copy).constant("WG", WG).elements(4),
+            Kernel { f16: true, ..Kernel::new("measure/multiply_add_f16", &multiply_add).constant("WG", WG) },
         ]
     }
 }
 
 /// The best rate of chains of multiply-adds.
-fn multiply_adds(device: &Device) -> Result<f64> {
-    let [kernel, _] = Peak::kernels();
+fn multiply_adds(device: &Device, kernel: &Kernel) -> Result<f64> {
     // Many times what the widest devices hold at once, so that the last of them hardly count; the slowest need about 0.1 s.
     let workgroups: u32 = match device.caps().class {
         DeviceClass::Software => 1 << 9,
@@ -97,14 +109,13 @@ fn multiply_adds(device: &Device) -> Result<f64> {
     let output = Allocation::new(device, "output", 4 * u64::from(workgroups * WG))?;
     let params = MultiplyAdd { rounds, factor: 0.75, addend: 0.5 };
     let (params, _) = bytes_of!(MultiplyAdd, &params);
-    let run = Run::new(device, &kernel, workgroups, params, &[("output", &output)])?;
+    let run = Run::new(device, kernel, workgroups, params, &[("output", &output)])?;
     let of_one = f64::from(rounds * PER_ROUND) * f64::from(workgroups * WG);
     Ok(of_one / run.best_seconds(device)?)
 }
 
 /// The best rate of a copy: bytes read and written.
-fn copied_bytes(device: &Device) -> Result<f64> {
-    let [_, kernel] = Peak::kernels();
+fn copied_bytes(device: &Device, kernel: &Kernel) -> Result<f64> {
     let caps = device.caps();
     let largest = if caps.class == DeviceClass::Software { LARGEST_COPY_SOFTWARE } else { LARGEST_COPY };
     let mut bytes = caps.max_binding.min(caps.max_buffer).min(largest) & !1023;
@@ -119,7 +130,7 @@ fn copied_bytes(device: &Device) -> Result<f64> {
     let params = Copy { len: (bytes / 16) as u32 };
     let workgroups = params.len.div_ceil(WG);
     let (params, _) = bytes_of!(Copy, &params);
-    let run = Run::new(device, &kernel, workgroups, params, &[("input", &input), ("output", &output)])?;
+    let run = Run::new(device, kernel, workgroups, params, &[("input", &input), ("output", &output)])?;
     Ok(2.0 * bytes as f64 / run.best_seconds(device)?)
 }
 
@@ -157,7 +168,7 @@ impl Run {
             entries: &entries,
         })?;
         let workgroups = fold(Extent::Workgroups(u64::from(workgroups)), WG, device.caps().max_workgroups);
-        Ok(Run { pipeline, bind_group, workgroups, timestamps: Timestamps::new(device, 1)? })
+        Ok(Run { pipeline, bind_group, workgroups, timestamps: Timestamps::new(device, 2)? })
     }
 
     /// The least seconds of one dispatch.
@@ -193,15 +204,12 @@ impl Run {
                 pass.dispatch_workgroups(self.workgroups[0], self.workgroups[1], 1);
             }
         }
-        if let Some(timestamps) = &self.timestamps {
-            timestamps.resolve(&mut encoder);
-        }
         device.submit(encoder.finish())?;
         device.wait()?;
         let waited = began.elapsed().as_secs_f64();
         let Some(timestamps) = &self.timestamps else { return Ok(waited) };
-        let [begin, end] = timestamps.read(device)?[0];
+        let nanoseconds = timestamps.read(device)?[1];
         // Drivers have been seen to leave timestamps zero.
-        Ok(if end > begin { 1e-9 * (end - begin) } else { waited })
+        Ok(if nanoseconds > 0.0 { 1e-9 * nanoseconds } else { waited })
     }
 }

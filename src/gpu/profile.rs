@@ -2,25 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::timestamps::Timestamps;
-use super::{Peak, Session};
-use crate::error::Result;
+use super::{Clock, Peak};
 use crate::graph::Stage;
 use crate::shape::Shape;
-
-/// Which clock has timed the dispatches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
-    /// The device's timestamps, at the beginning and the end of a pass for each dispatch.
-    Timestamps,
-    /// The host's, from before a submission of one dispatch to after it is done: longer than the dispatch by what that
-    /// takes, which is most of the time of a small one.
-    Host,
-}
 
 /// One dispatch and its time.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +22,7 @@ pub struct Timing {
     pub stage: Stage,
     /// The shape of the node's first output, where it has one.
     pub output: Option<Shape>,
-    /// Nanoseconds from the beginning of the step.
+    /// Nanoseconds from the beginning of the step, if the dispatches follow one another at once.
     pub start: f64,
     /// Nanoseconds that it takes.
     pub duration: f64,
@@ -91,109 +78,17 @@ pub struct Profile {
     pub device: String,
     /// What has timed the dispatches.
     pub clock: Clock,
-    /// How often each was timed; times are medians.
+    /// How many runs there were; times are the means of those runs whose sums are the middle half of all.
     pub repeats: usize,
     /// The dispatches in the order in which they run.
     pub timings: Vec<Timing>,
-    /// Nanoseconds of the same step as it runs otherwise, recorded and submitted at once, until the device is done with it.
+    /// Nanoseconds of the same step as it runs otherwise, in one pass, by the device's clock, of which shares are taken. On a
+    /// device without timestamps, where only the host knows how long dispatches take, the sum of theirs.
+    pub step: f64,
+    /// Nanoseconds of that step by the host's clock: recorded and submitted at once, until the device is done with it.
     pub wall: f64,
     /// What the device can do at best, where somebody has measured it.
     pub peak: Option<Peak>,
-}
-
-impl Session {
-    /// Times every dispatch of `stages`: the median of `repeats` runs, each dispatch in a pass of its own between two
-    /// timestamps, or, on a device without them, submitted alone and timed by the host ([`Profile::clock`] says which).
-    ///
-    /// The stages really run, 2 `repeats` + 1 times, on the inputs that were written last: with [`Stage::Update`] among
-    /// them parameters change, and so do states such as running statistics. [`Profile::peak`] is left open.
-    pub fn profile(&mut self, stages: &[Stage], repeats: usize) -> Result<Profile> {
-        let repeats = repeats.max(1);
-        // A driver may compile with the first dispatch, and uploads that wait are done with here.
-        self.run(stages)?;
-        self.device().wait()?;
-        let mut wall = Vec::new();
-        for _ in 0..repeats {
-            let began = Instant::now();
-            self.run(stages)?;
-            self.device().wait()?;
-            wall.push(began.elapsed().as_secs_f64() * 1e9);
-        }
-        let steps = &self.plan().steps;
-        let numbers: Vec<usize> = (0..steps.len()).filter(|&i| stages.contains(&steps[i].stage)).collect();
-        let (clock, runs) = match Timestamps::new(self.device(), numbers.len())? {
-            Some(timestamps) if !numbers.is_empty() => {
-                (Clock::Timestamps, self.by_timestamps(&timestamps, &numbers, repeats)?)
-            }
-            _ => (Clock::Host, self.by_host(&numbers, repeats)?),
-        };
-        let mut end: f64 = 0.0;
-        let mut timings = Vec::new();
-        for (i, &number) in numbers.iter().enumerate() {
-            let step = &self.plan().steps[number];
-            let of = |part: usize| median(runs.iter().map(|run| run[i][part]).collect());
-            // Medians of beginnings and of durations need not fit each other, but a step's dispatches follow one another.
-            let (start, duration) = (of(0).max(end), of(1));
-            end = start + duration;
-            timings.push(Timing {
-                node: step.node.clone(),
-                operation: step.operation,
-                kernel: step.kernel.name,
-                stage: step.stage,
-                output: step.output.clone(),
-                start,
-                duration,
-                multiply_adds: step.multiply_adds,
-                bytes: step.bytes(),
-            });
-        }
-        let device = self.device().name();
-        Ok(Profile { device, clock, repeats, timings, wall: median(wall), peak: None })
-    }
-
-    /// Beginning and duration of each dispatch in each run.
-    fn by_timestamps(&self, timestamps: &Timestamps, numbers: &[usize], repeats: usize) -> Result<Vec<Vec<[f64; 2]>>> {
-        let mut runs = Vec::new();
-        for _ in 0..repeats {
-            let mut encoder = self.device().raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            for (pass, &number) in numbers.iter().enumerate() {
-                self.record_alone(&mut encoder, number, Some(timestamps.of_pass(pass)));
-            }
-            timestamps.resolve(&mut encoder);
-            self.device().submit(encoder.finish())?;
-            let times = timestamps.read(self.device())?;
-            runs.push(times.into_iter().map(|[begin, end]| [begin, (end - begin).max(0.0)]).collect());
-        }
-        Ok(runs)
-    }
-
-    /// The same by the host's clock, as if the dispatches followed one another at once.
-    fn by_host(&self, numbers: &[usize], repeats: usize) -> Result<Vec<Vec<[f64; 2]>>> {
-        let mut runs = Vec::new();
-        for _ in 0..repeats {
-            let mut run = Vec::new();
-            let mut start = 0.0;
-            for &number in numbers {
-                let began = Instant::now();
-                let mut encoder =
-                    self.device().raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                self.record_alone(&mut encoder, number, None);
-                self.device().submit(encoder.finish())?;
-                self.device().wait()?;
-                let duration = began.elapsed().as_secs_f64() * 1e9;
-                run.push([start, duration]);
-                start += duration;
-            }
-            runs.push(run);
-        }
-        Ok(runs)
-    }
-}
-
-/// The middle one, or the upper of the two in the middle; 0 of nothing.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
 impl Profile {
@@ -231,9 +126,9 @@ impl Profile {
         groups
     }
 
-    /// A share of the whole time, 0 to 1.
+    /// A share of the step, 0 to 1. Those of all groups add up to how much of the step's time the dispatches account for.
     pub fn share(&self, group: &Group) -> f64 {
-        rate(group.duration, self.total().duration)
+        rate(group.duration, self.step)
     }
 
     /// Shares of the peak, 0 to 1: of its multiply-adds, and of its bytes; `None` where no peak was measured.
@@ -283,22 +178,16 @@ impl Profile {
         }
         let other: Value = json!({
             "device": self.device,
-            "clock": self.clock_name(),
+            "clock": self.clock.name(),
             "repeats": self.repeats,
-            "step_ms": self.wall / 1e6,
+            "wall_ms": self.wall / 1e6,
+            "step_ms": self.step / 1e6,
             "dispatches_ms": self.total().duration / 1e6,
             "peak_gflops": self.peak.map(|peak| peak.gflops()),
             "peak_gigabytes": self.peak.map(|peak| peak.gigabytes()),
         });
         let trace = json!({ "traceEvents": events, "displayTimeUnit": "ms", "otherData": other });
         format!("{trace:#}\n")
-    }
-
-    fn clock_name(&self) -> &'static str {
-        match self.clock {
-            Clock::Timestamps => "device timestamps",
-            Clock::Host => "the host's clock, a submission each: the device has no timestamps",
-        }
     }
 }
 
@@ -310,7 +199,7 @@ impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.total();
         writeln!(f, "{}", self.device)?;
-        writeln!(f, "{} dispatches by {}; medians of {}", total.dispatches, self.clock_name(), self.repeats)?;
+        writeln!(f, "{} dispatches by {}; {} runs", total.dispatches, self.clock.name(), self.repeats)?;
         if let Some(peak) = &self.peak {
             writeln!(f, "at best {:.1} GFLOP/s, {:.1} GB/s", peak.gflops(), peak.gigabytes())?;
         }
@@ -323,12 +212,19 @@ impl fmt::Display for Profile {
             writeln!(f)?;
             groups.iter().chain([&total]).try_for_each(|group| self.write_row(f, group, wide))?;
         }
-        let (wall, sum) = (self.wall / 1e6, total.duration / 1e6);
-        write!(f, "\na step takes {wall:.3} ms, its dispatches {sum:.3} ms")?;
+        let [step, sum, wall] = [self.step, total.duration, self.wall].map(|nanoseconds| nanoseconds / 1e6);
         match self.clock {
-            Clock::Timestamps if wall > sum => write!(f, ": {:.3} ms beyond them", wall - sum),
-            // Passes of one dispatch each, or waits between them, may take longer than they do together.
-            _ => write!(f, " one by one"),
+            Clock::Host => {
+                write!(f, "\na step takes {wall:.3} ms, its dispatches one by one {sum:.3} ms, by the host's clock")
+            }
+            _ => {
+                write!(
+                    f,
+                    "\na step takes {step:.3} ms on the device, its dispatches {sum:.3} ms ({:+.3} ms beyond them); ",
+                    step - sum
+                )?;
+                write!(f, "{wall:.3} ms by the host's clock")
+            }
         }
     }
 }
@@ -377,8 +273,16 @@ mod tests {
             timing("fc", "relu", Stage::Backward, 3_500.0, 500.0, 0),
         ];
         let peak = Peak { multiply_adds_per_second: 1e10, copy_bytes_per_second: 1e10 };
-        Profile { device: "a GPU".into(), clock: Clock::Timestamps, repeats: 3, timings, wall: 5_000.0, peak: None }
-            .against(peak)
+        Profile {
+            device: "a GPU".into(),
+            clock: Clock::Dispatches,
+            repeats: 3,
+            timings,
+            step: 4_100.0,
+            wall: 5_000.0,
+            peak: None,
+        }
+        .against(peak)
     }
 
     #[test]
@@ -389,7 +293,7 @@ mod tests {
         assert_eq!(names, ["conv", "fc", "relu"]);
         let conv = &layers[0];
         assert_eq!((conv.dispatches, conv.duration, conv.multiply_adds, conv.bytes), (2, 3_000.0, 10_000, 12_000));
-        assert_eq!(profile.share(conv), 0.75);
+        assert_eq!(profile.share(conv), 3_000.0 / 4_100.0, "of the step, not of what was found of it");
         // 20,000 operations and 12,000 bytes in 3 µs.
         assert!((conv.gflops() - 20.0 / 3.0).abs() < 1e-9 && (conv.gigabytes() - 4.0).abs() < 1e-9);
         let [compute, memory] = profile.of_peak(conv).unwrap();
@@ -426,10 +330,13 @@ mod tests {
     #[test]
     fn the_tables_have_a_row_for_each_group_and_equal_columns() {
         let text = profile().to_string();
-        for part in ["a GPU", "4 dispatches by device timestamps", "at best 20.0 GFLOP/s, 10.0 GB/s"] {
+        for part in
+            ["a GPU", "4 dispatches by device timestamps inside a pass; 3 runs", "at best 20.0 GFLOP/s, 10.0 GB/s"]
+        {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
-        assert!(text.ends_with("a step takes 0.005 ms, its dispatches 0.004 ms: 0.001 ms beyond them"), "{text}");
+        let end = "a step takes 0.004 ms on the device, its dispatches 0.004 ms (+0.000 ms beyond them); 0.005 ms by the host's clock";
+        assert!(text.ends_with(end), "{text}");
         let rows: Vec<&str> = text.lines().filter(|line| line.contains('%') || line.contains("GB/s  ")).collect();
         assert_eq!(rows.iter().filter(|row| row.starts_with("total")).count(), 2, "{text}");
         assert!(rows.iter().all(|row| row.chars().count() == rows[0].chars().count()), "{text}");

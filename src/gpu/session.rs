@@ -156,7 +156,12 @@ impl Session {
     }
 
     /// The values in the order of memory, and where they go; an error if their number or type is wrong.
-    fn arrange<T: Copy>(&self, name: &str, dtype: DType, values: &[T]) -> Result<(&Allocation, Vec<T>)> {
+    fn arrange<T: Copy + Default + Send + Sync>(
+        &self,
+        name: &str,
+        dtype: DType,
+        values: &[T],
+    ) -> Result<(&Allocation, Vec<T>)> {
         let tensor = self
             .plan
             .tape
@@ -184,7 +189,7 @@ impl Session {
                 ring.record(&mut encoder, &input.buffer, input.offset);
             }
         }
-        record(&mut encoder, None, self.steps.iter().filter(|step| stages.contains(&step.stage)));
+        record(&mut encoder, None, self.steps.iter().filter(|step| stages.contains(&step.stage)), |_, _| {});
         self.device.submit(encoder.finish())?;
         self.rings.values_mut().for_each(Ring::submitted);
         Ok(())
@@ -195,58 +200,26 @@ impl Session {
         self.run(&[Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update])
     }
 
-    /// Runs each dispatch alone and waits for it, `repeats` times: the least milliseconds of each, as the host sees them.
-    ///
-    /// The sum is more than a step takes, since a step waits only once. Updates are applied, so parameters change.
-    pub fn time_each(&mut self, repeats: usize) -> Result<Vec<f64>> {
-        let mut least = Vec::new();
-        for step in &self.steps {
-            let mut times = Vec::new();
-            for _ in 0..repeats.max(1) {
-                let began = std::time::Instant::now();
-                let mut encoder = self.device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                record(&mut encoder, None, std::iter::once(step));
-                self.device.submit(encoder.finish())?;
-                self.device.wait()?;
-                times.push(began.elapsed().as_secs_f64() * 1e3);
-            }
-            times.sort_by(f64::total_cmp);
-            least.push(times[0]);
-        }
-        Ok(least)
-    }
-
     /// The device.
     pub(super) fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Records the dispatch of one step of the plan in a pass of its own.
-    pub(super) fn record_alone(
+    /// Records the dispatches with these numbers in the plan, in one pass. Before the first and after each it calls `between`
+    /// with how many there have been.
+    pub(super) fn record(
         &self,
         encoder: &mut wgpu::CommandEncoder,
-        number: usize,
         timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+        numbers: impl Iterator<Item = usize>,
+        between: impl FnMut(&mut wgpu::ComputePass<'_>, usize),
     ) {
-        record(encoder, timestamp_writes, std::iter::once(&self.steps[number]));
+        record(encoder, timestamp_writes, numbers.map(|number| &self.steps[number]), between);
     }
 
-    /// Runs the dispatches of the node called `node` `count` times in one submission: the milliseconds of one time, as the
-    /// host sees them.
-    pub(super) fn time_node(&self, node: &str, count: usize) -> Result<f64> {
-        let steps: Vec<&Ready> = self
-            .steps
-            .iter()
-            .zip(&self.plan.steps)
-            .filter(|(_, step)| step.node == node)
-            .map(|(ready, _)| ready)
-            .collect();
-        let began = std::time::Instant::now();
-        let mut encoder = self.device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        record(&mut encoder, None, (0..count).flat_map(|_| steps.iter().copied()));
-        self.device.submit(encoder.finish())?;
-        self.device.wait()?;
-        Ok(began.elapsed().as_secs_f64() * 1e3 / count as f64)
+    /// Whether the dispatch with this number in the plan does the same thing if it runs once more.
+    pub(super) fn is_idempotent(&self, number: usize) -> bool {
+        self.steps[number].pipeline.reflection.idempotent
     }
 
     /// Waits until everything that was submitted has run.
@@ -264,7 +237,7 @@ impl Session {
         self.read(id, DType::I32)
     }
 
-    fn read<T: bytemuck::Pod + Default>(&self, id: TensorId, dtype: DType) -> Result<Vec<T>> {
+    fn read<T: bytemuck::Pod + Default + Send + Sync>(&self, id: TensorId, dtype: DType) -> Result<Vec<T>> {
         let tensor = self.plan.tape.tensor(id);
         if tensor.dtype != dtype {
             return Err(Error::name(&tensor.name, "has no memory of that type in this plan"));
@@ -340,17 +313,20 @@ impl Session {
     }
 }
 
-/// Records dispatches in one pass.
+/// Records dispatches in one pass, and calls `between` with how many there have been, before the first and after each.
 fn record<'a>(
     encoder: &mut wgpu::CommandEncoder,
     timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
     steps: impl Iterator<Item = &'a Ready>,
+    mut between: impl FnMut(&mut wgpu::ComputePass<'_>, usize),
 ) {
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
-    for step in steps {
+    between(&mut pass, 0);
+    for (i, step) in steps.enumerate() {
         pass.set_pipeline(&step.pipeline.pipeline);
         pass.set_bind_group(0, &step.bind_group, &[]);
         pass.dispatch_workgroups(step.workgroups[0], step.workgroups[1], 1);
+        between(&mut pass, i + 1);
     }
 }
 

@@ -71,9 +71,20 @@ impl Excerpt {
         Session::new(&self.store, Arc::new(self.plan(choice)?), SessionOptions::default())
     }
 
-    /// Milliseconds of one run of the node, of `count` in a row.
+    /// Milliseconds of one run of the node, of `count` in a row, by the best clock that the device has.
     pub fn time(session: &Session, count: usize) -> Result<f64> {
-        session.time_node(NODE, count)
+        Ok(session.time_dispatches(&Self::dispatches(session), count)?.best() * 1e-6)
+    }
+
+    /// How often the node must run in a row for [`Excerpt::time`] to be believed and to last `least` milliseconds, and the
+    /// milliseconds of one run.
+    pub fn settled(session: &Session, least: f64) -> Result<(usize, f64)> {
+        let (count, nanoseconds) = session.settled(&Self::dispatches(session), least * 1e6)?;
+        Ok((count, nanoseconds * 1e-6))
+    }
+
+    fn dispatches(session: &Session) -> Vec<usize> {
+        session.numbers(|step| step.node == NODE)
     }
 
     /// What the twin makes of the same inputs, in f64.

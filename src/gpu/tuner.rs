@@ -21,14 +21,14 @@ use crate::plan::{ParameterLayout, Plan};
 /// The most candidates that are measured for one key.
 const DOZEN: usize = 12;
 /// Turns that every candidate which is not left behind gets, at least and at most.
-const TURNS: [usize; 2] = [3, 10];
-/// How many times slower than the fastest a candidate may be before it leaves: in its turns, in the first of them, and at a
-/// smaller batch, which is not quite the same work, after them.
-const BEHIND: [f64; 3] = [1.5, 3.0, 1.15];
+const TURNS: [usize; 2] = [5, 10];
+/// How many times slower than the fastest a candidate may be before it leaves: in the first turn, in the second and third,
+/// and after them, where a smaller batch, which is not quite the same work, counts as a turn.
+const BEHIND: [f64; 3] = [3.0, 1.5, 1.15];
 /// A candidate that was this many times slower for this many keys of an operation is not tried for its others.
 const HOPELESS: (f64, usize) = (3.0, 3);
-/// What is taken without a choice stays unless another is faster by more than this, so that noise decides nothing.
-const NOISE: f64 = 0.03;
+/// Milliseconds that a sample lasts at least, so that a device that sleeps between submissions wakes up in it.
+const SAMPLE: f64 = 0.5;
 /// From so many milliseconds on, candidates are first compared at a smaller batch, and only those run at the full shape
 /// that are nearly as fast as the fastest there.
 const SLOW: f64 = 40.0;
@@ -223,18 +223,21 @@ impl Tuner {
         for choice in lost {
             *self.hopeless.entry((operation, choice.clone())).or_default() += 1;
         }
-        let Some(first) = trials.iter().find(|trial| trial.choice == chosen.candidates[0]) else { return Ok(None) };
-        // Short runs are repeated, so that a submission's own cost does not blur them.
-        let count = (2.0 / first.least.max(1e-3)).ceil().clamp(1.0, 64.0) as usize;
-        take_turns(&mut trials, count, self.patience())?;
+        if !trials.iter().any(|trial| trial.choice == chosen.candidates[0]) {
+            return Ok(None);
+        }
+        take_turns(&mut trials, self.patience())?;
         trials.sort_by(|a, b| a.least.total_cmp(&b.least));
         let Some(of_first) = trials.iter().position(|trial| trial.choice == chosen.candidates[0]) else {
             return Ok(None);
         };
-        let without = trials[of_first].least;
-        if without <= (1.0 + NOISE) * trials[0].least {
-            trials[..=of_first].rotate_right(1);
-        }
+        // Those that may be faster by chance alone come after it.
+        let mut ahead: Vec<Trial> = trials.drain(..=of_first).collect();
+        let Some(first) = ahead.pop() else { return Ok(None) };
+        let (mut sure, unsure): (Vec<_>, Vec<_>) = ahead.into_iter().partition(|trial| trial.beats(&first));
+        let without = first.least;
+        sure.push(first);
+        trials.splice(..0, sure.into_iter().chain(unsure));
         self.right(full, small, chosen, &trials, without)
     }
 
@@ -297,11 +300,16 @@ fn shaders(excerpt: &Excerpt, chosen: &Chosen) -> Result<u64> {
     Ok(hash(texts))
 }
 
-/// A candidate with its least time so far.
+/// A candidate with its times so far, in milliseconds.
 struct Trial {
     choice: String,
     session: Session,
+    /// How often it runs in a sample.
+    count: usize,
     least: f64,
+    turns: Vec<f64>,
+    /// Whether it fell behind and takes no more turns.
+    left: bool,
 }
 
 impl Trial {
@@ -312,9 +320,56 @@ impl Trial {
         session.step()?;
         session.wait()?;
         let first = began.elapsed().as_secs_f64() * 1e3;
-        let least = if first - COMPILING > HOPELESS.0 * leader { first } else { Excerpt::time(&session, 1)? };
-        Ok(Trial { choice: choice.into(), session, least })
+        let (mut count, mut least) = (1, first);
+        if first - COMPILING <= HOPELESS.0 * leader {
+            // From the time of what runs alone: a submission has its own cost, which would blur short ones.
+            (count, least) = Excerpt::settled(&session, SAMPLE)?;
+        }
+        Ok(Trial { choice: choice.into(), session, count, least, turns: Vec::new(), left: false })
     }
+
+    fn turn(&mut self) -> Result<()> {
+        let time = Excerpt::time(&self.session, self.count)?;
+        self.turns.push(time);
+        self.least = self.least.min(time);
+        Ok(())
+    }
+
+    /// Whether it is faster than another, and not by chance.
+    fn beats(&self, other: &Trial) -> bool {
+        let outlasted = other.left && (!self.left || self.turns.len() > other.turns.len());
+        outlasted || is_faster(&self.turns, &other.turns)
+    }
+}
+
+/// Whether a candidate is faster than another by more than their times are spread, from turns that they took side by side.
+///
+/// What disturbs a turn disturbs both, so the quotients of the turns count. Their median has an error, which is estimated from
+/// their median absolute deviation (1.4826 of it are a standard deviation, and 1.2533 / √n of that is the error of a
+/// median); two of these must lie between the median and 1. That deviation is little sure of few turns, so the candidate must
+/// also have been faster in all of five to nine turns, in nine of ten: of two equal ones that happens in 3% of five turns.
+fn is_faster(candidate: &[f64], other: &[f64]) -> bool {
+    let mut quotients: Vec<f64> = candidate.iter().zip(other).map(|(candidate, other)| candidate / other).collect();
+    let turns = quotients.len();
+    if turns < TURNS[0] {
+        return false;
+    }
+    let (middle, spread) = median_and_deviation(&mut quotients);
+    let error = 1.2533 * 1.4826 * spread / (turns as f64).sqrt();
+    let lost = quotients.iter().filter(|&&quotient| quotient >= 1.0).count();
+    lost <= (turns - TURNS[0]) / TURNS[0] && middle + 2.0 * error < 1.0
+}
+
+/// The median, and the median of the distances from it.
+fn median_and_deviation(values: &mut [f64]) -> (f64, f64) {
+    let median = |values: &mut [f64]| {
+        values.sort_by(f64::total_cmp);
+        let n = values.len();
+        (values[(n - 1) / 2] + values[n / 2]) / 2.0
+    };
+    let middle = median(values);
+    let mut distances: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();
+    (middle, median(&mut distances))
 }
 
 /// Which of the candidates are nearly as fast as the fastest at a smaller batch, and which are hopeless.
@@ -332,7 +387,7 @@ fn qualify<'a>(small: &Excerpt, candidates: &[&'a String], patience: Duration) -
             Err(_) => near.push(choice),
         }
     }
-    take_turns(&mut trials, 1, patience)?;
+    take_turns(&mut trials, patience)?;
     let leader = trials.iter().map(|trial| trial.least).fold(f64::INFINITY, f64::min);
     let is_near = |choice: &String| trials.iter().any(|t| t.choice == *choice && t.least <= BEHIND[2] * leader);
     near.extend(candidates.iter().copied().filter(|choice| is_near(choice)));
@@ -340,27 +395,66 @@ fn qualify<'a>(small: &Excerpt, candidates: &[&'a String], patience: Duration) -
 }
 
 /// Lets the candidates run in turns, until enough is known.
-fn take_turns(trials: &mut [Trial], count: usize, patience: Duration) -> Result<()> {
+fn take_turns(trials: &mut [Trial], patience: Duration) -> Result<()> {
     if trials.len() < 2 {
         return Ok(());
     }
     let began = Instant::now();
-    if count > 1 {
-        // The time of a single run has all of a submission in it.
-        trials.iter_mut().for_each(|trial| trial.least = f64::INFINITY);
-    }
-    // Where runs are single, each has had one.
-    let turns = TURNS.map(|turns| turns - usize::from(count == 1));
     let mut running: Vec<&mut Trial> = trials.iter_mut().collect();
-    for turn in 0..turns[1] {
+    for turn in 0..TURNS[1] {
+        // Back and forth, so that none is always the first after a pause.
+        running.reverse();
         for trial in &mut running {
-            trial.least = trial.least.min(Excerpt::time(&trial.session, count)?);
+            trial.turn()?;
         }
         let leader = running.iter().map(|trial| trial.least).fold(f64::INFINITY, f64::min);
-        running.retain(|trial| trial.least <= BEHIND[usize::from(turn == 0)] * leader);
-        if running.len() < 2 || (turn + 1 >= turns[0] && began.elapsed() > patience) {
+        let behind = BEHIND[turn.div_ceil(2).min(2)];
+        running.iter_mut().for_each(|trial| trial.left = trial.least > behind * leader);
+        running.retain(|trial| !trial.left);
+        if running.len() < 2 || (turn + 1 >= TURNS[0] && began.elapsed() > patience) {
             break;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_decides_nothing() {
+        let other = [10.0, 10.4, 9.8, 10.1, 10.9];
+        assert!(is_faster(&other.map(|time| 0.95 * time), &other), "a twentieth less in each turn");
+        assert!(is_faster(&other.map(|time| 0.99 * time), &other), "a hundredth, on a device without noise");
+        assert!(!is_faster(&other, &other), "none is faster than itself");
+        // The same five times in another order: as different as 1.12 and 0.90 turn by turn.
+        assert!(!is_faster(&[9.8, 10.9, 10.0, 10.4, 10.1], &other));
+        // The least of all times is a candidate's that was slower in two turns of five.
+        assert!(!is_faster(&[8.0, 10.5, 9.5, 10.3, 10.0], &other));
+        // Faster in every turn, by 1% to 21%: the median of 9% is no more than twice its error.
+        assert!(!is_faster(&[9.9, 8.2, 9.6, 9.2, 9.8], &other));
+        assert!(!is_faster(&[5.0, 5.0, 5.0, 5.0], &[10.0; 5]), "too few turns to tell");
+    }
+
+    #[test]
+    fn a_disturbed_turn_does_not_hide_a_difference() {
+        let other = [10.0, 10.1, 9.9, 10.0, 10.2, 10.0, 9.9, 10.1, 10.0, 10.0];
+        let mut candidate = other.map(|time| 0.96 * time);
+        assert!(is_faster(&candidate, &other));
+        candidate[3] = 25.0;
+        assert!(is_faster(&candidate, &other), "one of ten");
+        candidate[7] = 25.0;
+        assert!(!is_faster(&candidate, &other), "two of ten");
+        // A device that gets slower and slower slows both.
+        let slower: Vec<f64> = (0..10).map(|turn| 10.0 * 1.3_f64.powi(turn)).collect();
+        let candidate: Vec<f64> = slower.iter().map(|time| 0.97 * time).collect();
+        assert!(is_faster(&candidate, &slower) && !is_faster(&slower, &candidate));
+    }
+
+    #[test]
+    fn deviation_is_the_median_distance_from_the_median() {
+        assert_eq!(median_and_deviation(&mut [1.0, 9.0, 2.0, 4.0, 3.0]), (3.0, 1.0));
+        assert_eq!(median_and_deviation(&mut [1.0, 3.0]), (2.0, 1.0));
+    }
 }

@@ -28,6 +28,7 @@ mod few;
 pub mod finish;
 pub mod flatten;
 pub mod gather;
+mod kernel;
 pub mod log_softmax;
 mod lowering;
 pub mod matmul;
