@@ -78,6 +78,8 @@ say "$(wc -l <"$logs/all") tests of commit $commit"
 
 # Some loaders complain without one.
 if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export XDG_RUNTIME_DIR="$temporary"; fi
+# Every implementation starts without compiled kernels of earlier runs, so that times can be compared.
+export MESA_SHADER_CACHE_DIR="$temporary/mesa" TILEGRAD_CACHE_DIR="$temporary/pipelines"
 # Neither may choose another adapter or leave tests out, and a display is not asked.
 unset TILEGRAD_ADAPTER TILEGRAD_SKIP_GPU WGPU_BACKEND DISPLAY WAYLAND_DISPLAY
 swiftshader_json() {
@@ -137,6 +139,7 @@ provide() {
 failed=0 ran=0 skipped=0 failures=''
 printf '| implementation | adapter | tests passed | time | commit |\n|---|---|---|---|---|\n' >"$logs/table.md"
 for name in $chosen; do
+    rm -rf "$MESA_SHADER_CACHE_DIR" "$TILEGRAD_CACHE_DIR"
     provide "$name"
     if [ -n "$reason" ]; then
         say "$name: SKIPPED: $reason"
@@ -146,12 +149,17 @@ for name in $chosen; do
     log=$logs/$name.log
     # A test that says which adapter the others of this binary get.
     adapter=$($prefix "$binary" --exact device::a_part_of_the_name_in_any_case_chooses --nocapture 2>"$log" |
-        sed -n 's/^.*adapter: //p')
+        sed -n 's/^.*adapter: //p' | tr -s ' ')
     if ! echo "$adapter" | grep -q "$expected"; then
         tail -n 5 "$log"
         say "$name: FAILED: the adapter is \"$adapter\", and none like \"$expected\"; see $log"
         failed=$((failed + 1)) failures="$failures $name"
         continue
+    fi
+    # SwiftShader has no version but that of its package.
+    if [ "$name" = swiftshader ] && command -v dpkg-query >/dev/null 2>&1; then
+        # shellcheck disable=SC2016 # dpkg's variable, not the shell's
+        adapter="$adapter$(dpkg-query --show --showformat=', Chromium ${Version}' chromium 2>/dev/null || true)"
     fi
     say "$name: $adapter"
     ran=$((ran + 1)) status=0
