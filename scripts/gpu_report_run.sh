@@ -44,7 +44,7 @@ has_icd() {
     return 1
 }
 if [ -z "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] && ! has_icd nvidia; then
-    for file in /usr/local/nvidia/share/vulkan/icd.d/*.json /run/opengl-driver/share/vulkan/icd.d/*.json /opt/*/share/vulkan/icd.d/*.json; do
+    for file in /usr/local/nvidia/share/vulkan/icd.d/*.json /run/opengl-driver/share/vulkan/icd.d/*.json; do
         [ -e "$file" ] && VK_DRIVER_FILES=${VK_DRIVER_FILES:+$VK_DRIVER_FILES:}$file
     done
     if [ -z "${VK_DRIVER_FILES:-}" ]; then
