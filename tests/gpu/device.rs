@@ -49,12 +49,28 @@ fn a_part_of_the_name_in_any_case_chooses() {
 }
 
 #[test]
+fn an_adapter_says_what_it_is() {
+    let Some(device) = device() else { return };
+    let facts = device.facts();
+    let name = facts["name"].as_str().expect("it has a name");
+    assert!(device.name().starts_with(name), "{facts}");
+    let binding = facts["limits"]["max_storage_buffer_binding_size"].as_u64().expect("a limit is a number");
+    assert!(binding >= device.caps().max_binding, "{facts}");
+    let features = facts["features"].as_array().expect("a list");
+    let used = facts["features_used"].as_array().expect("a list");
+    assert!(used.iter().all(|feature| features.contains(feature)), "{facts}");
+    assert_eq!(used.contains(&"SUBGROUP".into()), device.caps().subgroups.is_some(), "{facts}");
+    assert!(facts["cooperative_matrices"].is_array() && facts["subgroup_sizes"].is_array(), "{facts}");
+}
+
+#[test]
 fn it_works_without_the_optional_features_and_at_default_limits() {
     if device().is_none() {
         return;
     }
     let options = DeviceOptions {
         subgroups: false,
+        f16: false,
         timestamps: false,
         pipeline_cache: false,
         default_limits: true,
@@ -62,6 +78,7 @@ fn it_works_without_the_optional_features_and_at_default_limits() {
     };
     let device = Device::new(options).unwrap();
     assert_eq!(device.caps().subgroups, None);
+    assert_eq!(device.facts()["features_used"].as_array().map(Vec::len), Some(0), "{}", device.facts());
     assert_eq!(device.caps().max_binding, 128 << 20);
     let (mut session, output) = product(&device).unwrap();
     session.step().unwrap();

@@ -20,3 +20,14 @@ fn a_peak_is_finite_and_positive_and_soon_measured() {
         assert_eq!(peak.gflops(), 2e-9 * peak.multiply_adds_per_second);
     }
 }
+
+#[test]
+fn half_precision_is_measured_where_shaders_have_it() {
+    let Some(device) = device() else { return };
+    let rate = Peak::measure_f16(device).unwrap();
+    let features = device.facts()["features"].as_array().unwrap();
+    assert_eq!(rate.is_some(), features.contains(&"SHADER_F16".into()));
+    assert!(rate.is_none_or(|rate| rate.is_finite() && rate > 1e7), "{rate:?}");
+    let without = Device::new(DeviceOptions { f16: false, ..DeviceOptions::default() }).unwrap();
+    assert_eq!(Peak::measure_f16(&without).unwrap(), None);
+}
