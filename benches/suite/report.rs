@@ -11,7 +11,7 @@ use tilegrad::train::checkpoint::write_whole;
 use crate::options::Options;
 
 /// Seconds after which `--quick` begins nothing new: what is running then still ends within three minutes.
-pub const QUICK: f64 = 130.0;
+const QUICK: f64 = 130.0;
 
 /// The results so far.
 pub struct Report {
