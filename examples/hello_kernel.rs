@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use tilegrad::gpu::{Device, DeviceOptions, Peak, Session, SessionOptions, Store};
-use tilegrad::graph::{Spec, Stage, Tape, Tensor};
-use tilegrad::ops::{Choices, Extent, Kernel, Lowering, Misfit, Operation, Source};
+use tilegrad::graph::{Misfit, Operation, Spec, Stage, Tape, Tensor};
+use tilegrad::kernel::{Choices, Extent, Kernel, Lowering, Source};
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Inputs, Outputs, Program, Real, Store as HostStore, Twin, Value};
+use tilegrad::reference::{Program, Store as HostStore};
+use tilegrad::twin::{Inputs, Outputs, Real, Twin, Value};
 use tilegrad::{Error, Result};
 
 /// An operation is its attributes ..

@@ -42,13 +42,13 @@
 //! |---|---|
 //! | [`error`], [`shape`], [`rng`] | errors, extents and the order of elements, random numbers by counter |
 //! | [`graph`], [`ops`], [`reference`](mod@reference) | the tape and its autodiff; the operations; their CPU twins and an executor of tapes |
-//! | [`plan`] | from a tape to dispatches and memory; its rewrite rules ([`plan::fusion`]) |
+//! | [`plan`] | from a tape to dispatches and memory; its rewrite rules ([`plan::fuse`]) |
 //! | [`gpu`] | devices, linked kernels, parameter stores, sessions, profiles, tuner; alone names wgpu and naga |
 //! | [`nn`], [`optim`], [`data`], [`train`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, verdict, files |
 //! | [`report`] | TensorBoard's event files, sheets of pictures, confusion matrices |
 //!
 //! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is for.
-//! What [`plan`] must know of a device comes as plain data: [`ops::Caps`], its limits, and [`ops::Choices`], which kernel
+//! What [`plan`] must know of a device comes as plain data: [`kernel::Caps`], its limits, and [`kernel::Choices`], which kernel
 //! variants and tiles to take. Nothing lists the operations; each is `src/ops/x.rs`, `src/reference/x.rs` and files of `shaders/`.
 //!
 //! # One training step
@@ -94,8 +94,10 @@
 
 pub mod data;
 pub mod error;
+mod files;
 pub mod gpu;
 pub mod graph;
+pub mod kernel;
 pub mod nn;
 pub mod ops;
 pub mod optim;
@@ -104,7 +106,9 @@ pub mod reference;
 pub mod report;
 pub mod rng;
 pub mod shape;
+pub mod tensor;
 pub mod train;
+pub mod twin;
 pub use error::{Error, NonFinite, Result};
 
 /// Compiles the code of README.md with the documentation's tests.

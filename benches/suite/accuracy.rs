@@ -7,9 +7,10 @@ use serde_json::{Value as Json, json};
 use tilegrad::Result;
 use tilegrad::error::Error;
 use tilegrad::graph::{Role, Tape, TensorId};
-use tilegrad::ops::Choices;
-use tilegrad::reference::{Program, Store, Value};
+use tilegrad::kernel::Choices;
+use tilegrad::reference::{Program, Store};
 use tilegrad::rng::Init;
+use tilegrad::twin::Value;
 
 use crate::Bench;
 use crate::convolutions::{Convolution, Direction};

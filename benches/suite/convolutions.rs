@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tilegrad::Result;
 use tilegrad::error::Error;
-use tilegrad::graph::{Node, Role, Spec, Stage, Tape, Tensor, TensorId};
-use tilegrad::ops::{Caps, Lowering, Misfit, Operation};
-use tilegrad::reference::{DynTwin, Inputs, Outputs};
+use tilegrad::graph::{Misfit, Node, Operation, Role, Spec, Stage, Tape, Tensor, TensorId};
+use tilegrad::kernel::{Caps, Lowering};
+use tilegrad::twin::{DynTwin, Inputs, Outputs};
 
 use crate::Bench;
 use crate::networks::Network;

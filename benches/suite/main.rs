@@ -46,7 +46,7 @@ use clap::Parser;
 use options::{Options, Section};
 use report::Report;
 use tilegrad::gpu::{Device, DeviceOptions, Peak};
-use tilegrad::ops::DeviceClass;
+use tilegrad::kernel::DeviceClass;
 use tilegrad::{Error, Result};
 
 /// What every section needs.

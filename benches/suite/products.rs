@@ -3,7 +3,7 @@
 use serde_json::json;
 use tilegrad::Result;
 use tilegrad::graph::{Spec, Stage, Tape};
-use tilegrad::ops::Choices;
+use tilegrad::kernel::Choices;
 use tilegrad::ops::matmul::Matmul;
 
 use crate::Bench;

@@ -9,7 +9,7 @@ use tilegrad::Result;
 use tilegrad::error::Error;
 use tilegrad::gpu::{Device, DeviceOptions, Elapsed, Profile, Session, Tuner};
 use tilegrad::graph::Tape;
-use tilegrad::ops::Choices;
+use tilegrad::kernel::Choices;
 
 use crate::networks::Network;
 use crate::options::Options;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tilegrad::gpu::{Clock, Device, Elapsed, Session, SessionOptions, Store};
 use tilegrad::graph::{Role, Stage, Tape};
-use tilegrad::ops::{Choices, DeviceClass};
+use tilegrad::kernel::{Choices, DeviceClass};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Init;
 use tilegrad::shape::DType;

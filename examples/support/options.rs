@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tilegrad::ops::Choices;
+use tilegrad::kernel::Choices;
 use tilegrad::ops::mixup::Mixup;
 use tilegrad::optim::{ParamGroup, Schedule, Sgd};
 use tilegrad::train::{EarlyStopping, Monitor, OnNonFinite, TrainOptions};

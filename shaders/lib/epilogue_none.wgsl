@@ -1,5 +1,5 @@
-// Epilogue: the sum is stored as it is.
+// The result is stored as it is (lib/epilogue.wgsl says what else may happen).
 
-fn epilogue(sum: EACC, column: u32) -> E {
-    return E(sum);
+fn finish(at: u32, value: E) -> E {
+    return value;
 }

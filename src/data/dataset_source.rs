@@ -12,7 +12,8 @@ use super::dataset::{Bytes, Dataset};
 use super::source::{Uploads, check};
 use super::{Augmentation, BatchSink, BatchSource, Normalisation};
 use crate::error::Result;
-use crate::graph::{Tape, TensorId};
+use crate::graph::Tape;
+use crate::tensor::TensorId;
 
 /// Batches that wait decoded for their step, besides the one that is being decoded.
 const AHEAD: usize = 3;

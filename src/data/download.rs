@@ -228,7 +228,7 @@ pub fn unpack(path: &Path, folder: &str, names: &[String], dir: &Path) -> Result
         let Some(at) = missing.iter().position(|wanted| *name == Path::new(folder).join(wanted)) else { continue };
         let mut content = Vec::new();
         entry.read_to_end(&mut content).map_err(wrong)?;
-        crate::gpu::write_whole(&target.join(missing.remove(at)), &content)?;
+        crate::files::write_whole(&target.join(missing.remove(at)), &content)?;
     }
     match missing.first() {
         None => Ok(()),

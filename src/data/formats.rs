@@ -1,9 +1,8 @@
 //! Which data set a folder holds, told by its files.
 
-use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::{fmt, fs};
 
 use super::folder::{self, Folder, FolderOptions};
 use super::{Dataset, ImageSet, Normalisation, cifar, idx};

@@ -4,13 +4,13 @@ use rayon::prelude::*;
 
 use super::{Dataset, ImageSet, Normalisation};
 use crate::error::{Error, Result};
-use crate::graph::{Spec, Tape, TensorId};
-use crate::ops::Misfit;
+use crate::graph::{Misfit, Tape};
 use crate::ops::augmentation::{Augmentation, DRAWN};
 use crate::ops::gather::{Augment, Gather};
 use crate::ops::transform::Transform;
 use crate::rng::Rng;
 use crate::shape::DType;
+use crate::tensor::{Spec, TensorId};
 
 /// The input of what is drawn for each image of a batch, where a kernel does not draw it.
 const DRAWS: &str = "draws";

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::files::write_whole;
 use crate::error::Error;
+use crate::files::write_whole;
 use crate::rng::fnv1a;
 
 /// What a file of pipelines begins with; a checksum of the rest follows.

@@ -9,11 +9,11 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::cache::{self, PipelineCache};
-use super::facts::facts;
-use super::kernel::Pipeline;
+use super::measure::facts::facts;
 use super::memory;
+use super::pipelines::Pipeline;
 use crate::error::{Error, Result};
-use crate::ops::{Caps, DeviceClass, Kernel};
+use crate::kernel::{Caps, DeviceClass, Kernel};
 
 /// Submissions that may be under way before the host waits for the oldest; more only cost memory.
 const IN_FLIGHT: usize = 4;

@@ -3,15 +3,16 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::kernel::{Access, Pipeline};
 use super::memory::Allocation;
+use super::pipelines::{Access, Pipeline};
 use super::ring::Ring;
 use super::{Device, Store};
 use crate::error::{Error, Result};
-use crate::graph::{Stage, TensorId};
-use crate::ops::Extent;
+use crate::graph::Stage;
+use crate::kernel::Extent;
 use crate::plan::{Buffer, Plan, Span};
 use crate::shape::DType;
+use crate::tensor::TensorId;
 
 /// How a session is made.
 #[derive(Clone, Copy, Debug, Default)]

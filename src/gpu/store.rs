@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Device;
 use super::memory::Allocation;
 use crate::error::{Error, Result};
-use crate::graph::{Role, Tape, Tensor};
-use crate::ops::{FlatBuffer, Pieces};
+use crate::graph::Tape;
+use crate::kernel::{FlatBuffer, Pieces};
 use crate::plan::{Buffer, ParameterLayout, Placement, Span};
-use crate::reference::Value;
 use crate::shape::DType;
+use crate::tensor::{Role, Tensor};
+use crate::twin::Value;
 
 /// Buffers that outlive a step, by the names that plans use.
 pub struct Store {

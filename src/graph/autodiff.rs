@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::tape::{Role, Stage, Tape, TensorId};
 use crate::error::{Error, Result};
+use crate::graph::{Stage, Tape};
+use crate::tensor::{Role, TensorId};
 
 impl Tape {
     /// Appends the gradients of the scalar `loss` by every trainable parameter that it depends on.

@@ -4,13 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::ops::{Misfit, Operation};
+use crate::graph::{Misfit, Operation};
 use crate::rng::Init;
 use crate::shape::{DType, Layout, Shape};
-
-/// A tensor of a tape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TensorId(pub(crate) usize);
+use crate::tensor::{Role, Spec, Tensor, TensorId};
 
 /// A node of a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,120 +24,6 @@ pub enum Stage {
     Backward,
     /// The optimizer.
     Update,
-}
-
-/// Where a tensor's values come from and how long they live.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Role {
-    /// Written by the host before a step.
-    Input,
-    /// A parameter of the model, kept between steps.
-    Parameter {
-        /// Its first values.
-        init: Init,
-        /// Whether gradients are made for it.
-        trainable: bool,
-        /// The parameter group of the optimizer that updates it.
-        group: Option<usize>,
-    },
-    /// A tensor of the model that the optimizer does not change, kept between steps and saved with the parameters, as a
-    /// running mean is; PyTorch's word for it.
-    Buffer {
-        /// Its first value, everywhere.
-        init: f32,
-    },
-    /// The gradient of a parameter: it lies in the group's flat gradient buffer.
-    Gradient {
-        /// The parameter.
-        of: TensorId,
-    },
-    /// The momentum buffer of a parameter, kept between steps.
-    Momentum {
-        /// The parameter.
-        of: TensorId,
-    },
-    /// The sum of a parameter's gradients over several batches, kept between steps.
-    Accumulated {
-        /// The parameter.
-        of: TensorId,
-    },
-    /// A small tensor kept between steps and shared by its name, such as an accumulator; it starts at zero.
-    State,
-    /// A data set that lies on the device, shared by its name.
-    Resident,
-    /// One number that never changes.
-    Constant(f32),
-    /// Made by a node; its memory is used again as soon as nobody reads it any more.
-    Activation,
-}
-
-/// What is known of a tensor.
-#[derive(Clone, Debug)]
-pub struct Tensor {
-    /// Unique among the parameters, and among the inputs, of a tape.
-    pub name: String,
-    /// The extents in PyTorch's order.
-    pub shape: Shape,
-    /// The order of the elements in device memory.
-    pub layout: Layout,
-    /// What an element is.
-    pub dtype: DType,
-    /// Where the values come from.
-    pub role: Role,
-}
-
-impl Tensor {
-    /// What a node makes.
-    pub(crate) fn activation(name: String, spec: Spec) -> Self {
-        let Spec { shape, layout, dtype } = spec;
-        Tensor { name, shape, layout, dtype, role: Role::Activation }
-    }
-
-    /// The bytes of the tensor in device memory; images of bytes are padded to whole words, one by one.
-    pub fn bytes(&self) -> u64 {
-        match self.dtype {
-            DType::F32 | DType::I32 => 4 * self.shape.len() as u64,
-            DType::U8 => {
-                let rows = self.shape.dims().first().copied().unwrap_or(1);
-                let row = self.shape.len() / rows.max(1);
-                (rows * row.next_multiple_of(4)) as u64
-            }
-        }
-    }
-}
-
-/// What an operation's shape rule says of one output.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spec {
-    /// The extents in PyTorch's order.
-    pub shape: Shape,
-    /// The order of the elements in device memory.
-    pub layout: Layout,
-    /// What an element is.
-    pub dtype: DType,
-}
-
-impl Spec {
-    /// An f32 tensor: channels last if it has four extents, else row by row.
-    pub fn f32(shape: impl Into<Shape>) -> Self {
-        let shape = shape.into();
-        let layout = if shape.rank() == 4 { Layout::ChannelsLast } else { Layout::RowMajor };
-        Spec { shape, layout, dtype: DType::F32 }
-    }
-
-    /// An i32 tensor with the layout that [`Spec::f32`] gives.
-    pub fn i32(shape: impl Into<Shape>) -> Self {
-        Spec { dtype: DType::I32, ..Spec::f32(shape) }
-    }
-
-    /// A tensor like `other`.
-    pub fn like(other: &Tensor) -> Self {
-        Spec { shape: other.shape.clone(), layout: other.layout, dtype: other.dtype }
-    }
-
-    fn tensor(self, name: String, role: Role) -> Tensor {
-        Tensor { name, shape: self.shape, layout: self.layout, dtype: self.dtype, role }
-    }
 }
 
 /// One operation applied to tensors.

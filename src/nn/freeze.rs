@@ -2,7 +2,8 @@
 
 use super::Module;
 use crate::error::Result;
-use crate::graph::{Tape, TensorId};
+use crate::graph::Tape;
+use crate::tensor::TensorId;
 
 /// A model whose parameters are frozen but for those that `trains` is true of, by their full names.
 ///

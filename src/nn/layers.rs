@@ -2,12 +2,11 @@
 
 use super::Module;
 use crate::error::{Error, Result};
-use crate::graph::{Tape, TensorId};
-use crate::ops::avg_pool2d as avg;
-use crate::ops::conv2d as conv;
-use crate::ops::max_pool2d as max;
+use crate::graph::Tape;
+use crate::ops::{avg_pool2d as avg, conv2d as conv, max_pool2d as max};
 use crate::rng::Init;
 use crate::shape::Layout;
+use crate::tensor::TensorId;
 
 /// How a layer's weight gets its first values; its bias has PyTorch's default unless it is to be zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

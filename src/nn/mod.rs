@@ -17,8 +17,9 @@ pub use norm::BatchNorm2d;
 pub use summary::Summary;
 
 use crate::error::Result;
-use crate::graph::{Tape, TensorId};
+use crate::graph::Tape;
 use crate::ops::activation::Activation;
+use crate::tensor::TensorId;
 
 /// A part of a network.
 ///

@@ -1,10 +1,11 @@
 //! BatchNorm2d: parameters that are trained, and buffers that follow the batches.
 
 use super::Module;
-use crate::graph::{Tape, TensorId};
+use crate::graph::Tape;
 use crate::ops::batch_norm2d::{BatchNorm2d as Settings, Running};
 use crate::rng::Init;
 use crate::shape::{DType, Layout};
+use crate::tensor::TensorId;
 use crate::{Error, Result};
 
 /// torch.nn.BatchNorm2d: parameters `weight` and `bias` [C], buffers `running_mean`, `running_var` [C] and

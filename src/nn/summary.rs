@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::Module;
 use crate::error::Result;
-use crate::graph::{Role, Spec, Tape, Tensor};
+use crate::graph::Tape;
+use crate::tensor::{Role, Spec, Tensor};
 
 /// One layer of a model.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,146 +1,36 @@
-//! The operations, one file each: attributes, shape rule, gradient rule and the kernels that it becomes.
+//! The operations, one room each or a room for a family: attributes, shape rule, gradient rule, kernels and CPU twin.
 //!
-//! An operation is a small struct of attributes that implements [`Operation`]; its CPU twin has the same file name in
-//! [`crate::reference`] and its shaders start with the same name in `shaders/`. Adding one touches those three places,
-//! one test and the `mod` lines: nothing anywhere lists the operations.
+//! An operation is a small struct of attributes that implements [`Operation`](crate::graph::Operation) and
+//! [`Twin`](crate::twin::Twin); its shaders are in the room of the same name of `shaders/`. Nothing anywhere lists the
+//! operations: adding one touches its room, its shaders, its tests and the `mod` lines.
 
-pub mod accumulate_grad;
-pub mod activation;
-pub mod adaptive_avg_pool2d;
-pub mod add;
-pub mod augmentation;
-pub mod avg_pool2d;
-pub mod batch_norm2d;
-mod choices;
-pub mod clip_grad_norm;
-pub mod column_sum;
-pub mod concat;
-pub mod confusion;
+mod batch;
 pub mod conv2d;
-mod conv2d_params;
-pub mod conv2d_statistics;
-pub mod copy;
-mod depthwise;
-mod dispatch;
-pub mod dropout;
+mod count;
 mod elementwise;
-mod few;
-pub mod finish;
-pub mod flatten;
-pub mod gather;
-mod kernel;
-pub mod log_softmax;
-mod lowering;
-pub mod matmul;
-pub mod max_pool2d;
-pub mod metrics;
-pub mod mixup;
-pub mod mse_loss;
-pub mod mul;
-pub mod narrow;
-pub mod nll_loss;
-mod pieces;
+pub mod fused;
+mod loss;
+mod norm;
+mod pool;
 mod product;
 pub mod reduce;
-pub mod scale;
-pub mod sgd;
-pub mod softmax_cross_entropy;
-pub mod sub;
-pub mod transform;
-pub mod upsample;
-mod window;
-mod winograd;
-pub mod zero_pad2d;
+mod shape;
+mod update;
 
-use std::any::Any;
-use std::fmt::Debug;
-
-pub use choices::{Choices, Chosen, Key, candidates};
-pub use dispatch::{Binding, Dispatch, Extent, Serial};
-pub use lowering::{Caps, Constant, DeviceClass, FlatBuffer, Kernel, Lowering, Operand, Source};
-pub(crate) use lowering::{bytes_of, params, source};
-pub use pieces::Pieces;
-pub(crate) use pieces::tensor_pieces;
+pub use batch::{augmentation, gather, mixup, transform};
+pub use count::{confusion, metrics};
+pub use elementwise::{activation, add, copy, dropout, mul, scale, sub};
+pub use loss::{log_softmax, mse_loss, nll_loss, softmax_cross_entropy};
+pub use norm::batch_norm2d;
+pub use pool::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
+pub use product::{column_sum, matmul};
+pub use shape::{concat, flatten, narrow, upsample, zero_pad2d};
+pub use update::{accumulate_grad, clip_grad_norm, sgd};
 
 use crate::error::Result;
-use crate::graph::{Node, Spec, Tape, Tensor, TensorId};
-use crate::reference::DynTwin;
+use crate::graph::Misfit;
 use crate::shape::{Layout, Shape};
-
-/// Why a shape rule refuses its operands; the tape adds the operation and the node's name.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Misfit {
-    /// The operands do not fit each other or the operation.
-    Shape(String),
-    /// An attribute is outside its range.
-    Attribute(String),
-}
-
-/// An operation with its attributes.
-pub trait Operation: DynTwin + Debug + Any + Send + Sync {
-    /// PyTorch's name for it.
-    fn name(&self) -> &'static str;
-
-    /// The shape rule: the outputs for these inputs, or what does not fit.
-    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit>;
-
-    /// The gradient rule: appends nodes to `tape` and gives the gradient of each input that `needs` one.
-    ///
-    /// `grad_outputs` has an entry for each output, `None` where nothing depends on it.
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
-        let _ = (tape, grad_outputs);
-        Err(crate::Error::Attribute {
-            op: self.name(),
-            name: node.name.clone(),
-            message: format!("has no gradient, and {} of its inputs need one", needs.len()),
-        })
-    }
-
-    /// Whether output 0 is input 0 in memory, so that nothing need be computed.
-    fn is_view(&self, inputs: &[&Tensor]) -> bool {
-        let _ = inputs;
-        false
-    }
-
-    /// Whether its kernels change input 0 in its memory, which is output 0 then. A plan makes such nodes, no tape has them.
-    fn is_in_place(&self) -> bool {
-        false
-    }
-
-    /// How many products are added up for the outputs, by which a model's cost is judged; 0 for what has none.
-    fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
-        let _ = inputs;
-        0
-    }
-
-    /// Whether its kernels can finish the elements of output 0 before they store them: then [`Operation::lower`] puts what
-    /// [`Lowering`] has for that into each of them.
-    fn finishes(&self) -> bool {
-        false
-    }
-
-    /// The names of the kernel variants that are right for these operands on this device, the best first.
-    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        let _ = (inputs, caps);
-        vec!["direct"]
-    }
-
-    /// The names of the tiles that `variant` can be computed in on this device, the one to take without a choice first;
-    /// none for a variant that has no tiles.
-    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        let _ = (variant, inputs, caps);
-        Vec::new()
-    }
-
-    /// Appends the dispatches that compute the outputs.
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()>;
-}
+use crate::tensor::{Spec, Tensor};
 
 /// Checks that an operation has `expected` operands; the tape's builder methods always pass as many.
 pub(crate) fn arity(inputs: &[&Tensor], expected: &[usize]) -> Result<(), Misfit> {
@@ -177,4 +67,12 @@ pub(crate) fn bounded(dims: [usize; 4]) -> Result<Vec<Spec>, Misfit> {
         Some(_) => Ok(vec![Spec::f32(dims)]),
         None => Err(Misfit::Shape(format!("the output would be {}, more than 2^31 elements", Shape::from(dims)))),
     }
+}
+
+/// Checks that both axes of `value` are at least 1.
+pub(crate) fn positive(what: &str, value: [usize; 2]) -> Result<(), Misfit> {
+    if value[0] == 0 || value[1] == 0 {
+        return Err(Misfit::Attribute(format!("{what} must be at least 1 on both axes, it is {value:?}")));
+    }
+    Ok(())
 }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::graph::{Spec, Stage, Tape, TensorId};
+use crate::graph::{Stage, Tape};
 use crate::ops::accumulate_grad::AccumulateGrad;
 use crate::ops::clip_grad_norm::{ClipGradNorm, GRAD_NORM};
 use crate::ops::sgd::{Clip, SgdUpdate};
+use crate::tensor::{Spec, TensorId};
 
 /// The name of the input that says what part of the accumulated gradients a batch is: \[4\] = the weight of its gradients,
 /// 1 if it is the first since the last update and else 0, two unused.

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::{Buffer, Span};
 use crate::error::{Error, Result};
-use crate::graph::{Role, Tape, Tensor};
-use crate::ops::{Caps, FlatBuffer, Pieces, tensor_pieces};
+use crate::graph::Tape;
+use crate::kernel::{Caps, FlatBuffer, Pieces, tensor_pieces};
 use crate::shape::{Layout, Shape};
+use crate::tensor::{Role, Tensor};
 
 /// Bytes to whose multiples every tensor in a flat buffer is padded: WebGPU's largest alignment of a binding's offset.
 const ALIGNMENT: u64 = 256;

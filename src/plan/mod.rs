@@ -4,7 +4,7 @@
 
 mod flat;
 mod forecast;
-pub mod fusion;
+pub mod fuse;
 mod lifetime;
 mod print;
 
@@ -17,9 +17,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::graph::{Role, Stage, Tape, Tensor, TensorId};
-use crate::ops::{Caps, Choices, Chosen, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces, Serial};
+use crate::graph::{Stage, Tape};
+use crate::kernel::{Caps, Choices, Chosen, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, Pieces, Serial};
 use crate::shape::Shape;
+use crate::tensor::{Role, Tensor, TensorId};
 
 /// Which buffer; a plan names them, a session has them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,7 +101,7 @@ impl Step {
 /// A tape ready to run on a device with these limits.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The nodes that run, joined by the rules of [`fusion`]: the given tape's tensors, and those of its nodes that matter.
+    /// The nodes that run, joined by the rules of [`fuse`]: the given tape's tensors, and those of its nodes that matter.
     pub tape: Arc<Tape>,
     /// Where the parameters lie.
     pub layout: Arc<ParameterLayout>,
@@ -125,7 +126,7 @@ pub struct Plan {
 impl Plan {
     /// Plans `tape` for a device.
     pub fn new(tape: Arc<Tape>, layout: Arc<ParameterLayout>, caps: &Caps, choices: &Choices) -> Result<Self> {
-        let tape = Arc::new(fusion::fuse(&tape, &live_nodes(&tape), &choices.without_rules)?);
+        let tape = Arc::new(fuse::fuse(&tape, &live_nodes(&tape), &choices.without_rules)?);
         let root = views(&tape);
         let limit = caps.max_binding.min(caps.max_buffer);
 
@@ -401,7 +402,7 @@ fn kept_place(tape: &Tape, id: TensorId, layout: &ParameterLayout, caps: &Caps) 
         Role::State | Role::Buffer { .. } => whole(Buffer::State(tensor.name.clone())),
         Role::Constant(value) => whole(Buffer::Constant(value.to_bits())),
         Role::Resident => {
-            let pieces: Pieces = crate::ops::tensor_pieces(tensor, caps)?;
+            let pieces: Pieces = crate::kernel::tensor_pieces(tensor, caps)?;
             let rows = *pieces.bounds.last().expect("pieces have an end") as u64;
             let row_bytes = tensor.bytes() / rows.max(1);
             let span = |(piece, (_, count)): (usize, (usize, usize))| Span {

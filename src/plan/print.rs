@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::{Buffer, Plan};
-use crate::graph::{Role, Stage};
-use crate::ops::FlatBuffer;
+use crate::graph::Stage;
+use crate::kernel::FlatBuffer;
+use crate::tensor::Role;
 
 /// The device memory of a plan in bytes, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::graph::{Role, Stage, Tape, Tensor, TensorId};
-use crate::reference::{Inputs, Outputs, Real, Value};
+use crate::graph::{Stage, Tape};
+use crate::tensor::{Role, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Value};
 
 /// What is kept between steps and shared by the programs of a run: parameters, buffers, momentum buffers, states, data sets, by name.
 #[derive(Clone, Debug, Default)]

@@ -8,13 +8,14 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::convert::{ints, reals};
 use super::{Engine, Trainer};
 use crate::error::{Error, Result};
-use crate::graph::{Role, Tape, Tensor};
-use crate::reference::Value;
+use crate::graph::Tape;
 use crate::shape::{DType, Shape};
+use crate::tensor::{Role, Tensor};
+use crate::twin::Value;
 
 /// Writes `content` to a temporary file beside `path`, flushes it and renames it, so that `path` is whole or untouched.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    crate::gpu::write_whole(path, content)
+    crate::files::write_whole(path, content)
 }
 
 /// Which names of a file and of a model a load is about.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::engine::{Engine, ProgramId, Sink, Target};
 use crate::error::{Error, Result};
-use crate::graph::{Stage, Tape, Tensor, TensorId};
+use crate::graph::{Stage, Tape};
 use crate::plan::Memory;
 use crate::reference;
-use crate::reference::Value;
+use crate::tensor::{Tensor, TensorId};
+use crate::twin::Value;
 
 /// What a tape calls the momentum buffer of a parameter.
 fn momentum_name(parameter: &str) -> String {

@@ -5,11 +5,12 @@ use std::path::Path;
 use crate::data::{BatchSink, ImageSet, images_name, labels_name};
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, Session, Store, TuneEvent, Tuning};
-use crate::graph::{Stage, Tape, Tensor, TensorId};
-use crate::ops::Choices;
+use crate::graph::{Stage, Tape};
+use crate::kernel::Choices;
 use crate::plan::{Forecast, Memory};
 use crate::reference;
-use crate::reference::Value;
+use crate::tensor::{Tensor, TensorId};
+use crate::twin::Value;
 
 /// A tape that an engine has made ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,10 +7,11 @@ use super::engine::{Engine, ProgramId, Sink, Target};
 use super::pinned::Pinned;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Peak, Profile, Session, SessionOptions, Store, TuneEvent, Tuner, Tuning};
-use crate::graph::{Stage, Tape, Tensor, TensorId};
-use crate::ops::Choices;
+use crate::graph::{Stage, Tape};
+use crate::kernel::Choices;
 use crate::plan::{Forecast, Memory, ParameterLayout, Plan};
-use crate::reference::Value;
+use crate::tensor::{Tensor, TensorId};
+use crate::twin::Value;
 
 fn not_initialised() -> Error {
     Error::config("engine", "has no parameter store yet; call initialise first")

@@ -14,9 +14,10 @@ use serde_json::json;
 use super::checkpoint::{Content, Metadata, finish, format, metadata_of, parse, read, value, write};
 use super::{Engine, Trainer};
 use crate::error::{Error, Result};
-use crate::graph::{Role, Tape, Tensor};
+use crate::graph::Tape;
 use crate::optim::{Schedule, Sgd};
-use crate::reference::Value;
+use crate::tensor::{Role, Tensor};
+use crate::twin::Value;
 
 /// How far a run is: what another run needs, beside parameters, buffers and momentum buffers, to go on from there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::ops::Choices;
+use crate::kernel::Choices;
 use crate::plan::Plan;
 
 /// The choices of a file.
@@ -75,9 +75,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::graph::{Spec, Tape};
-    use crate::ops::{Caps, DeviceClass};
+    use crate::graph::Tape;
+    use crate::kernel::{Caps, DeviceClass};
     use crate::plan::ParameterLayout;
+    use crate::tensor::Spec;
 
     #[test]
     fn a_choice_that_cannot_be_taken_is_named_with_its_file() {

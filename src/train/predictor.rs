@@ -7,9 +7,10 @@ use super::engine::{Engine, ProgramId};
 use super::{ModelCard, checkpoint};
 use crate::data::{BatchSink, ImageSet, Normalisation};
 use crate::error::{Error, Result};
-use crate::graph::{Spec, Stage, Tape, TensorId};
+use crate::graph::{Stage, Tape};
 use crate::nn::Module;
 use crate::ops::gather::Gather;
+use crate::tensor::{Spec, TensorId};
 
 /// Images that are looked at together.
 const BATCH: usize = 64;

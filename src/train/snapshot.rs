@@ -16,10 +16,10 @@ use super::history::Epoch;
 use super::optimizer_state;
 use super::trainer::{TRAIN, Trainer};
 use crate::error::{Error, Result};
-use crate::graph::Role;
-use crate::ops::Choices;
-use crate::reference::Value;
+use crate::kernel::Choices;
 use crate::rng::fnv1a;
+use crate::tensor::Role;
+use crate::twin::Value;
 
 /// What the metadata of every snapshot begins with.
 const FORMAT: &str = "tilegrad run 1";

@@ -5,8 +5,9 @@ use std::path::Path;
 use super::trainer::{Share, Trainer};
 use crate::data::BatchSource;
 use crate::error::{Culprit, NonFinite, Result};
-use crate::graph::{Role, Stage, Tape, TensorId};
+use crate::graph::{Stage, Tape};
 use crate::shape::DType;
+use crate::tensor::{Role, TensorId};
 
 /// How many of the numbers are infinite or NaN, told by their bits.
 fn wrong(values: &[f32]) -> usize {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tilegrad::ops::{Caps, Choices, DeviceClass};
+use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::plan::{ParameterLayout, Plan};
 
 #[path = "../../benches/suite/networks.rs"]

@@ -4,9 +4,9 @@ use tilegrad::graph::{Spec, Stage, Tape, TensorId};
 use tilegrad::ops::clip_grad_norm::GRAD_NORM;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{ParamGroup, Sgd};
-use tilegrad::reference::Value;
 use tilegrad::rng::Init;
 use tilegrad::shape::{Layout, Shape};
+use tilegrad::twin::Value;
 
 use crate::golden_files::{Case, Machine, UPDATE, cases, float, floats, sizes};
 

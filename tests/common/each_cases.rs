@@ -3,8 +3,8 @@
 #![allow(dead_code, reason = "each test binary that includes this file uses a part of it")]
 
 use tilegrad::graph::Spec;
-use tilegrad::reference::Value;
 use tilegrad::shape::Shape;
+use tilegrad::twin::Value;
 
 use crate::cases::{Draw, uniform};
 use crate::more_cases::{FAMILIES, Near, OpCase, Operand};

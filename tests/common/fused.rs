@@ -1,9 +1,8 @@
 //! Networks whose training tapes hold every pair of nodes that the plan's rewrite rules join.
 
 use tilegrad::graph::{Spec, Tape, TensorId};
-use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet};
-use tilegrad::nn::{Conv2d, Flatten, Linear, MaxPool2d, Sequential};
+use tilegrad::nn::{Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential};
 use tilegrad::ops::activation::Activation::{Relu, Tanh};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::Sgd;

@@ -11,9 +11,9 @@ use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::max_pool2d::MaxPool2d;
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
 use tilegrad::optim::{ParamGroup, Sgd};
-use tilegrad::reference::Value;
 use tilegrad::rng::{Init, Rng};
 use tilegrad::shape::{Layout, Shape};
+use tilegrad::twin::Value;
 
 /// What runs tapes. Tensors that a check reads are kept on the tape; a failure of the machine is a panic.
 pub trait Machine {

@@ -6,8 +6,8 @@ use tilegrad::ops::activation::{Activation, Approximate};
 use tilegrad::ops::nll_loss::NllLoss;
 use tilegrad::ops::reduce::Dim;
 use tilegrad::ops::softmax_cross_entropy::Reduction;
-use tilegrad::reference::Value;
 use tilegrad::shape::Shape;
+use tilegrad::twin::Value;
 
 use crate::golden_files::{Case, Machine, OPERATION, Trial, cases, float, floats, pair, sizes};
 

@@ -7,7 +7,7 @@ use tilegrad::graph::{Role, Spec, Stage, Tape, TensorId};
 use tilegrad::nn::Module;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::Sgd;
-use tilegrad::reference::Value;
+use tilegrad::twin::Value;
 
 use crate::golden_files::{Case, Machine, cases, float, floats, sizes};
 

@@ -5,9 +5,9 @@ use serde_json::Value as Json;
 use tilegrad::graph::{RANDOM, Spec, Stage, Tape, TensorId};
 use tilegrad::ops::batch_norm2d::{BatchNorm2d, Running};
 use tilegrad::ops::conv2d::Conv2d;
-use tilegrad::reference::Value;
 use tilegrad::rng;
 use tilegrad::shape::{DType, Layout, Shape};
+use tilegrad::twin::Value;
 
 use crate::golden_files::{Case, Machine, OPERATION, Trial, cases, float, floats, pair, sizes};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tilegrad::ops::{Constant, Kernel};
+use tilegrad::kernel::{Constant, Kernel};
 use tilegrad::plan::Plan;
 
 use crate::cards::{self, Card};

@@ -6,7 +6,7 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ResourceBinding, ShaderStage};
 use tilegrad::gpu::{Access, reflect};
-use tilegrad::ops::Kernel;
+use tilegrad::kernel::Kernel;
 
 /// A kernel as naga has read it.
 pub struct Translator {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use tilegrad::data::{Augment, BatchSource, ImageSet, Normalisation, ResidentSource, UploadSource};
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
-use tilegrad::graph::{RANDOM, Spec, Stage, Tape, Tensor, TensorId};
+use tilegrad::graph::{Misfit, Operation, RANDOM, Spec, Stage, Tape, Tensor, TensorId};
+use tilegrad::kernel::{Choices, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::gather::Gather;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::ops::{Choices, Extent, Kernel, Lowering, Misfit, Operation, Source};
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Inputs, Outputs, Program, Real, Store as HostStore, Twin, Value};
+use tilegrad::reference::{Program, Store as HostStore};
 use tilegrad::rng::{Rng, draw, philox};
 use tilegrad::shape::DType;
 use tilegrad::train::{CpuEngine, Engine, GpuEngine};
+use tilegrad::twin::{Inputs, Outputs, Real, Twin, Value};
 
 use crate::check::{Case, Tolerance, check_op, device};
 

@@ -7,16 +7,17 @@ use tilegrad::data::{
 };
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{RANDOM, Spec, Stage, Tape, TensorId};
-use tilegrad::ops::Choices;
+use tilegrad::kernel::Choices;
 use tilegrad::ops::augmentation::DRAWN;
 use tilegrad::ops::mixup::{LAMBDA, Mixup};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::ops::transform::Transform;
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Program, Store as HostStore, Value};
+use tilegrad::reference::{Program, Store as HostStore};
 use tilegrad::rng::{Rng, draw};
 use tilegrad::shape::DType;
 use tilegrad::train::{CpuEngine, Engine, GpuEngine};
+use tilegrad::twin::Value;
 
 use crate::augment_cases::{augmentation, each};
 use crate::cases::{Draw, cross_entropy_case, uniform};

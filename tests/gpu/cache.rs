@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tilegrad::gpu::{Device, DeviceOptions, SessionOptions};
 use tilegrad::graph::{Spec, Tape};
-use tilegrad::ops::Choices;
+use tilegrad::kernel::Choices;
 
 use crate::check::{device, session};
 

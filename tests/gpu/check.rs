@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
 use tilegrad::graph::{Role, Tape, Tensor, TensorId};
-use tilegrad::ops::{Caps, Choices};
+use tilegrad::kernel::{Caps, Choices};
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Program, Store as HostStore, Value};
+use tilegrad::reference::{Program, Store as HostStore};
 use tilegrad::shape::DType;
+use tilegrad::twin::Value;
 
 /// The device that all tests of this binary share; `None` where the tests are to be skipped.
 pub fn device() -> Option<&'static Device> {

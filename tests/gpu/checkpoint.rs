@@ -7,10 +7,10 @@ use tilegrad::gpu::Device;
 use tilegrad::graph::Tape;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::optim::{ParamGroup, Sgd};
-use tilegrad::reference::Value;
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
 use tilegrad::train::{CpuEngine, Engine, GpuEngine, TrainOptions, Trainer, checkpoint};
+use tilegrad::twin::Value;
 
 use crate::check::device;
 

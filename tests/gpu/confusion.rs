@@ -2,8 +2,8 @@
 
 use tilegrad::graph::{Spec, Stage, Tape};
 use tilegrad::ops::confusion::{AccumulateConfusion, Confusion};
-use tilegrad::reference::Value;
 use tilegrad::train::{CpuEngine, Engine, GpuEngine};
+use tilegrad::twin::Value;
 
 use crate::cases::{Draw, coarse, uniform};
 use crate::check::{device, session};

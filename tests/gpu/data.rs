@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tilegrad::data::{BatchSource, ImageSet, ResidentSource, UploadSource, synthetic};
 use tilegrad::gpu::{Session, SessionOptions, Store};
 use tilegrad::graph::{Tape, TensorId};
-use tilegrad::ops::Choices;
+use tilegrad::kernel::Choices;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Rng;
 use tilegrad::train::{CpuEngine, Engine, GpuEngine};

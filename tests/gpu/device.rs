@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tilegrad::Error;
 use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
 use tilegrad::graph::{Spec, Tape};
-use tilegrad::ops::Choices;
+use tilegrad::kernel::Choices;
 use tilegrad::plan::{ParameterLayout, Plan};
 
 use crate::check::device;

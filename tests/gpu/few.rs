@@ -1,8 +1,8 @@
 //! Convolutions with few input channels, as first layers are: their own kernels against the twin, and where they are taken.
 
 use tilegrad::graph::Tensor;
+use tilegrad::kernel::{Caps, DeviceClass};
 use tilegrad::ops::conv2d::Conv2d;
-use tilegrad::ops::{Caps, DeviceClass};
 use tilegrad::shape::conv_output;
 
 use crate::cases::{ConvCase, Draw};

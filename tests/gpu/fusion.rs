@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
-use tilegrad::graph::Spec;
-use tilegrad::graph::{Tape, TensorId};
+use tilegrad::graph::{Operation, Spec, Tape, TensorId};
+use tilegrad::kernel::Choices;
 use tilegrad::ops::adaptive_avg_pool2d::AdaptiveAvgPool2dGrad;
 use tilegrad::ops::add::Add;
 use tilegrad::ops::avg_pool2d::{AvgPool2d, AvgPool2dGrad};
 use tilegrad::ops::batch_norm2d::BatchNorm2dEval;
 use tilegrad::ops::conv2d::{Conv2d, Conv2dGradInput};
-use tilegrad::ops::finish::{Finish, Finished};
+use tilegrad::ops::fused::epilogue::{Finish, Finished};
 use tilegrad::ops::matmul::Matmul;
-use tilegrad::ops::{Choices, Operation};
-use tilegrad::plan::fusion::RULES;
+use tilegrad::plan::fuse::RULES;
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::Value;
 use tilegrad::shape::Layout;
+use tilegrad::twin::Value;
 
 use crate::check::{Case, Tolerance, check_op, device};
 use crate::{cases, fused};

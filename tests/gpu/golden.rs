@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Role, Stage, Tape, TensorId};
+use tilegrad::kernel::Choices;
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
-use tilegrad::ops::Choices;
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::Value;
 use tilegrad::shape::DType;
+use tilegrad::twin::Value;
 
 use crate::check::{device, write};
 use crate::golden_files::{self, Machine};
-use crate::golden_more;
-use crate::golden_networks;
+use crate::{golden_more, golden_networks};
 
 /// A session on the device.
 pub struct OnDevice {

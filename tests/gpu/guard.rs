@@ -1,10 +1,10 @@
 //! The guard itself: a kernel that reads or writes beyond a tensor is found out, with and without bounds checks.
 
 use tilegrad::gpu::{Device, SessionOptions};
-use tilegrad::graph::{Spec, Tape, Tensor};
+use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor};
+use tilegrad::kernel::{Choices, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::reduce::Dim;
-use tilegrad::ops::{Choices, Extent, Kernel, Lowering, Misfit, Operation, Source};
-use tilegrad::reference::{Inputs, Outputs, Real, Twin};
+use tilegrad::twin::{Inputs, Outputs, Real, Twin};
 
 use crate::check::{device, session};
 

@@ -4,7 +4,7 @@
 use tilegrad::graph::{Spec, Tape};
 use tilegrad::ops::max_pool2d::MaxPool2dGrad;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropyBoth;
-use tilegrad::reference::Value;
+use tilegrad::twin::Value;
 
 use crate::cases;
 use crate::check::{Case, Tolerance, check_op, device};

@@ -1,14 +1,14 @@
 //! Every operation's kernels against its twin, over random attributes and at the edges of tiles.
 
-use tilegrad::graph::{Spec, Tape, Tensor, TensorId};
+use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor, TensorId};
+use tilegrad::kernel::{Extent, Kernel, Lowering, Source};
 use tilegrad::ops::activation::Activation;
 use tilegrad::ops::avg_pool2d::AvgPool2d;
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::max_pool2d::MaxPool2d;
-use tilegrad::ops::{Extent, Kernel, Lowering, Misfit, Operation, Source};
-use tilegrad::reference::{Inputs, Outputs, Real, Twin, Value};
 use tilegrad::rng::Rng;
 use tilegrad::shape::Layout;
+use tilegrad::twin::{Inputs, Outputs, Real, Twin, Value};
 
 use crate::cases::{self, AvgPoolCase, ConvCase, CrossEntropyCase, MatmulCase, MaxPoolCase};
 use crate::check::{Case, Tolerance, check_op, device};

@@ -5,7 +5,7 @@ use tilegrad::graph::{Spec, Tape, TensorId};
 use tilegrad::ops::activation::{Activation, Approximate};
 use tilegrad::ops::nll_loss::NllLoss;
 use tilegrad::ops::reduce::Dim;
-use tilegrad::reference::Value;
+use tilegrad::twin::Value;
 
 use crate::cases::uniform;
 use crate::check::{Case, Tolerance, check_op, device, session};
@@ -149,7 +149,7 @@ fn gelu_is_good_to_a_ten_millionth_below_zero() {
     session.write_f32("input", &values).unwrap();
     session.step().unwrap();
     let twin = |x: f32| {
-        use tilegrad::reference::Real;
+        use tilegrad::twin::Real;
         let x = f64::from(x);
         x * 0.5 * (1.0 + Real::erf(x * std::f64::consts::FRAC_1_SQRT_2))
     };

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tilegrad::gpu::{Session, SessionOptions, Store};
 use tilegrad::graph::{RANDOM, Spec, Stage, Tape};
-use tilegrad::ops::{Caps, Choices, DeviceClass};
+use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::Value;
 use tilegrad::rng;
 use tilegrad::shape::DType;
+use tilegrad::twin::Value;
 
 use crate::cases::uniform;
 use crate::check::{Case, Tolerance, check_op, device, session, write};

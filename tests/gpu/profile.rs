@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tilegrad::gpu::{Clock, Device, DeviceOptions, Profile, Session, SessionOptions, Store};
 use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::kernel::Choices;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::nn::{Module, Summary};
-use tilegrad::ops::Choices;
 use tilegrad::ops::metrics::Metrics;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::Sgd;

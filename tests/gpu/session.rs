@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Spec, Stage, Tape, TensorId};
+use tilegrad::kernel::Choices;
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
-use tilegrad::ops::Choices;
 use tilegrad::ops::metrics::Metrics;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{ParamGroup, Sgd};

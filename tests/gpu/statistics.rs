@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Tape, TensorId};
+use tilegrad::kernel::{Choices, candidates};
 use tilegrad::ops::conv2d::Conv2d;
-use tilegrad::ops::conv2d_statistics::Conv2dStatistics;
-use tilegrad::ops::{Choices, candidates};
+use tilegrad::ops::fused::conv2d_statistics::Conv2dStatistics;
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::Value;
+use tilegrad::twin::Value;
 
 use crate::cases::{ConvCase, uniform};
 use crate::check::{Case, Tolerance, check_op, device};

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Tuner};
-use tilegrad::graph::{Spec, Tape, Tensor};
+use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor};
+use tilegrad::kernel::{Caps, Choices, Extent, Kernel, Key, Lowering, Source};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::ops::{Caps, Choices, Extent, Kernel, Key, Lowering, Misfit, Operation, Source};
 use tilegrad::optim::Sgd;
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Inputs, Outputs, Real, Twin};
+use tilegrad::twin::{Inputs, Outputs, Real, Twin};
 
 use crate::check::device;
 

@@ -3,7 +3,7 @@
 use tilegrad::gpu::Device;
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::matmul::Matmul;
-use tilegrad::reference::Value;
+use tilegrad::twin::Value;
 
 use crate::cases::{self, ConvCase, Draw, MatmulCase};
 use crate::check::{Case, check_choices, device};

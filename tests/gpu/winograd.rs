@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use tilegrad::gpu::SessionOptions;
-use tilegrad::graph::{Spec, Tape, Tensor};
+use tilegrad::graph::{Operation, Spec, Tape, Tensor};
+use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::ops::conv2d::{Conv2d, Conv2dGradInput};
-use tilegrad::ops::finish::{Finish, Finished};
-use tilegrad::ops::{Caps, Choices, DeviceClass, Operation};
+use tilegrad::ops::fused::epilogue::{Finish, Finished};
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Program, Store, Value};
+use tilegrad::reference::{Program, Store};
 use tilegrad::shape::Layout;
+use tilegrad::twin::Value;
 
 use crate::cases::{self, ConvCase, Draw};
 use crate::check::{self, Case, Tolerance, check_choices, device};

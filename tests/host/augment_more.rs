@@ -15,10 +15,11 @@ use tilegrad::ops::mixup::{LAMBDA, Mix, MixLoss, MixTarget, Mixup};
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
 use tilegrad::ops::transform::Transform;
 use tilegrad::optim::Sgd;
-use tilegrad::reference::{Program, Store, Value};
+use tilegrad::reference::{Program, Store};
 use tilegrad::rng::{Rng, draw};
 use tilegrad::shape::DType;
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
+use tilegrad::twin::Value;
 
 use crate::augment_cases::each;
 use crate::golden_files::{cases, float, floats, sizes};

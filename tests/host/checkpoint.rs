@@ -8,12 +8,12 @@ use tilegrad::data::{ResidentSource, synthetic};
 use tilegrad::graph::Tape;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::optim::{ParamGroup, Schedule, Sgd};
-use tilegrad::reference::Value;
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
 use tilegrad::train::checkpoint::{self, Load};
 use tilegrad::train::optimizer_state::{self, Progress};
 use tilegrad::train::{CpuEngine, Engine, TrainOptions, Trainer};
+use tilegrad::twin::Value;
 
 /// A folder that goes away with the test.
 struct Folder(PathBuf);

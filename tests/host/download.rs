@@ -1,11 +1,10 @@
 //! Downloads, from a server that runs in a thread of the test: whole, interrupted and resumed, refused.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::{fs, thread};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;

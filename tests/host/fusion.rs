@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tilegrad::graph::{Spec, Stage, Tape};
-use tilegrad::ops::{Caps, Choices, DeviceClass};
-use tilegrad::plan::fusion::RULES;
-use tilegrad::reference::{Program, Store, Value};
+use tilegrad::kernel::{Caps, Choices, DeviceClass};
+use tilegrad::plan::fuse::RULES;
+use tilegrad::reference::{Program, Store};
+use tilegrad::twin::Value;
 
 use crate::{cases, fused, zoo};
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tilegrad::graph::{Stage, Tape, TensorId};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
-use tilegrad::reference::{Program, Store, Value};
+use tilegrad::reference::{Program, Store};
+use tilegrad::twin::Value;
 
 use crate::golden_files::{self, Machine};
-use crate::golden_more;
-use crate::golden_networks;
+use crate::{golden_more, golden_networks};
 
 /// The reference executor.
 #[derive(Default)]

@@ -8,9 +8,10 @@ use tilegrad::ops::avg_pool2d::AvgPool2d;
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::max_pool2d::MaxPool2d;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::reference::{Program, Store, Value};
+use tilegrad::reference::{Program, Store};
 use tilegrad::rng::Rng;
 use tilegrad::shape::Layout;
+use tilegrad::twin::Value;
 
 use crate::cases::{self, away_from_zero, distinct, uniform};
 

@@ -9,8 +9,9 @@ use tilegrad::ops::activation::{Activation, Approximate};
 use tilegrad::ops::nll_loss::NllLoss;
 use tilegrad::ops::reduce::Dim;
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
-use tilegrad::reference::{Program, Store, Value};
+use tilegrad::reference::{Program, Store};
 use tilegrad::shape::Layout;
+use tilegrad::twin::Value;
 
 use crate::cases;
 use crate::gradients::{self, check, labels, random, real};

@@ -31,7 +31,7 @@ fn batch_norm2d_in_evaluation() {
         let case = batch_norm_case(seed, 4);
         let channels = case.input[1];
         let mut var = random([channels], seed, "running_var");
-        if let tilegrad::reference::Value::Real(values) = &mut var.value {
+        if let tilegrad::twin::Value::Real(values) = &mut var.value {
             values.iter_mut().for_each(|v| *v += 1.5);
         }
         let mut operands = vec![random(case.input, seed, "input"), random([channels], seed, "running_mean"), var];

@@ -11,6 +11,7 @@ mod dataset;
 mod diagnosis;
 mod disk;
 mod download;
+mod dump;
 mod errors;
 mod folder_dataset;
 mod formats;

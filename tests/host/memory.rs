@@ -1,10 +1,10 @@
 //! What a large network needs of a device's memory, as its plan says.
 
 use tilegrad::graph::{Spec, Tape};
+use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::ResNet;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::ops::{Caps, Choices, DeviceClass};
 use tilegrad::optim::Sgd;
 
 use crate::zoo;

@@ -8,9 +8,10 @@ use tilegrad::ops::gather::Gather;
 use tilegrad::ops::metrics::{HISTORY, Metrics};
 use tilegrad::ops::sgd::{Clip, SgdUpdate};
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
-use tilegrad::reference::{Program, Store, Value};
+use tilegrad::reference::{Program, Store};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
+use tilegrad::twin::Value;
 
 const ALL: [Stage; 4] = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
 

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::kernel::{Caps, Choices, DeviceClass, FlatBuffer};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::accumulate_grad::AccumulateGrad;
 use tilegrad::ops::clip_grad_norm::{ClipGradNorm, GRAD_NORM};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::ops::{Caps, Choices, DeviceClass, FlatBuffer};
 use tilegrad::optim::{ACCUMULATE, ParamGroup, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Program, Store, Value};
+use tilegrad::reference::{Program, Store};
 use tilegrad::train::TrainOptions;
+use tilegrad::twin::Value;
 
 use crate::golden::Reference;
 use crate::{clip, zoo};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tilegrad::Error;
 use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::kernel::{Caps, Choices, Constant, DeviceClass, FlatBuffer};
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::max_pool2d::MaxPool2d;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::ops::{Caps, Choices, Constant, DeviceClass, FlatBuffer};
 use tilegrad::optim::Sgd;
 use tilegrad::plan::{Buffer, ParameterLayout, Plan, Step};
 use tilegrad::rng::Init;

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, TypeInner};
-use tilegrad::ops::{Caps, Choices, Constant, DeviceClass, Kernel};
+use tilegrad::kernel::{Caps, Choices, Constant, DeviceClass, Kernel};
 use tilegrad::plan::Step;
 
 use crate::{barriers, zoo};
@@ -94,15 +94,14 @@ pub fn written(kernel: &Kernel) -> BTreeSet<String> {
 fn files() -> BTreeMap<String, String> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut files = BTreeMap::new();
-    for folder in ["", "lib/"] {
-        for entry in std::fs::read_dir(root.join(folder)).expect("shaders/ is there") {
+    for folder in std::fs::read_dir(&root).expect("shaders/ is there") {
+        let folder = folder.expect("it can be listed").path();
+        for entry in
+            std::fs::read_dir(&folder).unwrap_or_else(|_| panic!("{}: shaders/ has folders only", folder.display()))
+        {
             let path = entry.expect("it can be listed").path();
-            if path.is_file() {
-                let name = path.file_name().expect("a file has a name").to_string_lossy();
-                files.insert(format!("{folder}{name}"), std::fs::read_to_string(&path).expect("it is text"));
-            } else {
-                assert!(path.ends_with("lib"), "{}: shaders/ has one folder, lib", path.display());
-            }
+            let name = path.strip_prefix(&root).expect("it is below").to_string_lossy().replace('\\', "/");
+            files.insert(name, std::fs::read_to_string(&path).expect("it is text"));
         }
     }
     files

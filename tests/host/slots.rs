@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tilegrad::graph::{Node, Role, Spec, Tape, TensorId};
-use tilegrad::ops::{Caps, Choices, DeviceClass, Kernel};
+use tilegrad::kernel::{Caps, Choices, DeviceClass, Kernel};
 use tilegrad::plan::{Buffer, Step};
 
 use crate::{shaders, zoo};

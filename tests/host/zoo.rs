@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tilegrad::graph::{Spec, Tape, TensorId};
+use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::gather::{Augment, Gather};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::ops::{Caps, Choices, DeviceClass};
 use tilegrad::optim::{ParamGroup, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Init;

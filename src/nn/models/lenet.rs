@@ -5,9 +5,10 @@
 //! first weights, as in "Dive into Deep Learning", chapter 7.6, which is close to the paper.
 
 use crate::error::Result;
-use crate::graph::{Tape, TensorId};
+use crate::graph::Tape;
 use crate::nn::{AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential, WeightInit};
 use crate::ops::activation::Activation;
+use crate::tensor::TensorId;
 
 /// LeNet-5 for images of 28x28 with one channel.
 pub struct LeNet5(Sequential);

@@ -4,10 +4,11 @@
 //! shapes differ. Names, layout and first values are torchvision's (in a bottleneck the 3x3 convolution has the stride).
 
 use crate::error::Result;
-use crate::graph::{Tape, TensorId};
+use crate::graph::Tape;
 use crate::nn::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Module, WeightInit};
 use crate::ops::activation::Activation::Relu;
 use crate::ops::max_pool2d;
+use crate::tensor::TensorId;
 
 /// What a block computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,12 @@
 //! layout and first values are torchvision's; in the form for CIFAR one fully connected layer follows the last stage.
 
 use crate::error::Result;
-use crate::graph::{Tape, TensorId};
+use crate::graph::Tape;
 use crate::nn::{
     AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, Sequential, WeightInit,
 };
 use crate::ops::activation::Activation::Relu;
+use crate::tensor::TensorId;
 
 /// VGG with 11, 13, 16 or 19 layers that have weights.
 #[derive(Clone, Debug)]

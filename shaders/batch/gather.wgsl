@@ -1,0 +1,43 @@
+// output[r, p, c] = scale[c] * byte + shift[c], where byte is channel c of a pixel of image indices[r]: a batch collected from
+// a data set that lies on the device. Which pixel, pixel_of says (batch/gather_whole.wgsl, batch/gather_augmented.wgsl): pixel p itself, or
+// one that a random crop and flip bring there; where that is outside of the image the byte is 0, before it is normalised.
+//
+// data: bytes of the images first .. first + count, four to a word, each image padded to whole words; indices: [rows];
+// output: [rows, pixels, channels], channels last as the bytes are. Channels from the fourth on share scale and shift.
+// A data set larger than one binding is dispatched a piece at a time: rows of other pieces are left alone.
+// One invocation owns one pixel of the output, all channels. No workgroup memory, no barrier.
+
+struct Params {
+    scale: vec4f, shift: vec4f,
+    rows: u32, pixels: u32, channels: u32, height: u32, width: u32, words: u32, first: u32, count: u32,
+    padding: u32, flip: u32, stream_low: u32, stream_high: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> data: array<u32>;
+@group(0) @binding(2) var<storage, read> indices: array<i32>;
+@group(0) @binding(3) var<storage, read_write> output: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.rows * params.pixels { return; }
+    let row = divide(i, params.pixels);
+    let item = u32(indices[row]);
+    let image = item - params.first;
+    if image >= params.count { return; }
+    let pixel = pixel_of(item, i - row * params.pixels);
+    let inside = pixel < params.pixels;
+    // What is outside is read as pixel 0, which is there, and not used.
+    let element = select(0u, pixel, inside) * params.channels;
+    for (var channel = 0u; channel < params.channels; channel++) {
+        let word = data[image * params.words + (element + channel) / 4];
+        let byte = select(0u, (word >> ((element + channel) % 4 * 8)) & 255u, inside);
+        let c = min(channel, 3u);
+        output[i * params.channels + channel] = T(byte) * params.scale[c] + params.shift[c];
+    }
+}

@@ -1,0 +1,29 @@
+// loss = lambda own + (1 - lambda) other of the losses for both targets of mixed images, and their totals alike; right
+// predictions are those of the larger share, the own for halves. Both have as many rows that count, and the same weights in
+// another order. Source: Zhang, Cisse, Dauphin, Lopez-Paz, "mixup", arXiv 1710.09412.
+//
+// own_loss, other_loss, loss: [1]; own_totals, other_totals, totals: [4], as loss/softmax_cross_entropy_totals.wgsl has them;
+// lambda: [1].
+// One invocation does it all. No workgroup memory, no barrier.
+
+struct Params { rows: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> own_loss: array<T>;
+@group(0) @binding(2) var<storage, read> own_totals: array<T>;
+@group(0) @binding(3) var<storage, read> other_loss: array<T>;
+@group(0) @binding(4) var<storage, read> other_totals: array<T>;
+@group(0) @binding(5) var<storage, read> lambda: array<T>;
+@group(0) @binding(6) var<storage, read_write> loss: array<T>;
+@group(0) @binding(7) var<storage, read_write> totals: array<T>;
+
+@compute @workgroup_size(1)
+fn main(@builtin(local_invocation_index) local: u32) {
+    if local >= params.rows { return; }
+    let rest = 1 - lambda[0];
+    loss[0] = lambda[0] * own_loss[0] + rest * other_loss[0];
+    totals[0] = lambda[0] * own_totals[0] + rest * other_totals[0];
+    totals[1] = own_totals[1];
+    totals[2] = select(other_totals[2], own_totals[2], lambda[0] >= 0.5);
+    totals[3] = own_totals[3];
+}

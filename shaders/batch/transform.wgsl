@@ -1,0 +1,38 @@
+// output[r, p, c] = scale[c] * value + shift[c], where value is channel c of what the random changes drawn for row r make of
+// image indices[r]: a batch collected from a data set that lies on the device. In the square that is cut out it is 0, the
+// mean of normalised images. Source of the square: DeVries and Taylor, arXiv 1708.04552.
+//
+// output: [rows, pixels, channels], channels last; the rest: batch/transform_pixel.wgsl. Channels from the fourth on share scale and
+// shift. The scale comes in two parts of 12 bits, as many as a value has: both products are exact, so that a device which
+// multiplies and adds in one go gets the same.
+// A data set larger than one binding is dispatched a piece at a time: rows of other pieces are left alone.
+// One invocation owns one pixel of the output, all channels. No workgroup memory, no barrier.
+//
+// The file with the colours (batch/transform_color.wgsl, batch/transform_color_none.wgsl) has color_of and channel_of.
+
+@group(0) @binding(6) var<storage, read_write> output: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.rows * params.pixels { return; }
+    let row = divide(i, params.pixels);
+    let image = u32(indices[row]) - params.first;
+    if image >= params.count { return; }
+    let pixel = i - row * params.pixels;
+    let y = divide(pixel, params.width);
+    let x = pixel - y * params.width;
+    // Before the square these wrap round to large numbers.
+    let cut = y - u32(drawn(row, 8)) < params.cutout && x - u32(drawn(row, 9)) < params.cutout;
+    let color = color_of(row, image, place_of(row, pixel));
+    for (var channel = 0u; channel < params.channels; channel++) {
+        let value = T(channel_of(color, channel));
+        let c = min(channel, 3u);
+        let normalised = (value * params.scale_high[c] + params.shift[c]) + value * params.scale_low[c];
+        output[i * params.channels + channel] = select(normalised, T(0), cut);
+    }
+}

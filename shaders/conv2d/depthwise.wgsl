@@ -1,0 +1,40 @@
+// conv2d where every channel is a group of its own: output[n, oh, ow, c] = bias[c] + sum over kh, kw of
+//     input[n, oh stride - pad + kh dilation, ow stride - pad + kw dilation, c] weight[kh, kw, c]
+// The formula is that of conv2d/direct.wgsl with as many groups as input and output channels.
+//
+// Bindings as conv2d/params.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n count E.
+// One invocation owns one E of the output. No workgroup memory, no barrier.
+
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read> weight: array<E>;
+@group(0) @binding(3) var<storage, read_write> output: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.m * params.n { return; }
+    let pixel = divide(i, params.n);
+    let channel = i - pixel * params.n;
+    let line = divide(pixel, params.out_w);
+    let ow = pixel - line * params.out_w;
+    let image = divide(line, params.out_h);
+    let oh = line - image * params.out_h;
+
+    var sum = E(0);
+    for (var kh = 0u; kh < params.kernel_h; kh++) {
+        // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
+        let h = oh * params.stride_h + kh * params.dilation_h - params.pad_top;
+        if h >= params.in_h { continue; }
+        for (var kw = 0u; kw < params.kernel_w; kw++) {
+            let w = ow * params.stride_w + kw * params.dilation_w - params.pad_left;
+            if w >= params.in_w { continue; }
+            let at = ((image * params.in_h + h) * params.in_w + w) * params.n + channel;
+            sum += input[at] * weight[(kh * params.kernel_w + kw) * params.n + channel];
+        }
+    }
+    output[i] = finish(i, sum + bias_of(channel));
+}

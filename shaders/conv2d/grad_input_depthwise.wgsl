@@ -1,0 +1,41 @@
+// The gradient of conv2d by its input where every channel is a group of its own; the formula is that of
+// conv2d/grad_input_direct.wgsl.
+//
+// Bindings as conv2d/params.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n count E.
+// One invocation owns one E of grad_input. No workgroup memory, no barrier.
+
+@group(0) @binding(1) var<storage, read> grad_output: array<E>;
+@group(0) @binding(2) var<storage, read> weight: array<E>;
+@group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.m * params.n { return; }
+    let pixel = divide(i, params.n);
+    let channel = i - pixel * params.n;
+    let line = divide(pixel, params.in_w);
+    let iw = pixel - line * params.in_w;
+    let image = divide(line, params.in_h);
+    let ih = line - image * params.in_h;
+
+    var sum = E(0);
+    for (var kh = 0u; kh < params.kernel_h; kh++) {
+        // Negative distances wrap around to huge numbers, which no output reaches.
+        let h = ih + params.pad_top - kh * params.dilation_h;
+        let oh = h / STRIDE_H;
+        if oh * STRIDE_H != h || oh >= params.out_h { continue; }
+        for (var kw = 0u; kw < params.kernel_w; kw++) {
+            let w = iw + params.pad_left - kw * params.dilation_w;
+            let ow = w / STRIDE_W;
+            if ow * STRIDE_W != w || ow >= params.out_w { continue; }
+            let at = ((image * params.out_h + oh) * params.out_w + ow) * params.n + channel;
+            sum += grad_output[at] * weight[(kh * params.kernel_w + kw) * params.n + channel];
+        }
+    }
+    grad_input[i] = finish(i, sum);
+}

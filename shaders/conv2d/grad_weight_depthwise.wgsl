@@ -1,0 +1,56 @@
+// The gradient of conv2d by its weight where every channel is a group of its own; the formula is that of
+// conv2d/grad_weight_direct.wgsl. There are few weights and many pixels, so the k = batch out_h out_w pixels are cut into
+// chunks of k_chunk, whose sums product/column_sum.wgsl adds if there are several.
+//
+// Bindings as conv2d/params.wgsl says, but E of the header, one channel or four, stands for an element, in_c, out_c, n count E,
+// and grad_weight is [chunks, kernel_h, kernel_w, n]; m is kernel_h kernel_w.
+// One invocation owns one chunk of one E of grad_weight. No workgroup memory, no barrier.
+
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read> grad_output: array<E>;
+@group(0) @binding(3) var<storage, read_write> grad_weight: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    let chunk = divide(i, params.m * params.n);
+    let first = chunk * params.k_chunk;
+    if first >= params.k { return; }
+    let last = min(first + params.k_chunk, params.k);
+    let of_chunk = i - chunk * params.m * params.n;
+    let tap = divide(of_chunk, params.n);
+    let channel = of_chunk - tap * params.n;
+    let kh = divide(tap, params.kernel_w);
+    let kw = tap - kh * params.kernel_w;
+    let from_h = kh * params.dilation_h - params.pad_top;
+    let from_w = kw * params.dilation_w - params.pad_left;
+
+    let line = divide(first, params.out_w);
+    var ow = first - line * params.out_w;
+    var image = divide(line, params.out_h);
+    var oh = line - image * params.out_h;
+    var sum = E(0);
+    for (var pixel = first; pixel < last; pixel++) {
+        // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
+        let h = oh * params.stride_h + from_h;
+        let w = ow * params.stride_w + from_w;
+        if h < params.in_h && w < params.in_w {
+            let at = ((image * params.in_h + h) * params.in_w + w) * params.n + channel;
+            sum += input[at] * grad_output[pixel * params.n + channel];
+        }
+        ow++;
+        if ow == params.out_w {
+            ow = 0u;
+            oh++;
+            if oh == params.out_h {
+                oh = 0u;
+                image++;
+            }
+        }
+    }
+    grad_weight[i] = sum;
+}

@@ -1,0 +1,88 @@
+// The gradient of conv2d by its weight as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with m = (kh, kw,
+// ci), n = output channel and k = (image, oh, ow); A is the input under the window, B is grad_output as it lies in memory.
+// The formula is that of conv2d/grad_weight_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
+// The depth is long, so it is split: grad_weight is [splits, m, n], added up by product/column_sum.wgsl if there are several.
+
+@group(0) @binding(1) var<storage, read> input: array<EA>;
+@group(0) @binding(2) var<storage, read> grad_output: array<EB>;
+@group(0) @binding(3) var<storage, read_write> grad_weight: array<E>;
+
+// A weight's tap, as the distance from an output pixel's corner, which may be negative, and its input channel.
+struct Row { h: u32, w: u32, channel: u32, valid: bool }
+
+fn row_of(m: u32) -> Row {
+    let tap = divide(m, params.in_c);
+    let kh = divide(tap, params.kernel_w);
+    return Row(
+        kh * params.dilation_h - params.pad_top,
+        (tap - kh * params.kernel_w) * params.dilation_w - params.pad_left,
+        m - tap * params.in_c,
+        m < params.m,
+    );
+}
+
+// An output pixel: the corner of its window, and the first element of its image in the input.
+struct Depth { k: u32, oh: u32, ow: u32, h: u32, w: u32, image: u32 }
+
+fn depth_of(k: u32) -> Depth {
+    let line = divide(k, params.out_w);
+    let image = divide(line, params.out_h);
+    let oh = line - image * params.out_h;
+    let ow = k - line * params.out_w;
+    let first = image * params.in_h * params.in_w * params.in_c;
+    return Depth(k, oh, ow, oh * params.stride_h, ow * params.stride_w, first);
+}
+
+// The rest of a line of pixels lies at equal distances in both operands.
+fn run_of(depth: Depth) -> u32 {
+    return params.out_w - depth.ow;
+}
+
+fn further(depth: Depth, count: u32) -> Depth {
+    let w = depth.w + count * params.stride_w;
+    return Depth(depth.k + count, depth.oh, depth.ow + count, depth.h, w, depth.image);
+}
+
+fn next_run(depth: Depth) -> Depth {
+    var d = depth;
+    d.k += params.out_w - depth.ow;
+    d.ow = 0u;
+    d.w = 0u;
+    d.oh++;
+    d.h += params.stride_h;
+    if d.oh == params.out_h {
+        d.oh = 0u;
+        d.h = 0u;
+        d.image += params.in_h * params.in_w * params.in_c;
+    }
+    return d;
+}
+
+fn place_a(row: Row, depth: Depth) -> Place {
+    // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
+    let h = row.h + depth.h;
+    let w = row.w + depth.w;
+    let limit = select(0u, params.in_w, row.valid && h < params.in_h);
+    let at = depth.image + (h * params.in_w + w) * params.in_c + row.channel;
+    return Place(at, params.stride_w * params.in_c, w, params.stride_w, limit);
+}
+
+fn place_b(depth: Depth, n: u32) -> Place {
+    return place(depth.k * params.n + n, params.n, n < params.n);
+}
+
+fn fetch_a(at: u32) -> EA {
+    return input[at / EA_LEN];
+}
+
+fn fetch_b(at: u32) -> EB {
+    return grad_output[at / EB_LEN];
+}
+
+fn place_c(split: u32, m: u32) -> u32 {
+    return (split * params.m + m) * params.n;
+}
+
+fn store(at: u32, n: u32, sum: EACC) {
+    grad_weight[at / E_LEN] = E(sum);
+}

@@ -1,0 +1,97 @@
+// conv2d as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with m = (image, oh, ow), n = output channel and
+// k = (kh, kw, ci); A is the input under the window, never written out, and B the weight as it lies in memory.
+// The formula is that of conv2d/direct.wgsl with one group; the tile and its memory are the core's (lib/product_*.wgsl).
+// TAPS says that the taps of a line lie at one distance from one another, channels and all: there is one channel, or no dilation.
+
+@group(0) @binding(1) var<storage, read> input: array<EA>;
+@group(0) @binding(2) var<storage, read> weight: array<EB>;
+@group(0) @binding(3) var<storage, read_write> output: array<E>;
+
+// An output pixel: the first element of its image, and the window's corner, which may lie above or left of the input.
+struct Row { image: u32, h: u32, w: u32, valid: bool }
+
+fn row_of(m: u32) -> Row {
+    let line = divide(m, params.out_w);
+    let image = divide(line, params.out_h);
+    return Row(
+        image * params.in_h * params.in_w * params.in_c,
+        (line - image * params.out_h) * params.stride_h - params.pad_top,
+        (m - line * params.out_w) * params.stride_w - params.pad_left,
+        m < params.m,
+    );
+}
+
+// A tap of the window, its distance from the window's corner, and an input channel.
+struct Depth { k: u32, h: u32, w: u32, kw: u32, channel: u32 }
+
+fn depth_of(k: u32) -> Depth {
+    let tap = divide(k, params.in_c);
+    let kh = divide(tap, params.kernel_w);
+    let kw = tap - kh * params.kernel_w;
+    return Depth(k, kh * params.dilation_h, kw * params.dilation_w, kw, k - tap * params.in_c);
+}
+
+// The rest of a tap's channels lies in a row in both operands, and with TAPS the rest of a line of taps does.
+fn run_of(depth: Depth) -> u32 {
+    if TAPS {
+        return (params.kernel_w - depth.kw) * params.in_c - depth.channel;
+    }
+    return params.in_c - depth.channel;
+}
+
+fn further(depth: Depth, count: u32) -> Depth {
+    let taps = select(0u, count, params.in_c == 1u);
+    return Depth(
+        depth.k + count,
+        depth.h,
+        depth.w + taps * params.dilation_w,
+        depth.kw + taps,
+        depth.channel + count - taps,
+    );
+}
+
+fn next_run(depth: Depth) -> Depth {
+    var d = depth;
+    d.k += run_of(depth);
+    d.channel = 0u;
+    d.kw++;
+    d.w += params.dilation_w;
+    if TAPS || d.kw == params.kernel_w {
+        d.kw = 0u;
+        d.w = 0u;
+        d.h += params.dilation_h;
+    }
+    return d;
+}
+
+fn place_a(row: Row, depth: Depth) -> Place {
+    // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
+    let h = row.h + depth.h;
+    let w = row.w + depth.w;
+    let limit = select(0u, params.in_w, row.valid && h < params.in_h);
+    let at = row.image + (h * params.in_w + w) * params.in_c + depth.channel;
+    if TAPS {
+        return Place(at, params.dilation_w, w * params.in_c + depth.channel, params.dilation_w, limit * params.in_c);
+    }
+    return Place(at, 1, w, 0, limit);
+}
+
+fn place_b(depth: Depth, n: u32) -> Place {
+    return place(depth.k * params.n + n, params.n, n < params.n);
+}
+
+fn fetch_a(at: u32) -> EA {
+    return input[at / EA_LEN];
+}
+
+fn fetch_b(at: u32) -> EB {
+    return weight[at / EB_LEN];
+}
+
+fn place_c(split: u32, m: u32) -> u32 {
+    return m * params.n;
+}
+
+fn store(at: u32, n: u32, sum: EACC) {
+    output[at / E_LEN] = finish(at / E_LEN, epilogue(sum, n));
+}

@@ -1,0 +1,42 @@
+// Winograd's transform of the weights, G g G^T: the formula and the memory are those of conv2d/winograd.wgsl. Weights turned by half a
+// circle, which the input's gradient needs, give the same matrices in another order: rows and columns 0 and 3 change places.
+//
+// weight: [3, 3, weight_rows, weight_columns]; transformed: [16, weight_rows, weight_columns].
+// One invocation owns four neighbouring columns of a row, in all 16 matrices. No workgroup memory, no barrier.
+
+@group(0) @binding(1) var<storage, read> weight: array<vec4<T>>;
+@group(0) @binding(2) var<storage, read_write> transformed: array<vec4<T>>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.weight_rows * params.weight_columns { return; }
+    let rows = array<Line, 3>(transformed_row(0, i), transformed_row(1, i), transformed_row(2, i));
+    store_column(0, i, rows[0][0], rows[1][0], rows[2][0]);
+    store_column(1, i, rows[0][1], rows[1][1], rows[2][1]);
+    store_column(2, i, rows[0][2], rows[1][2], rows[2][2]);
+    store_column(3, i, rows[0][3], rows[1][3], rows[2][3]);
+}
+
+fn expanded(a: Four, b: Four, c: Four) -> Line {
+    return Line(a, 0.5 * (a + b + c), 0.5 * (a - b + c), c);
+}
+
+fn transformed_row(kh: u32, i: u32) -> Line {
+    let each = params.weight_rows * params.weight_columns;
+    let at = 3 * kh * each + i;
+    return expanded(Four(weight[at]), Four(weight[at + each]), Four(weight[at + 2 * each]));
+}
+
+fn store_column(j: u32, i: u32, a: Four, b: Four, c: Four) {
+    let each = params.weight_rows * params.weight_columns;
+    let column = expanded(a, b, c);
+    transformed[j * each + i] = vec4<T>(column[0]);
+    transformed[(4 + j) * each + i] = vec4<T>(column[1]);
+    transformed[(8 + j) * each + i] = vec4<T>(column[2]);
+    transformed[(12 + j) * each + i] = vec4<T>(column[3]);
+}

@@ -1,5 +1,0 @@
-// copy(x) = x, for activation.wgsl: a tensor that must lie in two places. E is one element or a vector of four.
-
-fn forward(x: E) -> E {
-    return x;
-}

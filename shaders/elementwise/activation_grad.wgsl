@@ -1,0 +1,21 @@
+// grad_input = grad_output * f'(x), element by element; `backward(saved, dy)` and Params come from the function's
+// files (elementwise/relu.wgsl, ..). What is saved is the output where f'(x) is a function of it alone, else the input x.
+//
+// saved, grad_output, grad_input: [len] of E, any layout, all the same.
+// One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> saved: array<E>;
+@group(0) @binding(2) var<storage, read> grad_output: array<E>;
+@group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.len { return; }
+    grad_input[i] = backward(saved[i], grad_output[i]);
+}

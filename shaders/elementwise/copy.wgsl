@@ -1,0 +1,5 @@
+// copy(x) = x, for elementwise/activation.wgsl: a tensor that must lie in two places. E is one element or a vector of four.
+
+fn forward(x: E) -> E {
+    return x;
+}

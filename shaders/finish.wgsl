@@ -1,8 +1,0 @@
-// What is done to E of a result before they are stored, as a plan has joined other nodes to the one that makes it:
-//     finish(x) = masked(rectified(x + addend))
-// each step being there or not (finish_add.wgsl, finish_relu.wgsl, finish_mask.wgsl, and what does nothing in their places).
-// `at` counts E of the result, which the addend and the mask lie like.
-
-fn finish(at: u32, value: E) -> E {
-    return finish_masked(at, finish_rectified(finish_added(at, value)));
-}

@@ -1,9 +1,0 @@
-// Adds the element of another tensor: a residual connection, or gradients that meet (add.wgsl).
-//
-// addend: as the result.
-
-@group(0) @binding(9) var<storage, read> addend: array<E>;
-
-fn finish_added(at: u32, value: E) -> E {
-    return value + addend[at];
-}

@@ -1,5 +1,0 @@
-// The result is stored as it is (finish.wgsl says what else may happen).
-
-fn finish(at: u32, value: E) -> E {
-    return value;
-}

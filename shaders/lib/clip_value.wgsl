@@ -1,6 +1,0 @@
-// clipped(g) = g brought into -clip_value .. clip_value; NaN stays. For sgd.wgsl.
-// Source: torch.nn.utils.clip_grad_value_.
-
-fn clipped(g: E) -> E {
-    return keep_nan(g, clamp(g, E(-params.clip_value), E(params.clip_value)));
-}

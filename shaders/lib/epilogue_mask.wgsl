@@ -1,0 +1,9 @@
+// relu's gradient, as elementwise/relu.wgsl has it: 0 where relu's output was not above 0.
+//
+// masking: as the result.
+
+@group(0) @binding(10) var<storage, read> masking: array<E>;
+
+fn finish_masked(at: u32, value: E) -> E {
+    return select(value, E(0), masking[at] <= E(0));
+}

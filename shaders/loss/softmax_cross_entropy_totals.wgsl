@@ -1,0 +1,35 @@
+// The sums over all rows of the cross-entropy, and the loss: their sum, or their mean, over the sum of the weights.
+//
+// rows: [rows, 6], as loss/softmax_cross_entropy.wgsl has it; totals: [4] = sum of losses, sum of weights, right predictions,
+// rows that count; loss: [1].
+// One workgroup; its invocation i adds up the rows i, i + WG, .. and the first adds up those sums, in a fixed order.
+// Workgroup memory: 16 WG bytes. One barrier, so that all sums are there before they are added.
+
+struct Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32, mean: u32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> rows: array<T>;
+@group(0) @binding(2) var<storage, read_write> totals: array<T>;
+@group(0) @binding(3) var<storage, read_write> loss: array<T>;
+
+var<workgroup> sums: array<vec4<ACC>, WG>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(local_invocation_index) local: u32) {
+    var sum = vec4<ACC>();
+    for (var row = local; row < params.rows; row += WG) {
+        sum += vec4<ACC>(rows[row * 6], rows[row * 6 + 1], rows[row * 6 + 2], rows[row * 6 + 3]);
+    }
+    sums[local] = sum;
+    workgroupBarrier();
+    if local != 0u { return; }
+    var total = vec4<ACC>();
+    for (var i = 0u; i < WG; i++) {
+        total += sums[i];
+    }
+    totals[0] = T(total.x);
+    totals[1] = T(total.y);
+    totals[2] = T(total.z);
+    totals[3] = T(total.w);
+    loss[0] = T(select(total.x, total.x / total.y, params.mean != 0u));
+}

@@ -1,0 +1,34 @@
+// The gradient of avg_pool2d where windows lie side by side (stride = kernel, no padding): every input element is in one
+// window at most, so grad_input over a window is grad_output / divisor, and 0 beyond the last windows.
+// The formula is that of pool/avg_pool2d_grad.wgsl.
+//
+// grad_output: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
+// One invocation owns one window of one channel, and the last ones of a row or column also what lies beyond them.
+// No workgroup memory, no barrier.
+
+@group(0) @binding(1) var<storage, read> grad_output: array<T>;
+@group(0) @binding(2) var<storage, read_write> grad_input: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+    let window = window_of(i);
+    let rows = side(window.oh * params.kernel_h, params.kernel_h, 0, params.in_h);
+    let columns = side(window.ow * params.kernel_w, params.kernel_w, 0, params.in_w);
+    let last_h = select(rows.high, params.in_h, window.oh + 1 == params.out_h);
+    let last_w = select(columns.high, params.in_w, window.ow + 1 == params.out_w);
+    let value = grad_output[i] / divisor(rows, columns);
+
+    for (var h = rows.low; h < last_h; h++) {
+        for (var w = columns.low; w < last_w; w++) {
+            let inside = h < rows.high && w < columns.high;
+            let at = (window.image + h * params.in_w + w) * params.channels + window.channel;
+            grad_input[at] = finish(at, select(T(0), value, inside));
+        }
+    }
+}

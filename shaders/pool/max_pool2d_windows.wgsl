@@ -1,0 +1,37 @@
+// max_pool2d where windows lie side by side (stride = kernel, no padding, no dilation) and none reaches beyond the input:
+// every tap is there, so none is checked. The formula is that of pool/max_pool2d.wgsl.
+//
+// input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels], channels counted in E.
+// One invocation owns one E of the output, channels fastest: as many channels as their number allows, up to four. No workgroup memory, no barrier.
+
+@group(0) @binding(1) var<storage, read> input: array<E>;
+@group(0) @binding(2) var<storage, read_write> output: array<E>;
+@group(0) @binding(3) var<storage, read_write> indices: array<EU>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+    let window = window_of(i);
+    // The window's corner in its plane, and in memory.
+    let corner = window.oh * params.kernel_h * params.in_w + window.ow * params.kernel_w;
+    var at = (window.image + corner) * params.channels + window.channel;
+    var best = input[at];
+    var winner = EU(corner);
+    for (var kh = 0u; kh < params.kernel_h; kh++) {
+        for (var kw = 0u; kw < params.kernel_w; kw++) {
+            let value = input[at + kw * params.channels];
+            // NaN is told by its bits, since compilers may take x != x for false.
+            let wins = (value > best) | ((bitcast<EU>(value) & EU(0x7fffffffu)) > EU(0x7f800000u));
+            best = select(best, value, wins);
+            winner = select(winner, EU(corner + kh * params.in_w + kw), wins);
+        }
+        at += params.in_w * params.channels;
+    }
+    output[i] = best;
+    indices[i] = winner;
+}

@@ -1,0 +1,23 @@
+// matmul, plain: the formula and the bindings are those of product/matmul.wgsl.
+// One invocation owns one element of C, columns fastest. No workgroup memory, no barrier.
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.m * params.n { return; }
+    let m = i / params.n;
+    let n = i % params.n;
+    var from_a = params.a_first + m * params.a_row;
+    var from_b = params.b_first + n * params.b_column;
+    var sum = ACC(0);
+    for (var k = 0u; k < params.k; k++) {
+        sum += a[from_a] * b[from_b];
+        from_a += params.a_depth;
+        from_b += params.b_depth;
+    }
+    store(place_c(0, m) + n, n, sum);
+}

@@ -1,0 +1,30 @@
+// output[o, k, c] = scale times the sum of term(o, r, c) over r = k, k + runs, k + 2 runs, .. below count: a sum over the
+// middle of three axes, the first of two or more dispatches where it is long. `term` comes from another file
+// (reduce/reduce_term.wgsl, loss/mse_loss.wgsl). Source: torch.sum, torch.mean.
+//
+// term: [outer, count, inner]; output: [outer, runs, inner].
+// One invocation owns one element of the output; those side by side read side by side. The order of the terms is fixed by
+// the extents. No workgroup memory, no barrier.
+
+struct Params { outer: u32, count: u32, inner: u32, runs: u32, scale: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read_write> output: array<T>;
+
+@compute @workgroup_size(WG)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = invocation_number(workgroup, groups, local);
+    if i >= params.outer * params.runs * params.inner { return; }
+    let line = divide(i, params.inner);
+    let outer = divide(line, params.runs);
+    let base = outer * params.count * params.inner + (i - line * params.inner);
+    var sum = ACC(0);
+    for (var r = line - outer * params.runs; r < params.count; r += params.runs) {
+        sum += term(base + r * params.inner);
+    }
+    output[i] = T(sum * params.scale);
+}

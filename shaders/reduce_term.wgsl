@@ -1,9 +1,0 @@
-// The terms of reduce.wgsl are the elements of a tensor.
-//
-// input: [outer, count, inner].
-
-@group(0) @binding(1) var<storage, read> input: array<T>;
-
-fn term(i: u32) -> ACC {
-    return ACC(input[i]);
-}

@@ -1,0 +1,35 @@
+// norm = sqrt(sum of partial), factor = min(1, max_norm / (norm + 1e-6)): the norm of all gradients together, and what
+// they are multiplied by. A norm of NaN makes the factor NaN, as in PyTorch; an infinite one makes it 0.
+// Source: torch.nn.utils.clip_grad_norm_ with norm_type 2 and error_if_nonfinite=False.
+//
+// partial: [count], as update/clip_grad_norm.wgsl has it; grad_norm: [2] = norm, factor.
+// One workgroup; its invocation i adds up the numbers i, i + WG, .. and the first adds up those sums, in a fixed order.
+// Workgroup memory: 4 WG bytes. One barrier, so that all sums are there before they are added.
+
+struct Params { count: u32, max_norm: f32 }
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> partial: array<T>;
+@group(0) @binding(2) var<storage, read_write> grad_norm: array<T>;
+
+var<workgroup> sums: array<ACC, WG>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(local_invocation_index) local: u32) {
+    var sum = ACC(0);
+    for (var i = local; i < params.count; i += WG) {
+        sum += ACC(partial[i]);
+    }
+    sums[local] = sum;
+    workgroupBarrier();
+    if local != 0u { return; }
+    var total = ACC(0);
+    for (var i = 0u; i < WG; i++) {
+        total += sums[i];
+    }
+    // Neither sqrt() nor min() need keep NaN.
+    let norm = keep_nan(T(total), T(sqrt(total)));
+    let quotient = T(params.max_norm) / (norm + T(1e-6));
+    grad_norm[0] = norm;
+    grad_norm[1] = keep_nan(norm, keep_nan(quotient, min(quotient, T(1))));
+}

@@ -1,0 +1,222 @@
+//! One node of a plan on its own: the same operation on the same shapes, over random numbers, by any of its candidates.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::gpu::{Device, Session, SessionOptions, Store};
+use crate::graph::{Node, Stage, Tape};
+use crate::kernel::{Choices, Chosen, Key};
+use crate::plan::{ParameterLayout, Plan};
+use crate::reference::{self, Program};
+use crate::rng::Init;
+use crate::shape::DType;
+use crate::tensor::{Spec, TensorId};
+use crate::twin::Value;
+
+/// The name of the node that is tried.
+const NODE: &str = "node";
+/// How many random numbers there are before they repeat: a prime, so that no extent of a tensor divides it.
+const NOISE: usize = 65_521;
+/// How far an element may lie from the right one, as a part of the root of the outputs' mean square. Summing thousands of
+/// products in f32 stays a few times below it, and one product left out of ten thousand is above.
+const TOLERANCE: f64 = 3e-4;
+
+/// A node on its own.
+pub(in crate::gpu) struct Excerpt {
+    tape: Arc<Tape>,
+    layout: Arc<ParameterLayout>,
+    store: Arc<Store>,
+    key: Key,
+    inputs: Vec<TensorId>,
+    outputs: Vec<TensorId>,
+}
+
+impl Excerpt {
+    /// The node of `plan` that `chosen` is about; `None` if it can't stand alone, since it changes tensors in place or
+    /// reads what random numbers can't stand for.
+    pub fn new(device: &Device, plan: &Plan, chosen: &Chosen) -> Result<Option<Self>> {
+        if !chosen.node.updates.is_empty() {
+            return Ok(None);
+        }
+        let mut copy = Copy { from: &plan.tape, to: Tape::new(plan.tape.training()), ids: HashMap::new() };
+        let Some(outputs) = copy.node(NODE, &chosen.node) else { return Ok(None) };
+        let Copy { mut to, .. } = copy;
+        outputs.iter().for_each(|&id| to.keep(id));
+        let made: Vec<TensorId> = to.nodes().iter().flat_map(|node| node.outputs.clone()).collect();
+        let inputs = (0..to.tensors().len()).map(TensorId).filter(|id| !made.contains(id)).collect();
+        let layout = Arc::new(ParameterLayout::new(&to, device.caps())?);
+        let store = Arc::new(Store::new(device, Arc::clone(&layout))?);
+        Ok(Some(Excerpt { tape: Arc::new(to), layout, store, key: chosen.key.clone(), inputs, outputs }))
+    }
+
+    /// The plan by `choice`.
+    pub fn plan(&self, choice: &str) -> Result<Plan> {
+        let by_shape = [(self.key.clone(), choice.to_string())].into();
+        let choices = Choices { by_shape, ..Choices::default() };
+        Plan::new(Arc::clone(&self.tape), Arc::clone(&self.layout), self.store.device().caps(), &choices)
+    }
+
+    /// Brings the inputs to the device.
+    pub fn upload(&self, noise: &[f32]) -> Result<()> {
+        for (i, &id) in self.inputs.iter().enumerate() {
+            let tensor = self.tape.tensor(id);
+            let rows = tensor.shape.dims().first().copied().unwrap_or(1);
+            let values = numbers(noise, i, tensor.shape.len());
+            self.store.set_resident(&tensor.name, rows, bytemuck::cast_slice(&values))?;
+        }
+        Ok(())
+    }
+
+    /// The node by `choice`, ready to run on the inputs that were uploaded.
+    pub fn session(&self, choice: &str) -> Result<Session> {
+        Session::new(&self.store, Arc::new(self.plan(choice)?), SessionOptions::default())
+    }
+
+    /// Milliseconds of one run of the node, of `count` in a row, by the best clock that the device has.
+    pub fn time(session: &Session, count: usize) -> Result<f64> {
+        Ok(session.time_dispatches(&Self::dispatches(session), count)?.best() * 1e-6)
+    }
+
+    /// How often the node must run in a row for [`Excerpt::time`] to be believed and to last `least` milliseconds, and the
+    /// milliseconds of one run.
+    pub fn settled(session: &Session, least: f64) -> Result<(usize, f64)> {
+        let (count, nanoseconds) = session.settled(&Self::dispatches(session), least * 1e6)?;
+        Ok((count, nanoseconds * 1e-6))
+    }
+
+    fn dispatches(session: &Session) -> Vec<usize> {
+        session.numbers(|step| step.node == NODE)
+    }
+
+    /// What the twin makes of the same inputs, in f64.
+    pub fn twin(&self, noise: &[f32]) -> Result<Vec<Value<f64>>> {
+        let mut store = reference::Store::default();
+        for (i, &id) in self.inputs.iter().enumerate() {
+            let tensor = self.tape.tensor(id);
+            let values = tensor.layout.to_logical(&tensor.shape, &numbers(noise, i, tensor.shape.len()));
+            store.set(&tensor.name, Value::Real(values.into_iter().map(f64::from).collect()));
+        }
+        let mut program = Program::<f64>::new(Arc::clone(&self.tape));
+        program.run(&mut store, &[Stage::Forward])?;
+        Ok(self.outputs.iter().filter_map(|&id| program.read(id).cloned()).collect())
+    }
+
+    /// How the outputs of a session that has run differ from the twin's; `None` if they agree.
+    pub fn differs(&self, session: &Session, expected: &[Value<f64>]) -> Result<Option<String>> {
+        for (&id, expected) in self.outputs.iter().zip(expected) {
+            let difference = match expected {
+                Value::Real(expected) => {
+                    let actual: Vec<f64> = session.read_f32(id)?.into_iter().map(f64::from).collect();
+                    difference(&actual, expected)
+                }
+                Value::Int(expected) => exact(&session.read_i32(id)?, expected),
+                Value::Bytes(_) => None,
+            };
+            if difference.is_some() {
+                return Ok(difference);
+            }
+        }
+        Ok(None)
+    }
+
+    /// How the outputs of two sessions that have run differ; `None` if they agree.
+    pub fn differ(&self, session: &Session, right: &Session) -> Result<Option<String>> {
+        for &id in &self.outputs {
+            let difference = match self.tape.tensor(id).dtype {
+                DType::F32 => {
+                    let of = |session: &Session| -> Result<Vec<f64>> {
+                        Ok(session.read_memory::<f32>(id)?.into_iter().map(f64::from).collect())
+                    };
+                    difference(&of(session)?, &of(right)?)
+                }
+                DType::I32 => exact(&session.read_memory::<i32>(id)?, &right.read_memory::<i32>(id)?),
+                DType::U8 => None,
+            };
+            if difference.is_some() {
+                return Ok(difference);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The numbers that inputs are made of.
+pub(in crate::gpu) fn noise() -> Vec<f32> {
+    Init::Uniform(1.0).values(1, "tuner", NOISE)
+}
+
+/// `len` numbers for input `i`, in the order of memory.
+fn numbers(noise: &[f32], i: usize, len: usize) -> Vec<f32> {
+    noise.iter().copied().cycle().skip(i * 7919 % NOISE).take(len).collect()
+}
+
+/// Nodes of one tape on their way to another.
+struct Copy<'a> {
+    from: &'a Tape,
+    to: Tape,
+    ids: HashMap<TensorId, TensorId>,
+}
+
+impl Copy<'_> {
+    /// Appends `node`, over residents in place of what made its inputs; `None` if that is not possible.
+    fn node(&mut self, name: &str, node: &Node) -> Option<Vec<TensorId>> {
+        let inputs = node.inputs.iter().map(|&id| self.input(id)).collect::<Option<Vec<_>>>()?;
+        self.to.append_shared(name, Arc::clone(&node.op), &inputs, &[]).ok()
+    }
+
+    fn input(&mut self, id: TensorId) -> Option<TensorId> {
+        if let Some(&copied) = self.ids.get(&id) {
+            return Some(copied);
+        }
+        let tensor = self.from.tensor(id);
+        let copied = match tensor.dtype {
+            DType::F32 => self.to.resident(&format!("tuner.{}", self.ids.len()), Spec::like(tensor)),
+            // Integers are places of something: only the node that finds them knows which are possible.
+            DType::I32 => {
+                let node = self.from.nodes().iter().find(|node| node.outputs.contains(&id))?;
+                let reals = node.inputs.iter().all(|&id| self.from.tensor(id).dtype == DType::F32);
+                if !reals || !node.updates.is_empty() {
+                    return None;
+                }
+                let output = node.outputs.iter().position(|&output| output == id)?;
+                *self.node("source", &node.clone())?.get(output)?
+            }
+            DType::U8 => return None,
+        };
+        self.ids.insert(id, copied);
+        Some(copied)
+    }
+}
+
+/// The first element that lies too far off.
+fn difference(actual: &[f64], expected: &[f64]) -> Option<String> {
+    let squares: f64 = expected.iter().filter(|x| x.is_finite()).map(|x| x * x).sum();
+    let allowed = TOLERANCE * (squares / expected.len().max(1) as f64).sqrt();
+    let close = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= allowed;
+    let at = actual.iter().zip(expected).position(|(&a, &b)| !close(a, b))?;
+    Some(format!("element {at} is {}, not {} (allowed {allowed:e})", actual[at], expected[at]))
+}
+
+/// The first integer that is not the same.
+fn exact(actual: &[i32], expected: &[i32]) -> Option<String> {
+    let at = actual.iter().zip(expected).position(|(a, b)| a != b)?;
+    Some(format!("element {at} is {}, not {}", actual[at], expected[at]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_passes_and_a_product_left_out_does_not() {
+        let expected: Vec<f64> = (0..100).map(|i| f64::from(i) - 50.0).collect();
+        let with = |value: f64| [&expected[..40], &[value], &expected[41..]].concat();
+        assert_eq!(difference(&with(-10.001), &expected), None);
+        assert!(difference(&with(-10.1), &expected).is_some_and(|text| text.contains("element 40 is -10.1, not -10")));
+        assert!(difference(&with(f64::NAN), &expected).is_some());
+        assert_eq!(difference(&with(f64::NAN), &with(f64::NAN)), None);
+        assert_eq!(exact(&[1, 2], &[1, 2]), None);
+        assert!(exact(&[1, 3], &[1, 2]).is_some());
+    }
+}

@@ -1,0 +1,198 @@
+//! The tuner's cache file: what won on a device, for which shapes and which shaders.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::files::write_whole;
+use crate::gpu::Device;
+use crate::kernel::Key;
+use crate::rng::fnv1a;
+
+/// The version of wgpu that kernels are translated by, as Cargo.toml asks for it.
+const WGPU: &str = "30";
+
+const FORMAT: &str = "tilegrad tuning 1";
+
+/// What was measured for one key.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::gpu) struct Winner {
+    pub choice: String,
+    /// Of the winner, and of what is taken without a choice.
+    pub milliseconds: [f64; 2],
+    /// The hash of the candidates' names and shaders.
+    pub shaders: u64,
+}
+
+/// The winners on one device, and the file that keeps them.
+pub(in crate::gpu) struct Winners {
+    path: Option<PathBuf>,
+    identity: Vec<(&'static str, String)>,
+    by_key: BTreeMap<String, Winner>,
+}
+
+/// The file of a device in the cache directory.
+pub(in crate::gpu) fn file_name(device: &Device) -> String {
+    let info = device.info();
+    format!("tuning-{:?}-{:04x}-{:04x}.json", info.backend, info.vendor, info.device).to_lowercase()
+}
+
+/// What measurements on a device depend on beside the kernels: where one of these differs, they say nothing.
+fn identity(device: &Device) -> Vec<(&'static str, String)> {
+    let info = device.info();
+    vec![
+        ("tilegrad", env!("CARGO_PKG_VERSION").into()),
+        ("wgpu", WGPU.into()),
+        ("backend", format!("{:?}", info.backend)),
+        ("vendor", format!("{:#06x}", info.vendor)),
+        ("device", format!("{:#06x}", info.device)),
+        ("name", info.name.clone()),
+        ("driver", format!("{} {}", info.driver, info.driver_info)),
+        // Limits decide which candidates there are.
+        ("limits", format!("{:?}", device.caps())),
+    ]
+}
+
+/// The FNV-1a hash of a text, the same in every run and on every machine.
+pub(in crate::gpu) fn hash(texts: impl IntoIterator<Item = impl AsRef<str>>) -> u64 {
+    let bytes: Vec<u8> =
+        texts.into_iter().flat_map(|text| text.as_ref().bytes().chain([0]).collect::<Vec<_>>()).collect();
+    fnv1a(&bytes)
+}
+
+impl Winners {
+    /// Those of the file at `path`; none, with a line in the log, if it is damaged or was made elsewhere.
+    pub fn read(device: &Device, path: Option<PathBuf>) -> Self {
+        Self::of(identity(device), path)
+    }
+
+    fn of(identity: Vec<(&'static str, String)>, path: Option<PathBuf>) -> Self {
+        let mut by_key = BTreeMap::new();
+        if let Some(path) = &path {
+            match std::fs::read_to_string(path) {
+                Ok(text) => match parse(&text, &identity) {
+                    Ok(winners) => by_key = winners,
+                    Err(reason) => log::warn!("{}: {reason}; measuring anew", path.display()),
+                },
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => log::warn!("{}: {error}; measuring anew", path.display()),
+            }
+        }
+        Winners { path, identity, by_key }
+    }
+
+    /// What won for `key` among candidates with these shaders.
+    pub fn get(&self, key: &Key, shaders: u64) -> Option<&Winner> {
+        self.by_key.get(key.as_str()).filter(|winner| winner.shaders == shaders)
+    }
+
+    pub fn insert(&mut self, key: &Key, winner: Winner) {
+        self.by_key.insert(key.as_str().into(), winner);
+    }
+
+    /// Writes the file, whole or not at all, and its folder before it.
+    pub fn write(&self) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
+        let winner = |winner: &Winner| {
+            json!({
+                "choice": winner.choice,
+                "milliseconds": winner.milliseconds[0],
+                "milliseconds_without": winner.milliseconds[1],
+                "shaders": format!("{:016x}", winner.shaders),
+            })
+        };
+        let winners: BTreeMap<&String, Value> = self.by_key.iter().map(|(key, won)| (key, winner(won))).collect();
+        let made_on: BTreeMap<&str, &String> = self.identity.iter().map(|(name, value)| (*name, value)).collect();
+        let json = json!({ "format": FORMAT, "made_on": made_on, "winners": winners });
+        write_whole(path, format!("{json:#}\n").as_bytes())
+    }
+}
+
+/// The winners in the text of a file, or why there are none for this identity.
+fn parse(text: &str, identity: &[(&'static str, String)]) -> Result<BTreeMap<String, Winner>, String> {
+    let json: Value = serde_json::from_str(text).map_err(|error| format!("is damaged: {error}"))?;
+    if json["format"] != FORMAT {
+        return Err(format!("is no file of \"{FORMAT}\""));
+    }
+    for (name, value) in identity {
+        let found = &json["made_on"][name];
+        if found != value {
+            return Err(format!("was made with {name} {found}, this is \"{value}\""));
+        }
+    }
+    let winners = json["winners"].as_object().ok_or("is damaged: \"winners\" is missing")?;
+    let winner = |value: &Value| {
+        Some(Winner {
+            choice: value["choice"].as_str()?.into(),
+            milliseconds: [value["milliseconds"].as_f64()?, value["milliseconds_without"].as_f64()?],
+            shaders: u64::from_str_radix(value["shaders"].as_str()?, 16).ok()?,
+        })
+    };
+    let entry = |(key, value): (&String, &Value)| match winner(value) {
+        Some(winner) => Ok((key.clone(), winner)),
+        None => Err(format!("is damaged: \"{key}\" is {value}")),
+    };
+    winners.iter().map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made_by(driver: &str) -> Vec<(&'static str, String)> {
+        vec![("backend", "Vulkan".into()), ("driver", driver.into())]
+    }
+
+    #[test]
+    fn winners_survive_a_file_and_nothing_else_is_believed() {
+        let folder = std::env::temp_dir().join(format!("tilegrad-winners-{}", std::process::id()));
+        let path = folder.join("deeper/tuning.json");
+        let read = |driver| Winners::of(made_by(driver), Some(path.clone()));
+        let (key, winner) = (
+            Key::from("conv2d [1,2]"),
+            Winner { choice: "vec4:32x8".into(), milliseconds: [1.5, 2.25], shaders: u64::MAX - 1 },
+        );
+        let mut winners = read("1.0");
+        assert!(winners.get(&key, winner.shaders).is_none());
+        winners.insert(&key, winner.clone());
+        winners.write().unwrap();
+        assert_eq!(read("1.0").get(&key, winner.shaders), Some(&winner));
+        assert_eq!(read("1.0").get(&key, 7), None, "the shaders have changed");
+        assert_eq!(read("1.1").get(&key, winner.shaders), None, "the driver has changed");
+        assert_eq!(std::fs::read_dir(folder.join("deeper")).unwrap().count(), 1, "no temporary file stays");
+
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let reason = |text: &str| parse(text, &made_by("1.0")).unwrap_err();
+        assert!(reason(&whole[..whole.len() / 2]).contains("is damaged"));
+        assert!(
+            reason(&whole.replace("vec4:32x8\"", "vec4\", \"choice\": 3")).contains("is damaged: \"conv2d [1,2]\"")
+        );
+        assert!(reason("{}").contains("is no file of"));
+        assert!(reason(&whole.replace("1.0", "0.9")).contains("was made with driver \"0.9\", this is \"1.0\""));
+        std::fs::write(&path, &whole[1..]).unwrap();
+        let mut damaged = read("1.0");
+        assert!(damaged.by_key.is_empty());
+        damaged.insert(&key, winner.clone());
+        damaged.write().unwrap();
+        assert_eq!(read("1.0").get(&key, winner.shaders), Some(&winner), "a damaged file is replaced");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_hash_is_that_of_fnv() {
+        // The published value for "a", then what the byte after it makes of it.
+        let of_a = 0xaf63_dc4c_8601_ec8c_u64;
+        assert_eq!(hash(["a"]), of_a.wrapping_mul(0x0100_0000_01b3));
+        assert_ne!(hash(["ab", "c"]), hash(["a", "bc"]));
+    }
+
+    #[test]
+    fn the_version_of_wgpu_is_that_of_cargo_toml() {
+        let manifest = include_str!("../../../Cargo.toml");
+        assert!(manifest.contains(&format!("wgpu = {{ version = \"{WGPU}\"")));
+    }
+}

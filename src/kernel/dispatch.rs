@@ -1,0 +1,128 @@
+//! One dispatch of a kernel, as data.
+
+use super::wgsl::Kernel;
+use crate::tensor::TensorId;
+
+/// A params struct: `repr(C)`, plain bytes, with the name and offset of every field, which linking compares with the shader's.
+macro_rules! params {
+    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        pub(crate) struct $name { $(pub $field: $type),* }
+        impl $name {
+            pub(crate) const FIELDS: &'static [(&'static str, usize)] =
+                &[$((stringify!($field), std::mem::offset_of!($name, $field))),*];
+        }
+    };
+}
+pub(crate) use params;
+
+/// One of the flat buffers of a parameter group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FlatBuffer {
+    /// The parameters.
+    Parameter,
+    /// Their gradients.
+    Gradient,
+    /// Their momentum buffers.
+    Momentum,
+    /// The sums of the gradients of several batches, where gradients accumulate.
+    Accumulated,
+}
+
+/// What a binding holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Operand {
+    /// A piece of a tensor; most have only piece 0.
+    Tensor {
+        /// The tensor.
+        id: TensorId,
+        /// Which of its pieces.
+        piece: usize,
+    },
+    /// Memory of the node's own, by number.
+    Scratch(usize),
+    /// A whole piece of a flat buffer.
+    Flat {
+        /// Which buffer.
+        buffer: FlatBuffer,
+        /// Of which parameter group.
+        group: usize,
+        /// Which of its pieces.
+        piece: usize,
+    },
+}
+
+/// A name of the kernel's module scope and what is bound to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Binding {
+    /// The name of the WGSL variable.
+    pub name: &'static str,
+    /// What is bound.
+    pub operand: Operand,
+}
+
+/// How much a dispatch runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// At least this many invocations, along one axis.
+    Invocations(u64),
+    /// This many workgroups, along one axis.
+    Workgroups(u64),
+}
+
+/// How many steps the invocation that works longest makes one after the other: what no device can do side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serial {
+    /// Places of a product's K dimension, at each of which it multiplies and adds for every sum that it owns. Whoever says
+    /// this has the node's multiply-adds.
+    KPlaces(u64),
+    /// Elements of a sum, a copy or an update; a vector that is loaded at once counts as one.
+    Elements(u64),
+}
+
+/// One dispatch of a kernel.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// What runs.
+    pub kernel: Kernel,
+    /// On what.
+    pub bindings: Vec<Binding>,
+    /// The uniform `params`.
+    pub params: Vec<u8>,
+    /// Name and offset of each field of `params`.
+    pub fields: &'static [(&'static str, usize)],
+    /// How much.
+    pub extent: Extent,
+    /// How long one invocation works, if it was said; the library's own operations say it of every dispatch.
+    pub serial: Option<Serial>,
+}
+
+impl Dispatch {
+    /// Binds `operand` to the module's variable `name`.
+    pub fn bind(&mut self, name: &'static str, operand: Operand) -> &mut Self {
+        self.bindings.push(Binding { name, operand });
+        self
+    }
+
+    /// States that the dispatch is a product, of which one invocation adds up `places` places of the K dimension in a row.
+    pub fn k_places(&mut self, places: impl Into<u64>) -> &mut Self {
+        self.serial = Some(Serial::KPlaces(places.into()));
+        self
+    }
+
+    /// States that one invocation takes `count` elements in a row: those of a sum, a copy, an update.
+    pub fn elements(&mut self, count: impl Into<u64>) -> &mut Self {
+        self.serial = Some(Serial::Elements(count.into()));
+        self
+    }
+}
+
+/// The bytes of a params struct with its fields, as [`Lowering::dispatch`] takes them.
+macro_rules! bytes_of {
+    ($name:ident, $value:expr) => {
+        (bytemuck::bytes_of($value), $name::FIELDS)
+    };
+}
+pub(crate) use bytes_of;

@@ -1,0 +1,148 @@
+//! Kernels as data: the files to concatenate and the header that stands before them.
+
+/// A WGSL file, embedded in the binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source {
+    /// The path, below `shaders/` for the library's own.
+    pub file: &'static str,
+    /// The text.
+    pub text: &'static str,
+    /// Whether it is the library's own, which may run without bounds checks.
+    pub(crate) builtin: bool,
+}
+
+impl Source {
+    /// A file of somebody else's: kernels with it keep their bounds checks.
+    pub const fn new(file: &'static str, text: &'static str) -> Self {
+        Source { file, text, builtin: false }
+    }
+}
+
+/// The WGSL file of `shaders/` at this path, as a [`Source`].
+macro_rules! source {
+    ($file:literal) => {
+        $crate::kernel::Source {
+            builtin: true,
+            ..$crate::kernel::Source::new($file, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file)))
+        }
+    };
+}
+pub(crate) use source;
+
+/// A value of the generated header that stands before a kernel's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Constant {
+    /// `const NAME: u32 = ..;`
+    U32(u32),
+    /// `const NAME: bool = ..;`
+    Bool(bool),
+    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`; NAMEU and NAMEACC for as many u32 and ACC, NAME_LEN for how many.
+    Elements(u32),
+    /// The same, and NAME_four, which makes a vector of four of as many NAME as it takes, and NAME_parts, which undoes that.
+    Parts(u32),
+}
+
+/// A kernel as data: the files to concatenate and the constants of its header.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Kernel {
+    /// The name in printouts: operation, product and variant.
+    pub name: &'static str,
+    /// The files, in the order in which a reader wants them; WGSL does not mind.
+    pub sources: Vec<Source>,
+    /// The header.
+    pub constants: Vec<(&'static str, Constant)>,
+    /// Whether it uses the subgroup built-ins.
+    pub subgroups: bool,
+    /// Whether it computes in half precision: T and ACC are then f16. Only where the device can.
+    pub f16: bool,
+}
+
+impl Kernel {
+    /// A kernel of these files, with no constants yet.
+    pub fn new(name: &'static str, sources: &[Source]) -> Self {
+        Kernel { name, sources: sources.to_vec(), constants: Vec::new(), subgroups: false, f16: false }
+    }
+
+    /// Adds `const NAME: u32` to the header.
+    pub fn constant(mut self, name: &'static str, value: u32) -> Self {
+        self.constants.push((name, Constant::U32(value)));
+        self
+    }
+
+    /// Adds `const NAME: bool` to the header.
+    pub fn flag(mut self, name: &'static str, value: bool) -> Self {
+        self.constants.push((name, Constant::Bool(value)));
+        self
+    }
+
+    /// Adds `alias E` to the header: what one invocation of an elementwise kernel owns, one element or a vector of four.
+    pub fn elements(mut self, count: u32) -> Self {
+        self.constants.push(("E", Constant::Elements(count)));
+        self
+    }
+
+    /// Adds `alias E` and the functions that take a vector of four apart into E, and put it together.
+    pub fn parts(mut self, count: u32) -> Self {
+        self.constants.push(("E", Constant::Parts(count)));
+        self
+    }
+
+    /// Adds files, an epilogue say; one that is there already is not added twice.
+    pub fn with(mut self, sources: &[Source]) -> Self {
+        for source in sources {
+            if !self.sources.contains(source) {
+                self.sources.push(*source);
+            }
+        }
+        self
+    }
+
+    /// Whether all its files are the library's own.
+    pub(crate) fn is_builtin(&self) -> bool {
+        self.sources.iter().all(|source| source.builtin)
+    }
+
+    /// The whole WGSL text: header, then files.
+    pub fn link(&self) -> String {
+        // T is what is stored and ACC what accumulates: half precision is a change of this line, not of the kernels.
+        let mut text = String::from(match self.f16 {
+            true => "enable f16;\nalias T = f16;\nalias ACC = f16;\n",
+            false => "alias T = f32;\nalias ACC = f32;\n",
+        });
+        for (name, value) in &self.constants {
+            match value {
+                Constant::U32(value) => text += &format!("const {name}: u32 = {value}u;\n"),
+                Constant::Bool(value) => text += &format!("const {name}: bool = {value};\n"),
+                Constant::Elements(count) | Constant::Parts(count) => {
+                    for (alias, of) in [("", "T"), ("U", "u32"), ("ACC", "ACC")] {
+                        let vector = if *count == 1 { of.to_string() } else { format!("vec{count}<{of}>") };
+                        text += &format!("alias {name}{alias} = {vector};\n");
+                    }
+                    text += &format!("const {name}_LEN: u32 = {count}u;\n");
+                    if let Constant::Parts(count) = value {
+                        text += &parts(name, *count);
+                    }
+                }
+            }
+        }
+        for source in &self.sources {
+            text += &format!("// ---- {} ----\n{}\n", source.file, source.text);
+        }
+        text
+    }
+}
+
+/// The functions of [`Constant::Parts`]: WGSL has no type that would let one text do for one, two and four elements.
+fn parts(name: &str, count: u32) -> String {
+    let (mut four, mut parts) = (String::new(), String::new());
+    for part in 0..4 / count {
+        let of: Vec<String> = (part * count..(part + 1) * count).map(|i| format!("four[{i}]")).collect();
+        four += &format!("{name}ACC(parts[{part}]), ");
+        parts += &format!("parts[{part}] = {name}ACC({}); ", of.join(", "));
+    }
+    format!(
+        "fn {name}_four(parts: array<{name}, {n}>) -> vec4<ACC> {{ return vec4<ACC>({four}); }}\n\
+         fn {name}_parts(four: vec4<ACC>) -> array<{name}ACC, {n}> {{ var parts: array<{name}ACC, {n}>; {parts}return parts; }}\n",
+        n = 4 / count,
+    )
+}

@@ -1,0 +1,157 @@
+//! The kernels of a convolution with few input channels, as the first layer of a network is: too shallow for a tiled product,
+//! whose vectors would lie along the input channels; here they lie along the lines of input and output.
+
+use crate::kernel::{Caps, DeviceClass, Extent, Kernel, Lowering, Source, bytes_of, source};
+use crate::ops::column_sum::sum_rows;
+use crate::ops::conv2d::params::Params;
+use crate::ops::product::tiles;
+
+/// Multiply-adds of one piece, which are compiled one after the other: with more of them drivers take seconds.
+const LONGEST: u32 = 1200;
+/// The most vectors of an input line that an invocation holds: drivers unroll no longer loops.
+const LOADS: u32 = 32;
+/// Kernel rows for which the shaders have calls.
+const ROWS: u32 = 7;
+/// Neighbouring pixels of a piece; with more, fewer lines of output would be whole pieces.
+const PIXELS: u32 = 4;
+
+/// Which part of a result one invocation computes at a time.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    /// Output channels.
+    block: u32,
+    /// Elements that are loaded before the first window, to begin with a whole vector.
+    shift: u32,
+    /// Vectors of an input line that are loaded.
+    loads: u32,
+}
+
+impl Piece {
+    /// The piece for the convolution, if the kernels are right for it.
+    fn new(params: &Params) -> Option<Piece> {
+        let whole =
+            params.groups == 1 && (params.in_w * params.in_c).is_multiple_of(4) && params.out_w.is_multiple_of(PIXELS);
+        let weights = params.kernel_h * params.kernel_w * params.in_c;
+        if !whole || params.in_c > 4 || params.kernel_h > ROWS {
+            return None;
+        }
+        let block = match params.out_c {
+            few @ ..=8 => few,
+            n if n.is_multiple_of(8) && weights * 8 * PIXELS <= LONGEST => 8,
+            n if n.is_multiple_of(4) => 4,
+            _ => return None,
+        };
+        let shift = params.pad_left.wrapping_mul(params.in_c).wrapping_neg() % 4;
+        let span = ((PIXELS - 1) * params.stride_w + (params.kernel_w - 1) * params.dilation_w + 1) * params.in_c;
+        let loads = (shift + span).div_ceil(4);
+        (weights * block * PIXELS <= LONGEST && loads <= LOADS).then_some(Piece { block, shift, loads })
+    }
+
+    /// The kernel of this file and the one that both share.
+    fn kernel(&self, name: &'static str, file: Source, params: &Params) -> Kernel {
+        let files = [
+            file,
+            source!("conv2d/few_channels_line.wgsl"),
+            source!("conv2d/params.wgsl"),
+            source!("lib/divide.wgsl"),
+            source!("lib/index.wgsl"),
+        ];
+        Kernel::new(name, &files)
+            .constant("WG", 32)
+            .constant("KERNEL_H", params.kernel_h)
+            .constant("TAPS", params.kernel_w * params.in_c)
+            .constant("STRIDE_W", params.stride_w)
+            .constant("DILATION_W", params.dilation_w)
+            .constant("IN_C", params.in_c)
+            .constant("BLOCK", self.block)
+            .constant("BLOCKS", self.blocks(params))
+            .constant("PIXELS", PIXELS)
+            .constant("LOADS", self.loads)
+            .constant("SHIFT", self.shift)
+            .constant("LEFT", params.pad_left.saturating_mul(params.in_c).div_ceil(4))
+    }
+
+    /// How many of a result's pieces one invocation computes, and how many chunks of as many there are, for about `wanted`
+    /// invocations. Both depend on the shape and the class of the device alone, so the order of a sum over chunks is fixed.
+    fn chunks(&self, params: &Params, pixels: u32, wanted: u32) -> (u32, u32) {
+        let pieces = pixels / PIXELS;
+        let each = pieces.div_ceil((wanted / self.blocks(params)).max(1)).max(1);
+        (each, pieces.div_ceil(each))
+    }
+
+    fn blocks(&self, params: &Params) -> u32 {
+        params.out_c / self.block
+    }
+}
+
+/// Puts these kernels among the variants of a convolution for which they are right: first on software devices, where
+/// they load least for what they compute; last on others, where they have not been measured.
+pub(crate) fn among(mut variants: Vec<&'static str>, caps: &Caps, params: &Params) -> Vec<&'static str> {
+    if Piece::new(params).is_some() {
+        let at = if caps.class == DeviceClass::Software { 0 } else { variants.len() };
+        variants.insert(at, "few");
+    }
+    variants
+}
+
+/// Output from input, weight and, if there are three operands, bias; `params` as the product's.
+pub(crate) fn forward(lowering: &mut Lowering<'_>, mut params: Params) {
+    let Some(piece) = Piece::new(&params) else { return };
+    let (input, weight, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
+    let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
+    let finishing = lowering.finishing(0);
+    let kernel = piece
+        .kernel("conv2d/few", source!("conv2d/few_channels.wgsl"), &params)
+        .parts(if piece.block.is_multiple_of(4) { 4 } else { 1 })
+        .with(&[tiles::epilogue(bias.is_some())])
+        .with(&finishing.files);
+    // Few enough on a software device that loading the weights costs little.
+    let wanted = match lowering.caps().class {
+        DeviceClass::Software => 1 << 10,
+        DeviceClass::Integrated => 1 << 14,
+        DeviceClass::Discrete => 1 << 16,
+    };
+    let (each, chunks) = piece.chunks(&params, params.m, wanted);
+    params.k_chunk = each;
+    let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    // Four pixels of a piece side by side.
+    dispatch.k_places(each * params.k).bind("input", input).bind("weight", weight).bind("output", output);
+    if let Some(bias) = bias {
+        dispatch.bind("bias", bias);
+    }
+    finishing.bind(dispatch);
+}
+
+/// grad_weight from input and grad_output; `params.k` counts pixels.
+pub(crate) fn grad_weight(lowering: &mut Lowering<'_>, mut params: Params) {
+    let Some(piece) = Piece::new(&params) else { return };
+    let (input, grad_output, grad_weight) = (lowering.input(0), lowering.input(1), lowering.output(0));
+    let kernel = piece.kernel("conv2d_grad_weight/few", source!("conv2d/grad_weight_few_channels.wgsl"), &params);
+    // Every chunk's sums are stored and added up once more.
+    let wanted = match lowering.caps().class {
+        DeviceClass::Software => 1 << 8,
+        DeviceClass::Integrated => 1 << 11,
+        DeviceClass::Discrete => 1 << 13,
+    };
+    let weights = params.m * params.n;
+    // All of them lie in one binding.
+    let most = lowering.caps().max_binding / (u64::from(weights) * 4);
+    let wanted = wanted.min(most.min(1 << 13) as u32 * piece.blocks(&params));
+    let (each, chunks) = piece.chunks(&params, params.k, wanted);
+    params.k_chunk = each;
+    let partials = match chunks {
+        1 => grad_weight,
+        _ => lowering.scratch(u64::from(chunks) * u64::from(weights) * 4),
+    };
+    let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    dispatch
+        .k_places(each * PIXELS)
+        .bind("input", input)
+        .bind("grad_output", grad_output)
+        .bind("grad_weight", partials);
+    if chunks > 1 {
+        sum_rows(lowering, partials, grad_weight, chunks, weights);
+    }
+}

@@ -1,0 +1,80 @@
+//! What the kernels of a convolution are told, and the product that each of its three is.
+
+use crate::kernel::params;
+use crate::ops::conv2d::Conv2d;
+use crate::ops::product::tiles::Extents;
+use crate::shape::Shape;
+
+params! {
+    /// Extents and attributes of a convolution, and of the product that it is: rows m, columns n, depth k.
+    Params {
+        m: u32, n: u32, k: u32, k_chunk: u32,
+        in_h: u32, in_w: u32, in_c: u32, out_h: u32, out_w: u32, out_c: u32,
+        kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_top: u32, pad_left: u32,
+        dilation_h: u32, dilation_w: u32, groups: u32,
+    }
+}
+
+impl Conv2d {
+    /// The products of each of the three kernels: every weight meets every pixel of the output once. Those with the padding
+    /// count too, though no kernel need compute them.
+    pub(crate) fn multiply_adds_of(&self, output: &Shape, weight: &Shape) -> u64 {
+        output.nchw().map_or(0, |[n, _, h, w]| (n * h * w) as u64 * weight.len() as u64)
+    }
+
+    pub(crate) fn params(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4], [m, n, k]: [u32; 3]) -> Params {
+        Params {
+            m,
+            n,
+            k,
+            k_chunk: k,
+            in_h: input[2],
+            in_w: input[3],
+            in_c: input[1],
+            out_h: output[2],
+            out_w: output[3],
+            out_c: output[1],
+            kernel_h: weight[2],
+            kernel_w: weight[3],
+            stride_h: self.stride[0] as u32,
+            stride_w: self.stride[1] as u32,
+            pad_top: self.padding[0] as u32,
+            pad_left: self.padding[2] as u32,
+            dilation_h: self.dilation[0] as u32,
+            dilation_w: self.dilation[1] as u32,
+            groups: self.groups as u32,
+        }
+    }
+
+    pub(crate) fn forward(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4]) -> Params {
+        let product = [output[0] * output[2] * output[3], output[1], weight[1] * weight[2] * weight[3]];
+        self.params(input, weight, output, product)
+    }
+
+    pub(crate) fn grad_input(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4]) -> Params {
+        let product = [input[0] * input[2] * input[3], input[1], weight[0] * weight[2] * weight[3]];
+        self.params(input, weight, output, product)
+    }
+
+    pub(crate) fn grad_weight(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4]) -> Params {
+        let product = [weight[1] * weight[2] * weight[3], weight[0], output[0] * output[2] * output[3]];
+        self.params(input, weight, output, product)
+    }
+
+    /// Whether a line of the input has zeros beside it.
+    pub(crate) fn pads_lines(&self) -> bool {
+        self.padding[2..] != [0; 2]
+    }
+}
+
+/// The extents of a shape of four axes, zeros for another.
+pub(crate) fn extents(shape: &Shape) -> [u32; 4] {
+    shape.nchw().unwrap_or_default().map(|extent| extent as u32)
+}
+
+impl Params {
+    /// What the product's tiles are chosen by.
+    pub(crate) fn tiled(&self) -> Extents {
+        Extents::new([self.m, self.n, self.k])
+    }
+}

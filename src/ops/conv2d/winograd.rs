@@ -1,0 +1,233 @@
+//! The kernels of a convolution by Winograd's F(2x2, 3x3): 16 products of transformed tiles in place of 36 multiply-adds for
+//! every four results, so 2.25 times fewer. Source: Lavin and Gray, arXiv 1509.09308.
+//!
+//! A value that is infinite or NaN reaches all four results of each tile whose patch it lies in, not only those whose window it
+//! lies in, since patches are differences of their elements.
+
+use crate::kernel::{Caps, DeviceClass, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use crate::ops::conv2d::Conv2d;
+use crate::ops::conv2d::params::Params as Convolution;
+use crate::ops::matmul::{self, Matmul};
+use crate::ops::product::tiles;
+
+params! {
+    /// Extents of source and result, the tiles that a dispatch sees, and channels, which count vectors of four.
+    Params {
+        source_h: u32, source_w: u32, pad_top: u32, pad_left: u32,
+        result_h: u32, result_w: u32, tiles_h: u32, tiles_w: u32,
+        first_tile: u32, tiles: u32, depth: u32, columns: u32,
+        weight_rows: u32, weight_columns: u32,
+    }
+}
+
+/// Matrices, one for each place of a patch.
+const PLACES: u32 = 16;
+/// Bytes of transformed patches and sums together at a time: on a software device no more than what runs as fast, on others
+/// enough to fill the device. A convolution that needs less takes less.
+const SOFTWARE_BYTES: u64 = 8 << 20;
+const GPU_BYTES: u64 = 64 << 20;
+/// Tiles of a chunk are whole rows of a product's tiles.
+const CHUNK_STEP: u32 = 128;
+/// What makes the transforms cost less than they save, as measured on a software device with two cores: so many channels on
+/// both sides, since a patch's elements are loaded and stored once for as many multiply-adds, and so many tiles, since the
+/// weights are transformed once for them.
+const LEAST_CHANNELS: u32 = 48;
+const LEAST_TILES: u32 = 64;
+
+/// A convolution in these kernels' terms: the result is a sum over `depth` channels of the source.
+struct Winograd {
+    batch: u32,
+    /// Lines, columns and channels.
+    source: [u32; 3],
+    result: [u32; 3],
+    /// Lines and columns of zeros before the source.
+    pad: [u32; 2],
+    /// Whether it is the input's gradient: the weight is turned by half a circle, and its rows and columns change places.
+    turned: bool,
+}
+
+impl Winograd {
+    /// The output as the result of the input.
+    fn forward(of: &Convolution) -> Self {
+        Winograd {
+            batch: of.m / (of.out_h * of.out_w),
+            source: [of.in_h, of.in_w, of.in_c],
+            result: [of.out_h, of.out_w, of.out_c],
+            pad: [of.pad_top, of.pad_left],
+            turned: false,
+        }
+    }
+
+    /// The input's gradient as the result of the output's: the window is turned, and begins at its other end.
+    fn grad_input(of: &Convolution) -> Self {
+        Winograd {
+            batch: of.m / (of.in_h * of.in_w),
+            source: [of.out_h, of.out_w, of.out_c],
+            result: [of.in_h, of.in_w, of.in_c],
+            pad: [2 - of.pad_top, 2 - of.pad_left],
+            turned: true,
+        }
+    }
+
+    /// Tiles of an image: lines and columns.
+    fn tiles(&self) -> [u32; 2] {
+        [self.result[0].div_ceil(2), self.result[1].div_ceil(2)]
+    }
+
+    /// Bytes of all transformed weights.
+    fn weight_bytes(&self) -> u64 {
+        u64::from(PLACES) * 4 * u64::from(self.source[2]) * u64::from(self.result[2])
+    }
+
+    /// Bytes of a tile's patches and sums.
+    fn tile_bytes(&self) -> u64 {
+        u64::from(PLACES) * 4 * (u64::from(self.source[2]) + u64::from(self.result[2]))
+    }
+
+    /// Whether bindings hold the weights and the smallest chunk.
+    fn fits(&self, caps: &Caps) -> bool {
+        self.weight_bytes().max(u64::from(CHUNK_STEP) * self.tile_bytes()) <= caps.max_binding
+    }
+
+    /// How many tiles are computed at a time. It depends on shapes and the class of the device alone.
+    fn chunk(&self, caps: &Caps) -> u32 {
+        let bytes = if caps.class == DeviceClass::Software { SOFTWARE_BYTES } else { GPU_BYTES };
+        let step = u64::from(CHUNK_STEP);
+        let most = bytes.min(caps.max_binding) / self.tile_bytes() / step * step;
+        let [tiles_h, tiles_w] = self.tiles();
+        let all = u64::from(self.batch) * u64::from(tiles_h) * u64::from(tiles_w);
+        // Chunks about as large as one another.
+        let chunks = all.div_ceil(most.max(step));
+        all.div_ceil(chunks).next_multiple_of(step).min(all) as u32
+    }
+
+    /// Result from source and weight, operands 0 and 1, and, if there are three, the bias.
+    fn lower(&self, lowering: &mut Lowering<'_>, names: [&'static str; 3]) {
+        let (source, weight, result) = (lowering.input(0), lowering.input(1), lowering.output(0));
+        let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
+        let finishing = lowering.finishing(0);
+        let [tiles_h, tiles_w] = self.tiles();
+        let [depth, columns] = [self.source[2] / 4, self.result[2] / 4];
+        let [weight_rows, weight_columns] =
+            if self.turned { [self.result[2], depth] } else { [self.source[2], columns] };
+        let mut params = Params {
+            source_h: self.source[0],
+            source_w: self.source[1],
+            pad_top: self.pad[0],
+            pad_left: self.pad[1],
+            result_h: self.result[0],
+            result_w: self.result[1],
+            tiles_h,
+            tiles_w,
+            depth,
+            columns,
+            weight_rows,
+            weight_columns,
+            ..Params::default()
+        };
+        let (all, chunk) = (self.batch * tiles_h * tiles_w, self.chunk(lowering.caps()));
+        let bytes = |channels: u32| u64::from(PLACES) * u64::from(chunk) * u64::from(channels) * 4;
+        let weights = lowering.scratch(self.weight_bytes());
+        let patches = lowering.scratch(bytes(self.source[2]));
+        let sums = lowering.scratch(bytes(self.result[2]));
+
+        let [of_weight, of_input, of_output] = names;
+        let extent = Extent::Invocations(u64::from(weight_rows) * u64::from(weight_columns));
+        let transform = kernel(of_weight, source!("conv2d/winograd_weight.wgsl"));
+        let dispatch = lowering.dispatch(transform, bytes_of!(Params, &params), extent);
+        dispatch.bind("weight", weight).bind("transformed", weights).elements(PLACES);
+        for first_tile in (0..all).step_by(chunk as usize) {
+            (params.first_tile, params.tiles) = (first_tile, chunk.min(all - first_tile));
+            let extent = |channels: u32| Extent::Invocations(u64::from(params.tiles) * u64::from(channels));
+            let transform = kernel(of_input, source!("conv2d/winograd_input.wgsl"));
+            let dispatch = lowering.dispatch(transform, bytes_of!(Params, &params), extent(depth));
+            dispatch.bind("source", source).bind("patches", patches).elements(PLACES);
+            self.products(lowering, params.tiles, [patches, weights, sums]);
+            let transform = kernel(of_output, source!("conv2d/winograd_output.wgsl"))
+                .elements(4)
+                .with(&[tiles::epilogue(bias.is_some())])
+                .with(&finishing.files);
+            let dispatch = lowering.dispatch(transform, bytes_of!(Params, &params), extent(columns));
+            dispatch.bind("sums", sums).bind("result", result).elements(PLACES);
+            if let Some(bias) = bias {
+                dispatch.bind("bias", bias);
+            }
+            finishing.bind(dispatch);
+        }
+    }
+
+    /// Sums from patches and weights, a product for each place of a patch.
+    fn products(&self, lowering: &mut Lowering<'_>, tiles: u32, operands: [Operand; 3]) {
+        let [k, n] = [self.source[2], self.result[2]];
+        let op = Matmul { transpose_a: false, transpose_b: self.turned };
+        // Turning a window by half a circle swaps the first and the last of its transformed lines, and of its columns.
+        let turn = |line: u32| if self.turned && line.is_multiple_of(3) { 3 - line } else { line };
+        for place in 0..PLACES {
+            let of_weight = 4 * turn(place / 4) + turn(place % 4);
+            let firsts = [place * tiles * k, of_weight * k * n, place * tiles * n];
+            matmul::part(lowering, &op, [tiles, n, k], operands, firsts);
+        }
+    }
+
+    /// Whether these kernels need the least time on a software device.
+    fn wins(&self) -> bool {
+        let [tiles_h, tiles_w] = self.tiles();
+        self.source[2].min(self.result[2]) >= LEAST_CHANNELS && self.batch * tiles_h * tiles_w >= LEAST_TILES
+    }
+}
+
+fn kernel(name: &'static str, file: Source) -> Kernel {
+    let files = [file, source!("conv2d/winograd.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+    Kernel::new(name, &files).constant("WG", 64)
+}
+
+/// Whether the kernels of this file are right: a window of 3x3 that moves by 1, padded by at most 2, over whole vectors of
+/// channels, and scratch memory that bindings hold.
+fn is_valid(conv: &Conv2d, of: &Convolution, caps: &Caps) -> bool {
+    let plain = conv.stride == [1; 2] && conv.dilation == [1; 2] && conv.groups == 1;
+    let window = [of.kernel_h, of.kernel_w] == [3; 2] && conv.padding.iter().all(|&pad| pad <= 2);
+    let vectors = of.in_c.is_multiple_of(4) && of.out_c.is_multiple_of(4);
+    plain && window && vectors && Winograd::forward(of).fits(caps)
+}
+
+/// Puts these kernels among the variants where they are right: first where they win, else after the tiled products, since on
+/// GPUs they have not been measured.
+fn among(mut variants: Vec<&'static str>, caps: &Caps, of: &Winograd) -> Vec<&'static str> {
+    let first = caps.class == DeviceClass::Software && of.wins();
+    let after = variants.iter().position(|&name| name == "workgroup").map_or(variants.len(), |at| at + 1);
+    variants.insert(if first { 0 } else { after }, "winograd");
+    variants
+}
+
+/// The variants of a convolution, these kernels among them where they are right.
+pub(crate) fn among_forward(
+    variants: Vec<&'static str>,
+    caps: &Caps,
+    conv: &Conv2d,
+    of: &Convolution,
+) -> Vec<&'static str> {
+    if is_valid(conv, of, caps) { among(variants, caps, &Winograd::forward(of)) } else { variants }
+}
+
+/// The variants of the input's gradient, these kernels among them where they are right.
+pub(crate) fn among_grad_input(
+    variants: Vec<&'static str>,
+    caps: &Caps,
+    conv: &Conv2d,
+    of: &Convolution,
+) -> Vec<&'static str> {
+    if is_valid(conv, of, caps) { among(variants, caps, &Winograd::grad_input(of)) } else { variants }
+}
+
+/// Output from input, weight and, if there are three operands, bias; `of` as the product's.
+pub(crate) fn forward(lowering: &mut Lowering<'_>, of: &Convolution) {
+    let names = ["conv2d/winograd_weight", "conv2d/winograd_input", "conv2d/winograd_output"];
+    Winograd::forward(of).lower(lowering, names);
+}
+
+/// grad_input from grad_output and weight.
+pub(crate) fn grad_input(lowering: &mut Lowering<'_>, of: &Convolution) {
+    let names =
+        ["conv2d_grad_input/winograd_weight", "conv2d_grad_input/winograd_input", "conv2d_grad_input/winograd_output"];
+    Winograd::grad_input(of).lower(lowering, names);
+}

@@ -1,0 +1,57 @@
+//! A copy, for a tensor that must lie in two places.
+
+use crate::error::Result;
+use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::kernel::{Kernel, Lowering, source};
+use crate::ops::arity;
+use crate::ops::elementwise::elementwise;
+use crate::tensor::{Spec, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Twin};
+
+/// The same numbers once more.
+#[derive(Clone, Copy, Debug)]
+pub struct Copy;
+
+impl Tape {
+    /// The numbers of `input` in memory of their own.
+    pub fn copy(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
+        Ok(self.append(name, Copy, &[input], &[])?[0])
+    }
+}
+
+impl Operation for Copy {
+    fn name(&self) -> &'static str {
+        "copy"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        Ok(vec![Spec::like(inputs[0])])
+    }
+
+    fn gradient(
+        &self,
+        _tape: &mut Tape,
+        _node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        Ok(vec![grad_outputs[0]])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let files = [
+            source!("elementwise/copy.wgsl"),
+            source!("elementwise/activation.wgsl"),
+            source!("lib/len.wgsl"),
+            source!("lib/index.wgsl"),
+        ];
+        elementwise(lowering, Kernel::new("copy", &files).constant("WG", 64), &["input"])
+    }
+}
+
+impl Twin for Copy {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        outputs.real(0).copy_from_slice(inputs.real(0));
+    }
+}

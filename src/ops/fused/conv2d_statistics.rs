@@ -1,0 +1,75 @@
+//! conv2d that makes the partial statistics of its output on the way, for the batch norm that follows.
+//!
+//! Tapes have no such operation: a rule of [`crate::plan::fuse`] puts it in the place of a convolution.
+
+use crate::error::Result;
+use crate::graph::{Misfit, Operation};
+use crate::kernel::{Caps, Lowering, Source, source};
+use crate::ops::arity;
+use crate::ops::batch_norm2d::{CHUNK, partials_shape};
+use crate::ops::conv2d::Conv2d;
+use crate::tensor::{Spec, Tensor};
+use crate::twin::{Inputs, Outputs, Real, Twin};
+
+/// What a tiled product is linked with so that it makes the statistics of its result, or none.
+pub(crate) fn files(wanted: bool) -> [Source; 2] {
+    let statistics = if wanted { source!("lib/statistics.wgsl") } else { source!("lib/statistics_none.wgsl") };
+    [source!("lib/moments.wgsl"), statistics]
+}
+
+/// A convolution without bias. Outputs: its own, then mean and sum of squared deviations of each channel in chunks of 32 of
+/// its pixels, [chunks, 2, C].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv2dStatistics(pub Conv2d);
+
+impl Operation for Conv2dStatistics {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2])?;
+        let mut specs = self.0.infer(inputs)?;
+        let Some(dims) = specs[0].shape.nchw() else { return Ok(specs) };
+        specs.push(Spec::f32(partials_shape(dims)));
+        Ok(specs)
+    }
+
+    fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
+        self.0.multiply_adds(inputs)
+    }
+
+    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        self.0.variants(inputs, caps)
+    }
+
+    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        self.0.tiles(variant, inputs, caps)
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let partials = lowering.output(1);
+        self.0.lower_forward(lowering, Some(partials));
+        Ok(())
+    }
+}
+
+impl Twin for Conv2dStatistics {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        R::eval(&self.0, inputs, outputs);
+        let [n, channels, h, w] = inputs.output_nchw(0);
+        let (rows, plane) = (n * h * w, h * w);
+        let output = outputs.real(0).to_vec();
+        let partials = outputs.real(1);
+        for (chunk, of_chunk) in partials.chunks_mut(2 * channels).enumerate() {
+            let rows = chunk * CHUNK..rows.min((chunk + 1) * CHUNK);
+            for c in 0..channels {
+                let value = |row: usize| output[(row / plane * channels + c) * plane + row % plane];
+                let mean = R::of(rows.clone().map(|row| value(row).to_f64()).sum::<f64>() / rows.len() as f64);
+                let deviation = |row: usize| (value(row) - mean).to_f64();
+                of_chunk[c] = mean;
+                of_chunk[channels + c] = R::of(rows.clone().map(|row| deviation(row) * deviation(row)).sum());
+            }
+        }
+    }
+}

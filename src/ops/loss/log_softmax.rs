@@ -1,0 +1,121 @@
+//! log_softmax over classes, and its gradient.
+
+use crate::error::Result;
+use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::kernel::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use crate::ops::{arity, channels_of};
+use crate::tensor::{Spec, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Twin};
+
+/// The logarithm of the softmax over classes, of [N, classes] or, pixel by pixel, [N, classes, H, W].
+/// Source: torch.nn.LogSoftmax with dim 1.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSoftmax;
+
+/// The gradient of [`LogSoftmax`]: operands are its output and the gradient of its output.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSoftmaxGrad;
+
+params! {
+    /// Extents.
+    Params { rows: u32, classes: u32 }
+}
+
+impl Tape {
+    /// The logarithm of the softmax over classes, of [N, classes] or, pixel by pixel, [N, classes, H, W].
+    pub fn log_softmax(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
+        Ok(self.append(name, LogSoftmax, &[input], &[])?[0])
+    }
+}
+
+/// One invocation a row.
+fn rows(lowering: &mut Lowering<'_>, name: &'static str, main: Source, bindings: &[&'static str]) -> Result<()> {
+    let [n, classes, h, w] = lowering.output_dims(0);
+    let params = Params { rows: n * h * w, classes };
+    let mut operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
+    operands.push(lowering.output(0));
+    let files = [main, source!("lib/nan.wgsl"), source!("lib/index.wgsl")];
+    let kernel = Kernel::new(name, &files).constant("WG", 64).elements(1);
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(u64::from(params.rows)));
+    // Up to three passes over a row.
+    dispatch.elements(3 * classes);
+    for (name, operand) in bindings.iter().zip(operands) {
+        dispatch.bind(name, operand);
+    }
+    Ok(())
+}
+
+impl Operation for LogSoftmax {
+    fn name(&self) -> &'static str {
+        "log_softmax"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        channels_of(inputs[0], "input")?;
+        Ok(vec![Spec::like(inputs[0])])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
+        Ok(vec![Some(tape.append(&node.name, LogSoftmaxGrad, &[node.outputs[0], grad_output], &[])?[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        rows(lowering, "log_softmax", source!("loss/log_softmax.wgsl"), &["input", "output"])
+    }
+}
+
+impl Operation for LogSoftmaxGrad {
+    fn name(&self) -> &'static str {
+        "log_softmax_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2])?;
+        Ok(vec![Spec::like(inputs[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let bindings = ["output", "grad_output", "grad_input"];
+        rows(lowering, "log_softmax_grad", source!("loss/log_softmax_grad.wgsl"), &bindings)
+    }
+}
+
+/// For every row, a sample or a pixel of one, the indices of its classes.
+fn class_indices(dims: &[usize]) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> {
+    let (classes, plane) = (dims[1], dims[2..].iter().product::<usize>());
+    (0..dims[0] * plane).map(move |row| {
+        let first = row / plane * classes * plane + row % plane;
+        (0..classes).map(move |class| first + class * plane)
+    })
+}
+
+impl Twin for LogSoftmax {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let (input, output) = (inputs.real(0), outputs.real(0));
+        for row in class_indices(inputs.dims(0)) {
+            let mut values = row.clone().map(|i| input[i]);
+            let first = values.next().unwrap_or_default();
+            let largest = values.fold(first, |largest, x| if x > largest { x } else { largest });
+            let log_sum = row.clone().map(|i| (input[i] - largest).exp()).sum::<R>().ln();
+            row.for_each(|i| output[i] = input[i] - largest - log_sum);
+        }
+    }
+}
+
+impl Twin for LogSoftmaxGrad {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let (output, grad_output, grad_input) = (inputs.real(0), inputs.real(1), outputs.real(0));
+        for row in class_indices(inputs.dims(0)) {
+            let sum: R = row.clone().map(|i| grad_output[i]).sum();
+            row.for_each(|i| grad_input[i] = grad_output[i] - output[i].exp() * sum);
+        }
+    }
+}

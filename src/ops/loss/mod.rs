@@ -1,0 +1,6 @@
+//! Losses and what they are made of.
+
+pub mod log_softmax;
+pub mod mse_loss;
+pub mod nll_loss;
+pub mod softmax_cross_entropy;

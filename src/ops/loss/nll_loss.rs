@@ -1,0 +1,196 @@
+//! The negative log-likelihood of class labels, with class weights and ignored targets, and its gradient.
+
+use crate::error::Result;
+use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::kernel::{Extent, Kernel, Lowering, bytes_of, source};
+use crate::ops::softmax_cross_entropy::{
+    CrossEntropy, Params, ROW, Reduction, class_weight, no_weight_gradient, totals,
+};
+use crate::ops::{arity, channels_of};
+use crate::shape::DType;
+use crate::tensor::{Spec, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Twin};
+
+/// The loss of log-probabilities, as [`LogSoftmax`](super::log_softmax::LogSoftmax) makes them. Source: torch.nn.NLLLoss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NllLoss {
+    /// Mean, over the weights of the targets, or sum.
+    pub reduction: Reduction,
+    /// Targets of this value count for nothing.
+    pub ignore_index: i32,
+}
+
+impl Default for NllLoss {
+    fn default() -> Self {
+        NllLoss { reduction: Reduction::Mean, ignore_index: -100 }
+    }
+}
+
+/// The gradient of [`NllLoss`] by the log-probabilities: operands are grad_output, log_probs, target, rows and totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NllLossGrad(pub NllLoss);
+
+impl Tape {
+    /// The loss of `log_probs` [N, classes] for `target` [N], or pixel by pixel of [N, classes, H, W] for [N, H, W]; the
+    /// targets are class indices as i32. With optional class `weight` [classes].
+    pub fn nll_loss(
+        &mut self,
+        name: &str,
+        log_probs: TensorId,
+        target: TensorId,
+        weight: Option<TensorId>,
+        op: NllLoss,
+    ) -> Result<CrossEntropy> {
+        let operands: Vec<TensorId> = [log_probs, target].into_iter().chain(weight).collect();
+        let outputs = self.append(name, op, &operands, &[])?;
+        Ok(CrossEntropy { loss: outputs[0], totals: outputs[2] })
+    }
+}
+
+impl NllLoss {
+    fn params(&self, [n, classes, h, w]: [u32; 4]) -> Params {
+        let mean = u32::from(self.reduction == Reduction::Mean);
+        Params { rows: n * h * w, classes, ignore_index: self.ignore_index, label_smoothing: 0.0, mean }
+    }
+}
+
+impl Operation for NllLoss {
+    fn name(&self) -> &'static str {
+        "nll_loss"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2, 3])?;
+        let (log_probs, target) = (inputs[0], inputs[1]);
+        let classes = channels_of(log_probs, "log_probs")?;
+        let mut expected = log_probs.shape.dims().to_vec();
+        expected.remove(1);
+        if target.shape.dims() != expected || target.dtype != DType::I32 {
+            return Err(Misfit::Shape(format!(
+                "target must be log_probs without the classes, of i32; log_probs {}, target {} of {:?}",
+                log_probs.shape, target.shape, target.dtype
+            )));
+        }
+        if let Some(weight) = inputs.get(2).filter(|weight| weight.shape.dims() != [classes]) {
+            return Err(Misfit::Shape(format!("class weight must be [{classes}], it is {}", weight.shape)));
+        }
+        Ok(vec![Spec::f32([1]), Spec::f32([target.shape.len(), ROW]), Spec::f32([4])])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        no_weight_gradient(self.name(), node, needs)?;
+        let mut grads = vec![None; needs.len()];
+        if let Some(grad_output) = grad_outputs[0].filter(|_| needs[0]) {
+            let operands = [grad_output, node.inputs[0], node.inputs[1], node.outputs[1], node.outputs[2]];
+            grads[0] = Some(tape.append(&node.name, NllLossGrad(*self), &operands, &[])?[0]);
+        }
+        Ok(grads)
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.params(lowering.input_dims(0));
+        let weight = (lowering.inputs().len() == 3).then(|| lowering.input(2));
+        let (log_probs, target, rows) = (lowering.input(0), lowering.input(1), lowering.output(1));
+        let files = [
+            source!("loss/nll_loss.wgsl"),
+            class_weight(weight.is_some()),
+            source!("lib/nan.wgsl"),
+            source!("lib/index.wgsl"),
+        ];
+        let kernel = Kernel::new("nll_loss", &files).constant("WG", 64).elements(1);
+        let extent = Extent::Invocations(u64::from(params.rows));
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        dispatch.bind("log_probs", log_probs).bind("targets", target).bind("rows", rows).elements(params.classes);
+        if let Some(weight) = weight {
+            dispatch.bind("class_weights", weight);
+        }
+        totals(lowering, &params);
+        Ok(())
+    }
+}
+
+impl Operation for NllLossGrad {
+    fn name(&self) -> &'static str {
+        "nll_loss_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[5])?;
+        Ok(vec![Spec::like(inputs[1])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.0.params(lowering.input_dims(1));
+        let operands = [0, 2, 3, 4].map(|i| lowering.input(i));
+        let grad_log_probs = lowering.output(0);
+        let files = [source!("loss/nll_loss_grad.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let kernel = Kernel::new("nll_loss_grad", &files).constant("WG", 64);
+        let extent = Extent::Invocations(lowering.output_len(0));
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        for (name, operand) in ["grad_output", "targets", "rows", "totals"].into_iter().zip(operands) {
+            dispatch.bind(name, operand);
+        }
+        dispatch.bind("grad_log_probs", grad_log_probs).elements(1_u32);
+        Ok(())
+    }
+}
+
+impl Twin for NllLoss {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let dims = inputs.dims(0);
+        let (classes, plane) = (dims[1], dims[2..].iter().product::<usize>());
+        let log_probs = inputs.real(0);
+        let weight = (inputs.len() == 3).then(|| inputs.real(2));
+        let mut totals = [R::default(); 4];
+        for (n, &target) in inputs.ints(1).iter().enumerate() {
+            let at = |class: usize| log_probs[(n / plane * classes + class) * plane + n % plane];
+            let mut row = [R::default(); ROW];
+            if target != self.ignore_index {
+                row[3] = R::of(1.0);
+                match usize::try_from(target).ok().filter(|&target| target < classes) {
+                    Some(target) => {
+                        let best = (1..classes).fold(0, |best, class| if at(class) > at(best) { class } else { best });
+                        row[1] = weight.map_or(R::of(1.0), |weight| weight[target]);
+                        row[0] = -row[1] * at(target);
+                        row[2] = R::of(f64::from(u8::from(best == target)));
+                    }
+                    // A label that is no class makes the loss NaN rather than something plausible.
+                    None => row[0] = R::of(f64::NAN),
+                }
+            }
+            outputs.real(1)[n * ROW..][..ROW].copy_from_slice(&row);
+            for (total, value) in totals.iter_mut().zip(row) {
+                *total += value;
+            }
+        }
+        outputs.real(0)[0] = match self.reduction {
+            Reduction::Mean => totals[0] / totals[1],
+            Reduction::Sum => totals[0],
+        };
+        outputs.real(2).copy_from_slice(&totals);
+    }
+}
+
+impl Twin for NllLossGrad {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let dims = inputs.dims(1);
+        let (classes, plane) = (dims[1], dims[2..].iter().product::<usize>());
+        let (grad_output, rows, totals) = (inputs.real(0)[0], inputs.real(3), inputs.real(4));
+        let scale = match self.0.reduction {
+            Reduction::Mean => grad_output / totals[1],
+            Reduction::Sum => grad_output,
+        };
+        for (n, (&target, row)) in inputs.ints(2).iter().zip(rows.chunks(ROW)).enumerate() {
+            let class = usize::try_from(target).ok().filter(|&class| class < classes);
+            if let Some(class) = class.filter(|_| row[3] != R::default()) {
+                outputs.real(0)[(n / plane * classes + class) * plane + n % plane] = -row[1] * scale;
+            }
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! The cross-entropy of softmax(logits) and class labels, with class weights, label smoothing and ignored targets.
+
+use crate::error::{Error, Result};
+use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::kernel::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use crate::ops::arity;
+use crate::shape::DType;
+use crate::tensor::{Spec, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Twin, Value};
+
+/// How the losses of a batch become one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduction {
+    /// Their sum over the sum of the class weights of the targets that are not ignored.
+    Mean,
+    /// Their sum.
+    Sum,
+}
+
+/// Softmax and cross-entropy in one. Source: torch.nn.CrossEntropyLoss with class indices.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SoftmaxCrossEntropy {
+    /// Mean or sum.
+    pub reduction: Reduction,
+    /// Targets of this value count for nothing.
+    pub ignore_index: i32,
+    /// How much of the target is spread evenly over the classes, 0 to 1.
+    pub label_smoothing: f32,
+}
+
+impl Default for SoftmaxCrossEntropy {
+    fn default() -> Self {
+        SoftmaxCrossEntropy { reduction: Reduction::Mean, ignore_index: -100, label_smoothing: 0.0 }
+    }
+}
+
+/// The gradient of [`SoftmaxCrossEntropy`] by the logits: operands are grad_output, logits, target, rows, totals and,
+/// where there are, class weights.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftmaxCrossEntropyGrad(pub SoftmaxCrossEntropy);
+
+/// [`SoftmaxCrossEntropy`] and its gradient in one, grad_output being 1; the plan puts it in their place. Outputs: those of
+/// the loss, and the gradient by the logits.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftmaxCrossEntropyBoth(pub SoftmaxCrossEntropy);
+
+/// What [`Tape::softmax_cross_entropy`] and [`Tape::nll_loss`] make.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossEntropy {
+    /// The loss, \[1\].
+    pub loss: TensorId,
+    /// [4]: the sum of the losses, the sum of the weights, how many predictions are right, how many targets count.
+    pub totals: TensorId,
+}
+
+/// Columns of the per-row results: loss, weight, correct, counted, log of the sum of exponentials, sum of class weights.
+pub(crate) const ROW: usize = 6;
+
+params! {
+    /// Extents and attributes.
+    Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32, mean: u32 }
+}
+
+impl Tape {
+    /// The loss of `logits` [N, classes] for `target` [N], class indices as i32, with optional class `weight` [classes].
+    pub fn softmax_cross_entropy(
+        &mut self,
+        name: &str,
+        logits: TensorId,
+        target: TensorId,
+        weight: Option<TensorId>,
+        op: SoftmaxCrossEntropy,
+    ) -> Result<CrossEntropy> {
+        let operands: Vec<TensorId> = [logits, target].into_iter().chain(weight).collect();
+        let outputs = self.append(name, op, &operands, &[])?;
+        Ok(CrossEntropy { loss: outputs[0], totals: outputs[2] })
+    }
+}
+
+impl SoftmaxCrossEntropy {
+    fn params(&self, [rows, classes, ..]: [u32; 4]) -> Params {
+        Params {
+            rows,
+            classes,
+            ignore_index: self.ignore_index,
+            label_smoothing: self.label_smoothing,
+            mean: u32::from(self.reduction == Reduction::Mean),
+        }
+    }
+}
+
+/// The file with the class weights, or with none.
+pub(crate) fn class_weight(weighted: bool) -> Source {
+    if weighted { source!("loss/class_weight.wgsl") } else { source!("loss/class_weight_none.wgsl") }
+}
+
+/// Refuses a gradient by the class weights, operand 2.
+pub(crate) fn no_weight_gradient(op: &'static str, node: &Node, needs: &[bool]) -> Result<()> {
+    if needs.get(2) == Some(&true) {
+        return Err(Error::Attribute {
+            op,
+            name: node.name.clone(),
+            message: "has no gradient by its class weights; freeze them".into(),
+        });
+    }
+    Ok(())
+}
+
+/// Adds up the per-row results, output 1, into the totals, output 2, and the loss, output 0.
+pub(crate) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
+    let (loss, rows, totals) = (lowering.output(0), lowering.output(1), lowering.output(2));
+    let kernel = Kernel::new("softmax_cross_entropy/totals", &[source!("loss/softmax_cross_entropy_totals.wgsl")])
+        .constant("WG", 64);
+    lowering
+        .dispatch(kernel, bytes_of!(Params, params), Extent::Workgroups(1))
+        .elements(params.rows.div_ceil(64) + 64)
+        .bind("rows", rows)
+        .bind("totals", totals)
+        .bind("loss", loss);
+}
+
+impl Operation for SoftmaxCrossEntropy {
+    fn name(&self) -> &'static str {
+        "softmax_cross_entropy"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2, 3])?;
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            return Err(Misfit::Attribute(format!("label_smoothing must be 0 to 1, it is {}", self.label_smoothing)));
+        }
+        let (logits, target) = (inputs[0], inputs[1]);
+        let &[n, classes] = logits.shape.dims() else {
+            return Err(Misfit::Shape(format!("logits must be [N,classes], they are {}", logits.shape)));
+        };
+        if n * classes == 0 || target.shape.dims() != [n] || target.dtype != DType::I32 {
+            return Err(Misfit::Shape(format!(
+                "target must be [N] of i32 for logits [N,classes]; logits {}, target {} of {:?}",
+                logits.shape, target.shape, target.dtype
+            )));
+        }
+        if let Some(weight) = inputs.get(2).filter(|weight| weight.shape.dims() != [classes]) {
+            return Err(Misfit::Shape(format!("class weight must be [{classes}], it is {}", weight.shape)));
+        }
+        Ok(vec![Spec::f32([1]), Spec::f32([n, ROW]), Spec::f32([4])])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        no_weight_gradient(self.name(), node, needs)?;
+        let mut grads = vec![None; needs.len()];
+        if let Some(grad_output) = grad_outputs[0].filter(|_| needs[0]) {
+            let mut operands = vec![grad_output, node.inputs[0], node.inputs[1], node.outputs[1], node.outputs[2]];
+            operands.extend(node.inputs.get(2));
+            let op = SoftmaxCrossEntropyGrad(*self);
+            grads[0] = Some(tape.append(&node.name, op, &operands, &[])?[0]);
+        }
+        Ok(grads)
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.params(lowering.input_dims(0));
+        let weighted = lowering.inputs().len() == 3;
+        let (logits, target) = (lowering.input(0), lowering.input(1));
+        let rows = lowering.output(1);
+        let weight = weighted.then(|| lowering.input(2));
+        let files = [
+            source!("loss/softmax_cross_entropy.wgsl"),
+            source!("loss/softmax_cross_entropy_row.wgsl"),
+            class_weight(weighted),
+            source!("lib/index.wgsl"),
+        ];
+        let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64);
+        let extent = Extent::Invocations(u64::from(params.rows));
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        // Three passes over a row.
+        dispatch.bind("logits", logits).bind("targets", target).bind("rows", rows).elements(3 * params.classes);
+        if let Some(weight) = weight {
+            dispatch.bind("class_weights", weight);
+        }
+        totals(lowering, &params);
+        Ok(())
+    }
+}
+
+impl Operation for SoftmaxCrossEntropyGrad {
+    fn name(&self) -> &'static str {
+        "softmax_cross_entropy_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[5, 6])?;
+        Ok(vec![Spec::like(inputs[1])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.0.params(lowering.input_dims(1));
+        let weighted = lowering.inputs().len() == 6;
+        let operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
+        let grad_logits = lowering.output(0);
+        let files = [
+            source!("loss/softmax_cross_entropy_grad.wgsl"),
+            source!("loss/softmax_cross_entropy_row.wgsl"),
+            class_weight(weighted),
+            source!("lib/index.wgsl"),
+        ];
+        let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64);
+        let extent = Extent::Invocations(lowering.output_len(0));
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        dispatch.elements(1_u32);
+        let names = ["grad_output", "logits", "targets", "rows", "totals", "class_weights"];
+        for (name, operand) in names.into_iter().zip(operands) {
+            dispatch.bind(name, operand);
+        }
+        dispatch.bind("grad_logits", grad_logits);
+        Ok(())
+    }
+}
+
+impl SoftmaxCrossEntropyBoth {
+    /// Whether one workgroup has no more to do than is soon done.
+    pub(crate) fn is_small(logits: &Tensor) -> bool {
+        logits.shape.dims().first().is_some_and(|&rows| rows <= 512) && logits.shape.len() <= 1 << 14
+    }
+}
+
+impl Operation for SoftmaxCrossEntropyBoth {
+    fn name(&self) -> &'static str {
+        "softmax_cross_entropy"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        let mut specs = self.0.infer(inputs)?;
+        specs.push(Spec::like(inputs[0]));
+        Ok(specs)
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.0.params(lowering.input_dims(0));
+        let weighted = lowering.inputs().len() == 3;
+        let operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
+        let (loss, totals, grad_logits) = (lowering.output(0), lowering.output(2), lowering.output(3));
+        let files = [
+            source!("fused/softmax_cross_entropy_both.wgsl"),
+            source!("loss/softmax_cross_entropy_row.wgsl"),
+            class_weight(weighted),
+        ];
+        let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64);
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Workgroups(1));
+        for (name, operand) in ["logits", "targets", "class_weights"].into_iter().zip(operands) {
+            dispatch.bind(name, operand);
+        }
+        // Three passes over each of its rows, the gradient, and that once more for its factor.
+        let passes = 5 * params.rows.div_ceil(64) * params.classes;
+        dispatch.bind("loss", loss).bind("totals", totals).bind("grad_logits", grad_logits).elements(passes + 64);
+        Ok(())
+    }
+}
+
+impl Twin for SoftmaxCrossEntropy {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let classes = inputs.dims(0)[1];
+        let weight = (inputs.len() == 3).then(|| inputs.real(2));
+        let weight_of = |class: usize| weight.map_or(R::of(1.0), |weight| weight[class]);
+        let weight_total: R = (0..classes).map(weight_of).sum();
+        let smoothing = R::of(f64::from(self.label_smoothing));
+        let mut totals = [R::default(); 4];
+        for (n, logits) in inputs.real(0).chunks(classes).enumerate() {
+            let (mut best, mut largest) = (0, logits[0]);
+            for (class, &x) in logits.iter().enumerate() {
+                if x > largest {
+                    (best, largest) = (class, x);
+                }
+            }
+            let log_sum = largest + logits.iter().map(|&x| (x - largest).exp()).sum::<R>().ln();
+            let target = inputs.ints(1)[n];
+            let mut row = [R::default(); ROW];
+            (row[4], row[5]) = (log_sum, weight_total);
+            if target != self.ignore_index {
+                row[3] = R::of(1.0);
+                match usize::try_from(target).ok().filter(|&target| target < classes) {
+                    Some(target) => {
+                        let nll = weight_of(target) * (log_sum - logits[target]);
+                        let even: R = logits.iter().enumerate().map(|(c, &x)| weight_of(c) * (log_sum - x)).sum();
+                        row[0] = (R::of(1.0) - smoothing) * nll + smoothing / R::of(classes as f64) * even;
+                        row[1] = weight_of(target);
+                        row[2] = R::of(f64::from(u8::from(best == target)));
+                    }
+                    // A label that is no class makes the loss NaN rather than something plausible.
+                    None => row[0] = R::of(f64::NAN),
+                }
+            }
+            outputs.real(1)[n * ROW..][..ROW].copy_from_slice(&row);
+            for (total, value) in totals.iter_mut().zip(row) {
+                *total += value;
+            }
+        }
+        outputs.real(0)[0] = match self.reduction {
+            Reduction::Mean => totals[0] / totals[1],
+            Reduction::Sum => totals[0],
+        };
+        outputs.real(2).copy_from_slice(&totals);
+    }
+}
+
+impl Twin for SoftmaxCrossEntropyGrad {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let (grad_output, logits, targets) = (inputs.real(0)[0], inputs.real(1), inputs.ints(2));
+        let (rows, totals) = (inputs.real(3), inputs.real(4));
+        let weight = (inputs.len() == 6).then(|| inputs.real(5));
+        let weight_of = |class: usize| weight.map_or(R::of(1.0), |weight| weight[class]);
+        let classes = inputs.dims(1)[1];
+        let smoothing = R::of(f64::from(self.0.label_smoothing));
+        let scale = match self.0.reduction {
+            Reduction::Mean => grad_output / totals[1],
+            Reduction::Sum => grad_output,
+        };
+        for (i, grad) in outputs.real(0).iter_mut().enumerate() {
+            let (n, class) = (i / classes, i % classes);
+            let row = &rows[n * ROW..][..ROW];
+            if row[3] == R::default() {
+                continue;
+            }
+            let p = (logits[i] - row[4]).exp();
+            let hit = R::of(f64::from(u8::from(targets[n] == class as i32)));
+            let even = smoothing / R::of(classes as f64) * (p * row[5] - weight_of(class));
+            *grad = scale * ((R::of(1.0) - smoothing) * row[1] * (p - hit) + even);
+        }
+    }
+}
+
+impl Twin for SoftmaxCrossEntropyBoth {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        self.0.eval(inputs, outputs);
+        let one = Value::Real(vec![R::of(1.0)]);
+        let (rows, totals) = (outputs.outputs[1].clone(), outputs.outputs[2].clone());
+        let [loss, rows_shape, totals_shape, grad] = inputs.outputs[..] else { return };
+        let mut operands = vec![(loss, &one), inputs.values[0], inputs.values[1]];
+        operands.extend([(rows_shape, &rows), (totals_shape, &totals)]);
+        operands.extend(inputs.values.get(2));
+        let inputs = Inputs { values: operands, outputs: vec![grad] };
+        let mut gradient = Outputs { outputs: vec![outputs.outputs[3].clone()], updates: Vec::new() };
+        SoftmaxCrossEntropyGrad(self.0).eval(&inputs, &mut gradient);
+        outputs.outputs[3] = gradient.outputs.remove(0);
+    }
+}

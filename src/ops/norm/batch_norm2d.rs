@@ -1,0 +1,586 @@
+//! batch_norm2d in training and in evaluation, and its gradients.
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::kernel::{Constant, DeviceClass, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use crate::ops::{arity, nchw};
+use crate::tensor::{Spec, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Twin};
+
+/// Normalises every channel by the batch's mean and variance, and moves the running statistics. Source:
+/// torch.nn.BatchNorm2d in training.
+///
+/// Operands: input, then weight and bias or neither. Outputs: output, statistics [2, C] = mean and 1/√(variance + eps).
+/// Changed in place: running_mean, running_var, num_batches_tracked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm2d {
+    /// What is added to the variance.
+    pub eps: f64,
+    /// How much of a batch enters the running statistics; `None` for the average over all batches.
+    pub momentum: Option<f64>,
+}
+
+impl Default for BatchNorm2d {
+    fn default() -> Self {
+        BatchNorm2d { eps: 1e-5, momentum: Some(0.1) }
+    }
+}
+
+/// [`BatchNorm2d`] whose last operand are the partial statistics of the input, [chunks, 2, C]: mean and sum of squared
+/// deviations of each channel in 32 pixels. Plans make such nodes, no tape has them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm2dFromPartials(pub BatchNorm2d);
+
+/// Normalises every channel by the running statistics. Source: torch.nn.BatchNorm2d in evaluation.
+///
+/// Operands: input, running_mean, running_var, then weight and bias or neither. Outputs as [`BatchNorm2d`]'s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm2dEval {
+    /// What is added to the variance.
+    pub eps: f64,
+}
+
+/// The gradients of both: operands are input, grad_output, statistics and the weight if there is one. Outputs: grad_weight
+/// and grad_bias, where they are wanted or the batch's statistics depend on the input; then grad_input, if wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm2dGrad {
+    /// Whether the statistics are the batch's.
+    pub training: bool,
+    /// Whether the gradients by weight and bias are made.
+    pub parameters: bool,
+    /// Whether the gradient by the input is made.
+    pub input: bool,
+}
+
+/// The buffers of a batch norm.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    /// running_mean, [C].
+    pub mean: TensorId,
+    /// running_var, [C].
+    pub var: TensorId,
+    /// num_batches_tracked, [1] of i32.
+    pub batches: TensorId,
+}
+
+params! {
+    /// Rows and columns, how many rows are added up first, and the settings.
+    Params { rows: u32, columns: u32, chunk: u32, eps: f32, momentum: f32 }
+}
+
+impl Tape {
+    /// `(input - mean) / √(variance + eps) * weight + bias` for each channel of `input` [N, C, H, W].
+    ///
+    /// On a tape for training mean and variance are the batch's, and `running` moves; on one for evaluation they are
+    /// `running`. `affine` is weight [C] and bias [C].
+    pub fn batch_norm2d(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        affine: Option<(TensorId, TensorId)>,
+        running: Running,
+        op: BatchNorm2d,
+    ) -> Result<TensorId> {
+        let affine = affine.into_iter().flat_map(|(weight, bias)| [weight, bias]);
+        if self.training() {
+            let operands: Vec<TensorId> = [input].into_iter().chain(affine).collect();
+            return Ok(self.append(name, op, &operands, &[running.mean, running.var, running.batches])?[0]);
+        }
+        let operands: Vec<TensorId> = [input, running.mean, running.var].into_iter().chain(affine).collect();
+        Ok(self.append(name, BatchNorm2dEval { eps: op.eps }, &operands, &[])?[0])
+    }
+}
+
+/// Output and statistics for `input`, after everything has been checked against its channels; `inputs` are the operands of
+/// one value a channel.
+fn normalised(input: &Tensor, inputs: &[&Tensor], eps: f64) -> Result<[usize; 4], Misfit> {
+    let dims = nchw(input, "input")?;
+    if !(eps.is_finite() && eps >= 0.0) {
+        return Err(Misfit::Attribute(format!("eps must be a finite number of at least 0, it is {eps}")));
+    }
+    match inputs.iter().find(|tensor| tensor.shape.dims() != [dims[1]]) {
+        Some(tensor) => Err(Misfit::Shape(format!(
+            "\"{}\" must be [{}] for input {}, it is {}",
+            tensor.name, dims[1], input.shape, tensor.shape
+        ))),
+        None => Ok(dims),
+    }
+}
+
+fn outputs(dims: [usize; 4]) -> Vec<Spec> {
+    vec![Spec::f32(dims), Spec::f32([2, dims[1]])]
+}
+
+/// The gradient rule of both forms: `weight` counts the operand that is the weight, if there is one.
+fn gradient(
+    tape: &mut Tape,
+    node: &Node,
+    grad_output: Option<TensorId>,
+    needs: &[bool],
+    (training, weight): (bool, usize),
+) -> Result<Vec<Option<TensorId>>> {
+    let mut grads = vec![None; needs.len()];
+    let Some(grad_output) = grad_output else { return Ok(grads) };
+    let affine = needs.len() > weight;
+    let op =
+        BatchNorm2dGrad { training, parameters: needs[weight.min(needs.len())..].contains(&true), input: needs[0] };
+    let mut operands = vec![node.inputs[0], grad_output, node.outputs[1]];
+    operands.extend(affine.then(|| node.inputs[weight]));
+    let mut made = tape.append(&node.name, op, &operands, &[])?.into_iter();
+    if op.sums() {
+        let sums = [made.next(), made.next()];
+        for (gradient, sum) in grads.iter_mut().skip(weight).zip(sums) {
+            *gradient = sum;
+        }
+    }
+    grads[0] = made.next();
+    Ok(grads)
+}
+
+/// Rows of which the mean and the squared deviations are made first: `CHUNK` of lib/moments.wgsl.
+pub(crate) const CHUNK: usize = 32;
+
+/// A kernel over four channels at a time where their number allows it, with how many it takes.
+fn kernel(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
+    let each = if channels.is_multiple_of(4) { 4 } else { 1 };
+    let files = [
+        file,
+        source!("norm/batch_norm2d_params.wgsl"),
+        source!("lib/nan.wgsl"),
+        source!("lib/divide.wgsl"),
+        source!("lib/index.wgsl"),
+    ];
+    (Kernel::new(name, &files).elements(each), each)
+}
+
+/// The same, whose workgroups of 64 own invocations that have nothing to do with one another.
+fn elementwise(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
+    let (kernel, each) = kernel(name, file, channels);
+    (kernel.constant("WG", 64), each)
+}
+
+/// The same, whose workgroups each merge the chunks of one column: wide ones where the invocations really run side by side.
+/// Also how many one invocation takes, those of the others' sums included that it merges.
+fn merging(lowering: &Lowering<'_>, name: &'static str, file: Source, params: Params) -> (Kernel, Params, u64) {
+    let width: u32 = if lowering.caps().class == DeviceClass::Software { 8 } else { 64 };
+    let (kernel, each) = kernel(name, file, params.columns);
+    let merged = params.chunks().div_ceil(width.into()) + u64::from(width.ilog2());
+    (kernel.constant("WG", width), params.per(each), merged)
+}
+
+/// A kernel that makes moments (lib/moments.wgsl) of as many columns at once as E are.
+fn with_moments((mut kernel, each): (Kernel, u32)) -> (Kernel, u32) {
+    kernel.constants.push(("V", Constant::Elements(each)));
+    (kernel.with(&[source!("lib/moments.wgsl")]), each)
+}
+
+impl Params {
+    fn new([n, c, h, w]: [u32; 4], eps: f64) -> Self {
+        let rows = n * h * w;
+        Params { rows, columns: c, chunk: CHUNK as u32, eps: eps as f32, momentum: 0.0 }
+    }
+
+    /// As many chunks as rows in each: neither dispatch then has a long sum and few invocations.
+    fn balanced(self) -> Self {
+        Params { chunk: f64::from(self.rows).sqrt().ceil().max(16.0) as u32, ..self }
+    }
+
+    fn per(self, each: u32) -> Self {
+        Params { columns: self.columns / each, ..self }
+    }
+
+    fn chunks(&self) -> u64 {
+        u64::from(self.rows.div_ceil(self.chunk))
+    }
+
+    fn partials(&self, lowering: &mut Lowering<'_>) -> Operand {
+        lowering.scratch(self.chunks() * 2 * u64::from(self.columns) * 4)
+    }
+}
+
+/// The shape of the partial statistics of an image: [chunks, 2, C].
+pub(crate) fn partials_shape([n, c, h, w]: [usize; 4]) -> [usize; 3] {
+    [(n * h * w).div_ceil(CHUNK), 2, c]
+}
+
+/// The dispatch that makes the partial statistics of `input`, an image of these extents.
+pub(crate) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], input: Operand, partials: Operand) {
+    let params = Params::new(dims, 0.0);
+    let sums = elementwise("batch_norm2d/sums", source!("norm/batch_norm2d_sums.wgsl"), params.columns);
+    let (sums, each) = with_moments(sums);
+    let params = params.per(each);
+    let extent = Extent::Invocations(params.chunks() * u64::from(params.columns));
+    lowering
+        .dispatch(sums, bytes_of!(Params, &params), extent)
+        .elements(params.chunk)
+        .bind("input", input)
+        .bind("partials", partials);
+}
+
+/// A kernel whose invocations take several rows of a column each, how many of them that needs, and how many rows those are: a software device gains by
+/// loading the column's statistics seldom, a GPU by having many invocations.
+fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, Extent, u32) {
+    let rows_each = if lowering.caps().class == DeviceClass::Software { 8 } else { 1 };
+    let groups = u64::from(params.rows.div_ceil(rows_each));
+    (kernel.constant("ROWS_EACH", rows_each), Extent::Invocations(groups * u64::from(params.columns)), rows_each)
+}
+
+/// The dispatch that applies the statistics, which all forms end with; `affine` is the first of the operands weight and
+/// bias, if there are any, and `batches` counts the batches in training.
+fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, batches: Option<Operand>) {
+    let (input, output, statistics) = (lowering.input(0), lowering.output(0), lowering.output(1));
+    let affine = affine.map(|weight| (lowering.input(weight), lowering.input(weight + 1)));
+    let (kernel, each) = elementwise("batch_norm2d", source!("norm/batch_norm2d.wgsl"), params.columns);
+    let kernel = match affine {
+        Some(_) => kernel.with(&[source!("lib/channel_weight.wgsl"), source!("lib/channel_bias.wgsl")]),
+        None => kernel.with(&[source!("lib/channel_weight_none.wgsl"), source!("lib/channel_bias_none.wgsl")]),
+    };
+    let kernel = kernel.with(&[match batches {
+        Some(_) => source!("norm/batch_norm2d_count.wgsl"),
+        None => source!("norm/batch_norm2d_count_none.wgsl"),
+    }]);
+    let params = params.per(each);
+    let finishing = lowering.finishing(0);
+    let (kernel, extent, rows_each) = by_rows(lowering, kernel.with(&finishing.files), params);
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    finishing.bind(dispatch);
+    dispatch.elements(rows_each).bind("input", input).bind("statistics", statistics).bind("output", output);
+    if let Some((weight, bias)) = affine {
+        dispatch.bind("weight", weight).bind("bias", bias);
+    }
+    if let Some(batches) = batches {
+        dispatch.bind("batches", batches);
+    }
+}
+
+impl BatchNorm2d {
+    /// What is to be done once there are partial statistics: statistics, running statistics, output.
+    fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
+        let mut params = Params::new(lowering.input_dims(0), self.eps);
+        params.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
+        let statistics = lowering.output(1);
+        let (mean, var, batches) = (lowering.update(0), lowering.update(1), lowering.update(2));
+        let file = source!("norm/batch_norm2d_statistics.wgsl");
+        let (merge, of_each, merged) = merging(lowering, "batch_norm2d/statistics", file, params);
+        let (merge, _) = with_moments((merge, params.columns / of_each.columns));
+        lowering
+            .dispatch(merge, bytes_of!(Params, &of_each), Extent::Workgroups(of_each.columns.into()))
+            .elements(merged)
+            .bind("partials", partials)
+            .bind("batches", batches)
+            .bind("statistics", statistics)
+            .bind("running_mean", mean)
+            .bind("running_var", var);
+        apply(lowering, params, affine, Some(batches));
+    }
+}
+
+impl Operation for BatchNorm2d {
+    fn name(&self) -> &'static str {
+        "batch_norm2d"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1, 3])?;
+        let dims = normalised(inputs[0], &inputs[1..], self.eps)?;
+        if let Some(momentum) = self.momentum.filter(|m| !(0.0..=1.0).contains(m)) {
+            return Err(Misfit::Attribute(format!("momentum must be 0 to 1, or none, it is {momentum}")));
+        }
+        let [n, _, h, w] = dims;
+        if n * h * w == 1 {
+            return Err(Misfit::Shape(format!(
+                "training needs more than one value per channel, input is {}; use a larger batch or image",
+                inputs[0].shape
+            )));
+        }
+        Ok(outputs(dims))
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        gradient(tape, node, grad_outputs[0], needs, (true, 1))
+    }
+
+    fn finishes(&self) -> bool {
+        true
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let dims = lowering.input_dims(0);
+        let partials = Params::new(dims, self.eps).partials(lowering);
+        let input = lowering.input(0);
+        partial_statistics(lowering, dims, input, partials);
+        let affine = (lowering.inputs().len() > 1).then_some(1);
+        self.lower_from(lowering, partials, affine);
+        Ok(())
+    }
+}
+
+impl Operation for BatchNorm2dFromPartials {
+    fn name(&self) -> &'static str {
+        "batch_norm2d"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2, 4])?;
+        let specs = self.0.infer(&inputs[..inputs.len() - 1])?;
+        let (partials, expected) = (&inputs[inputs.len() - 1].shape, partials_shape(nchw(inputs[0], "input")?));
+        match partials.dims() == expected {
+            true => Ok(specs),
+            false => Err(Misfit::Shape(format!("partial statistics must be {expected:?}, they are {partials}"))),
+        }
+    }
+
+    fn finishes(&self) -> bool {
+        true
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let last = lowering.inputs().len() - 1;
+        let partials = lowering.input(last);
+        self.0.lower_from(lowering, partials, (last > 1).then_some(1));
+        Ok(())
+    }
+}
+
+impl Operation for BatchNorm2dEval {
+    fn name(&self) -> &'static str {
+        "batch_norm2d_eval"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[3, 5])?;
+        normalised(inputs[0], &inputs[1..], self.eps).map(outputs)
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        gradient(tape, node, grad_outputs[0], needs, (false, 3))
+    }
+
+    fn finishes(&self) -> bool {
+        true
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = Params::new(lowering.input_dims(0), self.eps);
+        let (mean, var, statistics) = (lowering.input(1), lowering.input(2), lowering.output(1));
+        let (running, _) = elementwise("batch_norm2d/running", source!("norm/batch_norm2d_running.wgsl"), 1);
+        lowering
+            .dispatch(running, bytes_of!(Params, &params), Extent::Invocations(params.columns.into()))
+            .elements(1_u32)
+            .bind("running_mean", mean)
+            .bind("running_var", var)
+            .bind("statistics", statistics);
+        let affine = (lowering.inputs().len() > 3).then_some(3);
+        apply(lowering, params, affine, None);
+        Ok(())
+    }
+}
+
+impl BatchNorm2dGrad {
+    /// Whether the sums over rows are made, which are the gradients by weight and bias.
+    pub(crate) fn sums(&self) -> bool {
+        self.training || self.parameters
+    }
+
+    fn grad_sums(&self, lowering: &mut Lowering<'_>, params: Params) {
+        let params = params.balanced();
+        let partials = params.partials(lowering);
+        let (input, grad_output, statistics) = (lowering.input(0), lowering.input(1), lowering.input(2));
+        let (grad_weight, grad_bias) = (lowering.output(0), lowering.output(1));
+        let file = source!("norm/batch_norm2d_grad_sums.wgsl");
+        let (sums, each) = elementwise("batch_norm2d_grad/sums", file, params.columns);
+        let of_each = params.per(each);
+        let extent = Extent::Invocations(of_each.chunks() * u64::from(of_each.columns));
+        lowering
+            .dispatch(sums, bytes_of!(Params, &of_each), extent)
+            .elements(of_each.chunk)
+            .bind("input", input)
+            .bind("grad_output", grad_output)
+            .bind("statistics", statistics)
+            .bind("partials", partials);
+        let file = source!("norm/batch_norm2d_grad_totals.wgsl");
+        let (totals, of_each, merged) = merging(lowering, "batch_norm2d_grad/totals", file, params);
+        lowering
+            .dispatch(totals, bytes_of!(Params, &of_each), Extent::Workgroups(of_each.columns.into()))
+            .elements(merged)
+            .bind("partials", partials)
+            .bind("grad_weight", grad_weight)
+            .bind("grad_bias", grad_bias);
+    }
+}
+
+impl Operation for BatchNorm2dGrad {
+    fn name(&self) -> &'static str {
+        "batch_norm2d_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[3, 4])?;
+        let mut specs = Vec::new();
+        if self.sums() {
+            let channels = nchw(inputs[0], "input")?[1];
+            specs.extend([Spec::f32([channels]), Spec::f32([channels])]);
+        }
+        specs.extend(self.input.then(|| Spec::like(inputs[0])));
+        Ok(specs)
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = Params::new(lowering.input_dims(0), 0.0);
+        if self.sums() {
+            self.grad_sums(lowering, params);
+        }
+        if !self.input {
+            return Ok(());
+        }
+        let (input, grad_output, statistics) = (lowering.input(0), lowering.input(1), lowering.input(2));
+        let weight = (lowering.inputs().len() == 4).then(|| lowering.input(3));
+        let grad_input = lowering.output(if self.sums() { 2 } else { 0 });
+        let (name, file) = match self.training {
+            true => ("batch_norm2d_grad", source!("norm/batch_norm2d_grad.wgsl")),
+            false => ("batch_norm2d_grad/running", source!("norm/batch_norm2d_grad_running.wgsl")),
+        };
+        let (kernel, each) = elementwise(name, file, params.columns);
+        let params = params.per(each);
+        let sums = self.training.then(|| (lowering.output(0), lowering.output(1)));
+        let kernel = kernel.with(&[match weight {
+            Some(_) => source!("lib/channel_weight.wgsl"),
+            None => source!("lib/channel_weight_none.wgsl"),
+        }]);
+        let (kernel, extent, rows_each) = by_rows(lowering, kernel, params);
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        dispatch.bind("grad_output", grad_output).bind("statistics", statistics).bind("grad_input", grad_input);
+        dispatch.elements(rows_each);
+        if let Some((grad_weight, grad_bias)) = sums {
+            dispatch.bind("input", input).bind("grad_weight", grad_weight).bind("grad_bias", grad_bias);
+        }
+        if let Some(weight) = weight {
+            dispatch.bind("weight", weight);
+        }
+        Ok(())
+    }
+}
+
+/// The sum of `term(i)` over all places i of channel `c` in a tensor of these extents; in f64, since they may be many.
+fn over_channel<R: Real>([n, channels, h, w]: [usize; 4], c: usize, term: impl Fn(usize) -> R) -> R {
+    let plane = h * w;
+    let places = (0..n).map(|n| (n * channels + c) * plane).flat_map(|first| first..first + plane);
+    R::of(places.map(|i| term(i).to_f64()).sum())
+}
+
+/// `map(channel, place)` for every place of a tensor of these extents.
+fn each_place<R: Real>(output: &mut [R], [_, channels, h, w]: [usize; 4], map: impl Fn(usize, usize) -> R + Sync) {
+    let plane = (h * w).max(1);
+    output.par_chunks_mut(plane).enumerate().for_each(|(number, out)| {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = map(number % channels, number * plane + i);
+        }
+    });
+}
+
+/// Output and statistics from mean and variance; `affine` is the first of the operands weight and bias.
+fn normalise<R: Real>(
+    inputs: &Inputs<'_, R>,
+    outputs: &mut Outputs<R>,
+    affine: usize,
+    eps: f64,
+    moments: impl Fn(usize) -> (R, R) + Send + Sync,
+) {
+    let (dims, x) = (inputs.nchw(0), inputs.real(0));
+    let channels = dims[1];
+    let parameters = (inputs.len() > affine).then(|| (inputs.real(affine), inputs.real(affine + 1)));
+    let moments: Vec<(R, R)> = (0..channels).into_par_iter().map(moments).collect();
+    let inverse = |c: usize| R::of(1.0) / (moments[c].1 + R::of(eps)).sqrt();
+    for (c, &(mean, _)) in moments.iter().enumerate() {
+        outputs.real(1)[c] = mean;
+        outputs.real(1)[channels + c] = inverse(c);
+    }
+    each_place(outputs.real(0), dims, |c, i| {
+        let (weight, bias) = parameters.map_or((R::of(1.0), R::default()), |(weight, bias)| (weight[c], bias[c]));
+        (x[i] - moments[c].0) * (inverse(c) * weight) + bias
+    });
+}
+
+impl Twin for BatchNorm2d {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let (dims, x) = (inputs.nchw(0), inputs.real(0));
+        let count = R::of((dims[0] * dims[2] * dims[3]) as f64);
+        normalise(inputs, outputs, 1, self.eps, |c| {
+            let mean = over_channel(dims, c, |i| x[i]) / count;
+            (mean, over_channel(dims, c, |i| (x[i] - mean) * (x[i] - mean)) / count)
+        });
+        outputs.update_ints(2)[0] += 1;
+        let batches = outputs.update_ints(2)[0];
+        let share = R::of(self.momentum.unwrap_or(1.0 / f64::from(batches)));
+        let means = outputs.real(1)[..dims[1]].to_vec();
+        for (c, mean) in means.into_iter().enumerate() {
+            let squares = over_channel(dims, c, |i| (x[i] - mean) * (x[i] - mean));
+            for (i, value) in [mean, squares / (count - R::of(1.0))].into_iter().enumerate() {
+                let running = &mut outputs.update(i)[c];
+                *running += share * (value - *running);
+            }
+        }
+    }
+}
+
+impl Twin for BatchNorm2dFromPartials {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        // The partial statistics say nothing that the input does not.
+        let own = inputs.len() - 1;
+        let inputs = Inputs { values: inputs.values[..own].to_vec(), outputs: inputs.outputs.clone() };
+        R::eval(&self.0, &inputs, outputs);
+    }
+}
+
+impl Twin for BatchNorm2dEval {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let (mean, var) = (inputs.real(1), inputs.real(2));
+        normalise(inputs, outputs, 3, self.eps, |c| (mean[c], var[c]));
+    }
+}
+
+impl Twin for BatchNorm2dGrad {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let (dims, x, dy, statistics) = (inputs.nchw(0), inputs.real(0), inputs.real(1), inputs.real(2));
+        let channels = dims[1];
+        let count = R::of((dims[0] * dims[2] * dims[3]) as f64);
+        let weight = (inputs.len() == 4).then(|| inputs.real(3));
+        let normalised = |c: usize, i: usize| (x[i] - statistics[c]) * statistics[channels + c];
+        let mut sums = vec![(R::default(), R::default()); channels];
+        if self.sums() {
+            let of_channel =
+                |c| (over_channel(dims, c, |i| dy[i] * normalised(c, i)), over_channel(dims, c, |i| dy[i]));
+            sums = (0..channels).into_par_iter().map(of_channel).collect();
+            for (c, &(grad_weight, grad_bias)) in sums.iter().enumerate() {
+                outputs.real(0)[c] = grad_weight;
+                outputs.real(1)[c] = grad_bias;
+            }
+        }
+        if self.input {
+            let grad_input = outputs.real(if self.sums() { 2 } else { 0 });
+            each_place(grad_input, dims, |c, i| {
+                let factor = statistics[channels + c] * weight.map_or(R::of(1.0), |weight| weight[c]);
+                let (grad_weight, grad_bias) = sums[c];
+                let through = match self.training {
+                    true => (grad_bias + normalised(c, i) * grad_weight) / count,
+                    false => R::default(),
+                };
+                factor * (dy[i] - through)
+            });
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! adaptive_avg_pool2d, whose windows follow from the output's size, and its gradient.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::kernel::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use crate::ops::{arity, nchw, positive};
+use crate::shape::Shape;
+use crate::tensor::{Spec, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
+
+/// The mean over windows that cover the input evenly, whatever its size. Source: torch.nn.AdaptiveAvgPool2d.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AdaptiveAvgPool2d {
+    /// The output's height and width; 1 by 1 is the global average pool.
+    pub output: [usize; 2],
+}
+
+/// The gradient of [`AdaptiveAvgPool2d`].
+#[derive(Clone, Debug)]
+pub struct AdaptiveAvgPool2dGrad {
+    /// The shape of its input.
+    pub input: Shape,
+}
+
+params! {
+    /// Extents.
+    Params { batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32 }
+}
+
+impl Tape {
+    /// The means over windows of `input` [N, C, H, W] that give [N, C, output].
+    pub fn adaptive_avg_pool2d(&mut self, name: &str, input: TensorId, output: [usize; 2]) -> Result<TensorId> {
+        Ok(self.append(name, AdaptiveAvgPool2d { output }, &[input], &[])?[0])
+    }
+
+    /// The mean over height and width: [N, C, H, W] to [N, C, 1, 1].
+    pub fn global_avg_pool2d(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
+        self.adaptive_avg_pool2d(name, input, [1, 1])
+    }
+}
+
+/// The kernel `main` for `len` elements of its result, over `input` and `output` extents as the pooling has them.
+fn pool(
+    lowering: &mut Lowering<'_>,
+    (name, main, len): (&'static str, Source, u64),
+    [input, output]: [[u32; 4]; 2],
+    names: [&'static str; 2],
+) {
+    let [batch, channels, in_h, in_w] = input;
+    let params = Params { batch, channels, in_h, in_w, out_h: output[2], out_w: output[3] };
+    let files = [
+        main,
+        source!("pool/adaptive_avg_pool2d_params.wgsl"),
+        source!("pool/window.wgsl"),
+        source!("lib/divide.wgsl"),
+        source!("lib/index.wgsl"),
+    ];
+    let finishing = lowering.finishing(0);
+    let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
+    let (from, to) = (lowering.input(0), lowering.output(0));
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len));
+    // Windows overlap by less than one place at either end.
+    let window = (in_h.div_ceil(output[2]) + 1) * (in_w.div_ceil(output[3]) + 1);
+    dispatch.bind(names[0], from).bind(names[1], to).elements(window);
+    finishing.bind(dispatch);
+}
+
+impl Operation for AdaptiveAvgPool2d {
+    fn name(&self) -> &'static str {
+        "adaptive_avg_pool2d"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        let [n, c, _, _] = nchw(inputs[0], "input")?;
+        positive("output", self.output)?;
+        Ok(vec![Spec::f32([n, c, self.output[0], self.output[1]])])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
+        let op = AdaptiveAvgPool2dGrad { input: tape.shape(node.inputs[0]).clone() };
+        Ok(vec![Some(tape.append(&node.name, op, &[grad_output], &[])?[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let main = ("adaptive_avg_pool2d", source!("pool/adaptive_avg_pool2d.wgsl"), lowering.output_len(0));
+        let extents = [lowering.input_dims(0), lowering.output_dims(0)];
+        pool(lowering, main, extents, ["input", "output"]);
+        Ok(())
+    }
+}
+
+impl Operation for AdaptiveAvgPool2dGrad {
+    fn name(&self) -> &'static str {
+        "adaptive_avg_pool2d_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        Ok(vec![Spec::f32(self.input.clone())])
+    }
+
+    fn finishes(&self) -> bool {
+        true
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let main = ("adaptive_avg_pool2d_grad", source!("pool/adaptive_avg_pool2d_grad.wgsl"), lowering.output_len(0));
+        let extents = [lowering.output_dims(0), lowering.input_dims(0)];
+        pool(lowering, main, extents, ["grad_output", "grad_input"]);
+        Ok(())
+    }
+}
+
+/// The inputs of output `o`, and, with the sizes exchanged, the outputs that an input belongs to.
+fn window(o: usize, size: usize, count: usize) -> Range<usize> {
+    o * size / count..((o + 1) * size).div_ceil(count)
+}
+
+impl Twin for AdaptiveAvgPool2d {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let x = inputs.real(0);
+        let [_, channels, in_h, in_w] = inputs.nchw(0);
+        let [out_h, out_w] = self.output;
+        fill_nchw(outputs.real(0), inputs.output_nchw(0), |n, c, oh, ow| {
+            let (rows, columns) = (window(oh, in_h, out_h), window(ow, in_w, out_w));
+            let size = R::of((rows.len() * columns.len()) as f64);
+            let line = |h: usize| ((n * channels + c) * in_h + h) * in_w;
+            let values = rows.flat_map(|h| columns.clone().map(move |w| x[line(h) + w]));
+            values.sum::<R>() / size
+        });
+    }
+}
+
+impl Twin for AdaptiveAvgPool2dGrad {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let dy = inputs.real(0);
+        let [_, channels, out_h, out_w] = inputs.nchw(0);
+        let dims = inputs.output_nchw(0);
+        let [_, _, in_h, in_w] = dims;
+        fill_nchw(outputs.real(0), dims, |n, c, h, w| {
+            let mut sum = R::default();
+            for oh in window(h, out_h, in_h) {
+                for ow in window(w, out_w, in_w) {
+                    let size = window(oh, in_h, out_h).len() * window(ow, in_w, out_w).len();
+                    sum += dy[((n * channels + c) * out_h + oh) * out_w + ow] / R::of(size as f64);
+                }
+            }
+            sum
+        });
+    }
+}

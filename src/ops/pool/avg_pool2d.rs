@@ -1,0 +1,243 @@
+//! avg_pool2d and its gradient.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::kernel::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::ops::arity;
+use crate::ops::max_pool2d::{pooled, side_by_side_variants};
+use crate::shape::Shape;
+use crate::tensor::{Spec, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Twin};
+
+/// The mean of each window. Source: torch.nn.AvgPool2d.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AvgPool2d {
+    /// The window's height and width.
+    pub kernel: [usize; 2],
+    /// How far it moves; PyTorch's default is the kernel.
+    pub stride: [usize; 2],
+    /// Rows and columns of zeros on each side, at most half the kernel.
+    pub padding: [usize; 2],
+    /// Whether the last window may reach beyond the padded input.
+    pub ceil_mode: bool,
+    /// Whether the divisor counts the padding: the window clipped to the padded input, else to the input.
+    pub count_include_pad: bool,
+    /// A divisor to use in place of either.
+    pub divisor_override: Option<usize>,
+}
+
+impl AvgPool2d {
+    /// Windows of `kernel`, side by side.
+    pub fn new(kernel: [usize; 2]) -> Self {
+        AvgPool2d {
+            kernel,
+            stride: kernel,
+            padding: [0; 2],
+            ceil_mode: false,
+            count_include_pad: true,
+            divisor_override: None,
+        }
+    }
+}
+
+/// The gradient of [`AvgPool2d`]: the operand is grad_output.
+#[derive(Clone, Debug)]
+pub struct AvgPool2dGrad {
+    /// The pooling.
+    pub pool: AvgPool2d,
+    /// The shape of its input.
+    pub input: Shape,
+}
+
+params! {
+    /// Extents and attributes of an average pooling; divisor_override 0 is none.
+    Params {
+        batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
+        kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
+        count_include_pad: u32, divisor_override: u32,
+    }
+}
+
+impl Tape {
+    /// The mean of each window of `input` [N, C, H, W].
+    pub fn avg_pool2d(&mut self, name: &str, input: TensorId, pool: AvgPool2d) -> Result<TensorId> {
+        Ok(self.append(name, pool, &[input], &[])?[0])
+    }
+}
+
+impl AvgPool2d {
+    fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
+        Params {
+            batch: input[0],
+            channels: input[1],
+            in_h: input[2],
+            in_w: input[3],
+            out_h: output[2],
+            out_w: output[3],
+            kernel_h: self.kernel[0] as u32,
+            kernel_w: self.kernel[1] as u32,
+            stride_h: self.stride[0] as u32,
+            stride_w: self.stride[1] as u32,
+            pad_h: self.padding[0] as u32,
+            pad_w: self.padding[1] as u32,
+            count_include_pad: u32::from(self.count_include_pad),
+            divisor_override: self.divisor_override.unwrap_or(0) as u32,
+        }
+    }
+}
+
+impl Operation for AvgPool2d {
+    fn name(&self) -> &'static str {
+        "avg_pool2d"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        if self.divisor_override == Some(0) {
+            return Err(Misfit::Attribute("divisor_override must not be 0".into()));
+        }
+        let output = pooled(inputs[0], self.kernel, self.stride, self.padding, [1; 2], self.ceil_mode)?;
+        Ok(vec![Spec::f32(output)])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
+        let op = AvgPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone() };
+        Ok(vec![Some(tape.append(&node.name, op, &[grad_output], &[])?[0])])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.params(lowering.input_dims(0), lowering.output_dims(0));
+        let (input, output) = (lowering.input(0), lowering.output(0));
+        let files = [
+            source!("pool/avg_pool2d.wgsl"),
+            source!("pool/avg_pool2d_window.wgsl"),
+            source!("pool/window.wgsl"),
+            source!("lib/divide.wgsl"),
+            source!("lib/index.wgsl"),
+        ];
+        let kernel = Kernel::new("avg_pool2d", &files).constant("WG", 64);
+        let extent = Extent::Invocations(lowering.output_len(0));
+        lowering
+            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .elements(params.kernel_h * params.kernel_w)
+            .bind("input", input)
+            .bind("output", output);
+        Ok(())
+    }
+}
+
+impl Operation for AvgPool2dGrad {
+    fn name(&self) -> &'static str {
+        "avg_pool2d_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        Ok(vec![Spec::f32(self.input.clone())])
+    }
+
+    fn finishes(&self) -> bool {
+        true
+    }
+
+    fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
+        side_by_side_variants(self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2])
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.pool.params(lowering.output_dims(0), lowering.input_dims(0));
+        let (grad_output, grad_input) = (lowering.input(0), lowering.output(0));
+        let (name, file, owners) = match lowering.variant() {
+            "windows" => {
+                ("avg_pool2d_grad/windows", source!("pool/avg_pool2d_grad_windows.wgsl"), lowering.input_dims(0))
+            }
+            _ => ("avg_pool2d_grad/direct", source!("pool/avg_pool2d_grad.wgsl"), lowering.output_dims(0)),
+        };
+        let files = [
+            file,
+            source!("pool/avg_pool2d_window.wgsl"),
+            source!("pool/window.wgsl"),
+            source!("lib/divide.wgsl"),
+            source!("lib/index.wgsl"),
+        ];
+        let finishing = lowering.finishing(0);
+        let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
+        let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        dispatch
+            .bind("grad_output", grad_output)
+            .bind("grad_input", grad_input)
+            .elements(params.kernel_h * params.kernel_w);
+        finishing.bind(dispatch);
+        Ok(())
+    }
+}
+
+impl AvgPool2d {
+    /// Along one axis: the window of output `o` clipped to the input, and its length clipped to the padded input.
+    fn window(&self, o: usize, axis: usize, size: usize) -> (Range<usize>, usize) {
+        let first = o * self.stride[axis];
+        let end = (first + self.kernel[axis]).min(size + 2 * self.padding[axis]);
+        let inside = |place: usize| place.saturating_sub(self.padding[axis]).min(size);
+        (inside(first)..inside(end), end - first)
+    }
+
+    /// The window of an output pixel clipped to the input, and its divisor.
+    fn place(&self, oh: usize, ow: usize, in_h: usize, in_w: usize) -> (Range<usize>, Range<usize>, f64) {
+        let ((rows, height), (columns, width)) = (self.window(oh, 0, in_h), self.window(ow, 1, in_w));
+        let divisor = match self.divisor_override {
+            Some(divisor) => divisor,
+            None if self.count_include_pad => height * width,
+            None => rows.len() * columns.len(),
+        };
+        (rows, columns, divisor as f64)
+    }
+}
+
+impl Twin for AvgPool2d {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let input = inputs.real(0);
+        let [_, _, in_h, in_w] = inputs.nchw(0);
+        let [_, _, out_h, out_w] = inputs.output_nchw(0);
+        for (i, y) in outputs.real(0).iter_mut().enumerate() {
+            let plane = i / (out_h * out_w);
+            let (rows, columns, divisor) = self.place(i / out_w % out_h, i % out_w, in_h, in_w);
+            if rows.is_empty() || columns.is_empty() {
+                continue;
+            }
+            let mut sum = R::default();
+            for h in rows {
+                for w in columns.clone() {
+                    sum += input[(plane * in_h + h) * in_w + w];
+                }
+            }
+            *y = sum / R::of(divisor);
+        }
+    }
+}
+
+impl Twin for AvgPool2dGrad {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let [_, _, out_h, out_w] = inputs.nchw(0);
+        let [_, _, in_h, in_w] = inputs.output_nchw(0);
+        let grad_input = outputs.real(0);
+        for (i, &dy) in inputs.real(0).iter().enumerate() {
+            let plane = i / (out_h * out_w);
+            let (rows, columns, divisor) = self.pool.place(i / out_w % out_h, i % out_w, in_h, in_w);
+            for h in rows {
+                for w in columns.clone() {
+                    grad_input[(plane * in_h + h) * in_w + w] += dy / R::of(divisor);
+                }
+            }
+        }
+    }
+}

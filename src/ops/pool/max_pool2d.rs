@@ -1,0 +1,283 @@
+//! max_pool2d and its gradient, which goes to the one element that won.
+
+use crate::error::Result;
+use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::kernel::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::ops::{arity, nchw, positive};
+use crate::shape::{Shape, pool_output};
+use crate::tensor::{Spec, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Twin};
+
+/// The largest element of each window; the first of equals wins, and NaN wins over all. Source: torch.nn.MaxPool2d.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MaxPool2d {
+    /// The window's height and width.
+    pub kernel: [usize; 2],
+    /// How far it moves; PyTorch's default is the kernel.
+    pub stride: [usize; 2],
+    /// Rows and columns of minus infinity on each side, at most half the kernel.
+    pub padding: [usize; 2],
+    /// How far apart the window's elements lie.
+    pub dilation: [usize; 2],
+    /// Whether the last window may reach beyond the padded input.
+    pub ceil_mode: bool,
+}
+
+impl MaxPool2d {
+    /// Windows of `kernel`, side by side.
+    pub fn new(kernel: [usize; 2]) -> Self {
+        MaxPool2d { kernel, stride: kernel, padding: [0; 2], dilation: [1; 2], ceil_mode: false }
+    }
+}
+
+/// The gradient of [`MaxPool2d`]: operands are grad_output and the indices of the winners; with `relu`, then the output.
+#[derive(Clone, Debug)]
+pub struct MaxPool2dGrad {
+    /// The pooling.
+    pub pool: MaxPool2d,
+    /// The shape of its input.
+    pub input: Shape,
+    /// Whether the gradient is that of relu and pooling in one, relu's output being the pooling's input.
+    pub relu: bool,
+}
+
+params! {
+    /// Extents and attributes of a max pooling.
+    Params {
+        batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
+        kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
+        dilation_h: u32, dilation_w: u32,
+    }
+}
+
+impl Params {
+    /// Counts channels in as many as one invocation of this variant owns, which is what comes back.
+    fn count_together(&mut self, variant: &str) -> u32 {
+        let divides = |each: &u32| self.channels.is_multiple_of(*each);
+        let each = if variant == "windows" { [4, 2].into_iter().find(divides).unwrap_or(1) } else { 1 };
+        self.channels /= each;
+        each
+    }
+}
+
+impl Tape {
+    /// The largest element of each window of `input` [N, C, H, W].
+    pub fn max_pool2d(&mut self, name: &str, input: TensorId, pool: MaxPool2d) -> Result<TensorId> {
+        Ok(self.append(name, pool, &[input], &[])?[0])
+    }
+}
+
+/// Output extents of a pooling, after its attributes are checked.
+pub(crate) fn pooled(
+    input: &Tensor,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    ceil_mode: bool,
+) -> Result<[usize; 4], Misfit> {
+    let [n, c, h, w] = nchw(input, "input")?;
+    positive("kernel", kernel)?;
+    positive("stride", stride)?;
+    positive("dilation", dilation)?;
+    if padding[0] > kernel[0] / 2 || padding[1] > kernel[1] / 2 {
+        return Err(Misfit::Attribute(format!("padding {padding:?} must be at most half the kernel {kernel:?}")));
+    }
+    let extent = |size, axis: usize| {
+        pool_output(size, kernel[axis], stride[axis], padding[axis], dilation[axis], ceil_mode).ok_or_else(|| {
+            Misfit::Shape(format!("the dilated kernel {kernel:?} is larger than the padded input {}", input.shape))
+        })
+    };
+    Ok([n, c, extent(h, 0)?, extent(w, 1)?])
+}
+
+/// The variants of a pooling: where windows lie side by side each can be looked at by itself.
+pub(crate) fn side_by_side_variants(side_by_side: bool) -> Vec<&'static str> {
+    if side_by_side { vec!["windows", "direct"] } else { vec!["direct"] }
+}
+
+impl MaxPool2d {
+    fn side_by_side(&self) -> bool {
+        self.kernel == self.stride && self.padding == [0; 2] && self.dilation == [1; 2]
+    }
+
+    fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
+        Params {
+            batch: input[0],
+            channels: input[1],
+            in_h: input[2],
+            in_w: input[3],
+            out_h: output[2],
+            out_w: output[3],
+            kernel_h: self.kernel[0] as u32,
+            kernel_w: self.kernel[1] as u32,
+            stride_h: self.stride[0] as u32,
+            stride_w: self.stride[1] as u32,
+            pad_h: self.padding[0] as u32,
+            pad_w: self.padding[1] as u32,
+            dilation_h: self.dilation[0] as u32,
+            dilation_w: self.dilation[1] as u32,
+        }
+    }
+}
+
+impl Operation for MaxPool2d {
+    fn name(&self) -> &'static str {
+        "max_pool2d"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        let output = pooled(inputs[0], self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)?;
+        Ok(vec![Spec::f32(output), Spec::i32(output)])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        _needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
+        let op = MaxPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone(), relu: false };
+        let operands = [grad_output, node.outputs[1]];
+        Ok(vec![Some(tape.append(&node.name, op, &operands, &[])?[0])])
+    }
+
+    fn variants(&self, inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
+        // With ceil_mode a last window may reach beyond the input.
+        let whole = !self.ceil_mode
+            || matches!(inputs[0].shape.nchw(), Some([_, _, h, w]) if h % self.kernel[0] == 0 && w % self.kernel[1] == 0);
+        side_by_side_variants(whole && self.side_by_side())
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let mut params = self.params(lowering.input_dims(0), lowering.output_dims(0));
+        let each = params.count_together(lowering.variant());
+        let (name, file) = match lowering.variant() {
+            "windows" => ("max_pool2d/windows", source!("pool/max_pool2d_windows.wgsl")),
+            _ => ("max_pool2d/direct", source!("pool/max_pool2d.wgsl")),
+        };
+        let files = [
+            file,
+            source!("pool/max_pool2d_params.wgsl"),
+            source!("pool/window.wgsl"),
+            source!("lib/divide.wgsl"),
+            source!("lib/index.wgsl"),
+        ];
+        let kernel = Kernel::new(name, &files).elements(each).constant("WG", 64);
+        let (input, output, indices) = (lowering.input(0), lowering.output(0), lowering.output(1));
+        let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
+        lowering
+            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .elements(params.kernel_h * params.kernel_w)
+            .bind("input", input)
+            .bind("output", output)
+            .bind("indices", indices);
+        Ok(())
+    }
+}
+
+impl Operation for MaxPool2dGrad {
+    fn name(&self) -> &'static str {
+        "max_pool2d_grad"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2 + usize::from(self.relu)])?;
+        Ok(vec![Spec::f32(self.input.clone())])
+    }
+
+    fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
+        side_by_side_variants(self.pool.side_by_side())
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let mut params = self.pool.params(lowering.output_dims(0), lowering.input_dims(0));
+        let each = params.count_together(lowering.variant());
+        let (name, file, owners) = match lowering.variant() {
+            "windows" => {
+                ("max_pool2d_grad/windows", source!("pool/max_pool2d_grad_windows.wgsl"), lowering.input_dims(0))
+            }
+            _ => ("max_pool2d_grad/direct", source!("pool/max_pool2d_grad.wgsl"), lowering.output_dims(0)),
+        };
+        let kernel = Kernel::new(
+            name,
+            &[
+                file,
+                match self.relu {
+                    true => source!("pool/max_pool2d_grad_arriving_relu.wgsl"),
+                    false => source!("pool/max_pool2d_grad_arriving.wgsl"),
+                },
+                source!("pool/max_pool2d_params.wgsl"),
+                source!("pool/window.wgsl"),
+                source!("lib/divide.wgsl"),
+                source!("lib/index.wgsl"),
+            ],
+        )
+        .elements(each)
+        .constant("WG", 64);
+        let (grad_output, indices, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
+        let output = self.relu.then(|| lowering.input(2));
+        let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product::<u64>() / u64::from(each));
+        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        dispatch.bind("grad_output", grad_output).bind("indices", indices).bind("grad_input", grad_input);
+        dispatch.elements(params.kernel_h * params.kernel_w);
+        if let Some(output) = output {
+            dispatch.bind("output", output);
+        }
+        Ok(())
+    }
+}
+
+impl Twin for MaxPool2d {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let input = inputs.real(0);
+        let [_, _, in_h, in_w] = inputs.nchw(0);
+        let [batch, channels, out_h, out_w] = inputs.output_nchw(0);
+        for plane in 0..batch * channels {
+            for place in 0..out_h * out_w {
+                let (oh, ow) = (place / out_w, place % out_w);
+                let mut winner: Option<(usize, R)> = None;
+                for kh in 0..self.kernel[0] {
+                    for kw in 0..self.kernel[1] {
+                        let h = (oh * self.stride[0] + kh * self.dilation[0]).checked_sub(self.padding[0]);
+                        let w = (ow * self.stride[1] + kw * self.dilation[1]).checked_sub(self.padding[1]);
+                        let (Some(h), Some(w)) = (h, w) else { continue };
+                        if h >= in_h || w >= in_w {
+                            continue;
+                        }
+                        let value = input[(plane * in_h + h) * in_w + w];
+                        // The first of equals wins; NaN wins over all before it.
+                        if winner.is_none_or(|(_, best)| value > best || value.to_f64().is_nan()) {
+                            winner = Some((h * in_w + w, value));
+                        }
+                    }
+                }
+                // A dilated window may have all its taps in the padding: nobody wins, and nobody gets its gradient.
+                let (index, value) =
+                    winner.map_or((-1, R::of(f64::NEG_INFINITY)), |(index, value)| (index as i32, value));
+                outputs.real(0)[plane * out_h * out_w + place] = value;
+                outputs.ints(1)[plane * out_h * out_w + place] = index;
+            }
+        }
+    }
+}
+
+impl Twin for MaxPool2dGrad {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let (grad_output, indices) = (inputs.real(0), inputs.ints(1));
+        let [_, _, out_h, out_w] = inputs.nchw(0);
+        let [_, _, in_h, in_w] = inputs.output_nchw(0);
+        let grad_input = outputs.real(0);
+        for (i, (&dy, &index)) in grad_output.iter().zip(indices).enumerate() {
+            if self.relu && inputs.real(2)[i] <= R::default() {
+                continue;
+            }
+            if let Ok(index) = usize::try_from(index) {
+                grad_input[i / (out_h * out_w) * in_h * in_w + index] += dy;
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The sum over all rows of a matrix: the gradient of a bias, and the last step of a split product.
+
+use crate::error::Result;
+use crate::graph::{Misfit, Operation, Tape};
+use crate::kernel::{Extent, Kernel, Lowering, Operand, bytes_of, params, source};
+use crate::ops::arity;
+use crate::shape::Layout;
+use crate::tensor::{Spec, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Twin};
+
+/// The sum over every axis but channels: [N, C, H, W] or [N, C] to [C].
+#[derive(Clone, Copy, Debug)]
+pub struct ColumnSum;
+
+params! {
+    /// Rows and columns, and how many rows one invocation adds up.
+    Params { rows: u32, columns: u32, chunk: u32 }
+}
+
+/// Rows that one invocation adds up before the partial sums are added.
+const CHUNK: u32 = 256;
+
+impl Tape {
+    /// The sum over every axis but channels: [N, C, H, W] or [N, C] to [C].
+    pub fn column_sum(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
+        Ok(self.append(name, ColumnSum, &[input], &[])?[0])
+    }
+}
+
+impl Operation for ColumnSum {
+    fn name(&self) -> &'static str {
+        "column_sum"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        match (inputs[0].layout, inputs[0].shape.dims()) {
+            (Layout::ChannelsLast, &[_, c, _, _]) | (Layout::RowMajor, &[_, c]) if !inputs[0].shape.is_empty() => {
+                Ok(vec![Spec::f32([c])])
+            }
+            _ => Err(Misfit::Shape(format!("input must be [N,C,H,W] or [N,C], it is {}", inputs[0].shape))),
+        }
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let [n, columns, h, w] = lowering.input_dims(0);
+        let (input, output) = (lowering.input(0), lowering.output(0));
+        sum_rows(lowering, input, output, n * h * w, columns);
+        Ok(())
+    }
+}
+
+/// Adds up the rows of `input` [rows, columns] into `output` [columns], in one dispatch, or, where there are many rows and
+/// few columns, in two: chunks of rows first, then the chunks' sums. The order is fixed by the shape.
+pub(crate) fn sum_rows(lowering: &mut Lowering<'_>, input: Operand, output: Operand, rows: u32, columns: u32) {
+    let files = [source!("product/column_sum.wgsl"), source!("lib/index.wgsl")];
+    let kernel = Kernel::new("column_sum", &files).constant("WG", 64);
+    let pass = |lowering: &mut Lowering<'_>, from: Operand, to: Operand, rows: u32, chunk: u32| {
+        let params = Params { rows, columns, chunk };
+        let extent = Extent::Invocations(u64::from(rows.div_ceil(chunk)) * u64::from(columns));
+        lowering
+            .dispatch(kernel.clone(), bytes_of!(Params, &params), extent)
+            .elements(chunk)
+            .bind("input", from)
+            .bind("output", to);
+    };
+    if rows <= 2 * CHUNK {
+        pass(lowering, input, output, rows, rows);
+    } else {
+        let chunks = rows.div_ceil(CHUNK);
+        let partial = lowering.scratch(u64::from(chunks * columns) * 4);
+        pass(lowering, input, partial, rows, CHUNK);
+        pass(lowering, partial, output, chunks, chunks);
+    }
+}
+
+impl Twin for ColumnSum {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let dims = inputs.dims(0);
+        let (channels, plane) = (dims[1], dims[2..].iter().product::<usize>());
+        let sums = outputs.real(0);
+        for (i, values) in inputs.real(0).chunks(plane).enumerate() {
+            sums[i % channels] += values.iter().copied().sum();
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The matrix product, each operand as it is or transposed, with an optional bias; `linear` is one of them.
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::kernel::{Caps, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use crate::ops::arity;
+use crate::ops::fused::epilogue::Finishing;
+use crate::ops::product::tiles::{self, Extents, Operands, Tiling};
+use crate::tensor::{Spec, Tensor, TensorId};
+use crate::twin::{Inputs, Outputs, Real, Twin};
+
+/// `op(a) op(b) + bias`, where op transposes or not; [m, k] by [k, n], bias [n]. Source: torch.matmul, torch.nn.Linear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Matmul {
+    /// `a` is [k, m].
+    pub transpose_a: bool,
+    /// `b` is [n, k], as the weight of a linear layer is.
+    pub transpose_b: bool,
+}
+
+params! {
+    /// Extents, how far apart rows, columns and places of the depth lie in each operand, and where this piece of it starts.
+    Params {
+        m: u32, n: u32, k: u32, k_chunk: u32,
+        a_row: u32, a_depth: u32, a_first: u32,
+        b_depth: u32, b_column: u32, b_first: u32,
+        output_row: u32, output_first: u32,
+        bias_first: u32,
+    }
+}
+
+impl Tape {
+    /// `a b`, [m, k] by [k, n].
+    pub fn matmul(&mut self, name: &str, a: TensorId, b: TensorId) -> Result<TensorId> {
+        self.product(name, Matmul::default(), a, b, None)
+    }
+
+    /// `input weight^T + bias`: [N, in] by [out, in], bias [out].
+    pub fn linear(
+        &mut self,
+        name: &str,
+        input: TensorId,
+        weight: TensorId,
+        bias: Option<TensorId>,
+    ) -> Result<TensorId> {
+        let op = Matmul { transpose_a: false, transpose_b: true };
+        self.product(name, op, input, weight, bias)
+    }
+
+    /// `op(a) op(b) + bias` as `op` says.
+    pub fn product(
+        &mut self,
+        name: &str,
+        op: Matmul,
+        a: TensorId,
+        b: TensorId,
+        bias: Option<TensorId>,
+    ) -> Result<TensorId> {
+        let operands: Vec<TensorId> = [a, b].into_iter().chain(bias).collect();
+        Ok(self.append(name, op, &operands, &[])?[0])
+    }
+}
+
+impl Matmul {
+    /// m, n, k for operands of these shapes.
+    fn extents(&self, a: &Tensor, b: &Tensor) -> Option<[usize; 3]> {
+        let (&[a0, a1], &[b0, b1]) = (a.shape.dims(), b.shape.dims()) else { return None };
+        let (m, k) = if self.transpose_a { (a1, a0) } else { (a0, a1) };
+        let (depth, n) = if self.transpose_b { (b1, b0) } else { (b0, b1) };
+        (k == depth && m * n * k > 0).then_some([m, n, k])
+    }
+
+    /// The kernel of a tiled product.
+    fn kernel(&self, tiling: &Tiling, params: &Params, epilogue: Source, accumulate: bool) -> Kernel {
+        // The distance between rows, the elements used of each, and where the first one lies.
+        let runs_a = if self.transpose_a { [params.a_depth, params.m] } else { [params.a_row, params.k] };
+        let runs_b = if self.transpose_b { [params.b_column, params.k] } else { [params.b_depth, params.n] };
+        let operands = Operands {
+            lines: false,
+            along_k: [!self.transpose_a, self.transpose_b],
+            whole_runs: params.k.is_multiple_of(4),
+            widths: [
+                tiles::width(&[runs_a[0], runs_a[1], params.a_first]),
+                tiles::width(&[runs_b[0], runs_b[1], params.b_first]),
+                tiles::width(&[params.output_row, params.n, params.output_first, params.bias_first]),
+            ],
+        };
+        let files = [source!("product/matmul_tiled.wgsl"), source!("product/matmul.wgsl"), epilogue];
+        tiling.kernel(["matmul/workgroup", "matmul/vec4"], &files, &operands).flag("ACCUMULATE", accumulate)
+    }
+
+    /// How far apart rows of A and places of its depth lie, then places of the depth and columns of B, for operands [m, n, k].
+    fn distances(&self, [m, n, k]: [u32; 3]) -> ([u32; 2], [u32; 2]) {
+        (if self.transpose_a { [1, m] } else { [k, 1] }, if self.transpose_b { [1, k] } else { [n, 1] })
+    }
+
+    /// What the product's tiles are chosen by.
+    fn tiled(&self, a: &Tensor, b: &Tensor) -> Option<Extents> {
+        self.extents(a, b).map(|extents| Extents::new(extents.map(|extent| extent as u32)))
+    }
+}
+
+impl Operation for Matmul {
+    fn name(&self) -> &'static str {
+        if self.transpose_b { "linear" } else { "matmul" }
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[2, 3])?;
+        let (a, b) = (inputs[0], inputs[1]);
+        let [m, n, _] = self.extents(a, b).ok_or_else(|| {
+            let names = if self.transpose_b { ["input", "weight"] } else { ["a", "b"] };
+            Misfit::Shape(format!(
+                "the inner extents differ or one is empty; {} {}{}, {} {}{}",
+                names[0],
+                a.shape,
+                if self.transpose_a { " transposed" } else { "" },
+                names[1],
+                b.shape,
+                if self.transpose_b { " transposed" } else { "" },
+            ))
+        })?;
+        if let Some(bias) = inputs.get(2).filter(|bias| bias.shape.dims() != [n]) {
+            return Err(Misfit::Shape(format!("bias must be [{n}], it is {}", bias.shape)));
+        }
+        Ok(vec![Spec::f32([m, n])])
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        grad_outputs: &[Option<TensorId>],
+        needs: &[bool],
+    ) -> Result<Vec<Option<TensorId>>> {
+        let Some(grad) = grad_outputs[0] else { return Ok(vec![None; needs.len()]) };
+        let (a, b) = (node.inputs[0], node.inputs[1]);
+        let mut product = |ta, tb, x, y| {
+            let op = Matmul { transpose_a: ta, transpose_b: tb };
+            tape.product(&node.name, op, x, y, None)
+        };
+        let (ta, tb) = (self.transpose_a, self.transpose_b);
+        let mut grads = vec![None; needs.len()];
+        // With C = op(a) op(b): d op(a) = dC op(b)^T and d op(b) = op(a)^T dC, each transposed back where op transposes.
+        if needs[1] {
+            grads[1] = Some(if tb { product(true, ta, grad, a)? } else { product(!ta, false, a, grad)? });
+        }
+        if needs[0] {
+            grads[0] = Some(if ta { product(tb, true, b, grad)? } else { product(false, !tb, grad, b)? });
+        }
+        if needs.get(2) == Some(&true) {
+            grads[2] = Some(tape.column_sum(&node.name, grad)?);
+        }
+        Ok(grads)
+    }
+
+    fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
+        self.extents(inputs[0], inputs[1]).map_or(0, |[m, n, k]| m as u64 * n as u64 * k as u64)
+    }
+
+    fn finishes(&self) -> bool {
+        true
+    }
+
+    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        match self.tiled(inputs[0], inputs[1]) {
+            Some(product) => tiles::variants(caps, &product),
+            None => vec!["direct"],
+        }
+    }
+
+    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
+        let product = self.tiled(inputs[0], inputs[1]);
+        product.map_or_else(Vec::new, |product| tiles::tiles(variant, caps, &product))
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let inputs = lowering.inputs();
+        let [m, n, k] = self.extents(inputs[0], inputs[1]).expect("the shape rule has agreed");
+        let cuts = [lowering.input_pieces(0)?, lowering.input_pieces(1)?, lowering.output_pieces(0)?];
+        let (a, b, output) = (0, 1, 2);
+        let cut: Vec<usize> = (0..3).filter(|&i| cuts[i].len() > 1).collect();
+        if cut.len() > 1 {
+            return Err(Error::Limit {
+                what: format!("the product of {} and {}", inputs[0].shape, inputs[1].shape),
+                needed: "two operands cut into pieces".into(),
+                allowed: "one operand larger than a binding".into(),
+                hint: "use a smaller batch or layer".into(),
+            });
+        }
+        // Which of m, n, k the rows of the cut operand are.
+        let axis = match (cut.first(), self.transpose_a, self.transpose_b) {
+            (Some(&i), true, _) if i == a => 'k',
+            (Some(&i), _, true) if i == b => 'n',
+            (Some(&i), _, false) if i == b => 'k',
+            _ => 'm',
+        };
+        let pieces = &cuts[cut.first().copied().unwrap_or(output)];
+        let ([a_row, a_depth], [b_depth, b_column]) = self.distances([m, n, k].map(|extent| extent as u32));
+        for (piece, (first, rows)) in pieces.rows().enumerate() {
+            let part = |name, full| if name == axis { (first, rows) } else { (0, full) };
+            let ((m0, m), (n0, n_rows), (k0, k_rows)) = (part('m', m), part('n', n), part('k', k));
+            // Inside a piece of its own an operand starts at 0.
+            let start = |operand, offset: usize| if cut.contains(&operand) { 0 } else { offset };
+            let bias = (inputs.len() == 3 && (axis != 'k' || piece == 0)).then(|| lowering.input(2));
+            let accumulate = axis == 'k' && piece > 0;
+            let params = Params {
+                m: m as u32,
+                n: n_rows as u32,
+                k: k_rows as u32,
+                k_chunk: k_rows as u32,
+                a_row,
+                a_depth,
+                a_first: start(a, m0 * a_row as usize + k0 * a_depth as usize) as u32,
+                b_depth,
+                b_column,
+                b_first: start(b, k0 * b_depth as usize + n0 * b_column as usize) as u32,
+                output_row: n as u32,
+                output_first: start(output, m0 * n + n0) as u32,
+                bias_first: n0 as u32,
+            };
+            let at = |operand| if cut.contains(&operand) { piece } else { 0 };
+            let finished_piece = at(output);
+            let (a, b, output) =
+                (lowering.input_piece(0, at(a)), lowering.input_piece(1, at(b)), lowering.output_piece(0, at(output)));
+            let epilogue = tiles::epilogue(bias.is_some());
+            // Of a sum over pieces only the last is the result.
+            let last = axis != 'k' || piece + 1 == pieces.len();
+            let finishing = if last { lowering.finishing(finished_piece) } else { Finishing::none() };
+            let dispatch = match lowering.variant() {
+                "direct" => {
+                    let files = [
+                        source!("product/matmul_direct.wgsl"),
+                        source!("product/matmul.wgsl"),
+                        epilogue,
+                        source!("lib/index.wgsl"),
+                    ];
+                    let kernel = tiles::scalars(Kernel::new("matmul/direct", &files))
+                        .constant("WG", 64)
+                        .flag("ACCUMULATE", accumulate)
+                        .with(&finishing.files);
+                    let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
+                    lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
+                }
+                _ => {
+                    let tiling = Tiling::new(lowering, &Extents::new([params.m, params.n, params.k]));
+                    let kernel = self.kernel(&tiling, &params, epilogue, accumulate).with(&finishing.files);
+                    lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
+                }
+            };
+            dispatch.k_places(params.k).bind("a", a).bind("b", b).bind("output", output);
+            if let Some(bias) = bias {
+                dispatch.bind("bias", bias);
+            }
+            finishing.bind(dispatch);
+        }
+        Ok(())
+    }
+}
+
+/// Appends the product of parts of `a` and `b` into a part of `output`, whose first elements are numbers `firsts`; in the core
+/// and tile that suit the device, whatever the variant of the node is.
+pub(crate) fn part(
+    lowering: &mut Lowering<'_>,
+    op: &Matmul,
+    [m, n, k]: [u32; 3],
+    [a, b, output]: [Operand; 3],
+    firsts: [u32; 3],
+) {
+    let ([a_row, a_depth], [b_depth, b_column]) = op.distances([m, n, k]);
+    let [a_first, b_first, output_first] = firsts;
+    let params = Params {
+        m,
+        n,
+        k,
+        k_chunk: k,
+        a_row,
+        a_depth,
+        a_first,
+        b_depth,
+        b_column,
+        b_first,
+        output_row: n,
+        output_first,
+        bias_first: 0,
+    };
+    let tiling = Tiling::best(lowering.caps(), &Extents::new([m, n, k]));
+    let kernel = op.kernel(&tiling, &params, tiles::epilogue(false), false).with(&Finishing::none().files);
+    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent());
+    dispatch.k_places(params.k).bind("a", a).bind("b", b).bind("output", output);
+}
+
+impl Twin for Matmul {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let (a, b) = (inputs.real(0), inputs.real(1));
+        let bias = (inputs.len() == 3).then(|| inputs.real(2));
+        let n = inputs.output_dims(0)[1];
+        let m = inputs.output_dims(0)[0];
+        let k = a.len() / m;
+        let a_at = |row, depth| if self.transpose_a { a[depth * m + row] } else { a[row * k + depth] };
+        let b_at = |depth, column| if self.transpose_b { b[column * k + depth] } else { b[depth * n + column] };
+        outputs.real(0).par_chunks_mut(n).enumerate().for_each(|(row, output)| {
+            for (column, output) in output.iter_mut().enumerate() {
+                let mut sum = R::default();
+                for depth in 0..k {
+                    sum += a_at(row, depth) * b_at(depth, column);
+                }
+                *output = sum + bias.map_or(R::default(), |bias| bias[column]);
+            }
+        });
+    }
+}

@@ -1,0 +1,5 @@
+//! What the optimizer does in place: sums of gradients, clipping, SGD.
+
+pub mod accumulate_grad;
+pub mod clip_grad_norm;
+pub mod sgd;
