@@ -19,6 +19,11 @@ struct Hello {
     a: f32,
 }
 
+tilegrad::params! {
+    /// What the kernel is told beside its tensors; the WGSL file reads `params.len` and `params.a`.
+    struct Params { len: u32, a: f32 }
+}
+
 /// .. with a shape rule, and the dispatch that computes it on the GPU ..
 impl Operation for Hello {
     fn name(&self) -> &'static str {
@@ -32,10 +37,10 @@ impl Operation for Hello {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let source = Source::new("hello_kernel.wgsl", include_str!("hello_kernel.wgsl"));
         let len = lowering.output_len(0);
-        let params = [(len as u32).to_le_bytes(), self.a.to_le_bytes()].concat();
+        let params = Params { len: len as u32, a: self.a };
         let (input, output) = (lowering.input(0), lowering.output(0));
         lowering
-            .dispatch(Kernel::new("hello", &[source]), (&params, &[("len", 0), ("a", 4)]), Extent::Invocations(len))
+            .dispatch(Kernel::new("hello", &[source]), &params, Extent::Invocations(len))
             .bind("input", input) // by the names in the WGSL file
             .bind("output", output);
         Ok(())

@@ -1,8 +1,5 @@
 // output = a * input + input * input, element by element. One invocation owns one element.
 
-struct Params { len: u32, a: f32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<T>;
 @group(0) @binding(2) var<storage, read_write> output: array<T>;
 

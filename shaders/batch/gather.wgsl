@@ -7,13 +7,6 @@
 // A data set larger than one binding is dispatched a piece at a time: rows of other pieces are left alone.
 // One invocation owns one pixel of the output, all channels. No workgroup memory, no barrier.
 
-struct Params {
-    scale: vec4f, shift: vec4f,
-    rows: u32, pixels: u32, channels: u32, height: u32, width: u32, words: u32, first: u32, count: u32,
-    padding: u32, flip: u32, stream_low: u32, stream_high: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> data: array<u32>;
 @group(0) @binding(2) var<storage, read> indices: array<i32>;
 @group(0) @binding(3) var<storage, read_write> output: array<T>;

@@ -3,9 +3,6 @@
 // data: the labels first .. first + count; indices, output: [rows]. Rows of other pieces are left alone.
 // One invocation owns one label. No workgroup memory, no barrier.
 
-struct Params { rows: u32, first: u32, count: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> data: array<i32>;
 @group(0) @binding(2) var<storage, read> indices: array<i32>;
 @group(0) @binding(3) var<storage, read_write> output: array<i32>;

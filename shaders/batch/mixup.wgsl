@@ -5,9 +5,6 @@
 // input, output: [rows, row] of E, any layout whose outermost extent is the batch, both the same; lambda: [1].
 // One invocation owns one E. No workgroup memory, no barrier.
 
-struct Params { rows: u32, row: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<E>;
 @group(0) @binding(2) var<storage, read> lambda: array<T>;
 @group(0) @binding(3) var<storage, read_write> output: array<E>;

@@ -6,9 +6,6 @@
 // lambda: [1].
 // One invocation does it all. No workgroup memory, no barrier.
 
-struct Params { rows: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> own_loss: array<T>;
 @group(0) @binding(2) var<storage, read> own_totals: array<T>;
 @group(0) @binding(3) var<storage, read> other_loss: array<T>;

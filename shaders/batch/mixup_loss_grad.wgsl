@@ -3,9 +3,6 @@
 // grad_output, lambda, grad_own, grad_other: [1].
 // One invocation does it all. No workgroup memory, no barrier.
 
-struct Params { rows: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> grad_output: array<T>;
 @group(0) @binding(2) var<storage, read> lambda: array<T>;
 @group(0) @binding(3) var<storage, read_write> grad_own: array<T>;

@@ -3,9 +3,6 @@
 // targets, output: [rows].
 // One invocation owns one label. No workgroup memory, no barrier.
 
-struct Params { rows: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> targets: array<i32>;
 @group(0) @binding(2) var<storage, read_write> output: array<i32>;
 

@@ -9,13 +9,6 @@
 //     place_of(row, pixel)              the place in the image that comes to this pixel of the batch
 //     sampled(image, place, channel)    what is there
 
-struct Params {
-    scale_high: vec4f, scale_low: vec4f, shift: vec4f,
-    rows: u32, pixels: u32, channels: u32, height: u32, width: u32, words: u32, first: u32, count: u32,
-    cutout: u32, pad0: u32, pad1: u32, pad2: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> data: array<u32>;
 @group(0) @binding(2) var<storage, read> indices: array<i32>;
 @group(0) @binding(3) var<storage, read> draws: array<i32>;

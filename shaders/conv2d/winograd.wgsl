@@ -11,15 +11,6 @@
 // weights [16, weight_rows, weight_columns], patches [16, tiles, depth], sums [16, tiles, columns]. A dispatch sees `tiles` tiles
 // from first_tile on, counted along lines of tiles_w, tiles_h lines an image. Channels count vectors of four.
 
-struct Params {
-    source_h: u32, source_w: u32, pad_top: u32, pad_left: u32,
-    result_h: u32, result_w: u32, tiles_h: u32, tiles_w: u32,
-    first_tile: u32, tiles: u32, depth: u32, columns: u32,
-    weight_rows: u32, weight_columns: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-
 alias Four = vec4<ACC>;
 alias Line = array<Four, 4>;
 

@@ -5,9 +5,6 @@
 // compensation, sum of weights, right predictions, rows that count, steps, two unused, losses.
 // One invocation does it all. No workgroup memory, no barrier.
 
-struct Params { history: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> loss: array<T>;
 @group(0) @binding(2) var<storage, read> totals: array<T>;
 @group(0) @binding(3) var<storage, read_write> state: array<T>;

@@ -8,9 +8,6 @@
 // One invocation owns one row. Counts are shared, but sums of whole numbers are the same in any order.
 // No workgroup memory, no barrier.
 
-struct Params { rows: u32, classes: u32, ignore_index: i32, top_k: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<T>;
 @group(0) @binding(2) var<storage, read> targets: array<i32>;
 @group(0) @binding(3) var<storage, read_write> state: array<atomic<u32>>;

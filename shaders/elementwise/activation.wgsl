@@ -3,7 +3,6 @@
 // input, output: [len] of E, any layout, both the same.
 // One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
 
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<E>;
 @group(0) @binding(2) var<storage, read_write> output: array<E>;
 

@@ -6,9 +6,6 @@
 // memory has word i % 4 of Philox's counter (i / 4, step, stream).
 // One invocation owns four elements. No workgroup memory, no barrier.
 
-struct Params { len: u32, stream_low: u32, stream_high: u32, p: f32, scale: f32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<T>;
 @group(0) @binding(2) var<storage, read> random: array<i32>;
 @group(0) @binding(3) var<storage, read_write> output: array<T>;

@@ -1,8 +1,6 @@
 // scale(x) = factor x, for elementwise/activation.wgsl; the gradient is grad_output times the same factor. E is one element or a vector
 // of four.
 
-struct Params { len: u32, factor: f32 }
-
 fn forward(x: E) -> E {
     return x * params.factor;
 }

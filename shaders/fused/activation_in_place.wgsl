@@ -4,7 +4,6 @@
 // output: [len] of E, any layout.
 // One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
 
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> output: array<E>;
 
 @compute @workgroup_size(WG)

@@ -3,9 +3,6 @@
 // input, output: [rows, classes]; a row is a sample, or a pixel of one.
 // One invocation owns one row. No workgroup memory, no barrier.
 
-struct Params { rows: u32, classes: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<T>;
 @group(0) @binding(2) var<storage, read_write> output: array<T>;
 

@@ -4,9 +4,6 @@
 // output, grad_output, grad_input: [rows, classes].
 // One invocation owns one row. No workgroup memory, no barrier.
 
-struct Params { rows: u32, classes: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> output: array<T>;
 @group(0) @binding(2) var<storage, read> grad_output: array<T>;
 @group(0) @binding(3) var<storage, read_write> grad_input: array<T>;

@@ -4,9 +4,6 @@
 // grad_output: [1]; input, targets, grad_input: [len] of E, any layout, all the same.
 // One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
 
-struct Params { len: u32, scale: f32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> grad_output: array<T>;
 @group(0) @binding(2) var<storage, read> input: array<E>;
 @group(0) @binding(3) var<storage, read> targets: array<E>;

@@ -5,9 +5,6 @@
 // the row counts, and two zeros: loss/softmax_cross_entropy.wgsl's form, so that the same kernel adds them up.
 // One invocation owns one row. No workgroup memory, no barrier.
 
-struct Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32, mean: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> log_probs: array<T>;
 @group(0) @binding(2) var<storage, read> targets: array<i32>;
 @group(0) @binding(3) var<storage, read_write> rows: array<T>;

@@ -5,9 +5,6 @@
 // [rows, classes].
 // One invocation owns one element of grad_log_probs. No workgroup memory, no barrier.
 
-struct Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32, mean: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> grad_output: array<T>;
 @group(0) @binding(2) var<storage, read> targets: array<i32>;
 @group(0) @binding(3) var<storage, read> rows: array<T>;

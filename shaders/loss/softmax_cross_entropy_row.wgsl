@@ -7,9 +7,6 @@
 //
 // logits: [rows, classes]; targets: [rows].
 
-struct Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32, mean: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<T>;
 @group(0) @binding(2) var<storage, read> targets: array<i32>;
 

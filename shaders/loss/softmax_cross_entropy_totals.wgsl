@@ -5,9 +5,6 @@
 // One workgroup; its invocation i adds up the rows i, i + WG, .. and the first adds up those sums, in a fixed order.
 // Workgroup memory: 16 WG bytes. One barrier, so that all sums are there before they are added.
 
-struct Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32, mean: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<T>;
 @group(0) @binding(2) var<storage, read_write> totals: array<T>;
 @group(0) @binding(3) var<storage, read_write> loss: array<T>;

@@ -7,9 +7,6 @@
 // Factor and addend come from the host and the sum is stored, so that no compiler can leave anything out. With a factor
 // below 1 the numbers stay near addend / (1 - factor), neither overflowing nor denormal. No workgroup memory, no barrier.
 
-struct Params { rounds: u32, factor: f32, addend: f32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> output: array<f32>;
 
 @compute @workgroup_size(WG)

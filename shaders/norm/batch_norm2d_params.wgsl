@@ -2,10 +2,6 @@
 // of an image and a column a channel; columns counts E of the header, one channel or four. A chunk of rows is what is
 // added up first. statistics: [2, columns] = mean, 1 / sqrt(variance + eps).
 
-struct Params { rows: u32, columns: u32, chunk: u32, eps: f32, momentum: f32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
-
 fn chunk_count() -> u32 {
     return (params.rows + params.chunk - 1) / params.chunk;
 }

@@ -6,9 +6,6 @@
 // One invocation owns one E of the run: one channel, or four where all counts and places divide by 4. No workgroup memory,
 // no barrier.
 
-struct Params { pixels: u32, count: u32, from_channels: u32, from_first: u32, to_channels: u32, to_first: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<E>;
 @group(0) @binding(2) var<storage, read_write> output: array<E>;
 

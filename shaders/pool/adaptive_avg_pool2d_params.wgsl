@@ -2,10 +2,6 @@
 //     floor(o in / out) .. ceil((o + 1) in / out) - 1
 // and input i lies in the windows floor(i out / in) .. ceil((i + 1) out / in) - 1. Source: torch.nn.AdaptiveAvgPool2d.
 
-struct Params { batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
-
 fn first_of(o: u32, size: u32, count: u32) -> u32 {
     return divide(o * size, count);
 }

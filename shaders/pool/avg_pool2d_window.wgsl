@@ -1,13 +1,5 @@
 // The window of avg_pool2d and its divisor, for the pooling and for its gradient. Source: torch.nn.AvgPool2d.
 
-struct Params {
-    batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
-    kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
-    count_include_pad: u32, divisor_override: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-
 // Along one axis, of a window that starts at `first` in the padded input: its part inside the input, from low to high,
 // and how much of it lies inside the padded input.
 struct Side { low: u32, high: u32, padded: u32 }

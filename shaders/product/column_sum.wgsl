@@ -4,9 +4,6 @@
 // input: [rows, columns]; output: [ceil(rows / chunk), columns].
 // One invocation owns one element of the output. No workgroup memory, no barrier.
 
-struct Params { rows: u32, columns: u32, chunk: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<T>;
 @group(0) @binding(2) var<storage, read_write> output: array<T>;
 

@@ -3,15 +3,6 @@
 // operand is too large for one binding a dispatch sees a piece of it, and ACCUMULATE adds to what earlier pieces gave. It is a
 // constant, since a branch at every store would slow the whole kernel down on software devices.
 
-struct Params {
-    m: u32, n: u32, k: u32, k_chunk: u32,
-    a_row: u32, a_depth: u32, a_first: u32,
-    b_depth: u32, b_column: u32, b_first: u32,
-    output_row: u32, output_first: u32,
-    bias_first: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<EA>;
 @group(0) @binding(2) var<storage, read> b: array<EB>;
 @group(0) @binding(3) var<storage, read_write> output: array<E>;

@@ -6,9 +6,6 @@
 // One invocation owns one element of the output; those side by side read side by side. The order of the terms is fixed by
 // the extents. No workgroup memory, no barrier.
 
-struct Params { outer: u32, count: u32, inner: u32, runs: u32, scale: f32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(3) var<storage, read_write> output: array<T>;
 
 @compute @workgroup_size(WG)

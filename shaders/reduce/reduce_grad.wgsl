@@ -4,9 +4,6 @@
 // grad_output: [outer, inner] of E; grad_input: [outer, count, inner] of E; inner is in E too.
 // One invocation owns one E of grad_input: one element, or four where inner divides by 4. No workgroup memory, no barrier.
 
-struct Params { outer: u32, count: u32, inner: u32, scale: f32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> grad_output: array<E>;
 @group(0) @binding(2) var<storage, read_write> grad_input: array<E>;
 

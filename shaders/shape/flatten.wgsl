@@ -4,9 +4,6 @@
 // FORWARD: input [batch, pixels, channels], output [batch, channels, pixels]; otherwise the reverse.
 // One invocation owns one element of the output. No workgroup memory, no barrier.
 
-struct Params { batch: u32, channels: u32, pixels: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<T>;
 @group(0) @binding(2) var<storage, read_write> output: array<T>;
 

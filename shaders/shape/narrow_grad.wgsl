@@ -5,9 +5,6 @@
 // One invocation owns one E of grad_input: one channel, or four where all of them divide by 4. No workgroup memory, no
 // barrier.
 
-struct Params { pixels: u32, channels: u32, start: u32, length: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> grad_output: array<E>;
 @group(0) @binding(2) var<storage, read_write> grad_input: array<E>;
 

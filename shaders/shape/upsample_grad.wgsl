@@ -6,9 +6,6 @@
 // One invocation owns one E of grad_input: one channel, or four where their number allows it. No workgroup memory, no
 // barrier.
 
-struct Params { batch: u32, channels: u32, in_h: u32, in_w: u32, scale_h: u32, scale_w: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> grad_output: array<E>;
 @group(0) @binding(2) var<storage, read_write> grad_input: array<E>;
 

@@ -5,9 +5,6 @@
 // One invocation owns one E of the output: one channel, or four where their number allows it. No workgroup memory, no
 // barrier.
 
-struct Params { batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32, top: i32, left: i32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<E>;
 @group(0) @binding(2) var<storage, read_write> output: array<E>;
 

@@ -6,9 +6,6 @@
 // Invocation i of all adds up the elements i, i + workgroups WG, ..; the first of a workgroup adds up its workgroup's
 // sums, all in a fixed order. Workgroup memory: 4 WG bytes. One barrier, so that all sums are there before they are added.
 
-struct Params { len: u32, first: u32, workgroups: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> grad: array<vec4<T>>;
 @group(0) @binding(2) var<storage, read_write> partial: array<T>;
 

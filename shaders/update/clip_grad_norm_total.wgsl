@@ -6,9 +6,6 @@
 // One workgroup; its invocation i adds up the numbers i, i + WG, .. and the first adds up those sums, in a fixed order.
 // Workgroup memory: 4 WG bytes. One barrier, so that all sums are there before they are added.
 
-struct Params { count: u32, max_norm: f32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> partial: array<T>;
 @group(0) @binding(2) var<storage, read_write> grad_norm: array<T>;
 

@@ -11,9 +11,6 @@
 // grad, parameter, momentum_buffer: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
 // One invocation owns four parameters; tensors are padded to 64. No workgroup memory, no barrier.
 
-struct Params { len: u32, keep: f32, weight_decay: f32, l1: f32, nesterov: u32, maximize: u32, clip_value: f32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> hyper: array<T>;
 @group(0) @binding(2) var<storage, read> grad: array<vec4<T>>;
 @group(0) @binding(3) var<storage, read_write> parameter: array<vec4<T>>;

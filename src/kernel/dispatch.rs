@@ -1,22 +1,8 @@
 //! One dispatch of a kernel, as data.
 
+use super::params::Params;
 use super::wgsl::Kernel;
 use crate::tensor::TensorId;
-
-/// A params struct: `repr(C)`, plain bytes, with the name and offset of every field, which linking compares with the shader's.
-macro_rules! params {
-    ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
-        $(#[$meta])*
-        #[repr(C)]
-        #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
-        pub(crate) struct $name { $(pub $field: $type),* }
-        impl $name {
-            pub(crate) const FIELDS: &'static [(&'static str, usize)] =
-                &[$((stringify!($field), std::mem::offset_of!($name, $field))),*];
-        }
-    };
-}
-pub(crate) use params;
 
 /// One of the flat buffers of a parameter group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,10 +75,8 @@ pub struct Dispatch {
     pub kernel: Kernel,
     /// On what.
     pub bindings: Vec<Binding>,
-    /// The uniform `params`.
+    /// The bytes of the uniform `params`; the kernel has its fields.
     pub params: Vec<u8>,
-    /// Name and offset of each field of `params`.
-    pub fields: &'static [(&'static str, usize)],
     /// How much.
     pub extent: Extent,
     /// How long one invocation works, if it was said; the library's own operations say it of every dispatch.
@@ -100,6 +84,12 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
+    /// Makes a dispatch of `kernel`, with `params` and nothing bound yet.
+    pub fn new<P: Params>(mut kernel: Kernel, params: &P, extent: Extent) -> Self {
+        kernel.params = P::FIELDS;
+        Dispatch { kernel, bindings: Vec::new(), params: params.bytes(), extent, serial: None }
+    }
+
     /// Binds `operand` to the module's variable `name`.
     pub fn bind(&mut self, name: &'static str, operand: Operand) -> &mut Self {
         self.bindings.push(Binding { name, operand });
@@ -118,11 +108,3 @@ impl Dispatch {
         self
     }
 }
-
-/// The bytes of a params struct with its fields, as [`Lowering::dispatch`] takes them.
-macro_rules! bytes_of {
-    ($name:ident, $value:expr) => {
-        (bytemuck::bytes_of($value), $name::FIELDS)
-    };
-}
-pub(crate) use bytes_of;

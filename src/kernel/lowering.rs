@@ -5,6 +5,7 @@ use std::cell::Cell;
 use super::caps::Caps;
 use super::choices::{Choices, Chosen, Key, candidates, named};
 use super::dispatch::{Dispatch, Extent, Operand};
+use super::params::Params;
 use super::pieces::{Pieces, tensor_pieces};
 use super::wgsl::Kernel;
 use crate::error::Result;
@@ -187,14 +188,8 @@ impl<'a> Lowering<'a> {
 
     /// Appends a dispatch; bind its operands on what comes back, and say how long one invocation works
     /// ([`Dispatch::k_places`], [`Dispatch::elements`]).
-    pub fn dispatch(
-        &mut self,
-        kernel: Kernel,
-        (params, fields): (&[u8], &'static [(&'static str, usize)]),
-        extent: Extent,
-    ) -> &mut Dispatch {
-        let params = params.to_vec();
-        self.dispatches.push(Dispatch { kernel, bindings: Vec::new(), params, fields, extent, serial: None });
+    pub fn dispatch(&mut self, kernel: Kernel, params: &impl Params, extent: Extent) -> &mut Dispatch {
+        self.dispatches.push(Dispatch::new(kernel, params, extent));
         self.dispatches.last_mut().expect("just pushed")
     }
 }

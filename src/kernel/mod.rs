@@ -5,14 +5,17 @@ mod caps;
 mod choices;
 mod dispatch;
 mod lowering;
+mod params;
 mod pieces;
 mod wgsl;
 
 pub use caps::{Caps, DeviceClass};
 pub use choices::{Choices, Chosen, Key, candidates};
 pub use dispatch::{Binding, Dispatch, Extent, FlatBuffer, Operand, Serial};
-pub(crate) use dispatch::{bytes_of, params};
 pub use lowering::Lowering;
+pub use params::{Field, Params, Uniform};
+#[doc(hidden)]
+pub use params::{fields, padded};
 pub use pieces::Pieces;
 pub(crate) use pieces::tensor_pieces;
 pub(crate) use wgsl::source;

@@ -1,5 +1,7 @@
 //! Kernels as data: the files to concatenate and the header that stands before them.
 
+use super::params::{Field, Params};
+
 /// A WGSL file, embedded in the binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Source {
@@ -51,6 +53,8 @@ pub struct Kernel {
     pub sources: Vec<Source>,
     /// The header.
     pub constants: Vec<(&'static str, Constant)>,
+    /// The fields of the uniform `params`.
+    pub params: &'static [Field],
     /// Whether it uses the subgroup built-ins.
     pub subgroups: bool,
     /// Whether it computes in half precision: T and ACC are then f16. Only where the device can.
@@ -60,7 +64,12 @@ pub struct Kernel {
 impl Kernel {
     /// A kernel of these files, with no constants yet.
     pub fn new(name: &'static str, sources: &[Source]) -> Self {
-        Kernel { name, sources: sources.to_vec(), constants: Vec::new(), subgroups: false, f16: false }
+        Kernel { name, sources: sources.to_vec(), constants: Vec::new(), params: &[], subgroups: false, f16: false }
+    }
+
+    /// Gives it the params of `P`, as [`Dispatch::new`](super::Dispatch::new) does.
+    pub fn params<P: Params>(self) -> Self {
+        Kernel { params: P::FIELDS, ..self }
     }
 
     /// Adds `const NAME: u32` to the header.
@@ -124,6 +133,12 @@ impl Kernel {
                     }
                 }
             }
+        }
+        if !self.params.is_empty() {
+            let field = |field: &Field| format!("{}: {}", field.name, field.wgsl);
+            let fields: Vec<String> = self.params.iter().map(field).collect();
+            text += &format!("struct Params {{ {} }}\n", fields.join(", "));
+            text += "@group(0) @binding(0) var<uniform> params: Params;\n";
         }
         for source in &self.sources {
             text += &format!("// ---- {} ----\n{}\n", source.file, source.text);

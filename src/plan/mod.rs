@@ -77,8 +77,6 @@ pub struct Step {
     pub bindings: Vec<(&'static str, Span)>,
     /// The uniform `params`.
     pub params: Vec<u8>,
-    /// Name and offset of each of its fields.
-    pub fields: &'static [(&'static str, usize)],
     /// How much runs.
     pub extent: Extent,
     /// How long one invocation works, where the operation says it.
@@ -255,7 +253,6 @@ impl Plan {
                         .map(|binding| (binding.name, resolve(binding.operand)))
                         .collect(),
                     params: dispatch.params,
-                    fields: dispatch.fields,
                     extent: dispatch.extent,
                     serial: dispatch.serial,
                     output: node.outputs.first().map(|&id| tape.shape(id).clone()),

@@ -23,8 +23,6 @@ struct Philox;
 
 /// One invocation owns one row.
 const KERNEL: &str = "
-struct Params { rows: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<u32>;
 @group(0) @binding(2) var<storage, read_write> output: array<u32>;
 @compute @workgroup_size(64)
@@ -34,6 +32,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     let words = philox(vec4u(input[i], input[i + 1], input[i + 2], input[i + 3]), vec2u(input[i + 4], input[i + 5]));
     for (var k = 0u; k < 4u; k++) { output[id.x * 4 + k] = words[k]; }
 }";
+
+tilegrad::params! {
+    /// What the kernel is told.
+    struct Params { rows: u32 }
+}
 
 impl Operation for Philox {
     fn name(&self) -> &'static str {
@@ -50,7 +53,7 @@ impl Operation for Philox {
         let kernel = Kernel::new("philox", &[Source::new("test", KERNEL), library]);
         let (input, output) = (lowering.input(0), lowering.output(0));
         lowering
-            .dispatch(kernel, (&(rows as u32).to_le_bytes(), &[("rows", 0)]), Extent::Invocations(rows))
+            .dispatch(kernel, &Params { rows: rows as u32 }, Extent::Invocations(rows))
             .bind("input", input)
             .bind("output", output);
         Ok(())

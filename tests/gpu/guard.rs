@@ -17,8 +17,6 @@ struct Stray {
 }
 
 const KERNEL: &str = "
-struct Params { len: u32, read: u32, write: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
 @compute @workgroup_size(64)
@@ -28,6 +26,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     output[id.x] = input[id.x + select(0u, params.read, last)];
     if last && params.write > 0u { output[id.x + params.write] = 3.0; }
 }";
+
+tilegrad::params! {
+    /// What the kernel is told.
+    struct Params { len: u32, read: u32, write: u32 }
+}
 
 impl Operation for Stray {
     fn name(&self) -> &'static str {
@@ -41,11 +44,10 @@ impl Operation for Stray {
     fn lower(&self, lowering: &mut Lowering<'_>) -> tilegrad::Result<()> {
         let len = lowering.output_len(0) as u32;
         let [read, write] = if self.writes { [0, self.by] } else { [self.by, 0] };
-        let params = [len, read, write].map(u32::to_le_bytes).concat();
+        let params = Params { len, read, write };
         let kernel = Kernel::new("stray", &[Source::new("test", KERNEL)]);
         let (input, output) = (lowering.input(0), lowering.output(0));
-        let fields = &[("len", 0), ("read", 4), ("write", 8)];
-        let dispatch = lowering.dispatch(kernel, (&params, fields), Extent::Invocations(len.into()));
+        let dispatch = lowering.dispatch(kernel, &params, Extent::Invocations(len.into()));
         dispatch.bind("input", input).bind("output", output);
         Ok(())
     }

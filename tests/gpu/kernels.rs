@@ -420,6 +420,11 @@ fn a_label_that_is_no_class_makes_the_loss_nan() {
 #[derive(Debug)]
 struct Quotient;
 
+tilegrad::params! {
+    /// What the kernel is told.
+    struct Params { len: u32 }
+}
+
 impl Operation for Quotient {
     fn name(&self) -> &'static str {
         "quotient"
@@ -432,11 +437,9 @@ impl Operation for Quotient {
     fn lower(&self, lowering: &mut Lowering<'_>) -> tilegrad::Result<()> {
         const DIVIDE: &str = include_str!("../../shaders/lib/divide.wgsl");
         const MAIN: &str = "
-            @group(0) @binding(0) var<uniform> params: Params;
             @group(0) @binding(1) var<storage, read> a: array<i32>;
             @group(0) @binding(2) var<storage, read> b: array<i32>;
             @group(0) @binding(3) var<storage, read_write> output: array<i32>;
-            struct Params { len: u32 }
             @compute @workgroup_size(64)
             fn main(@builtin(global_invocation_id) id: vec3u) {
                 if id.x >= params.len { return; }
@@ -446,7 +449,7 @@ impl Operation for Quotient {
         let (a, b, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let kernel = Kernel::new("quotient", &[Source::new("divide.wgsl", DIVIDE), Source::new("main", MAIN)]);
         lowering
-            .dispatch(kernel, (&(len as u32).to_le_bytes(), &[("len", 0)]), Extent::Invocations(len))
+            .dispatch(kernel, &Params { len: len as u32 }, Extent::Invocations(len))
             .bind("a", a)
             .bind("b", b)
             .bind("output", output);

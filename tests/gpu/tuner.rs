@@ -73,8 +73,6 @@ struct Twice {
 }
 
 const KERNEL: &str = "
-struct Params { len: u32, turns: u32, off: f32 }
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<f32>;
 @group(0) @binding(2) var<storage, read_write> output: array<f32>;
 @compute @workgroup_size(64)
@@ -84,6 +82,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     for (var i = 0u; i < params.turns; i++) { sum = max(2.0 * input[id.x], sin(sum) - 4.0); }
     output[id.x] = sum + select(0.0, params.off, id.x + 1u == params.len);
 }";
+
+tilegrad::params! {
+    /// What the kernel is told.
+    struct Params { len: u32, turns: u32, off: f32 }
+}
 
 impl Operation for Twice {
     fn name(&self) -> &'static str {
@@ -105,14 +108,10 @@ impl Operation for Twice {
             _ => (30_000, 0.0),
         };
         let len = lowering.output_len(0);
-        let params = [len as u32, turns, off.to_bits()].map(u32::to_le_bytes).concat();
+        let params = Params { len: len as u32, turns, off };
         let kernel = Kernel::new("twice", &[Source::new("test", KERNEL)]);
         let (input, output) = (lowering.input(0), lowering.output(0));
-        let fields = &[("len", 0), ("turns", 4), ("off", 8)];
-        lowering
-            .dispatch(kernel, (&params, fields), Extent::Invocations(len))
-            .bind("input", input)
-            .bind("output", output);
+        lowering.dispatch(kernel, &params, Extent::Invocations(len)).bind("input", input).bind("output", output);
         Ok(())
     }
 }

@@ -26,7 +26,12 @@ fn text(plan: &Plan) -> String {
             "step {:?} {} [{}] {} {:?} {:?}",
             step.stage, step.node, step.operation, step.kernel.name, step.extent, step.serial
         );
-        let _ = writeln!(text, "  params {:?} {:02x?}", step.fields, step.params);
+        let _ = writeln!(
+            text,
+            "  params {:?} {:02x?}",
+            step.kernel.params.iter().map(|field| (field.name, field.offset)).collect::<Vec<_>>(),
+            step.params
+        );
         for (name, span) in &step.bindings {
             let _ = writeln!(text, "  {name} {span:?}");
         }

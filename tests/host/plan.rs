@@ -111,7 +111,7 @@ fn flat_buffers_are_aligned_and_fit_a_binding() {
 
 /// A field of a step's params.
 fn param(step: &Step, name: &str) -> u32 {
-    let (_, offset) = *step.fields.iter().find(|(field, _)| *field == name).unwrap();
+    let offset = step.kernel.params.iter().find(|field| field.name == name).unwrap().offset;
     u32::from_le_bytes(step.params[offset..offset + 4].try_into().unwrap())
 }
 

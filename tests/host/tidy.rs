@@ -81,6 +81,8 @@ fn following(code: &str, prefix: &str) -> Vec<String> {
 fn layer(module: &str) -> Option<usize> {
     match module {
         "Error" | "Result" => Some(0),
+        // The macro, which stands at the root as all that are exported do.
+        "params" => layer("kernel"),
         _ => LAYERS.iter().position(|layer| layer.contains(&module)),
     }
 }

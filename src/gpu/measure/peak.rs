@@ -9,7 +9,8 @@ use crate::gpu::Device;
 use crate::gpu::memory::Allocation;
 use crate::gpu::pipelines::Pipeline;
 use crate::gpu::session::fold;
-use crate::kernel::{DeviceClass, Extent, Kernel, bytes_of, params, source};
+use crate::kernel::{DeviceClass, Extent, Kernel, Params, source};
+use crate::params;
 
 /// Invocations of a workgroup.
 const WG: u32 = 64;
@@ -32,12 +33,12 @@ const SMALLEST_COPY: u64 = 4 << 20;
 
 params! {
     /// Of shaders/measure_multiply_add.wgsl.
-    MultiplyAdd { rounds: u32, factor: f32, addend: f32 }
+    pub(crate) struct MultiplyAdd { rounds: u32, factor: f32, addend: f32 }
 }
 
 params! {
     /// Of shaders/lib/len.wgsl.
-    Copy { len: u32 }
+    pub(crate) struct Copy { len: u32 }
 }
 
 /// The best rates that a device reaches in f32.
@@ -87,16 +88,15 @@ impl Peak {
     /// tests find them.
     pub fn kernels() -> [Kernel; 3] {
         let multiply_add = [source!("measure/multiply_add.wgsl"), source!("lib/index.wgsl")];
-        let copy = [
-            source!("elementwise/copy.wgsl"),
-            source!("elementwise/activation.wgsl"),
-            source!("lib/len.wgsl"),
-            source!("lib/index.wgsl"),
-        ];
+        let copy =
+            [source!("elementwise/copy.wgsl"), source!("elementwise/activation.wgsl"), source!("lib/index.wgsl")];
         [
-            Kernel::new("measure/multiply_add", &multiply_add).constant("WG", WG),
-            Kernel::new("measure/copy", &copy).constant("WG", WG).elements(4),
-            Kernel { f16: true, ..Kernel::new("measure/multiply_add_f16", &multiply_add).constant("WG", WG) },
+            Kernel::new("measure/multiply_add", &multiply_add).params::<MultiplyAdd>().constant("WG", WG),
+            Kernel::new("measure/copy", &copy).params::<Copy>().constant("WG", WG).elements(4),
+            Kernel {
+                f16: true,
+                ..Kernel::new("measure/multiply_add_f16", &multiply_add).params::<MultiplyAdd>().constant("WG", WG)
+            },
         ]
     }
 }
@@ -112,8 +112,7 @@ fn multiply_adds(device: &Device, kernel: &Kernel) -> Result<f64> {
     let rounds = 32;
     let output = Allocation::new(device, "output", 4 * u64::from(workgroups * WG))?;
     let params = MultiplyAdd { rounds, factor: 0.75, addend: 0.5 };
-    let (params, _) = bytes_of!(MultiplyAdd, &params);
-    let run = Run::new(device, kernel, workgroups, params, &[("output", &output)])?;
+    let run = Run::new(device, kernel, workgroups, &params, &[("output", &output)])?;
     let of_one = f64::from(rounds * PER_ROUND) * f64::from(workgroups * WG);
     Ok(of_one / run.best_seconds(device)?)
 }
@@ -133,8 +132,7 @@ fn copied_bytes(device: &Device, kernel: &Kernel) -> Result<f64> {
     };
     let params = Copy { len: (bytes / 16) as u32 };
     let workgroups = params.len.div_ceil(WG);
-    let (params, _) = bytes_of!(Copy, &params);
-    let run = Run::new(device, kernel, workgroups, params, &[("input", &input), ("output", &output)])?;
+    let run = Run::new(device, kernel, workgroups, &params, &[("input", &input), ("output", &output)])?;
     Ok(2.0 * bytes as f64 / run.best_seconds(device)?)
 }
 
@@ -151,13 +149,13 @@ impl Run {
         device: &Device,
         kernel: &Kernel,
         workgroups: u32,
-        params: &[u8],
+        params: &impl Params,
         bound: &[(&str, &Allocation)],
     ) -> Result<Self> {
         let pipeline = device.pipeline(kernel, false)?;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let uniform = device.buffer("params", (params.len() as u64).next_multiple_of(16), usage)?;
-        device.queue().write_buffer(&uniform, 0, params);
+        let uniform = device.buffer("params", (params.bytes().len() as u64).next_multiple_of(16), usage)?;
+        device.queue().write_buffer(&uniform, 0, &params.bytes());
         let mut entries = Vec::new();
         for (name, binding, _) in &pipeline.reflection.bindings {
             let resource = match bound.iter().find(|(other, _)| other == name) {

@@ -5,8 +5,9 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, source};
 use crate::ops::arity;
+use crate::params;
 use crate::rng::{Rng, drawn};
 use crate::shape::{DType, Layout};
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -101,7 +102,7 @@ pub struct GatherLabels;
 params! {
     /// How a byte becomes a number; rows asked for and their extents; words of an image; the images of this piece; the
     /// augmentation and the stream of its random numbers.
-    Params {
+    pub(crate) struct Params {
         scale: [f32; 4], shift: [f32; 4],
         rows: u32, pixels: u32, channels: u32, height: u32, width: u32, words: u32, first: u32, count: u32,
         padding: u32, flip: u32, stream_low: u32, stream_high: u32,
@@ -110,7 +111,7 @@ params! {
 
 params! {
     /// Rows asked for; the labels of this piece.
-    LabelParams { rows: u32, first: u32, count: u32 }
+    pub(crate) struct LabelParams { rows: u32, first: u32, count: u32 }
 }
 
 impl Tape {
@@ -186,7 +187,7 @@ impl Operation for Gather {
             let (data, indices, output) = (lowering.input_piece(0, piece), lowering.input(1), lowering.output(0));
             let random = self.augment.map(|_| lowering.input(2));
             let extent = Extent::Invocations(u64::from(rows) * u64::from(params.pixels));
-            let dispatch = lowering.dispatch(kernel.clone(), bytes_of!(Params, &params), extent);
+            let dispatch = lowering.dispatch(kernel.clone(), &params, extent);
             dispatch.bind("data", data).bind("indices", indices).bind("output", output).elements(params.channels);
             if let Some(random) = random {
                 dispatch.bind("random", random);
@@ -240,11 +241,7 @@ impl Operation for GatherLabels {
                 Kernel::new("gather_labels", &[source!("batch/gather_labels.wgsl"), source!("lib/index.wgsl")]);
             let (data, indices, output) = (lowering.input_piece(0, piece), lowering.input(1), lowering.output(0));
             lowering
-                .dispatch(
-                    kernel.constant("WG", 64),
-                    bytes_of!(LabelParams, &params),
-                    Extent::Invocations(u64::from(rows)),
-                )
+                .dispatch(kernel.constant("WG", 64), &params, Extent::Invocations(u64::from(rows)))
                 .elements(1_u32)
                 .bind("data", data)
                 .bind("indices", indices)

@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
+use crate::params;
 use crate::rng::drawn;
 use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -82,12 +83,12 @@ pub struct MixLossGrad;
 
 params! {
     /// Rows, and E of the header in one.
-    Params { rows: u32, row: u32 }
+    pub(crate) struct Params { rows: u32, row: u32 }
 }
 
 params! {
     /// Rows.
-    TargetParams { rows: u32 }
+    pub(crate) struct TargetParams { rows: u32 }
 }
 
 impl Tape {
@@ -187,7 +188,7 @@ impl Operation for Mix {
         let files = [source!("batch/mixup.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("mixup", &files).constant("WG", 64).elements(each);
         lowering
-            .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(u64::from(rows) * u64::from(params.row)))
+            .dispatch(kernel, &params, Extent::Invocations(u64::from(rows) * u64::from(params.row)))
             .elements(1_u32)
             .bind("input", input)
             .bind("lambda", lambda)
@@ -218,7 +219,7 @@ impl Operation for MixTarget {
         let kernel = Kernel::new("mixup_target", &[source!("batch/mixup_target.wgsl"), source!("lib/index.wgsl")]);
         let params = TargetParams { rows };
         lowering
-            .dispatch(kernel.constant("WG", 64), bytes_of!(TargetParams, &params), Extent::Invocations(rows.into()))
+            .dispatch(kernel.constant("WG", 64), &params, Extent::Invocations(rows.into()))
             .elements(1_u32)
             .bind("targets", target)
             .bind("output", output);
@@ -266,8 +267,7 @@ impl Operation for MixLoss {
         let operands = [0, 1, 2, 3, 4].map(|i| lowering.input(i));
         let (loss, totals) = (lowering.output(0), lowering.output(1));
         let kernel = Kernel::new("mixup_loss", &[source!("batch/mixup_loss.wgsl")]);
-        let dispatch =
-            lowering.dispatch(kernel, bytes_of!(TargetParams, &TargetParams { rows: 1 }), Extent::Workgroups(1));
+        let dispatch = lowering.dispatch(kernel, &TargetParams { rows: 1 }, Extent::Workgroups(1));
         dispatch.elements(1_u32);
         let names = ["own_loss", "own_totals", "other_loss", "other_totals", "lambda"];
         for (name, operand) in names.into_iter().zip(operands) {
@@ -294,7 +294,7 @@ impl Operation for MixLossGrad {
         let (own, other) = (lowering.output(0), lowering.output(1));
         let kernel = Kernel::new("mixup_loss_grad", &[source!("batch/mixup_loss_grad.wgsl")]);
         lowering
-            .dispatch(kernel, bytes_of!(TargetParams, &TargetParams { rows: 1 }), Extent::Workgroups(1))
+            .dispatch(kernel, &TargetParams { rows: 1 }, Extent::Workgroups(1))
             .elements(1_u32)
             .bind("grad_output", grad_output)
             .bind("lambda", lambda)

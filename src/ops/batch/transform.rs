@@ -5,10 +5,11 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Operand, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::ops::augmentation::{Augmentation, DRAWN, Drawn, ONE};
 use crate::ops::gather::{differing_channels, misfit};
+use crate::params;
 use crate::shape::{DType, Layout};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -34,7 +35,7 @@ pub(crate) const FRACTION: u32 = 4;
 params! {
     /// How a 16th of a byte becomes a number, in two parts; rows asked for and their extents; words of an image; the images
     /// of this piece; the side of the square that is cut out.
-    Params {
+    pub(crate) struct Params {
         scale_high: [f32; 4], scale_low: [f32; 4], shift: [f32; 4],
         rows: u32, pixels: u32, channels: u32, height: u32, width: u32, words: u32, first: u32, count: u32,
         cutout: u32, pad0: u32, pad1: u32, pad2: u32,
@@ -137,7 +138,7 @@ impl Operation for Transform {
             ];
             let output = lowering.output(0);
             let mut dispatch = |kernel: &Kernel, extent, elements: u32, results: &[(&'static str, Operand)]| {
-                let dispatch = lowering.dispatch(kernel.clone(), bytes_of!(Params, &params), extent);
+                let dispatch = lowering.dispatch(kernel.clone(), &params, extent);
                 dispatch.elements(elements);
                 for &(name, operand) in operands.iter().chain(results) {
                     dispatch.bind(name, operand);

@@ -1,7 +1,7 @@
 //! The kernels of a convolution whose every channel is a group of its own: each output reads one channel, so there is no
 //! product to tile, and four channels that lie together are computed at once.
 
-use crate::kernel::{Extent, Kernel, Lowering, Source, bytes_of, source};
+use crate::kernel::{Extent, Kernel, Lowering, Source, source};
 use crate::ops::column_sum::sum_rows;
 use crate::ops::conv2d::Conv2d;
 use crate::ops::conv2d::params::Params;
@@ -21,7 +21,7 @@ fn kernel(name: &'static str, file: Source, mut params: Params) -> (Kernel, Para
     for channels in [&mut params.n, &mut params.in_c, &mut params.out_c] {
         *channels /= each;
     }
-    let files = [file, source!("conv2d/params.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+    let files = [file, source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
     (Kernel::new(name, &files).constant("WG", 64).elements(each), params)
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn forward(lowering: &mut Lowering<'_>, params: Params) {
         None => source!("lib/channel_bias_none.wgsl"),
     }]);
     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
-    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    let dispatch = lowering.dispatch(kernel, &params, extent);
     dispatch.k_places(params.kernel_h * params.kernel_w);
     dispatch.bind("input", input).bind("weight", weight).bind("output", output);
     if let Some(bias) = bias {
@@ -53,7 +53,7 @@ pub(crate) fn grad_input(lowering: &mut Lowering<'_>, params: Params) {
     let kernel =
         kernel.constant("STRIDE_H", params.stride_h).constant("STRIDE_W", params.stride_w).with(&finishing.files);
     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
-    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    let dispatch = lowering.dispatch(kernel, &params, extent);
     dispatch.k_places(params.kernel_h * params.kernel_w);
     dispatch.bind("grad_output", grad_output).bind("weight", weight).bind("grad_input", grad_input);
     finishing.bind(dispatch);
@@ -71,7 +71,7 @@ pub(crate) fn grad_weight(lowering: &mut Lowering<'_>, mut params: Params) {
     let (kernel, params) = kernel("conv2d_grad_weight/depthwise", source!("conv2d/grad_weight_depthwise.wgsl"), params);
     let extent = Extent::Invocations(u64::from(chunks) * u64::from(params.m) * u64::from(params.n));
     lowering
-        .dispatch(kernel, bytes_of!(Params, &params), extent)
+        .dispatch(kernel, &params, extent)
         .k_places(params.k_chunk)
         .bind("input", input)
         .bind("grad_output", grad_output)

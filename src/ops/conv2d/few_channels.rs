@@ -1,7 +1,7 @@
 //! The kernels of a convolution with few input channels, as the first layer of a network is: too shallow for a tiled product,
 //! whose vectors would lie along the input channels; here they lie along the lines of input and output.
 
-use crate::kernel::{Caps, DeviceClass, Extent, Kernel, Lowering, Source, bytes_of, source};
+use crate::kernel::{Caps, DeviceClass, Extent, Kernel, Lowering, Source, source};
 use crate::ops::column_sum::sum_rows;
 use crate::ops::conv2d::params::Params;
 use crate::ops::product::tiles;
@@ -49,13 +49,8 @@ impl Piece {
 
     /// The kernel of this file and the one that both share.
     fn kernel(&self, name: &'static str, file: Source, params: &Params) -> Kernel {
-        let files = [
-            file,
-            source!("conv2d/few_channels_line.wgsl"),
-            source!("conv2d/params.wgsl"),
-            source!("lib/divide.wgsl"),
-            source!("lib/index.wgsl"),
-        ];
+        let files =
+            [file, source!("conv2d/few_channels_line.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         Kernel::new(name, &files)
             .constant("WG", 32)
             .constant("KERNEL_H", params.kernel_h)
@@ -114,7 +109,7 @@ pub(crate) fn forward(lowering: &mut Lowering<'_>, mut params: Params) {
     let (each, chunks) = piece.chunks(&params, params.m, wanted);
     params.k_chunk = each;
     let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
-    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    let dispatch = lowering.dispatch(kernel, &params, extent);
     // Four pixels of a piece side by side.
     dispatch.k_places(each * params.k).bind("input", input).bind("weight", weight).bind("output", output);
     if let Some(bias) = bias {
@@ -145,7 +140,7 @@ pub(crate) fn grad_weight(lowering: &mut Lowering<'_>, mut params: Params) {
         _ => lowering.scratch(u64::from(chunks) * u64::from(weights) * 4),
     };
     let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
-    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    let dispatch = lowering.dispatch(kernel, &params, extent);
     dispatch
         .k_places(each * PIXELS)
         .bind("input", input)

@@ -8,7 +8,7 @@ mod winograd;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, bytes_of, source};
+use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::batch_norm2d::partial_statistics;
 use crate::ops::conv2d::params::{Params, extents};
 use crate::ops::product::tiles::{self, Extents, Operands, Tiling};
@@ -130,14 +130,14 @@ impl Conv2d {
             "few" => few_channels::forward(lowering, params),
             "winograd" => winograd::forward(lowering, &params),
             "direct" => {
-                let files = [source!("conv2d/direct.wgsl"), source!("conv2d/params.wgsl")];
+                let files = [source!("conv2d/direct.wgsl")];
                 let extent = Extent::Invocations(lowering.output_len(0));
                 dispatch_forward(lowering, &params, direct("conv2d/direct", &files), extent);
             }
             _ => {
                 let mut tiling = Tiling::new(lowering, &params.tiled());
                 tiling.statistics = partials.is_some();
-                let files = [source!("conv2d/tiled.wgsl"), source!("conv2d/params.wgsl")];
+                let files = [source!("conv2d/tiled.wgsl")];
                 // Channels that are no whole vectors make short runs; those of a line of taps may lie in a row too.
                 let taps = params.in_c == 1 || (self.dilation[1] == 1 && !params.in_c.is_multiple_of(4));
                 let run = if taps { params.kernel_w * params.in_c } else { params.in_c };
@@ -173,7 +173,7 @@ fn dispatch_forward<'a>(
     let finishing = lowering.finishing(0);
     let (input, weight, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
     let kernel = kernel.with(&[tiles::epilogue(bias.is_some())]).with(&finishing.files);
-    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, params), extent);
+    let dispatch = lowering.dispatch(kernel, params, extent);
     dispatch.k_places(params.k).bind("input", input).bind("weight", weight).bind("output", output);
     if let Some(bias) = bias {
         dispatch.bind("bias", bias);
@@ -329,14 +329,14 @@ impl Operation for Conv2dGradInput {
         let finishing = lowering.finishing(0);
         let dispatch = match lowering.variant() {
             "direct" => {
-                let files = [source!("conv2d/grad_input_direct.wgsl"), source!("conv2d/params.wgsl")];
+                let files = [source!("conv2d/grad_input_direct.wgsl")];
                 let kernel = direct("conv2d_grad_input/direct", &files).with(&finishing.files);
                 let extent = Extent::Invocations(lowering.output_len(0));
-                lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
+                lowering.dispatch(kernel, &params, extent)
             }
             variant => {
                 let tiling = Tiling::new(lowering, &params.tiled());
-                let files = [source!("conv2d/grad_input_tiled.wgsl"), source!("conv2d/params.wgsl")];
+                let files = [source!("conv2d/grad_input_tiled.wgsl")];
                 let whole = params.in_h.is_multiple_of(stride[0]) && params.in_w.is_multiple_of(stride[1]);
                 // The stride is a constant here: the kernel divides by it for every element that it loads.
                 let operands = Operands {
@@ -353,7 +353,7 @@ impl Operation for Conv2dGradInput {
                     .flag("PHASES_FIRST", eights && whole && stride != [1; 2])
                     .flag("PIXELS_FIRST", eights && self.skips_taps(&params))
                     .with(&finishing.files);
-                lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
+                lowering.dispatch(kernel, &params, tiling.extent())
             }
         };
         dispatch.k_places(params.k / params.groups);
@@ -421,11 +421,11 @@ impl Operation for Conv2dGradWeight {
         }
         let (input, grad_output, grad_weight) = (lowering.input(0), lowering.input(1), lowering.output(0));
         if lowering.variant() == "direct" {
-            let files = [source!("conv2d/grad_weight_direct.wgsl"), source!("conv2d/params.wgsl")];
+            let files = [source!("conv2d/grad_weight_direct.wgsl")];
             let kernel = direct("conv2d_grad_weight/direct", &files);
             let extent = Extent::Invocations(lowering.output_len(0));
             lowering
-                .dispatch(kernel, bytes_of!(Params, &params), extent)
+                .dispatch(kernel, &params, extent)
                 .k_places(params.k)
                 .bind("input", input)
                 .bind("grad_output", grad_output)
@@ -438,7 +438,7 @@ impl Operation for Conv2dGradWeight {
             1 => grad_weight,
             splits => lowering.scratch(u64::from(splits * params.m * params.n) * 4),
         };
-        let files = [source!("conv2d/grad_weight_tiled.wgsl"), source!("conv2d/params.wgsl")];
+        let files = [source!("conv2d/grad_weight_tiled.wgsl")];
         let operands = Operands {
             lines: self.conv.pads_lines(),
             along_k: [false, false],
@@ -448,7 +448,7 @@ impl Operation for Conv2dGradWeight {
         let names = ["conv2d_grad_weight/workgroup", "conv2d_grad_weight/vec4"];
         let kernel = tiling.kernel(names, &files, &operands);
         lowering
-            .dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
+            .dispatch(kernel, &params, tiling.extent())
             .k_places(params.k_chunk)
             .bind("input", input)
             .bind("grad_output", grad_output)

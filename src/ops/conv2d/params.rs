@@ -1,13 +1,13 @@
 //! What the kernels of a convolution are told, and the product that each of its three is.
 
-use crate::kernel::params;
 use crate::ops::conv2d::Conv2d;
 use crate::ops::product::tiles::Extents;
+use crate::params;
 use crate::shape::Shape;
 
 params! {
     /// Extents and attributes of a convolution, and of the product that it is: rows m, columns n, depth k.
-    Params {
+    pub(crate) struct Params {
         m: u32, n: u32, k: u32, k_chunk: u32,
         in_h: u32, in_w: u32, in_c: u32, out_h: u32, out_w: u32, out_c: u32,
         kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_top: u32, pad_left: u32,

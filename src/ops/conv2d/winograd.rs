@@ -4,15 +4,16 @@
 //! A value that is infinite or NaN reaches all four results of each tile whose patch it lies in, not only those whose window it
 //! lies in, since patches are differences of their elements.
 
-use crate::kernel::{Caps, DeviceClass, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use crate::kernel::{Caps, DeviceClass, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::conv2d::Conv2d;
 use crate::ops::conv2d::params::Params as Convolution;
 use crate::ops::matmul::{self, Matmul};
 use crate::ops::product::tiles;
+use crate::params;
 
 params! {
     /// Extents of source and result, the tiles that a dispatch sees, and channels, which count vectors of four.
-    Params {
+    pub(crate) struct Params {
         source_h: u32, source_w: u32, pad_top: u32, pad_left: u32,
         result_h: u32, result_w: u32, tiles_h: u32, tiles_w: u32,
         first_tile: u32, tiles: u32, depth: u32, columns: u32,
@@ -134,20 +135,20 @@ impl Winograd {
         let [of_weight, of_input, of_output] = names;
         let extent = Extent::Invocations(u64::from(weight_rows) * u64::from(weight_columns));
         let transform = kernel(of_weight, source!("conv2d/winograd_weight.wgsl"));
-        let dispatch = lowering.dispatch(transform, bytes_of!(Params, &params), extent);
+        let dispatch = lowering.dispatch(transform, &params, extent);
         dispatch.bind("weight", weight).bind("transformed", weights).elements(PLACES);
         for first_tile in (0..all).step_by(chunk as usize) {
             (params.first_tile, params.tiles) = (first_tile, chunk.min(all - first_tile));
             let extent = |channels: u32| Extent::Invocations(u64::from(params.tiles) * u64::from(channels));
             let transform = kernel(of_input, source!("conv2d/winograd_input.wgsl"));
-            let dispatch = lowering.dispatch(transform, bytes_of!(Params, &params), extent(depth));
+            let dispatch = lowering.dispatch(transform, &params, extent(depth));
             dispatch.bind("source", source).bind("patches", patches).elements(PLACES);
             self.products(lowering, params.tiles, [patches, weights, sums]);
             let transform = kernel(of_output, source!("conv2d/winograd_output.wgsl"))
                 .elements(4)
                 .with(&[tiles::epilogue(bias.is_some())])
                 .with(&finishing.files);
-            let dispatch = lowering.dispatch(transform, bytes_of!(Params, &params), extent(columns));
+            let dispatch = lowering.dispatch(transform, &params, extent(columns));
             dispatch.bind("sums", sums).bind("result", result).elements(PLACES);
             if let Some(bias) = bias {
                 dispatch.bind("bias", bias);

@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, source};
 use crate::ops::arity;
+use crate::params;
 use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -36,7 +37,7 @@ pub(crate) const HEADER: usize = 4;
 
 params! {
     /// Extents and attributes.
-    Params { rows: u32, classes: u32, ignore_index: i32, top_k: u32 }
+    pub(crate) struct Params { rows: u32, classes: u32, ignore_index: i32, top_k: u32 }
 }
 
 impl Tape {
@@ -88,7 +89,7 @@ impl Operation for AccumulateConfusion {
         let (logits, target, state) = (lowering.input(0), lowering.input(1), lowering.update(0));
         let kernel = Kernel::new("confusion", &[source!("count/confusion.wgsl"), source!("lib/index.wgsl")]);
         lowering
-            .dispatch(kernel.constant("WG", 64), bytes_of!(Params, &params), Extent::Invocations(u64::from(rows)))
+            .dispatch(kernel.constant("WG", 64), &params, Extent::Invocations(u64::from(rows)))
             .elements(classes)
             .bind("logits", logits)
             .bind("targets", target)

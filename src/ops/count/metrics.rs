@@ -2,9 +2,10 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::softmax_cross_entropy::CrossEntropy;
+use crate::params;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -19,7 +20,7 @@ pub(crate) const HEADER: usize = 8;
 
 params! {
     /// Steps that are remembered.
-    Params { history: u32 }
+    pub(crate) struct Params { history: u32 }
 }
 
 /// What the accumulators hold, as read back.
@@ -78,7 +79,7 @@ impl Operation for Accumulate {
         let kernel = Kernel::new("accumulate", &[source!("count/accumulate.wgsl")]);
         let params = Params { history: HISTORY as u32 };
         lowering
-            .dispatch(kernel, bytes_of!(Params, &params), Extent::Workgroups(1))
+            .dispatch(kernel, &params, Extent::Workgroups(1))
             .elements(1_u32)
             .bind("loss", loss)
             .bind("totals", totals)

@@ -5,9 +5,10 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Kernel, Lowering, Source, bytes_of, params, source};
+use crate::kernel::{Kernel, Lowering, Source, source};
 use crate::ops::arity;
-use crate::ops::elementwise::{elementwise, elementwise_with, owned};
+use crate::ops::elementwise::{elementwise, elementwise_with};
+use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -55,7 +56,7 @@ pub struct ActivationInPlace(pub Activation);
 
 params! {
     /// E of the header in the tensors, and the slope of leaky_relu below 0.
-    LeakyParams { len: u32, negative_slope: f32 }
+    pub(crate) struct LeakyParams { len: u32, negative_slope: f32 }
 }
 
 impl Tape {
@@ -129,10 +130,10 @@ impl Activation {
         let kernel = Kernel::new(name, &files).constant("WG", 64);
         match self {
             Activation::LeakyRelu { negative_slope } => {
-                let params = |len| owned(bytes_of!(LeakyParams, &LeakyParams { len, negative_slope }));
+                let params = |len| LeakyParams { len, negative_slope };
                 elementwise_with(lowering, kernel, inputs, &params)
             }
-            _ => elementwise(lowering, kernel.with(&[source!("lib/len.wgsl")]), inputs),
+            _ => elementwise(lowering, kernel.with(&[]), inputs),
         }
     }
 }

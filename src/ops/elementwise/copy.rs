@@ -40,12 +40,8 @@ impl Operation for Copy {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let files = [
-            source!("elementwise/copy.wgsl"),
-            source!("elementwise/activation.wgsl"),
-            source!("lib/len.wgsl"),
-            source!("lib/index.wgsl"),
-        ];
+        let files =
+            [source!("elementwise/copy.wgsl"), source!("elementwise/activation.wgsl"), source!("lib/index.wgsl")];
         elementwise(lowering, Kernel::new("copy", &files).constant("WG", 64), &["input"])
     }
 }

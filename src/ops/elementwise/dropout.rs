@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, source};
 use crate::ops::arity;
+use crate::params;
 use crate::rng::{Rng, drawn, unit};
 use crate::shape::{Layout, Shape};
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -24,7 +25,7 @@ pub struct Dropout {
 
 params! {
     /// Elements, the stream's number, the probability and the factor of what stays.
-    Params { len: u32, stream_low: u32, stream_high: u32, p: f32, scale: f32 }
+    pub(crate) struct Params { len: u32, stream_low: u32, stream_high: u32, p: f32, scale: f32 }
 }
 
 impl Tape {
@@ -88,7 +89,7 @@ impl Operation for Dropout {
         let kernel = Kernel::new("dropout", &files).constant("WG", 64);
         let (input, random, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
         lowering
-            .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len.div_ceil(4)))
+            .dispatch(kernel, &params, Extent::Invocations(len.div_ceil(4)))
             .elements(4_u32)
             .bind("input", input)
             .bind("random", random)

@@ -10,17 +10,15 @@ pub mod sub;
 
 use crate::error::Result;
 use crate::graph::Misfit;
-use crate::kernel::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, Source, source};
 use crate::ops::arity;
+use crate::params;
 use crate::tensor::{Spec, Tensor};
 
 params! {
     /// How many E of the header the tensors have.
-    Params { len: u32 }
+    pub(crate) struct Params { len: u32 }
 }
-
-/// The bytes of a params struct with its fields.
-type ParamBytes = (Vec<u8>, &'static [(&'static str, usize)]);
 
 /// The shape rule of two operands of one shape and layout, which the output has too.
 pub(crate) fn same_shape(inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
@@ -36,7 +34,7 @@ pub(crate) fn same_shape(inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
 
 /// The kernel `combine` of two operands, as the file `function` has it.
 pub(crate) fn binary(lowering: &mut Lowering<'_>, name: &'static str, function: Source) -> Result<()> {
-    let files = [function, source!("elementwise/binary.wgsl"), source!("lib/len.wgsl"), source!("lib/index.wgsl")];
+    let files = [function, source!("elementwise/binary.wgsl"), source!("lib/index.wgsl")];
     let finishing = lowering.finishing(0);
     elementwise(lowering, Kernel::new(name, &files).with(&finishing.files).constant("WG", 64), &["a", "b"])?;
     lowering.dispatches.iter_mut().for_each(|dispatch| finishing.bind(dispatch));
@@ -45,28 +43,22 @@ pub(crate) fn binary(lowering: &mut Lowering<'_>, name: &'static str, function: 
 
 /// [`elementwise_with`] for a kernel without attributes, whose Params is that of lib/len.wgsl.
 pub(crate) fn elementwise(lowering: &mut Lowering<'_>, kernel: Kernel, inputs: &[&'static str]) -> Result<()> {
-    elementwise_with(lowering, kernel, inputs, &|len| owned(bytes_of!(Params, &Params { len })))
-}
-
-/// The bytes as [`elementwise_with`] takes them.
-pub(crate) fn owned((bytes, fields): (&[u8], &'static [(&'static str, usize)])) -> ParamBytes {
-    (bytes.to_vec(), fields)
+    elementwise_with(lowering, kernel, inputs, &|len| Params { len })
 }
 
 /// One invocation for four elements where their number allows it, else for one; `params` makes the params of the number
 /// of invocations. The result is bound to `output`, or to `grad_input` where `grad_output` is read.
-pub(crate) fn elementwise_with(
+pub(crate) fn elementwise_with<P: crate::kernel::Params>(
     lowering: &mut Lowering<'_>,
     kernel: Kernel,
     inputs: &[&'static str],
-    params: &dyn Fn(u32) -> ParamBytes,
+    params: &dyn Fn(u32) -> P,
 ) -> Result<()> {
     let each = if lowering.output_len(0).is_multiple_of(4) { 4 } else { 1 };
     let len = lowering.output_len(0) / u64::from(each);
     let operands: Vec<_> = (0..inputs.len()).map(|i| lowering.input(i)).collect();
     let output = lowering.output(0);
-    let (bytes, fields) = params(len as u32);
-    let dispatch = lowering.dispatch(kernel.elements(each), (&bytes, fields), Extent::Invocations(len));
+    let dispatch = lowering.dispatch(kernel.elements(each), &params(len as u32), Extent::Invocations(len));
     dispatch.elements(1_u32);
     for (name, operand) in inputs.iter().zip(operands) {
         dispatch.bind(name, operand);

@@ -2,9 +2,10 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Kernel, Lowering, source};
 use crate::ops::arity;
-use crate::ops::elementwise::{elementwise_with, owned};
+use crate::ops::elementwise::elementwise_with;
+use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -17,7 +18,7 @@ pub struct Scale {
 
 params! {
     /// E of the header in the tensors, and the constant.
-    Params { len: u32, factor: f32 }
+    pub(crate) struct Params { len: u32, factor: f32 }
 }
 
 impl Tape {
@@ -52,7 +53,7 @@ impl Operation for Scale {
         let files =
             [source!("elementwise/scale.wgsl"), source!("elementwise/activation.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("scale", &files).constant("WG", 64);
-        let params = |len| owned(bytes_of!(Params, &Params { len, factor: self.factor }));
+        let params = |len| Params { len, factor: self.factor };
         elementwise_with(lowering, kernel, &["input"], &params)
     }
 }

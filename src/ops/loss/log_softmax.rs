@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, Source, source};
 use crate::ops::{arity, channels_of};
+use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -18,7 +19,7 @@ pub struct LogSoftmaxGrad;
 
 params! {
     /// Extents.
-    Params { rows: u32, classes: u32 }
+    pub(crate) struct Params { rows: u32, classes: u32 }
 }
 
 impl Tape {
@@ -36,7 +37,7 @@ fn rows(lowering: &mut Lowering<'_>, name: &'static str, main: Source, bindings:
     operands.push(lowering.output(0));
     let files = [main, source!("lib/nan.wgsl"), source!("lib/index.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).elements(1);
-    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(u64::from(params.rows)));
+    let dispatch = lowering.dispatch(kernel, &params, Extent::Invocations(u64::from(params.rows)));
     // Up to three passes over a row.
     dispatch.elements(3 * classes);
     for (name, operand) in bindings.iter().zip(operands) {

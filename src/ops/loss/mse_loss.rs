@@ -2,11 +2,12 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Kernel, Lowering, source};
 use crate::ops::arity;
-use crate::ops::elementwise::{elementwise_with, owned, same_shape};
+use crate::ops::elementwise::{elementwise_with, same_shape};
 use crate::ops::reduce::sum_terms;
 use crate::ops::softmax_cross_entropy::Reduction;
+use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -24,7 +25,7 @@ pub struct MseLossGrad(pub MseLoss);
 
 params! {
     /// E of the header in the tensors, and the factor of their difference.
-    Params { len: u32, scale: f32 }
+    pub(crate) struct Params { len: u32, scale: f32 }
 }
 
 impl Tape {
@@ -105,7 +106,7 @@ impl Operation for MseLossGrad {
         let scale = 2.0 * self.0.scale(lowering.inputs()[1].shape.len()) as f32;
         let files = [source!("loss/mse_loss_grad.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("mse_loss_grad", &files).constant("WG", 64);
-        let params = |len| owned(bytes_of!(Params, &Params { len, scale }));
+        let params = |len| Params { len, scale };
         elementwise_with(lowering, kernel, &["grad_output", "input", "targets"], &params)
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, Source, source};
 use crate::ops::arity;
+use crate::params;
 use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin, Value};
@@ -58,7 +59,7 @@ pub(crate) const ROW: usize = 6;
 
 params! {
     /// Extents and attributes.
-    Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32, mean: u32 }
+    pub(crate) struct Params { rows: u32, classes: u32, ignore_index: i32, label_smoothing: f32, mean: u32 }
 }
 
 impl Tape {
@@ -112,7 +113,7 @@ pub(crate) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
     let kernel = Kernel::new("softmax_cross_entropy/totals", &[source!("loss/softmax_cross_entropy_totals.wgsl")])
         .constant("WG", 64);
     lowering
-        .dispatch(kernel, bytes_of!(Params, params), Extent::Workgroups(1))
+        .dispatch(kernel, params, Extent::Workgroups(1))
         .elements(params.rows.div_ceil(64) + 64)
         .bind("rows", rows)
         .bind("totals", totals)
@@ -177,7 +178,7 @@ impl Operation for SoftmaxCrossEntropy {
         ];
         let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64);
         let extent = Extent::Invocations(u64::from(params.rows));
-        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        let dispatch = lowering.dispatch(kernel, &params, extent);
         // Three passes over a row.
         dispatch.bind("logits", logits).bind("targets", target).bind("rows", rows).elements(3 * params.classes);
         if let Some(weight) = weight {
@@ -211,7 +212,7 @@ impl Operation for SoftmaxCrossEntropyGrad {
         ];
         let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
-        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        let dispatch = lowering.dispatch(kernel, &params, extent);
         dispatch.elements(1_u32);
         let names = ["grad_output", "logits", "targets", "rows", "totals", "class_weights"];
         for (name, operand) in names.into_iter().zip(operands) {
@@ -251,7 +252,7 @@ impl Operation for SoftmaxCrossEntropyBoth {
             class_weight(weighted),
         ];
         let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64);
-        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Workgroups(1));
+        let dispatch = lowering.dispatch(kernel, &params, Extent::Workgroups(1));
         for (name, operand) in ["logits", "targets", "class_weights"].into_iter().zip(operands) {
             dispatch.bind(name, operand);
         }

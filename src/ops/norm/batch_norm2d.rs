@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Constant, DeviceClass, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use crate::kernel::{Constant, DeviceClass, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::{arity, nchw};
+use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -67,7 +68,7 @@ pub struct Running {
 
 params! {
     /// Rows and columns, how many rows are added up first, and the settings.
-    Params { rows: u32, columns: u32, chunk: u32, eps: f32, momentum: f32 }
+    pub(crate) struct Params { rows: u32, columns: u32, chunk: u32, eps: f32, momentum: f32 }
 }
 
 impl Tape {
@@ -212,11 +213,7 @@ pub(crate) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], in
     let (sums, each) = with_moments(sums);
     let params = params.per(each);
     let extent = Extent::Invocations(params.chunks() * u64::from(params.columns));
-    lowering
-        .dispatch(sums, bytes_of!(Params, &params), extent)
-        .elements(params.chunk)
-        .bind("input", input)
-        .bind("partials", partials);
+    lowering.dispatch(sums, &params, extent).elements(params.chunk).bind("input", input).bind("partials", partials);
 }
 
 /// A kernel whose invocations take several rows of a column each, how many of them that needs, and how many rows those are: a software device gains by
@@ -244,7 +241,7 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
     let params = params.per(each);
     let finishing = lowering.finishing(0);
     let (kernel, extent, rows_each) = by_rows(lowering, kernel.with(&finishing.files), params);
-    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+    let dispatch = lowering.dispatch(kernel, &params, extent);
     finishing.bind(dispatch);
     dispatch.elements(rows_each).bind("input", input).bind("statistics", statistics).bind("output", output);
     if let Some((weight, bias)) = affine {
@@ -266,7 +263,7 @@ impl BatchNorm2d {
         let (merge, of_each, merged) = merging(lowering, "batch_norm2d/statistics", file, params);
         let (merge, _) = with_moments((merge, params.columns / of_each.columns));
         lowering
-            .dispatch(merge, bytes_of!(Params, &of_each), Extent::Workgroups(of_each.columns.into()))
+            .dispatch(merge, &of_each, Extent::Workgroups(of_each.columns.into()))
             .elements(merged)
             .bind("partials", partials)
             .bind("batches", batches)
@@ -379,7 +376,7 @@ impl Operation for BatchNorm2dEval {
         let (mean, var, statistics) = (lowering.input(1), lowering.input(2), lowering.output(1));
         let (running, _) = elementwise("batch_norm2d/running", source!("norm/batch_norm2d_running.wgsl"), 1);
         lowering
-            .dispatch(running, bytes_of!(Params, &params), Extent::Invocations(params.columns.into()))
+            .dispatch(running, &params, Extent::Invocations(params.columns.into()))
             .elements(1_u32)
             .bind("running_mean", mean)
             .bind("running_var", var)
@@ -406,7 +403,7 @@ impl BatchNorm2dGrad {
         let of_each = params.per(each);
         let extent = Extent::Invocations(of_each.chunks() * u64::from(of_each.columns));
         lowering
-            .dispatch(sums, bytes_of!(Params, &of_each), extent)
+            .dispatch(sums, &of_each, extent)
             .elements(of_each.chunk)
             .bind("input", input)
             .bind("grad_output", grad_output)
@@ -415,7 +412,7 @@ impl BatchNorm2dGrad {
         let file = source!("norm/batch_norm2d_grad_totals.wgsl");
         let (totals, of_each, merged) = merging(lowering, "batch_norm2d_grad/totals", file, params);
         lowering
-            .dispatch(totals, bytes_of!(Params, &of_each), Extent::Workgroups(of_each.columns.into()))
+            .dispatch(totals, &of_each, Extent::Workgroups(of_each.columns.into()))
             .elements(merged)
             .bind("partials", partials)
             .bind("grad_weight", grad_weight)
@@ -462,7 +459,7 @@ impl Operation for BatchNorm2dGrad {
             None => source!("lib/channel_weight_none.wgsl"),
         }]);
         let (kernel, extent, rows_each) = by_rows(lowering, kernel, params);
-        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        let dispatch = lowering.dispatch(kernel, &params, extent);
         dispatch.bind("grad_output", grad_output).bind("statistics", statistics).bind("grad_input", grad_input);
         dispatch.elements(rows_each);
         if let Some((grad_weight, grad_bias)) = sums {

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, Source, source};
 use crate::ops::{arity, nchw, positive};
+use crate::params;
 use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
@@ -26,7 +27,7 @@ pub struct AdaptiveAvgPool2dGrad {
 
 params! {
     /// Extents.
-    Params { batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32 }
+    pub(crate) struct Params { batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32 }
 }
 
 impl Tape {
@@ -60,7 +61,7 @@ fn pool(
     let finishing = lowering.finishing(0);
     let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
     let (from, to) = (lowering.input(0), lowering.output(0));
-    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len));
+    let dispatch = lowering.dispatch(kernel, &params, Extent::Invocations(len));
     // Windows overlap by less than one place at either end.
     let window = (in_h.div_ceil(output[2]) + 1) * (in_w.div_ceil(output[3]) + 1);
     dispatch.bind(names[0], from).bind(names[1], to).elements(window);

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Caps, Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::max_pool2d::{pooled, side_by_side_variants};
+use crate::params;
 use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -53,7 +54,7 @@ pub struct AvgPool2dGrad {
 
 params! {
     /// Extents and attributes of an average pooling; divisor_override 0 is none.
-    Params {
+    pub(crate) struct Params {
         batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
         kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
         count_include_pad: u32, divisor_override: u32,
@@ -127,7 +128,7 @@ impl Operation for AvgPool2d {
         let kernel = Kernel::new("avg_pool2d", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
         lowering
-            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .dispatch(kernel, &params, extent)
             .elements(params.kernel_h * params.kernel_w)
             .bind("input", input)
             .bind("output", output);
@@ -172,7 +173,7 @@ impl Operation for AvgPool2dGrad {
         let finishing = lowering.finishing(0);
         let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
-        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        let dispatch = lowering.dispatch(kernel, &params, extent);
         dispatch
             .bind("grad_output", grad_output)
             .bind("grad_input", grad_input)

@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Caps, Extent, Kernel, Lowering, source};
 use crate::ops::{arity, nchw, positive};
+use crate::params;
 use crate::shape::{Shape, pool_output};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -43,7 +44,7 @@ pub struct MaxPool2dGrad {
 
 params! {
     /// Extents and attributes of a max pooling.
-    Params {
+    pub(crate) struct Params {
         batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
         kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
         dilation_h: u32, dilation_w: u32,
@@ -159,18 +160,12 @@ impl Operation for MaxPool2d {
             "windows" => ("max_pool2d/windows", source!("pool/max_pool2d_windows.wgsl")),
             _ => ("max_pool2d/direct", source!("pool/max_pool2d.wgsl")),
         };
-        let files = [
-            file,
-            source!("pool/max_pool2d_params.wgsl"),
-            source!("pool/window.wgsl"),
-            source!("lib/divide.wgsl"),
-            source!("lib/index.wgsl"),
-        ];
+        let files = [file, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new(name, &files).elements(each).constant("WG", 64);
         let (input, output, indices) = (lowering.input(0), lowering.output(0), lowering.output(1));
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering
-            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .dispatch(kernel, &params, extent)
             .elements(params.kernel_h * params.kernel_w)
             .bind("input", input)
             .bind("output", output)
@@ -210,7 +205,6 @@ impl Operation for MaxPool2dGrad {
                     true => source!("pool/max_pool2d_grad_arriving_relu.wgsl"),
                     false => source!("pool/max_pool2d_grad_arriving.wgsl"),
                 },
-                source!("pool/max_pool2d_params.wgsl"),
                 source!("pool/window.wgsl"),
                 source!("lib/divide.wgsl"),
                 source!("lib/index.wgsl"),
@@ -221,7 +215,7 @@ impl Operation for MaxPool2dGrad {
         let (grad_output, indices, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let output = self.relu.then(|| lowering.input(2));
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product::<u64>() / u64::from(each));
-        let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), extent);
+        let dispatch = lowering.dispatch(kernel, &params, extent);
         dispatch.bind("grad_output", grad_output).bind("indices", indices).bind("grad_input", grad_input);
         dispatch.elements(params.kernel_h * params.kernel_w);
         if let Some(output) = output {

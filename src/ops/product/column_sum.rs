@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Operand, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
+use crate::params;
 use crate::shape::Layout;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -14,7 +15,7 @@ pub struct ColumnSum;
 
 params! {
     /// Rows and columns, and how many rows one invocation adds up.
-    Params { rows: u32, columns: u32, chunk: u32 }
+    pub(crate) struct Params { rows: u32, columns: u32, chunk: u32 }
 }
 
 /// Rows that one invocation adds up before the partial sums are added.
@@ -58,11 +59,7 @@ pub(crate) fn sum_rows(lowering: &mut Lowering<'_>, input: Operand, output: Oper
     let pass = |lowering: &mut Lowering<'_>, from: Operand, to: Operand, rows: u32, chunk: u32| {
         let params = Params { rows, columns, chunk };
         let extent = Extent::Invocations(u64::from(rows.div_ceil(chunk)) * u64::from(columns));
-        lowering
-            .dispatch(kernel.clone(), bytes_of!(Params, &params), extent)
-            .elements(chunk)
-            .bind("input", from)
-            .bind("output", to);
+        lowering.dispatch(kernel.clone(), &params, extent).elements(chunk).bind("input", from).bind("output", to);
     };
     if rows <= 2 * CHUNK {
         pass(lowering, input, output, rows, rows);

@@ -4,10 +4,11 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, Extent, Kernel, Lowering, Operand, Source, bytes_of, params, source};
+use crate::kernel::{Caps, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::arity;
 use crate::ops::fused::epilogue::Finishing;
 use crate::ops::product::tiles::{self, Extents, Operands, Tiling};
+use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -22,7 +23,7 @@ pub struct Matmul {
 
 params! {
     /// Extents, how far apart rows, columns and places of the depth lie in each operand, and where this piece of it starts.
-    Params {
+    pub(crate) struct Params {
         m: u32, n: u32, k: u32, k_chunk: u32,
         a_row: u32, a_depth: u32, a_first: u32,
         b_depth: u32, b_column: u32, b_first: u32,
@@ -242,12 +243,12 @@ impl Operation for Matmul {
                         .flag("ACCUMULATE", accumulate)
                         .with(&finishing.files);
                     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
-                    lowering.dispatch(kernel, bytes_of!(Params, &params), extent)
+                    lowering.dispatch(kernel, &params, extent)
                 }
                 _ => {
                     let tiling = Tiling::new(lowering, &Extents::new([params.m, params.n, params.k]));
                     let kernel = self.kernel(&tiling, &params, epilogue, accumulate).with(&finishing.files);
-                    lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent())
+                    lowering.dispatch(kernel, &params, tiling.extent())
                 }
             };
             dispatch.k_places(params.k).bind("a", a).bind("b", b).bind("output", output);
@@ -288,7 +289,7 @@ pub(crate) fn part(
     };
     let tiling = Tiling::best(lowering.caps(), &Extents::new([m, n, k]));
     let kernel = op.kernel(&tiling, &params, tiles::epilogue(false), false).with(&Finishing::none().files);
-    let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), tiling.extent());
+    let dispatch = lowering.dispatch(kernel, &params, tiling.extent());
     dispatch.k_places(params.k).bind("a", a).bind("b", b).bind("output", output);
 }
 

@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Operand, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
+use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -38,12 +39,12 @@ pub struct ReduceGrad {
 
 params! {
     /// Extents around and of the axis that is summed over, how many sums are made along it, and a factor of the result.
-    Params { outer: u32, count: u32, inner: u32, runs: u32, scale: f32 }
+    pub(crate) struct Params { outer: u32, count: u32, inner: u32, runs: u32, scale: f32 }
 }
 
 params! {
     /// Extents around and of the axis that was summed over, and the factor.
-    GradParams { outer: u32, count: u32, inner: u32, scale: f32 }
+    pub(crate) struct GradParams { outer: u32, count: u32, inner: u32, scale: f32 }
 }
 
 /// Terms that one invocation adds up where there are more than twice as many.
@@ -147,7 +148,7 @@ pub(crate) fn sum_terms(
         let params = Params { outer, count, inner, runs, scale: if runs == 1 { scale } else { 1.0 } };
         let (name, main) = (kernel.name, source!("reduce/reduce.wgsl"));
         let kernel_now = kernel.with(&[main, source!("lib/divide.wgsl"), source!("lib/index.wgsl")]).constant("WG", 64);
-        let dispatch = lowering.dispatch(kernel_now, bytes_of!(Params, &params), Extent::Invocations(sums));
+        let dispatch = lowering.dispatch(kernel_now, &params, Extent::Invocations(sums));
         for (name, operand) in inputs {
             dispatch.bind(name, operand);
         }
@@ -178,7 +179,7 @@ impl Operation for ReduceGrad {
         let kernel = Kernel::new(self.name(), &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering
-            .dispatch(kernel, bytes_of!(GradParams, &params), extent)
+            .dispatch(kernel, &params, extent)
             .elements(1_u32)
             .bind("grad_output", grad_output)
             .bind("grad_input", grad_input);

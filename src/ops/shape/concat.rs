@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Operand, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, Operand, source};
 use crate::ops::channels_of;
+use crate::params;
 use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -15,7 +16,7 @@ pub struct Concat;
 
 params! {
     /// How many pixels and channels are copied, and how many channels there are and where they begin, in E of the header.
-    Params { pixels: u32, count: u32, from_channels: u32, from_first: u32, to_channels: u32, to_first: u32 }
+    pub(crate) struct Params { pixels: u32, count: u32, from_channels: u32, from_first: u32, to_channels: u32, to_first: u32 }
 }
 
 impl Tape {
@@ -99,11 +100,7 @@ fn copy_channels(lowering: &mut Lowering<'_>, name: &'static str, from: Operand,
     let files = [source!("norm/channels.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).elements(each);
     let extent = Extent::Invocations(u64::from(params.pixels) * u64::from(params.count));
-    lowering
-        .dispatch(kernel, bytes_of!(Params, &params), extent)
-        .elements(1_u32)
-        .bind("input", from)
-        .bind("output", to);
+    lowering.dispatch(kernel, &params, extent).elements(1_u32).bind("input", from).bind("output", to);
 }
 
 /// Copies the channels from `start` on of the node's input into its output, which has as many as are copied.

@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, source};
 use crate::ops::{arity, nchw};
+use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -20,7 +21,7 @@ pub struct Unflatten {
 
 params! {
     /// Extents of the four-dimensional side.
-    Params { batch: u32, channels: u32, pixels: u32 }
+    pub(crate) struct Params { batch: u32, channels: u32, pixels: u32 }
 }
 
 impl Tape {
@@ -97,7 +98,7 @@ fn reorder(lowering: &mut Lowering<'_>, name: &'static str, [n, c, h, w]: [u32; 
     let (input, output) = (lowering.input(0), lowering.output(0));
     let len = lowering.output_len(0);
     lowering
-        .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len))
+        .dispatch(kernel, &params, Extent::Invocations(len))
         .elements(1_u32)
         .bind("input", input)
         .bind("output", output);

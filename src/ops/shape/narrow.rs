@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, source};
 use crate::ops::{arity, channels_of, concat};
+use crate::params;
 use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -28,7 +29,7 @@ pub struct NarrowGrad {
 
 params! {
     /// Extents and the first channel, in E of the header.
-    Params { pixels: u32, channels: u32, start: u32, length: u32 }
+    pub(crate) struct Params { pixels: u32, channels: u32, start: u32, length: u32 }
 }
 
 impl Tape {
@@ -109,7 +110,7 @@ impl Operation for NarrowGrad {
         let kernel = Kernel::new("narrow_grad", &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering
-            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .dispatch(kernel, &params, extent)
             .elements(1_u32)
             .bind("grad_output", grad_output)
             .bind("grad_input", grad_input);

@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Source, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, Source, source};
 use crate::ops::{arity, bounded, nchw};
+use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
 
@@ -20,7 +21,7 @@ pub struct UpsampleGrad(pub Upsample);
 
 params! {
     /// Extents of the smaller side, channels in E of the header, and the factors.
-    Params { batch: u32, channels: u32, in_h: u32, in_w: u32, scale_h: u32, scale_w: u32 }
+    pub(crate) struct Params { batch: u32, channels: u32, in_h: u32, in_w: u32, scale_h: u32, scale_w: u32 }
 }
 
 impl Tape {
@@ -48,7 +49,7 @@ impl Upsample {
         let kernel = Kernel::new(name, &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering
-            .dispatch(kernel, bytes_of!(Params, &params), extent)
+            .dispatch(kernel, &params, extent)
             .elements(elements as u64)
             .bind(bindings[0], from)
             .bind(bindings[1], to);

@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, bytes_of, params, source};
+use crate::kernel::{Extent, Kernel, Lowering, source};
 use crate::ops::{arity, bounded, nchw};
+use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
 
@@ -16,7 +17,7 @@ pub struct ZeroPad2d {
 
 params! {
     /// Extents, channels in E of the header, and what lies before the input.
-    Params { batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32, top: i32, left: i32 }
+    pub(crate) struct Params { batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32, top: i32, left: i32 }
 }
 
 impl Tape {
@@ -73,11 +74,7 @@ impl Operation for ZeroPad2d {
         let files = [source!("shape/zero_pad2d.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("zero_pad2d", &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
-        lowering
-            .dispatch(kernel, bytes_of!(Params, &params), extent)
-            .elements(1_u32)
-            .bind("input", input)
-            .bind("output", output);
+        lowering.dispatch(kernel, &params, extent).elements(1_u32).bind("input", input).bind("output", output);
         Ok(())
     }
 }

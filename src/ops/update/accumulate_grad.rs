@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
-use crate::kernel::{Extent, FlatBuffer, Kernel, Lowering, Operand, bytes_of, params, source};
+use crate::kernel::{Extent, FlatBuffer, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
+use crate::params;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -19,7 +20,7 @@ pub struct AccumulateGrad {
 
 params! {
     /// Vectors of four elements of this piece.
-    Params { len: u32 }
+    pub(crate) struct Params { len: u32 }
 }
 
 impl Operation for AccumulateGrad {
@@ -41,7 +42,7 @@ impl Operation for AccumulateGrad {
             let files = [source!("update/accumulate_grad.wgsl"), source!("lib/index.wgsl")];
             let kernel = Kernel::new("accumulate_grad", &files).constant("WG", 64);
             lowering
-                .dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len))
+                .dispatch(kernel, &params, Extent::Invocations(len))
                 .elements(1_u32)
                 .bind("share", share)
                 .bind("grad", flat(FlatBuffer::Gradient))

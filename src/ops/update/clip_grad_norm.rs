@@ -26,20 +26,20 @@ pub const GRAD_NORM: &str = "grad_norm";
 const WORKGROUPS: u64 = 256;
 
 mod partial {
-    use crate::kernel::params;
+    use crate::params;
 
     params! {
         /// Vectors of four elements of this piece, where its partial sums start, and how many there are.
-        Params { len: u32, first: u32, workgroups: u32 }
+        pub(crate) struct Params { len: u32, first: u32, workgroups: u32 }
     }
 }
 
 mod total {
-    use crate::kernel::params;
+    use crate::params;
 
     params! {
         /// How many partial sums there are, and the maximum.
-        Params { count: u32, max_norm: f32 }
+        pub(crate) struct Params { count: u32, max_norm: f32 }
     }
 }
 
@@ -77,7 +77,7 @@ impl Operation for ClipGradNorm {
             let kernel = Kernel::new("clip_grad_norm", &files).constant("WG", 64);
             let extent = Extent::Workgroups(u64::from(params.workgroups));
             lowering
-                .dispatch(kernel, (bytemuck::bytes_of(&params), partial::Params::FIELDS), extent)
+                .dispatch(kernel, &params, extent)
                 .elements(params.len.div_ceil(params.workgroups * 64) + 64)
                 .bind("grad", grad)
                 .bind("partial", sums);
@@ -87,7 +87,7 @@ impl Operation for ClipGradNorm {
         let params = total::Params { count: count as u32, max_norm: self.max_norm as f32 };
         let grad_norm = lowering.update(0);
         lowering
-            .dispatch(kernel, (bytemuck::bytes_of(&params), total::Params::FIELDS), Extent::Workgroups(1))
+            .dispatch(kernel, &params, Extent::Workgroups(1))
             .elements(params.count.div_ceil(64) + 64)
             .bind("partial", sums)
             .bind("grad_norm", grad_norm);

@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
-use crate::kernel::{Extent, FlatBuffer, Kernel, Lowering, Operand, bytes_of, params, source};
+use crate::kernel::{Extent, FlatBuffer, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
+use crate::params;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -43,7 +44,7 @@ pub struct SgdUpdate {
 
 params! {
     /// Vectors of four elements of this piece, and the group's settings.
-    Params { len: u32, keep: f32, weight_decay: f32, l1: f32, nesterov: u32, maximize: u32, clip_value: f32 }
+    pub(crate) struct Params { len: u32, keep: f32, weight_decay: f32, l1: f32, nesterov: u32, maximize: u32, clip_value: f32 }
 }
 
 impl Operation for SgdUpdate {
@@ -87,7 +88,7 @@ impl Operation for SgdUpdate {
             };
             let flat = |buffer| Operand::Flat { buffer, group: self.group, piece };
             let kernel = Kernel::new("sgd", &files).constant("WG", 64).elements(4);
-            let dispatch = lowering.dispatch(kernel, bytes_of!(Params, &params), Extent::Invocations(len));
+            let dispatch = lowering.dispatch(kernel, &params, Extent::Invocations(len));
             dispatch
                 .elements(1_u32)
                 .bind("hyper", hyper)
