@@ -4,10 +4,8 @@ use std::cell::Cell;
 
 use super::caps::Caps;
 use super::choices::{Choices, Chosen, Key, candidates, named};
-use super::dispatch::{Dispatch, Extent, Operand};
-use super::params::Params;
+use super::dispatch::{Dispatch, Operand};
 use super::pieces::{Pieces, tensor_pieces};
-use super::wgsl::Kernel;
 use crate::error::Result;
 use crate::graph::{Node, Tape};
 use crate::ops::fused::epilogue::{Finish, Finishing};
@@ -186,11 +184,9 @@ impl<'a> Lowering<'a> {
         Operand::Scratch(self.scratch.len() - 1)
     }
 
-    /// Appends a dispatch; bind its operands on what comes back, and say how long one invocation works
-    /// ([`Dispatch::k_places`], [`Dispatch::elements`]).
-    pub fn dispatch(&mut self, kernel: Kernel, params: &impl Params, extent: Extent) -> &mut Dispatch {
-        self.dispatches.push(Dispatch::new(kernel, params, extent));
-        self.dispatches.last_mut().expect("just pushed")
+    /// Appends a dispatch.
+    pub fn push(&mut self, dispatch: Dispatch) {
+        self.dispatches.push(dispatch);
     }
 }
 

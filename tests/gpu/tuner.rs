@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Tuner};
 use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor};
-use tilegrad::kernel::{Caps, Choices, Extent, Kernel, Key, Lowering, Source};
+use tilegrad::kernel::{Caps, Choices, Dispatch, Extent, Kernel, Key, Lowering, Source};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
@@ -111,7 +111,8 @@ impl Operation for Twice {
         let params = Params { len: len as u32, turns, off };
         let kernel = Kernel::new("twice", &[Source::new("test", KERNEL)]);
         let (input, output) = (lowering.input(0), lowering.output(0));
-        lowering.dispatch(kernel, &params, Extent::Invocations(len)).bind("input", input).bind("output", output);
+        lowering
+            .push(Dispatch::new(kernel, &params, Extent::Invocations(len)).bind("input", input).bind("output", output));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The kernels of a convolution whose every channel is a group of its own: each output reads one channel, so there is no
 //! product to tile, and four channels that lie together are computed at once.
 
-use crate::kernel::{Extent, Kernel, Lowering, Source, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::column_sum::sum_rows;
 use crate::ops::conv2d::Conv2d;
 use crate::ops::conv2d::params::Params;
@@ -36,13 +36,16 @@ pub(crate) fn forward(lowering: &mut Lowering<'_>, params: Params) {
         None => source!("lib/channel_bias_none.wgsl"),
     }]);
     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
-    let dispatch = lowering.dispatch(kernel, &params, extent);
-    dispatch.k_places(params.kernel_h * params.kernel_w);
-    dispatch.bind("input", input).bind("weight", weight).bind("output", output);
-    if let Some(bias) = bias {
-        dispatch.bind("bias", bias);
-    }
-    finishing.bind(dispatch);
+    lowering.push(
+        finishing.bind(
+            Dispatch::new(kernel, &params, extent)
+                .k_places(params.kernel_h * params.kernel_w)
+                .bind("input", input)
+                .bind("weight", weight)
+                .bind("output", output)
+                .bind_all(bias.map(|bias| ("bias", bias))),
+        ),
+    );
 }
 
 /// grad_input from grad_output and weight.
@@ -53,10 +56,15 @@ pub(crate) fn grad_input(lowering: &mut Lowering<'_>, params: Params) {
     let kernel =
         kernel.constant("STRIDE_H", params.stride_h).constant("STRIDE_W", params.stride_w).with(&finishing.files);
     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
-    let dispatch = lowering.dispatch(kernel, &params, extent);
-    dispatch.k_places(params.kernel_h * params.kernel_w);
-    dispatch.bind("grad_output", grad_output).bind("weight", weight).bind("grad_input", grad_input);
-    finishing.bind(dispatch);
+    lowering.push(
+        finishing.bind(
+            Dispatch::new(kernel, &params, extent)
+                .k_places(params.kernel_h * params.kernel_w)
+                .bind("grad_output", grad_output)
+                .bind("weight", weight)
+                .bind("grad_input", grad_input),
+        ),
+    );
 }
 
 /// grad_weight from input and grad_output; `params.m` counts taps of the window, `params.k` pixels.
@@ -70,12 +78,13 @@ pub(crate) fn grad_weight(lowering: &mut Lowering<'_>, mut params: Params) {
     };
     let (kernel, params) = kernel("conv2d_grad_weight/depthwise", source!("conv2d/grad_weight_depthwise.wgsl"), params);
     let extent = Extent::Invocations(u64::from(chunks) * u64::from(params.m) * u64::from(params.n));
-    lowering
-        .dispatch(kernel, &params, extent)
-        .k_places(params.k_chunk)
-        .bind("input", input)
-        .bind("grad_output", grad_output)
-        .bind("grad_weight", partials);
+    lowering.push(
+        Dispatch::new(kernel, &params, extent)
+            .k_places(params.k_chunk)
+            .bind("input", input)
+            .bind("grad_output", grad_output)
+            .bind("grad_weight", partials),
+    );
     if chunks > 1 {
         sum_rows(lowering, partials, grad_weight, chunks, weights);
     }

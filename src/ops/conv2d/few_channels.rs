@@ -1,7 +1,7 @@
 //! The kernels of a convolution with few input channels, as the first layer of a network is: too shallow for a tiled product,
 //! whose vectors would lie along the input channels; here they lie along the lines of input and output.
 
-use crate::kernel::{Caps, DeviceClass, Extent, Kernel, Lowering, Source, source};
+use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::column_sum::sum_rows;
 use crate::ops::conv2d::params::Params;
 use crate::ops::product::tiles;
@@ -109,13 +109,17 @@ pub(crate) fn forward(lowering: &mut Lowering<'_>, mut params: Params) {
     let (each, chunks) = piece.chunks(&params, params.m, wanted);
     params.k_chunk = each;
     let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
-    let dispatch = lowering.dispatch(kernel, &params, extent);
-    // Four pixels of a piece side by side.
-    dispatch.k_places(each * params.k).bind("input", input).bind("weight", weight).bind("output", output);
-    if let Some(bias) = bias {
-        dispatch.bind("bias", bias);
-    }
-    finishing.bind(dispatch);
+    lowering.push(
+        finishing.bind(
+            Dispatch::new(kernel, &params, extent)
+                // Four pixels of a piece side by side.
+                .k_places(each * params.k)
+                .bind("input", input)
+                .bind("weight", weight)
+                .bind("output", output)
+                .bind_all(bias.map(|bias| ("bias", bias))),
+        ),
+    );
 }
 
 /// grad_weight from input and grad_output; `params.k` counts pixels.
@@ -140,12 +144,13 @@ pub(crate) fn grad_weight(lowering: &mut Lowering<'_>, mut params: Params) {
         _ => lowering.scratch(u64::from(chunks) * u64::from(weights) * 4),
     };
     let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
-    let dispatch = lowering.dispatch(kernel, &params, extent);
-    dispatch
-        .k_places(each * PIXELS)
-        .bind("input", input)
-        .bind("grad_output", grad_output)
-        .bind("grad_weight", partials);
+    lowering.push(
+        Dispatch::new(kernel, &params, extent)
+            .k_places(each * PIXELS)
+            .bind("input", input)
+            .bind("grad_output", grad_output)
+            .bind("grad_weight", partials),
+    );
     if chunks > 1 {
         sum_rows(lowering, partials, grad_weight, chunks, weights);
     }

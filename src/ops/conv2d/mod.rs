@@ -132,7 +132,7 @@ impl Conv2d {
             "direct" => {
                 let files = [source!("conv2d/direct.wgsl")];
                 let extent = Extent::Invocations(lowering.output_len(0));
-                dispatch_forward(lowering, &params, direct("conv2d/direct", &files), extent);
+                lowering.push(dispatch_forward(lowering, &params, direct("conv2d/direct", &files), extent));
             }
             _ => {
                 let mut tiling = Tiling::new(lowering, &params.tiled());
@@ -149,9 +149,7 @@ impl Conv2d {
                 };
                 let kernel = tiling.kernel(["conv2d/workgroup", "conv2d/vec4"], &files, &operands).flag("TAPS", taps);
                 let dispatch = dispatch_forward(lowering, &params, kernel, tiling.extent());
-                if let Some(partials) = partials {
-                    dispatch.bind("partials", partials);
-                }
+                lowering.push(dispatch.bind_all(partials.map(|partials| ("partials", partials))));
                 return;
             }
         }
@@ -163,23 +161,14 @@ impl Conv2d {
 }
 
 /// A dispatch of the forward pass with its operands, the bias and what finishes the output.
-fn dispatch_forward<'a>(
-    lowering: &'a mut Lowering<'_>,
-    params: &Params,
-    kernel: Kernel,
-    extent: Extent,
-) -> &'a mut Dispatch {
+fn dispatch_forward(lowering: &Lowering<'_>, params: &Params, kernel: Kernel, extent: Extent) -> Dispatch {
     let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
     let finishing = lowering.finishing(0);
     let (input, weight, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
     let kernel = kernel.with(&[tiles::epilogue(bias.is_some())]).with(&finishing.files);
-    let dispatch = lowering.dispatch(kernel, params, extent);
-    dispatch.k_places(params.k).bind("input", input).bind("weight", weight).bind("output", output);
-    if let Some(bias) = bias {
-        dispatch.bind("bias", bias);
-    }
-    finishing.bind(dispatch);
-    dispatch
+    let dispatch = Dispatch::new(kernel, params, extent).k_places(params.k);
+    let dispatch = dispatch.bind("input", input).bind("weight", weight).bind("output", output);
+    finishing.bind(dispatch.bind_all(bias.map(|bias| ("bias", bias))))
 }
 
 impl Operation for Conv2d {
@@ -332,7 +321,7 @@ impl Operation for Conv2dGradInput {
                 let files = [source!("conv2d/grad_input_direct.wgsl")];
                 let kernel = direct("conv2d_grad_input/direct", &files).with(&finishing.files);
                 let extent = Extent::Invocations(lowering.output_len(0));
-                lowering.dispatch(kernel, &params, extent)
+                Dispatch::new(kernel, &params, extent)
             }
             variant => {
                 let tiling = Tiling::new(lowering, &params.tiled());
@@ -353,12 +342,12 @@ impl Operation for Conv2dGradInput {
                     .flag("PHASES_FIRST", eights && whole && stride != [1; 2])
                     .flag("PIXELS_FIRST", eights && self.skips_taps(&params))
                     .with(&finishing.files);
-                lowering.dispatch(kernel, &params, tiling.extent())
+                Dispatch::new(kernel, &params, tiling.extent())
             }
         };
-        dispatch.k_places(params.k / params.groups);
-        dispatch.bind("grad_output", grad_output).bind("weight", weight).bind("grad_input", grad_input);
-        finishing.bind(dispatch);
+        let dispatch = dispatch.k_places(params.k / params.groups);
+        let dispatch = dispatch.bind("grad_output", grad_output).bind("weight", weight).bind("grad_input", grad_input);
+        lowering.push(finishing.bind(dispatch));
         Ok(())
     }
 }
@@ -424,12 +413,13 @@ impl Operation for Conv2dGradWeight {
             let files = [source!("conv2d/grad_weight_direct.wgsl")];
             let kernel = direct("conv2d_grad_weight/direct", &files);
             let extent = Extent::Invocations(lowering.output_len(0));
-            lowering
-                .dispatch(kernel, &params, extent)
-                .k_places(params.k)
-                .bind("input", input)
-                .bind("grad_output", grad_output)
-                .bind("grad_weight", grad_weight);
+            lowering.push(
+                Dispatch::new(kernel, &params, extent)
+                    .k_places(params.k)
+                    .bind("input", input)
+                    .bind("grad_output", grad_output)
+                    .bind("grad_weight", grad_weight),
+            );
             return Ok(());
         }
         let tiling = Tiling::new(lowering, &params.tiled().split());
@@ -447,12 +437,13 @@ impl Operation for Conv2dGradWeight {
         };
         let names = ["conv2d_grad_weight/workgroup", "conv2d_grad_weight/vec4"];
         let kernel = tiling.kernel(names, &files, &operands);
-        lowering
-            .dispatch(kernel, &params, tiling.extent())
-            .k_places(params.k_chunk)
-            .bind("input", input)
-            .bind("grad_output", grad_output)
-            .bind("grad_weight", partials);
+        lowering.push(
+            Dispatch::new(kernel, &params, tiling.extent())
+                .k_places(params.k_chunk)
+                .bind("input", input)
+                .bind("grad_output", grad_output)
+                .bind("grad_weight", partials),
+        );
         if let Operand::Scratch(_) = partials {
             super::column_sum::sum_rows(lowering, partials, grad_weight, tiling.splits, params.m * params.n);
         }

@@ -4,7 +4,7 @@
 //! A value that is infinite or NaN reaches all four results of each tile whose patch it lies in, not only those whose window it
 //! lies in, since patches are differences of their elements.
 
-use crate::kernel::{Caps, DeviceClass, Extent, Kernel, Lowering, Operand, Source, source};
+use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::conv2d::Conv2d;
 use crate::ops::conv2d::params::Params as Convolution;
 use crate::ops::matmul::{self, Matmul};
@@ -135,25 +135,36 @@ impl Winograd {
         let [of_weight, of_input, of_output] = names;
         let extent = Extent::Invocations(u64::from(weight_rows) * u64::from(weight_columns));
         let transform = kernel(of_weight, source!("conv2d/winograd_weight.wgsl"));
-        let dispatch = lowering.dispatch(transform, &params, extent);
-        dispatch.bind("weight", weight).bind("transformed", weights).elements(PLACES);
+        lowering.push(
+            Dispatch::new(transform, &params, extent)
+                .bind("weight", weight)
+                .bind("transformed", weights)
+                .elements(PLACES),
+        );
         for first_tile in (0..all).step_by(chunk as usize) {
             (params.first_tile, params.tiles) = (first_tile, chunk.min(all - first_tile));
             let extent = |channels: u32| Extent::Invocations(u64::from(params.tiles) * u64::from(channels));
             let transform = kernel(of_input, source!("conv2d/winograd_input.wgsl"));
-            let dispatch = lowering.dispatch(transform, &params, extent(depth));
-            dispatch.bind("source", source).bind("patches", patches).elements(PLACES);
+            lowering.push(
+                Dispatch::new(transform, &params, extent(depth))
+                    .bind("source", source)
+                    .bind("patches", patches)
+                    .elements(PLACES),
+            );
             self.products(lowering, params.tiles, [patches, weights, sums]);
             let transform = kernel(of_output, source!("conv2d/winograd_output.wgsl"))
                 .elements(4)
                 .with(&[tiles::epilogue(bias.is_some())])
                 .with(&finishing.files);
-            let dispatch = lowering.dispatch(transform, &params, extent(columns));
-            dispatch.bind("sums", sums).bind("result", result).elements(PLACES);
-            if let Some(bias) = bias {
-                dispatch.bind("bias", bias);
-            }
-            finishing.bind(dispatch);
+            lowering.push(
+                finishing.bind(
+                    Dispatch::new(transform, &params, extent(columns))
+                        .bind("sums", sums)
+                        .bind("result", result)
+                        .elements(PLACES)
+                        .bind_all(bias.map(|bias| ("bias", bias))),
+                ),
+            );
         }
     }
 

@@ -72,10 +72,8 @@ impl Finishing {
     }
 
     /// Binds the operands.
-    pub fn bind(&self, dispatch: &mut Dispatch) {
-        for &(name, operand) in &self.operands {
-            dispatch.bind(name, operand);
-        }
+    pub fn bind(&self, dispatch: Dispatch) -> Dispatch {
+        dispatch.bind_all(self.operands.iter().copied())
     }
 }
 

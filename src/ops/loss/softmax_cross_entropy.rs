@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Source, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::arity;
 use crate::params;
 use crate::shape::DType;
@@ -112,12 +112,13 @@ pub(crate) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
     let (loss, rows, totals) = (lowering.output(0), lowering.output(1), lowering.output(2));
     let kernel = Kernel::new("softmax_cross_entropy/totals", &[source!("loss/softmax_cross_entropy_totals.wgsl")])
         .constant("WG", 64);
-    lowering
-        .dispatch(kernel, params, Extent::Workgroups(1))
-        .elements(params.rows.div_ceil(64) + 64)
-        .bind("rows", rows)
-        .bind("totals", totals)
-        .bind("loss", loss);
+    lowering.push(
+        Dispatch::new(kernel, params, Extent::Workgroups(1))
+            .elements(params.rows.div_ceil(64) + 64)
+            .bind("rows", rows)
+            .bind("totals", totals)
+            .bind("loss", loss),
+    );
 }
 
 impl Operation for SoftmaxCrossEntropy {
@@ -178,12 +179,15 @@ impl Operation for SoftmaxCrossEntropy {
         ];
         let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64);
         let extent = Extent::Invocations(u64::from(params.rows));
-        let dispatch = lowering.dispatch(kernel, &params, extent);
-        // Three passes over a row.
-        dispatch.bind("logits", logits).bind("targets", target).bind("rows", rows).elements(3 * params.classes);
-        if let Some(weight) = weight {
-            dispatch.bind("class_weights", weight);
-        }
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                // Three passes over a row.
+                .bind("logits", logits)
+                .bind("targets", target)
+                .bind("rows", rows)
+                .elements(3 * params.classes)
+                .bind_all(weight.map(|weight| ("class_weights", weight))),
+        );
         totals(lowering, &params);
         Ok(())
     }
@@ -212,13 +216,13 @@ impl Operation for SoftmaxCrossEntropyGrad {
         ];
         let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
-        let dispatch = lowering.dispatch(kernel, &params, extent);
-        dispatch.elements(1_u32);
         let names = ["grad_output", "logits", "targets", "rows", "totals", "class_weights"];
-        for (name, operand) in names.into_iter().zip(operands) {
-            dispatch.bind(name, operand);
-        }
-        dispatch.bind("grad_logits", grad_logits);
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .elements(1_u32)
+                .bind_all(names.into_iter().zip(operands))
+                .bind("grad_logits", grad_logits),
+        );
         Ok(())
     }
 }
@@ -252,13 +256,16 @@ impl Operation for SoftmaxCrossEntropyBoth {
             class_weight(weighted),
         ];
         let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64);
-        let dispatch = lowering.dispatch(kernel, &params, Extent::Workgroups(1));
-        for (name, operand) in ["logits", "targets", "class_weights"].into_iter().zip(operands) {
-            dispatch.bind(name, operand);
-        }
         // Three passes over each of its rows, the gradient, and that once more for its factor.
         let passes = 5 * params.rows.div_ceil(64) * params.classes;
-        dispatch.bind("loss", loss).bind("totals", totals).bind("grad_logits", grad_logits).elements(passes + 64);
+        lowering.push(
+            Dispatch::new(kernel, &params, Extent::Workgroups(1))
+                .elements(passes + 64)
+                .bind_all(["logits", "targets", "class_weights"].into_iter().zip(operands))
+                .bind("loss", loss)
+                .bind("totals", totals)
+                .bind("grad_logits", grad_logits),
+        );
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Constant, DeviceClass, Extent, Kernel, Lowering, Operand, Source, source};
+use crate::kernel::{Constant, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::{arity, nchw};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -213,7 +213,9 @@ pub(crate) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], in
     let (sums, each) = with_moments(sums);
     let params = params.per(each);
     let extent = Extent::Invocations(params.chunks() * u64::from(params.columns));
-    lowering.dispatch(sums, &params, extent).elements(params.chunk).bind("input", input).bind("partials", partials);
+    lowering.push(
+        Dispatch::new(sums, &params, extent).elements(params.chunk).bind("input", input).bind("partials", partials),
+    );
 }
 
 /// A kernel whose invocations take several rows of a column each, how many of them that needs, and how many rows those are: a software device gains by
@@ -241,15 +243,16 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
     let params = params.per(each);
     let finishing = lowering.finishing(0);
     let (kernel, extent, rows_each) = by_rows(lowering, kernel.with(&finishing.files), params);
-    let dispatch = lowering.dispatch(kernel, &params, extent);
-    finishing.bind(dispatch);
-    dispatch.elements(rows_each).bind("input", input).bind("statistics", statistics).bind("output", output);
-    if let Some((weight, bias)) = affine {
-        dispatch.bind("weight", weight).bind("bias", bias);
-    }
-    if let Some(batches) = batches {
-        dispatch.bind("batches", batches);
-    }
+    lowering.push(
+        finishing
+            .bind(Dispatch::new(kernel, &params, extent))
+            .elements(rows_each)
+            .bind("input", input)
+            .bind("statistics", statistics)
+            .bind("output", output)
+            .bind_all(affine.into_iter().flat_map(|(weight, bias)| [("weight", weight), ("bias", bias)]))
+            .bind_all(batches.map(|batches| ("batches", batches))),
+    );
 }
 
 impl BatchNorm2d {
@@ -262,14 +265,15 @@ impl BatchNorm2d {
         let file = source!("norm/batch_norm2d_statistics.wgsl");
         let (merge, of_each, merged) = merging(lowering, "batch_norm2d/statistics", file, params);
         let (merge, _) = with_moments((merge, params.columns / of_each.columns));
-        lowering
-            .dispatch(merge, &of_each, Extent::Workgroups(of_each.columns.into()))
-            .elements(merged)
-            .bind("partials", partials)
-            .bind("batches", batches)
-            .bind("statistics", statistics)
-            .bind("running_mean", mean)
-            .bind("running_var", var);
+        lowering.push(
+            Dispatch::new(merge, &of_each, Extent::Workgroups(of_each.columns.into()))
+                .elements(merged)
+                .bind("partials", partials)
+                .bind("batches", batches)
+                .bind("statistics", statistics)
+                .bind("running_mean", mean)
+                .bind("running_var", var),
+        );
         apply(lowering, params, affine, Some(batches));
     }
 }
@@ -375,12 +379,13 @@ impl Operation for BatchNorm2dEval {
         let params = Params::new(lowering.input_dims(0), self.eps);
         let (mean, var, statistics) = (lowering.input(1), lowering.input(2), lowering.output(1));
         let (running, _) = elementwise("batch_norm2d/running", source!("norm/batch_norm2d_running.wgsl"), 1);
-        lowering
-            .dispatch(running, &params, Extent::Invocations(params.columns.into()))
-            .elements(1_u32)
-            .bind("running_mean", mean)
-            .bind("running_var", var)
-            .bind("statistics", statistics);
+        lowering.push(
+            Dispatch::new(running, &params, Extent::Invocations(params.columns.into()))
+                .elements(1_u32)
+                .bind("running_mean", mean)
+                .bind("running_var", var)
+                .bind("statistics", statistics),
+        );
         let affine = (lowering.inputs().len() > 3).then_some(3);
         apply(lowering, params, affine, None);
         Ok(())
@@ -402,21 +407,23 @@ impl BatchNorm2dGrad {
         let (sums, each) = elementwise("batch_norm2d_grad/sums", file, params.columns);
         let of_each = params.per(each);
         let extent = Extent::Invocations(of_each.chunks() * u64::from(of_each.columns));
-        lowering
-            .dispatch(sums, &of_each, extent)
-            .elements(of_each.chunk)
-            .bind("input", input)
-            .bind("grad_output", grad_output)
-            .bind("statistics", statistics)
-            .bind("partials", partials);
+        lowering.push(
+            Dispatch::new(sums, &of_each, extent)
+                .elements(of_each.chunk)
+                .bind("input", input)
+                .bind("grad_output", grad_output)
+                .bind("statistics", statistics)
+                .bind("partials", partials),
+        );
         let file = source!("norm/batch_norm2d_grad_totals.wgsl");
         let (totals, of_each, merged) = merging(lowering, "batch_norm2d_grad/totals", file, params);
-        lowering
-            .dispatch(totals, &of_each, Extent::Workgroups(of_each.columns.into()))
-            .elements(merged)
-            .bind("partials", partials)
-            .bind("grad_weight", grad_weight)
-            .bind("grad_bias", grad_bias);
+        lowering.push(
+            Dispatch::new(totals, &of_each, Extent::Workgroups(of_each.columns.into()))
+                .elements(merged)
+                .bind("partials", partials)
+                .bind("grad_weight", grad_weight)
+                .bind("grad_bias", grad_bias),
+        );
     }
 }
 
@@ -459,15 +466,17 @@ impl Operation for BatchNorm2dGrad {
             None => source!("lib/channel_weight_none.wgsl"),
         }]);
         let (kernel, extent, rows_each) = by_rows(lowering, kernel, params);
-        let dispatch = lowering.dispatch(kernel, &params, extent);
-        dispatch.bind("grad_output", grad_output).bind("statistics", statistics).bind("grad_input", grad_input);
-        dispatch.elements(rows_each);
-        if let Some((grad_weight, grad_bias)) = sums {
-            dispatch.bind("input", input).bind("grad_weight", grad_weight).bind("grad_bias", grad_bias);
-        }
-        if let Some(weight) = weight {
-            dispatch.bind("weight", weight);
-        }
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .bind("grad_output", grad_output)
+                .bind("statistics", statistics)
+                .bind("grad_input", grad_input)
+                .elements(rows_each)
+                .bind_all(sums.into_iter().flat_map(|(grad_weight, grad_bias)| {
+                    [("input", input), ("grad_weight", grad_weight), ("grad_bias", grad_bias)]
+                }))
+                .bind_all(weight.map(|weight| ("weight", weight))),
+        );
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, Extent, Kernel, Lowering, source};
+use crate::kernel::{Caps, Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::max_pool2d::{pooled, side_by_side_variants};
 use crate::params;
@@ -127,11 +127,12 @@ impl Operation for AvgPool2d {
         ];
         let kernel = Kernel::new("avg_pool2d", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
-        lowering
-            .dispatch(kernel, &params, extent)
-            .elements(params.kernel_h * params.kernel_w)
-            .bind("input", input)
-            .bind("output", output);
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .elements(params.kernel_h * params.kernel_w)
+                .bind("input", input)
+                .bind("output", output),
+        );
         Ok(())
     }
 }
@@ -173,12 +174,14 @@ impl Operation for AvgPool2dGrad {
         let finishing = lowering.finishing(0);
         let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
-        let dispatch = lowering.dispatch(kernel, &params, extent);
-        dispatch
-            .bind("grad_output", grad_output)
-            .bind("grad_input", grad_input)
-            .elements(params.kernel_h * params.kernel_w);
-        finishing.bind(dispatch);
+        lowering.push(
+            finishing.bind(
+                Dispatch::new(kernel, &params, extent)
+                    .bind("grad_output", grad_output)
+                    .bind("grad_input", grad_input)
+                    .elements(params.kernel_h * params.kernel_w),
+            ),
+        );
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, Extent, Kernel, Lowering, source};
+use crate::kernel::{Caps, Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::{arity, nchw, positive};
 use crate::params;
 use crate::shape::{Shape, pool_output};
@@ -164,12 +164,13 @@ impl Operation for MaxPool2d {
         let kernel = Kernel::new(name, &files).elements(each).constant("WG", 64);
         let (input, output, indices) = (lowering.input(0), lowering.output(0), lowering.output(1));
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
-        lowering
-            .dispatch(kernel, &params, extent)
-            .elements(params.kernel_h * params.kernel_w)
-            .bind("input", input)
-            .bind("output", output)
-            .bind("indices", indices);
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .elements(params.kernel_h * params.kernel_w)
+                .bind("input", input)
+                .bind("output", output)
+                .bind("indices", indices),
+        );
         Ok(())
     }
 }
@@ -215,12 +216,14 @@ impl Operation for MaxPool2dGrad {
         let (grad_output, indices, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let output = self.relu.then(|| lowering.input(2));
         let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product::<u64>() / u64::from(each));
-        let dispatch = lowering.dispatch(kernel, &params, extent);
-        dispatch.bind("grad_output", grad_output).bind("indices", indices).bind("grad_input", grad_input);
-        dispatch.elements(params.kernel_h * params.kernel_w);
-        if let Some(output) = output {
-            dispatch.bind("output", output);
-        }
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .bind("grad_output", grad_output)
+                .bind("indices", indices)
+                .bind("grad_input", grad_input)
+                .elements(params.kernel_h * params.kernel_w)
+                .bind_all(output.map(|output| ("output", output))),
+        );
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, Extent, Kernel, Lowering, Operand, Source, source};
+use crate::kernel::{Caps, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::arity;
 use crate::ops::fused::epilogue::Finishing;
 use crate::ops::product::tiles::{self, Extents, Operands, Tiling};
@@ -243,19 +243,16 @@ impl Operation for Matmul {
                         .flag("ACCUMULATE", accumulate)
                         .with(&finishing.files);
                     let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
-                    lowering.dispatch(kernel, &params, extent)
+                    Dispatch::new(kernel, &params, extent)
                 }
                 _ => {
                     let tiling = Tiling::new(lowering, &Extents::new([params.m, params.n, params.k]));
                     let kernel = self.kernel(&tiling, &params, epilogue, accumulate).with(&finishing.files);
-                    lowering.dispatch(kernel, &params, tiling.extent())
+                    Dispatch::new(kernel, &params, tiling.extent())
                 }
             };
-            dispatch.k_places(params.k).bind("a", a).bind("b", b).bind("output", output);
-            if let Some(bias) = bias {
-                dispatch.bind("bias", bias);
-            }
-            finishing.bind(dispatch);
+            let dispatch = dispatch.k_places(params.k).bind("a", a).bind("b", b).bind("output", output);
+            lowering.push(finishing.bind(dispatch.bind_all(bias.map(|bias| ("bias", bias)))));
         }
         Ok(())
     }
@@ -289,8 +286,13 @@ pub(crate) fn part(
     };
     let tiling = Tiling::best(lowering.caps(), &Extents::new([m, n, k]));
     let kernel = op.kernel(&tiling, &params, tiles::epilogue(false), false).with(&Finishing::none().files);
-    let dispatch = lowering.dispatch(kernel, &params, tiling.extent());
-    dispatch.k_places(params.k).bind("a", a).bind("b", b).bind("output", output);
+    lowering.push(
+        Dispatch::new(kernel, &params, tiling.extent())
+            .k_places(params.k)
+            .bind("a", a)
+            .bind("b", b)
+            .bind("output", output),
+    );
 }
 
 impl Twin for Matmul {
