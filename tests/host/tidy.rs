@@ -172,7 +172,10 @@ fn every_operation_has_a_twin_a_shader_and_a_test() {
             [Some(text), twins].into_iter().flatten().map(|text| text.matches("impl Twin for").count()).sum::<usize>();
         let rules = code(text).matches("impl Operation for").count();
         assert_eq!(twin, rules, "src/{file}: operations, and twins beside them");
-        let named = |shader: &String| text.contains(&format!("source!(\"{shader}\")"));
+        let room = file.rsplit_once('/').map_or("", |(room, _)| room);
+        let of_room: Vec<&String> =
+            source.iter().filter(|(other, _)| other.starts_with(room)).map(|(_, text)| text).collect();
+        let named = |shader: &String| of_room.iter().any(|text| text.contains(&format!("source!(\"{shader}\")")));
         assert!(shaders.keys().any(named), "src/{file} names no file of shaders/");
         let tested = |text: &String| text.split(|c| !is_word(c)).any(|word| word == name);
         assert!(tests.iter().any(tested), "no test names {name}");

@@ -33,7 +33,7 @@ impl Tape {
 fn rows(lowering: &mut Lowering<'_>, name: &'static str, main: Source, bindings: &[&'static str]) -> Result<()> {
     let [n, classes, h, w] = lowering.output_dims(0);
     let params = Params { rows: n * h * w, classes };
-    let mut operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
+    let mut operands: Vec<_> = (0..lowering.input_count()).map(|i| lowering.input(i)).collect();
     operands.push(lowering.output(0));
     let files = [main, source!("lib/nan.wgsl"), source!("lib/index.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).elements(1);

@@ -95,7 +95,7 @@ impl Operation for NllLoss {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.params(lowering.input_dims(0));
-        let weight = (lowering.inputs().len() == 3).then(|| lowering.input(2));
+        let weight = lowering.optional_input(2);
         let (log_probs, target, rows) = (lowering.input(0), lowering.input(1), lowering.output(1));
         let files = [
             source!("loss/nll_loss.wgsl"),

@@ -29,11 +29,6 @@ impl Default for BatchNorm2d {
     }
 }
 
-/// [`BatchNorm2d`] whose last operand are the partial statistics of the input, [chunks, 2, C]: mean and sum of squared
-/// deviations of each channel in 32 pixels. Plans make such nodes, no tape has them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BatchNorm2dFromPartials(pub BatchNorm2d);
-
 /// Normalises every channel by the running statistics. Source: torch.nn.BatchNorm2d in evaluation.
 ///
 /// Operands: input, running_mean, running_var, then weight and bias or neither. Outputs as [`BatchNorm2d`]'s.
@@ -241,23 +236,20 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
         None => source!("norm/batch_norm2d_count_none.wgsl"),
     }]);
     let params = params.per(each);
-    let finishing = lowering.finishing(0);
-    let (kernel, extent, rows_each) = by_rows(lowering, kernel.with(&finishing.files), params);
-    lowering.push(
-        finishing
-            .bind(Dispatch::new(kernel, &params, extent))
-            .elements(rows_each)
-            .bind("input", input)
-            .bind("statistics", statistics)
-            .bind("output", output)
-            .bind_all(affine.into_iter().flat_map(|(weight, bias)| [("weight", weight), ("bias", bias)]))
-            .bind_all(batches.map(|batches| ("batches", batches))),
-    );
+    let (kernel, extent, rows_each) = by_rows(lowering, kernel, params);
+    let dispatch = Dispatch::new(kernel, &params, extent)
+        .elements(rows_each)
+        .bind("input", input)
+        .bind("statistics", statistics)
+        .bind("output", output)
+        .bind_all(affine.into_iter().flat_map(|(weight, bias)| [("weight", weight), ("bias", bias)]))
+        .bind_all(batches.map(|batches| ("batches", batches)));
+    lowering.push(lowering.epilogue(0).apply(dispatch));
 }
 
 impl BatchNorm2d {
     /// What is to be done once there are partial statistics: statistics, running statistics, output.
-    fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
+    pub(crate) fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
         let mut params = Params::new(lowering.input_dims(0), self.eps);
         params.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
         let statistics = lowering.output(1);
@@ -309,7 +301,7 @@ impl Operation for BatchNorm2d {
         gradient(tape, node, grad_outputs[0], needs, (true, 1))
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 
@@ -318,35 +310,8 @@ impl Operation for BatchNorm2d {
         let partials = Params::new(dims, self.eps).partials(lowering);
         let input = lowering.input(0);
         partial_statistics(lowering, dims, input, partials);
-        let affine = (lowering.inputs().len() > 1).then_some(1);
+        let affine = (lowering.input_count() > 1).then_some(1);
         self.lower_from(lowering, partials, affine);
-        Ok(())
-    }
-}
-
-impl Operation for BatchNorm2dFromPartials {
-    fn name(&self) -> &'static str {
-        "batch_norm2d"
-    }
-
-    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        arity(inputs, &[2, 4])?;
-        let specs = self.0.infer(&inputs[..inputs.len() - 1])?;
-        let (partials, expected) = (&inputs[inputs.len() - 1].shape, partials_shape(nchw(inputs[0], "input")?));
-        match partials.dims() == expected {
-            true => Ok(specs),
-            false => Err(Misfit::Shape(format!("partial statistics must be {expected:?}, they are {partials}"))),
-        }
-    }
-
-    fn finishes(&self) -> bool {
-        true
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let last = lowering.inputs().len() - 1;
-        let partials = lowering.input(last);
-        self.0.lower_from(lowering, partials, (last > 1).then_some(1));
         Ok(())
     }
 }
@@ -371,7 +336,7 @@ impl Operation for BatchNorm2dEval {
         gradient(tape, node, grad_outputs[0], needs, (false, 3))
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 
@@ -386,7 +351,7 @@ impl Operation for BatchNorm2dEval {
                 .bind("running_var", var)
                 .bind("statistics", statistics),
         );
-        let affine = (lowering.inputs().len() > 3).then_some(3);
+        let affine = (lowering.input_count() > 3).then_some(3);
         apply(lowering, params, affine, None);
         Ok(())
     }
@@ -452,7 +417,7 @@ impl Operation for BatchNorm2dGrad {
             return Ok(());
         }
         let (input, grad_output, statistics) = (lowering.input(0), lowering.input(1), lowering.input(2));
-        let weight = (lowering.inputs().len() == 4).then(|| lowering.input(3));
+        let weight = lowering.optional_input(3);
         let grad_input = lowering.output(if self.sums() { 2 } else { 0 });
         let (name, file) = match self.training {
             true => ("batch_norm2d_grad", source!("norm/batch_norm2d_grad.wgsl")),
@@ -540,15 +505,6 @@ impl Twin for BatchNorm2d {
                 *running += share * (value - *running);
             }
         }
-    }
-}
-
-impl Twin for BatchNorm2dFromPartials {
-    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
-        // The partial statistics say nothing that the input does not.
-        let own = inputs.len() - 1;
-        let inputs = Inputs { values: inputs.values[..own].to_vec(), outputs: inputs.outputs.clone() };
-        R::eval(&self.0, &inputs, outputs);
     }
 }
 

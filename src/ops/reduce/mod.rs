@@ -116,7 +116,7 @@ impl Operation for Reduce {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let len = lowering.inputs()[0].shape.len() as u64;
+        let len = lowering.input_tensor(0).shape.len() as u64;
         let (extents, scale) = self.extents(lowering.input_dims(0), len);
         let (input, output) = (lowering.input(0), lowering.output(0));
         sum_terms(lowering, terms(self.name()), &[("input", input)], output, extents, scale);

@@ -74,7 +74,7 @@ impl Operation for Concat {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (output, to_channels) = (lowering.output(0), lowering.output_dims(0)[1]);
         let mut to_first = 0;
-        for i in 0..lowering.inputs().len() {
+        for i in 0..lowering.input_count() {
             let [n, count, h, w] = lowering.input_dims(i);
             let params =
                 Params { pixels: n * h * w, count, from_channels: count, from_first: 0, to_channels, to_first };
