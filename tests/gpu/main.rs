@@ -35,6 +35,7 @@ mod golden_norm;
 mod golden_norm_files;
 mod guard;
 mod joined;
+mod judge;
 mod kernels;
 mod kernels_each;
 mod kernels_more;

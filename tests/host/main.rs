@@ -21,6 +21,7 @@ mod golden_norm;
 mod gradients;
 mod gradients_each;
 mod gradients_more;
+mod keys;
 mod layers;
 mod load;
 mod memory;
