@@ -36,20 +36,23 @@
 //!
 //! # Layers
 //!
-//! A module may use its own line and those above it (tested):
+//! A module may use its own line and those above it, and files of different folders import each other in no circle (tested):
 //!
 //! | modules | what is in them |
 //! |---|---|
-//! | [`error`], [`shape`], [`rng`] | errors, extents and the order of elements, random numbers by counter |
-//! | [`graph`], [`ops`], [`reference`](mod@reference) | the tape and its autodiff; the operations; their CPU twins and an executor of tapes |
-//! | [`plan`] | from a tape to dispatches and memory; its rewrite rules ([`plan::fuse`]) |
+//! | [`error`], [`shape`], [`tensor`], [`rng`] | errors, extents and the order of elements, tensors of a tape, random numbers by counter |
+//! | [`twin`] | what a CPU twin is, and the host's tensor |
+//! | [`kernel`] | from a node's tensors to dispatches, as plain data |
+//! | [`graph`] | the tape, what an operation is, and autodiff |
+//! | [`ops`] | the operations, each with its rules, kernels and twin |
+//! | [`plan`], [`reference`](mod@reference) | from a tape to dispatches and memory, with rewrite rules ([`plan::fuse`]); an executor of tapes by twins. Neither knows the other |
 //! | [`gpu`] | devices, linked kernels, parameter stores, sessions, profiles, tuner; alone names wgpu and naga |
-//! | [`nn`], [`optim`], [`data`], [`train`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, verdict, files |
-//! | [`report`] | TensorBoard's event files, sheets of pictures, confusion matrices |
+//! | [`nn`], [`optim`], [`data`], [`train`], [`report`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, verdict, files; TensorBoard's event files, sheets of pictures, confusion matrices |
 //!
 //! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is for.
 //! What [`plan`] must know of a device comes as plain data: [`kernel::Caps`], its limits, and [`kernel::Choices`], which kernel
-//! variants and tiles to take. Nothing lists the operations; each is `src/ops/x.rs`, `src/reference/x.rs` and files of `shaders/`.
+//! variants and tiles to take. Nothing lists the operations; each is a file or folder of `src/ops/`, with files of `shaders/` in
+//! the folder of the same name.
 //!
 //! # One training step
 //!

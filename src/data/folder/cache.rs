@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use super::folder::{Files, FolderOptions};
+use super::listing::Files;
+use super::options::FolderOptions;
 use crate::error::{Error, Result};
 use crate::rng::fnv1a;
 

@@ -9,16 +9,17 @@ use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageReader};
 use rayon::prelude::*;
 
-use super::decoded_cache::{Cache, Content, key};
-use super::folder::{File, Files, FolderOptions};
-use super::{Dataset, ImageSet};
+use super::cache::{Cache, Content, key};
+use super::listing::{File, Files};
+use super::options::FolderOptions;
+use crate::data::{Dataset, ImageSet};
 use crate::error::{Error, Result};
 
 /// Files that are decoded at once where all are: enough for all cores, few enough to hold.
 const AT_ONCE: usize = 512;
 
 /// The images of a folder by class, decoded when they are asked for, from the files or from a cache file:
-/// [`super::folder::open`] makes it.
+/// [`super::open`] makes it.
 #[derive(Debug)]
 pub struct FolderDataset {
     /// The path and the label of each image.

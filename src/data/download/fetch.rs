@@ -1,5 +1,5 @@
 //! Fetching files by HTTP: mirror after mirror, going on where an earlier try stopped, and never placing a file whose
-//! SHA-256 is not the one expected. Needs the feature `download`.
+//! SHA-256 is not the one expected.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -7,12 +7,10 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use flate2::read::GzDecoder;
 use sha2::{Digest, Sha256};
 use ureq::http::{StatusCode, header};
 use ureq::{Agent, ResponseExt};
 
-pub use super::known::Known;
 use crate::error::{Error, Result};
 
 /// A connection that brings nothing for so long is given up.
@@ -207,31 +205,4 @@ pub fn sha256(path: &Path) -> Result<String> {
     let mut copy = || io::copy(&mut File::open(path)?, &mut hash);
     copy().map_err(|error| Error::io(path, error))?;
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Unpacks the files `names` of the folder `folder` in the archive at `path`, a .tar.gz, to `dir/folder`, each whole or not
-/// at all; what else is in it stays there.
-///
-/// [`Error::Data`] says what is wrong with the archive or missing in it.
-pub fn unpack(path: &Path, folder: &str, names: &[String], dir: &Path) -> Result<()> {
-    let wrong = |error: io::Error| Error::data(path, format!("is no archive that can be unpacked: {error}"));
-    let target = dir.join(folder);
-    fs::create_dir_all(&target).map_err(|error| Error::io(&target, error))?;
-    let mut missing: Vec<&String> = names.iter().collect();
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    let mut archive = tar::Archive::new(GzDecoder::new(io::BufReader::new(file)));
-    for entry in archive.entries().map_err(wrong)? {
-        let mut entry = entry.map_err(wrong)?;
-        let name = entry.path().map_err(wrong)?.into_owned();
-        let name = name.strip_prefix(".").unwrap_or(&name);
-        // Only these names: an archive cannot write to other places.
-        let Some(at) = missing.iter().position(|wanted| *name == Path::new(folder).join(wanted)) else { continue };
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content).map_err(wrong)?;
-        crate::files::write_whole(&target.join(missing.remove(at)), &content)?;
-    }
-    match missing.first() {
-        None => Ok(()),
-        Some(name) => Err(Error::data(path, format!("holds no {folder}/{name}"))),
-    }
 }

@@ -1,84 +1,11 @@
-//! Images in folders, one folder for each class, as torchvision's `ImageFolder` has them.
-//!
-//! Either `DIR/train/CLASS/*` and `DIR/test/CLASS/*`, or `DIR/CLASS/*`, of which a part is held out for the test. Images are
-//! .jpg, .jpeg or .png; other files, and names that start with a dot, are passed over. Classes are numbered in the order of
-//! their sorted names, images follow one another in the order of their sorted names, whatever the system lists first.
-//! [`read`] has all images in memory, [`open`] decodes each when it is asked for; both give the same bytes.
+//! The files of a folder with their classes, and which of them are to train on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::folder_dataset::{self, FolderDataset};
-use super::{ImageSet, Subset, split};
+use super::options::FolderOptions;
+use crate::data::split;
 use crate::error::{Error, Result};
-
-/// How a folder of images is read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FolderOptions {
-    /// [height, width] that every image is brought to, its proportions not kept; without it all must have one size.
-    pub resize: Option<[usize; 2]>,
-    /// Leaves out files that can't be read as images, with a warning in the log, instead of giving up at the first.
-    pub skip_bad: bool,
-    /// The part that is held out for the test where there is no folder `train`.
-    pub test_fraction: f64,
-    /// Which images are held out.
-    pub seed: u64,
-    /// A file for the decoded images, made by the first run and read by those after it. It is made anew where a file's
-    /// name, length or time has changed, where the options have, or where it is damaged.
-    pub cache: Option<PathBuf>,
-    /// Bytes of decoded images that [`open`] keeps in memory, so that they are decoded once; with a full memory the others
-    /// are decoded in each epoch.
-    pub keep: u64,
-}
-
-impl Default for FolderOptions {
-    /// Images as they are, all of them good, a fifth held out, no cache file, none kept.
-    fn default() -> Self {
-        FolderOptions { resize: None, skip_bad: false, test_fraction: 0.2, seed: 1, cache: None, keep: 0 }
-    }
-}
-
-/// What has been read.
-#[derive(Debug)]
-pub struct Folder<D = ImageSet> {
-    /// The images to train on, with the classes' names.
-    pub train: D,
-    /// The images to test on, of the same classes.
-    pub test: D,
-    /// What was wrong with the files that were left out, each with its path.
-    pub skipped: Vec<Error>,
-}
-
-/// The images of the folder `dir` in memory: gray if all of them are, else red, green and blue, to which gray ones among
-/// them are brought; transparency is dropped.
-///
-/// Files are decoded on all cores. [`Error::Data`] names the folder that has no classes, one class only or no images, the
-/// file that is no image, or the first whose size is not that of the others; [`Error::Io`] is what the system refuses.
-pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
-    if options.cache.is_some() {
-        let Folder { train, test, skipped } = open(dir, options)?;
-        return Ok(Folder { train: ImageSet::collect(&train)?, test: ImageSet::collect(&test)?, skipped });
-    }
-    let files = list(dir, options)?;
-    let (set, kept, skipped) = folder_dataset::decode(&files, options)?;
-    let (train, test) = files.divide(&kept, options)?;
-    Ok(Folder { train: set.subset(&train), test: set.subset(&test), skipped })
-}
-
-/// The images of the folder `dir`, as [`read`] gives them, but each decoded when it is asked for: for a
-/// [`super::DatasetSource`], and for more images than fit into memory.
-///
-/// What can be seen from a file's beginning is checked at once. Where the rest of a file is damaged, getting its image is
-/// the error, unless [`FolderOptions::cache`] is set: making it decodes everything, so damage shows, or is left out, then.
-pub fn open(dir: &Path, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
-    let files = list(dir, options)?;
-    let (dataset, kept, skipped) = FolderDataset::open(&files, options)?;
-    let (train, test) = files.divide(&kept, options)?;
-    let dataset = Arc::new(dataset);
-    let train = Subset::new(Arc::clone(&dataset), train)?;
-    Ok(Folder { train, test: Subset::new(dataset, test)?, skipped })
-}
 
 /// What a folder's layout says.
 pub(super) struct Files {
@@ -99,7 +26,7 @@ impl Files {
     }
 
     /// Which images are to train and which to test on, as places among those that are `kept` of the files.
-    fn divide(&self, kept: &[usize], options: &FolderOptions) -> Result<(Vec<u32>, Vec<u32>)> {
+    pub fn divide(&self, kept: &[usize], options: &FolderOptions) -> Result<(Vec<u32>, Vec<u32>)> {
         let training = kept.iter().filter(|&&i| i < self.training.unwrap_or(self.files.len())).count();
         if self.training.is_some() {
             for (count, dir) in [(training, self.train_dir()), (kept.len() - training, self.dir.join("test"))] {
@@ -122,7 +49,7 @@ impl Files {
 }
 
 /// The files of the folder `dir` with their classes.
-fn list(dir: &Path, options: &FolderOptions) -> Result<Files> {
+pub(super) fn list(dir: &Path, options: &FolderOptions) -> Result<Files> {
     if let Some([height, width]) = options.resize
         && (height == 0 || width == 0)
     {
@@ -159,7 +86,7 @@ fn at_least_two(dir: &Path, names: &[String]) -> Result<()> {
 }
 
 /// Whether `dir` has folders, which are classes or train and test.
-pub(super) fn has_classes(dir: &Path) -> bool {
+pub(in crate::data) fn has_classes(dir: &Path) -> bool {
     entries(dir).is_ok_and(|entries| entries.iter().any(|(_, path)| path.is_dir()))
 }
 

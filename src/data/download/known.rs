@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::download::{Mirrored, Progress, fetch, unpack};
-use super::{Normalisation, cifar};
+use super::archive::unpack;
+use super::fetch::{Mirrored, Progress, fetch};
+use crate::data::{Normalisation, cifar};
 use crate::error::{Error, Result};
 
 /// A data set that [`download`](Self::download) fetches.
@@ -101,7 +102,7 @@ impl Known {
         }
     }
 
-    /// Makes sure that it lies in the folder of its name in `dir`, which is for [`super::open`], and says which that is.
+    /// Makes sure that it lies in the folder of its name in `dir`, which is for [`open`](crate::data::open), and says which that is.
     ///
     /// What is there is not fetched again: files must have the right SHA-256, of an archive all files must have been
     /// unpacked. Errors are those of [`fetch`] and [`unpack`].
