@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tilegrad::gpu::{Device, DeviceOptions, Peak, Session, SessionOptions, Store};
 use tilegrad::graph::{Misfit, Operation, Spec, Stage, Tape, Tensor};
-use tilegrad::kernel::{Choices, Extent, Kernel, Lowering, Source};
+use tilegrad::kernel::{Choices, Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{Program, Store as HostStore};
 use tilegrad::twin::{Inputs, Outputs, Real, Twin, Value};
@@ -39,10 +39,11 @@ impl Operation for Hello {
         let len = lowering.output_len(0);
         let params = Params { len: len as u32, a: self.a };
         let (input, output) = (lowering.input(0), lowering.output(0));
-        lowering
-            .dispatch(Kernel::new("hello", &[source]), &params, Extent::Invocations(len))
-            .bind("input", input) // by the names in the WGSL file
-            .bind("output", output);
+        lowering.push(
+            Dispatch::new(Kernel::new("hello", &[source]), &params, Extent::Invocations(len))
+                .bind("input", input) // by the names in the WGSL file
+                .bind("output", output),
+        );
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tilegrad::Result;
 use tilegrad::error::Error;
 use tilegrad::graph::{Misfit, Node, Operation, Role, Spec, Stage, Tape, Tensor, TensorId};
-use tilegrad::kernel::{Caps, Lowering};
+use tilegrad::kernel::{Candidate, Caps, Tensors};
 use tilegrad::twin::{DynTwin, Inputs, Outputs};
 
 use crate::Bench;
@@ -192,12 +192,12 @@ impl Operation for Same {
         self.0.multiply_adds(inputs)
     }
 
-    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.0.variants(inputs, caps)
+    fn key(&self) -> Option<String> {
+        self.0.key()
     }
 
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        self.0.lower(lowering)
+    fn candidates<'a>(&'a self, tensors: &Tensors<'_>, caps: &Caps) -> Vec<Candidate<'a>> {
+        self.0.candidates(tensors, caps)
     }
 }
 

@@ -68,7 +68,7 @@ pub enum Serial {
     Elements(u64),
 }
 
-/// One dispatch of a kernel.
+/// One dispatch of a kernel. It is built, then given to [`Lowering::push`](super::Lowering::push).
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     /// What runs.
@@ -91,19 +91,25 @@ impl Dispatch {
     }
 
     /// Binds `operand` to the module's variable `name`.
-    pub fn bind(&mut self, name: &'static str, operand: Operand) -> &mut Self {
+    pub fn bind(mut self, name: &'static str, operand: Operand) -> Self {
         self.bindings.push(Binding { name, operand });
         self
     }
 
+    /// Binds every pair of a name and an operand: a list, or an operand that may be missing.
+    pub fn bind_all(mut self, bindings: impl IntoIterator<Item = (&'static str, Operand)>) -> Self {
+        self.bindings.extend(bindings.into_iter().map(|(name, operand)| Binding { name, operand }));
+        self
+    }
+
     /// States that the dispatch is a product, of which one invocation adds up `places` places of the K dimension in a row.
-    pub fn k_places(&mut self, places: impl Into<u64>) -> &mut Self {
+    pub fn k_places(mut self, places: impl Into<u64>) -> Self {
         self.serial = Some(Serial::KPlaces(places.into()));
         self
     }
 
     /// States that one invocation takes `count` elements in a row: those of a sum, a copy, an update.
-    pub fn elements(&mut self, count: impl Into<u64>) -> &mut Self {
+    pub fn elements(mut self, count: impl Into<u64>) -> Self {
         self.serial = Some(Serial::Elements(count.into()));
         self
     }

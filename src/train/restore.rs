@@ -135,6 +135,15 @@ impl Trainer<'_> {
         let history = fields.text("history")?.lines().map(epoch_of).collect::<Option<Vec<Epoch>>>();
         let history = history.ok_or_else(|| Error::data(path, "metadata \"history\" is no list of epochs"))?;
         let choices = match snapshot.metadata.get("choices") {
+            // Its numbers go on; only the order of some sums may differ from that of the run that wrote it.
+            Some(text) if Choices::is_old(text) => {
+                log::warn!(
+                    "{}: was written by an older version of tilegrad, whose choices of kernels can't be read: this run takes its \
+                     own, and may not end in the same bits",
+                    path.display()
+                );
+                None
+            }
             Some(text) => Some(Choices::from_json(text).map_err(|message| Error::data(path, message))?),
             None => None,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tilegrad::data::{Augment, BatchSource, ImageSet, Normalisation, ResidentSource, UploadSource};
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Misfit, Operation, RANDOM, Spec, Stage, Tape, Tensor, TensorId};
-use tilegrad::kernel::{Choices, Extent, Kernel, Lowering, Source};
+use tilegrad::kernel::{Choices, Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::gather::Gather;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::plan::{ParameterLayout, Plan};
@@ -52,10 +52,11 @@ impl Operation for Philox {
         let library = Source::new("philox.wgsl", include_str!("../../shaders/lib/philox.wgsl"));
         let kernel = Kernel::new("philox", &[Source::new("test", KERNEL), library]);
         let (input, output) = (lowering.input(0), lowering.output(0));
-        lowering
-            .dispatch(kernel, &Params { rows: rows as u32 }, Extent::Invocations(rows))
-            .bind("input", input)
-            .bind("output", output);
+        lowering.push(
+            Dispatch::new(kernel, &Params { rows: rows as u32 }, Extent::Invocations(rows))
+                .bind("input", input)
+                .bind("output", output),
+        );
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
-//! `check_op`: an operation's kernels against its twin in f64, every valid variant, with and without bounds checks, on
+//! `check_op`: an operation's kernels against its twin in f64, every candidate, with and without bounds checks, on
 //! inputs that lie between NaNs and outputs that start as NaN.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
-use tilegrad::graph::{Role, Tape, Tensor, TensorId};
+use tilegrad::graph::{Node, Role, Tape, Tensor, TensorId};
 use tilegrad::kernel::{Caps, Choices};
-use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::plan::{ParameterLayout, Plan, candidates};
 use tilegrad::reference::{Program, Store as HostStore};
 use tilegrad::shape::DType;
 use tilegrad::twin::Value;
@@ -69,24 +69,25 @@ pub fn write(session: &Session, name: &str, value: &Value<f32>) -> tilegrad::Res
     }
 }
 
-/// Runs the case in every variant that is valid on the device, checked and trusted, and compares it with the twin.
+/// Runs the case by every algorithm that is right on the device, checked and trusted, and compares it with the twin.
 pub fn check_op(device: &Device, case: Case) {
-    let variants = variants(&case.tape, device.caps()).into_iter().collect::<Vec<_>>();
-    check_choices(device, case, &variants, &[true, false]);
+    let algorithms: Vec<String> = all_algorithms(&case.tape, device.caps()).into_iter().collect();
+    let algorithms: Vec<&str> = algorithms.iter().map(String::as_str).collect();
+    check_choices(device, case, &algorithms, &[true, false]);
 }
 
 /// Runs the case under each of these choices wherever it is valid, checked or trusted or both, and compares it with the twin.
-pub fn check_choices(device: &Device, mut case: Case, choices: &[&'static str], checks: &[bool]) {
+pub fn check_choices(device: &Device, mut case: Case, choices: &[&str], checks: &[bool]) {
     for &(id, _) in &case.outputs {
         case.tape.keep(id);
     }
     let expected = twin(&case, f64::from);
     let magnitude = twin(&case, |x| f64::from(x).abs());
-    for &variant in choices {
+    for &choice in choices {
         for &checked in checks {
-            let choices = Choices::everywhere(variant);
+            let choices = Choices::everywhere(choice);
             let options = SessionOptions { checked, guarded: true };
-            let label = format!("{}, variant {variant}, {}", case.label, if checked { "checked" } else { "trusted" });
+            let label = format!("{}, by {choice}, {}", case.label, if checked { "checked" } else { "trusted" });
             let mut session =
                 session(device, case.tape.clone(), &choices, options).unwrap_or_else(|e| panic!("{label}: {e}"));
             for (name, value) in &case.inputs {
@@ -106,13 +107,16 @@ pub fn check_choices(device: &Device, mut case: Case, choices: &[&'static str], 
     }
 }
 
-/// All names of variants that some node of the tape has on this device.
-fn variants(tape: &Tape, caps: &Caps) -> BTreeSet<&'static str> {
-    let of_node = |node: &tilegrad::graph::Node| {
-        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
-        node.op.variants(&inputs, caps)
-    };
-    tape.nodes().iter().flat_map(of_node).collect()
+/// The algorithms of the candidates of `node`, each once, the one preferred first.
+pub fn algorithms(tape: &Tape, node: &Node, caps: &Caps) -> Vec<String> {
+    let mut names: Vec<String> = candidates(tape, node, caps).into_iter().map(|choice| choice.name).collect();
+    names.dedup();
+    names
+}
+
+/// The algorithms that some node of the tape can be computed by on this device.
+fn all_algorithms(tape: &Tape, caps: &Caps) -> BTreeSet<String> {
+    tape.nodes().iter().flat_map(|node| algorithms(tape, node, caps)).collect()
 }
 
 /// What the twin makes of the case's inputs, each number brought to f64 by `map`.

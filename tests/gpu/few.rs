@@ -1,27 +1,26 @@
 //! Convolutions with few input channels, as first layers are: their own kernels against the twin, and where they are taken.
 
-use tilegrad::graph::Tensor;
 use tilegrad::kernel::{Caps, DeviceClass};
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::shape::conv_output;
 
 use crate::cases::{ConvCase, Draw};
-use crate::check::{check_op, device};
+use crate::check::{algorithms, check_op, device};
 use crate::kernels::conv;
 
-/// The variants of the forward node and of the weight's gradient on a device of this class.
-fn variants(case: &ConvCase, caps: &Caps) -> [Vec<&'static str>; 2] {
+/// The algorithms of the forward node and of the weight's gradient on a device of this class.
+fn names(case: &ConvCase, caps: &Caps) -> [Vec<String>; 2] {
     let tape = conv(0, case).tape;
     ["conv2d", "conv2d_grad_weight"].map(|name| {
         let node = tape.nodes().iter().find(|node| node.op.name() == name).expect("the tape has it");
-        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
-        node.op.variants(&inputs, caps)
+        algorithms(&tape, node, caps)
     })
 }
 
 /// Whether the kernels for few channels are right for the case; both or neither are.
 fn is_few(case: &ConvCase) -> bool {
-    let [forward, grad_weight] = variants(case, &Caps::webgpu(DeviceClass::Software)).map(|of| of.contains(&"few"));
+    let [forward, grad_weight] =
+        names(case, &Caps::webgpu(DeviceClass::Software)).map(|of| of.iter().any(|name| name == "few_channels"));
     assert_eq!(forward, grad_weight, "{case:?}");
     forward
 }
@@ -122,7 +121,7 @@ fn conv2d_few_is_offered_where_it_is_right() {
     for (class, place) in
         [(DeviceClass::Software, [0, 0]), (DeviceClass::Integrated, [2, 1]), (DeviceClass::Discrete, [2, 1])]
     {
-        let at = variants(&right, &Caps::webgpu(class)).map(|of| of.iter().position(|&name| name == "few"));
+        let at = names(&right, &Caps::webgpu(class)).map(|of| of.iter().position(|name| name == "few_channels"));
         assert_eq!(at, place.map(Some), "{class:?}");
     }
 }

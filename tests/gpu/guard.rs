@@ -2,7 +2,7 @@
 
 use tilegrad::gpu::{Device, SessionOptions};
 use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor};
-use tilegrad::kernel::{Choices, Extent, Kernel, Lowering, Source};
+use tilegrad::kernel::{Choices, Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::reduce::Dim;
 use tilegrad::twin::{Inputs, Outputs, Real, Twin};
 
@@ -47,8 +47,9 @@ impl Operation for Stray {
         let params = Params { len, read, write };
         let kernel = Kernel::new("stray", &[Source::new("test", KERNEL)]);
         let (input, output) = (lowering.input(0), lowering.output(0));
-        let dispatch = lowering.dispatch(kernel, &params, Extent::Invocations(len.into()));
-        dispatch.bind("input", input).bind("output", output);
+        lowering.push(
+            Dispatch::new(kernel, &params, Extent::Invocations(len.into())).bind("input", input).bind("output", output),
+        );
         Ok(())
     }
 }

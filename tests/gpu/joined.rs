@@ -2,8 +2,9 @@
 //! pooling with that of the relu before it.
 
 use tilegrad::graph::{Spec, Tape};
+use tilegrad::ops::fused::max_pool2d_grad_relu::MaxPool2dGradRelu;
+use tilegrad::ops::fused::softmax_cross_entropy_both::SoftmaxCrossEntropyBoth;
 use tilegrad::ops::max_pool2d::MaxPool2dGrad;
-use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropyBoth;
 use tilegrad::twin::Value;
 
 use crate::cases;
@@ -47,7 +48,7 @@ fn max_pool2d_gradient_with_that_of_relu() {
         let pooled = tape.append("pool", case.pool, &[x], &[]).unwrap();
         let shape = tape.shape(pooled[0]).clone();
         let grad_output = tape.input("grad_output", Spec::f32(shape.clone())).unwrap();
-        let op = MaxPool2dGrad { pool: case.pool, input: case.input.into(), relu: true };
+        let op = MaxPool2dGradRelu(MaxPool2dGrad { pool: case.pool, input: case.input.into() });
         let grad = tape.append("grad", op, &[grad_output, pooled[1], pooled[0]], &[]).unwrap()[0];
         // A relu's output: half of it 0, and once NaN.
         let mut values = cases::uniform(seed, "x", case.input.iter().product());

@@ -1,7 +1,7 @@
 //! Every operation's kernels against its twin, over random attributes and at the edges of tiles.
 
 use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor, TensorId};
-use tilegrad::kernel::{Extent, Kernel, Lowering, Source};
+use tilegrad::kernel::{Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::activation::Activation;
 use tilegrad::ops::avg_pool2d::AvgPool2d;
 use tilegrad::ops::conv2d::Conv2d;
@@ -448,11 +448,12 @@ impl Operation for Quotient {
         let len = lowering.output_len(0);
         let (a, b, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let kernel = Kernel::new("quotient", &[Source::new("divide.wgsl", DIVIDE), Source::new("main", MAIN)]);
-        lowering
-            .dispatch(kernel, &Params { len: len as u32 }, Extent::Invocations(len))
-            .bind("a", a)
-            .bind("b", b)
-            .bind("output", output);
+        lowering.push(
+            Dispatch::new(kernel, &Params { len: len as u32 }, Extent::Invocations(len))
+                .bind("a", a)
+                .bind("b", b)
+                .bind("output", output),
+        );
         Ok(())
     }
 }

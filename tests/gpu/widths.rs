@@ -12,7 +12,7 @@ use crate::kernels::{conv, matmul};
 /// The variant that these tests are about; the others have tests of their own.
 fn check_eights(device: &Device, case: Case) {
     if device.caps().shuffles_eight_lanes() {
-        check_choices(device, case, &["vec4"], &[true, false]);
+        check_choices(device, case, &["subgroup8"], &[true, false]);
     }
 }
 

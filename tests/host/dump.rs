@@ -17,7 +17,7 @@ fn text(plan: &Plan) -> String {
             chosen.node.name,
             chosen.node.op.name(),
             chosen.taken,
-            chosen.candidates
+            chosen.candidates.iter().map(ToString::to_string).collect::<Vec<_>>()
         );
     }
     for step in &plan.steps {

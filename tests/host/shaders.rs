@@ -116,11 +116,11 @@ fn code(text: &str) -> String {
 fn the_zoo_has_every_variant() {
     let names: BTreeSet<&str> = kernels().iter().map(|linked| linked.kernel.name).collect();
     for product in ["conv2d", "conv2d_grad_input", "conv2d_grad_weight", "matmul"] {
-        for variant in ["direct", "workgroup", "vec4"] {
+        for variant in ["direct", "workgroup", "subgroup8"] {
             assert!(names.contains(format!("{product}/{variant}").as_str()), "{product}/{variant} of {names:?}");
         }
     }
-    for few in ["conv2d/few", "conv2d_grad_weight/few"] {
+    for few in ["conv2d/few_channels", "conv2d_grad_weight/few_channels"] {
         assert!(names.contains(few), "{few} of {names:?}");
     }
     for product in ["conv2d", "conv2d_grad_input"] {
@@ -245,7 +245,7 @@ fn subgroups_are_used_only_among_exactly_eight_lanes_of_a_software_device() {
     }
     let shuffles = |class, subgroups| {
         let caps = Caps { subgroups, ..Caps::webgpu(class) };
-        let choices = Choices::everywhere("vec4");
+        let choices = Choices::everywhere("subgroup8");
         let plan = zoo::plan(&zoo::lenet(4), &caps, &choices).unwrap();
         plan.steps.iter().any(|step| step.kernel.subgroups)
     };

@@ -112,7 +112,7 @@ fn multiply_adds_are_those_of_products() {
         zoo::differentiated(tape, output, &[input, weight])
     };
     let of_each = 4 * 16 * 16 * 64 * 64 * 9;
-    for variant in ["direct", "workgroup", "winograd", "vec4"] {
+    for variant in ["direct", "workgroup", "winograd", "subgroup8"] {
         for caps in zoo::devices() {
             let plan = zoo::plan(&tape(), &caps, &Choices::everywhere(variant)).unwrap();
             let mut sums = BTreeMap::<_, u64>::new();

@@ -251,9 +251,9 @@ pub fn devices() -> Vec<Caps> {
 
 /// What a tuner may ask for: the best variant, or one of them wherever it is valid.
 pub fn choices() -> Vec<Choices> {
-    let variants = ["direct", "workgroup", "vec4", "depthwise", "few", "winograd"];
+    let variants = ["direct", "workgroup", "subgroup8", "depthwise", "few_channels", "winograd"];
     // Of tiles those with the most workgroup memory, the most and the fewest sums.
-    let tiles = ["workgroup:128x64x16", "workgroup:128x128x8", "workgroup:64x16x16", "vec4:32x8"];
+    let tiles = ["workgroup:128x64x16", "workgroup:128x128x8", "workgroup:64x16x16", "subgroup8:32x8"];
     let some = variants.into_iter().chain(tiles).map(Choices::everywhere);
     std::iter::once(Choices::default()).chain(some).collect()
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::gpu::{Device, Session, SessionOptions, Store};
 use crate::graph::{Node, Stage, Tape};
-use crate::kernel::{Choices, Chosen, Key};
-use crate::plan::{ParameterLayout, Plan};
+use crate::kernel::{Choice, Choices, Key};
+use crate::plan::{Chosen, ParameterLayout, Plan};
 use crate::reference::{self, Program};
 use crate::rng::Init;
 use crate::shape::DType;
@@ -51,8 +51,8 @@ impl Excerpt {
     }
 
     /// The plan by `choice`.
-    pub fn plan(&self, choice: &str) -> Result<Plan> {
-        let by_shape = [(self.key.clone(), choice.to_string())].into();
+    pub fn plan(&self, choice: &Choice) -> Result<Plan> {
+        let by_shape = [(self.key.clone(), choice.clone())].into();
         let choices = Choices { by_shape, ..Choices::default() };
         Plan::new(Arc::clone(&self.tape), Arc::clone(&self.layout), self.store.device().caps(), &choices)
     }
@@ -69,7 +69,7 @@ impl Excerpt {
     }
 
     /// The node by `choice`, ready to run on the inputs that were uploaded.
-    pub fn session(&self, choice: &str) -> Result<Session> {
+    pub fn session(&self, choice: &Choice) -> Result<Session> {
         Session::new(&self.store, Arc::new(self.plan(choice)?), SessionOptions::default())
     }
 

@@ -15,8 +15,8 @@ use super::winners::{Winner, Winners, file_name, hash};
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Session};
 use crate::graph::Tape;
-use crate::kernel::{Choices, Chosen, DeviceClass, Key};
-use crate::plan::{ParameterLayout, Plan};
+use crate::kernel::{Choice, Choices, DeviceClass, Key};
+use crate::plan::{Chosen, ParameterLayout, Plan};
 
 /// The most candidates that are measured for one key.
 const DOZEN: usize = 12;
@@ -45,7 +45,7 @@ pub struct TuneEvent<'a> {
     /// The key.
     pub key: &'a Key,
     /// What won.
-    pub choice: &'a str,
+    pub choice: &'a Choice,
     /// What one run takes by the winner, and by what is taken without a choice.
     pub milliseconds: [f64; 2],
     /// Whether this was known from an earlier run.
@@ -74,7 +74,7 @@ pub struct Tuner {
     /// The keys of all tapes so far.
     seen: HashSet<Key>,
     /// How often a candidate of an operation was hopeless.
-    hopeless: HashMap<(&'static str, String), usize>,
+    hopeless: HashMap<(&'static str, Choice), usize>,
 }
 
 impl Tuner {
@@ -194,14 +194,14 @@ impl Tuner {
             small.upload(&self.noise)?;
         }
         let operation = chosen.node.op.name();
-        let promising = |choice: &&String| {
+        let promising = |choice: &&Choice| {
             let hopeless = self.hopeless.get(&(operation, (*choice).clone())).copied().unwrap_or_default();
             **choice == chosen.candidates[0] || hopeless < HOPELESS.1
         };
-        let candidates: Vec<&String> = chosen.candidates.iter().filter(promising).take(DOZEN).collect();
+        let candidates: Vec<&Choice> = chosen.candidates.iter().filter(promising).take(DOZEN).collect();
         let mut trials: Vec<Trial> = Vec::new();
-        let mut lost: Vec<&String> = Vec::new();
-        let mut near: Option<Vec<&String>> = None;
+        let mut lost: Vec<&Choice> = Vec::new();
+        let mut near: Option<Vec<&Choice>> = None;
         for (i, choice) in candidates.iter().enumerate() {
             if near.as_ref().is_some_and(|near| !near.contains(choice)) {
                 continue;
@@ -294,7 +294,7 @@ fn alike(a: &Plan, b: &Plan) -> bool {
 fn shaders(excerpt: &Excerpt, chosen: &Chosen) -> Result<u64> {
     let mut texts = Vec::new();
     for choice in &chosen.candidates {
-        texts.push(choice.clone());
+        texts.push(choice.to_string());
         texts.extend(excerpt.plan(choice)?.steps.iter().map(|step| step.kernel.link()));
     }
     Ok(hash(texts))
@@ -302,7 +302,7 @@ fn shaders(excerpt: &Excerpt, chosen: &Chosen) -> Result<u64> {
 
 /// A candidate with its times so far, in milliseconds.
 struct Trial {
-    choice: String,
+    choice: Choice,
     session: Session,
     /// How often it runs in a sample.
     count: usize,
@@ -314,7 +314,7 @@ struct Trial {
 
 impl Trial {
     /// Compiles and runs; what is far behind the leader with that is not run again.
-    fn new(excerpt: &Excerpt, choice: &str, leader: f64) -> Result<Self> {
+    fn new(excerpt: &Excerpt, choice: &Choice, leader: f64) -> Result<Self> {
         let mut session = excerpt.session(choice)?;
         let began = Instant::now();
         session.step()?;
@@ -325,7 +325,7 @@ impl Trial {
             // From the time of what runs alone: a submission has its own cost, which would blur short ones.
             (count, least) = Excerpt::settled(&session, SAMPLE)?;
         }
-        Ok(Trial { choice: choice.into(), session, count, least, turns: Vec::new(), left: false })
+        Ok(Trial { choice: choice.clone(), session, count, least, turns: Vec::new(), left: false })
     }
 
     fn turn(&mut self) -> Result<()> {
@@ -373,7 +373,7 @@ fn median_and_deviation(values: &mut [f64]) -> (f64, f64) {
 }
 
 /// Which of the candidates are nearly as fast as the fastest at a smaller batch, and which are hopeless.
-fn qualify<'a>(small: &Excerpt, candidates: &[&'a String], patience: Duration) -> Result<[Vec<&'a String>; 2]> {
+fn qualify<'a>(small: &Excerpt, candidates: &[&'a Choice], patience: Duration) -> Result<[Vec<&'a Choice>; 2]> {
     let (mut trials, mut near, mut hopeless) = (Vec::new(), Vec::new(), Vec::new());
     let mut leader = f64::INFINITY;
     for &choice in candidates {
@@ -389,7 +389,7 @@ fn qualify<'a>(small: &Excerpt, candidates: &[&'a String], patience: Duration) -
     }
     take_turns(&mut trials, patience)?;
     let leader = trials.iter().map(|trial| trial.least).fold(f64::INFINITY, f64::min);
-    let is_near = |choice: &String| trials.iter().any(|t| t.choice == *choice && t.least <= BEHIND[2] * leader);
+    let is_near = |choice: &Choice| trials.iter().any(|t| t.choice == *choice && t.least <= BEHIND[2] * leader);
     near.extend(candidates.iter().copied().filter(|choice| is_near(choice)));
     Ok([near, hopeless])
 }

@@ -8,18 +8,20 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::files::write_whole;
 use crate::gpu::Device;
-use crate::kernel::Key;
+use crate::kernel::{Choice, Key};
 use crate::rng::fnv1a;
 
 /// The version of wgpu that kernels are translated by, as Cargo.toml asks for it.
 const WGPU: &str = "30";
 
-const FORMAT: &str = "tilegrad tuning 1";
+const FORMAT: &str = "tilegrad tuning 2";
+/// What that of the version before was: its keys were written in another form.
+const OLD_FORMAT: &str = "tilegrad tuning 1";
 
 /// What was measured for one key.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::gpu) struct Winner {
-    pub choice: String,
+    pub choice: Choice,
     /// Of the winner, and of what is taken without a choice.
     pub milliseconds: [f64; 2],
     /// The hash of the candidates' names and shaders.
@@ -99,7 +101,7 @@ impl Winners {
         std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
         let winner = |winner: &Winner| {
             json!({
-                "choice": winner.choice,
+                "choice": winner.choice.to_string(),
                 "milliseconds": winner.milliseconds[0],
                 "milliseconds_without": winner.milliseconds[1],
                 "shaders": format!("{:016x}", winner.shaders),
@@ -115,6 +117,9 @@ impl Winners {
 /// The winners in the text of a file, or why there are none for this identity.
 fn parse(text: &str, identity: &[(&'static str, String)]) -> Result<BTreeMap<String, Winner>, String> {
     let json: Value = serde_json::from_str(text).map_err(|error| format!("is damaged: {error}"))?;
+    if json["format"] == OLD_FORMAT {
+        return Err(format!("was made by an older version of tilegrad (\"{OLD_FORMAT}\")"));
+    }
     if json["format"] != FORMAT {
         return Err(format!("is no file of \"{FORMAT}\""));
     }
@@ -154,7 +159,7 @@ mod tests {
         let read = |driver| Winners::of(made_by(driver), Some(path.clone()));
         let (key, winner) = (
             Key::from("conv2d [1,2]"),
-            Winner { choice: "vec4:32x8".into(), milliseconds: [1.5, 2.25], shaders: u64::MAX - 1 },
+            Winner { choice: "subgroup8:32x8".into(), milliseconds: [1.5, 2.25], shaders: u64::MAX - 1 },
         );
         let mut winners = read("1.0");
         assert!(winners.get(&key, winner.shaders).is_none());
@@ -169,9 +174,11 @@ mod tests {
         let reason = |text: &str| parse(text, &made_by("1.0")).unwrap_err();
         assert!(reason(&whole[..whole.len() / 2]).contains("is damaged"));
         assert!(
-            reason(&whole.replace("vec4:32x8\"", "vec4\", \"choice\": 3")).contains("is damaged: \"conv2d [1,2]\"")
+            reason(&whole.replace("subgroup8:32x8\"", "subgroup8\", \"choice\": 3"))
+                .contains("is damaged: \"conv2d [1,2]\"")
         );
         assert!(reason("{}").contains("is no file of"));
+        assert!(reason(&whole.replace(FORMAT, OLD_FORMAT)).contains("by an older version"));
         assert!(reason(&whole.replace("1.0", "0.9")).contains("was made with driver \"0.9\", this is \"1.0\""));
         std::fs::write(&path, &whole[1..]).unwrap();
         let mut damaged = read("1.0");

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::params;
 use crate::rng::{Rng, drawn};
@@ -187,11 +187,14 @@ impl Operation for Gather {
             let (data, indices, output) = (lowering.input_piece(0, piece), lowering.input(1), lowering.output(0));
             let random = self.augment.map(|_| lowering.input(2));
             let extent = Extent::Invocations(u64::from(rows) * u64::from(params.pixels));
-            let dispatch = lowering.dispatch(kernel.clone(), &params, extent);
-            dispatch.bind("data", data).bind("indices", indices).bind("output", output).elements(params.channels);
-            if let Some(random) = random {
-                dispatch.bind("random", random);
-            }
+            lowering.push(
+                Dispatch::new(kernel.clone(), &params, extent)
+                    .bind("data", data)
+                    .bind("indices", indices)
+                    .bind("output", output)
+                    .elements(params.channels)
+                    .bind_all(random.map(|random| ("random", random))),
+            );
         }
         Ok(())
     }
@@ -240,12 +243,13 @@ impl Operation for GatherLabels {
             let kernel =
                 Kernel::new("gather_labels", &[source!("batch/gather_labels.wgsl"), source!("lib/index.wgsl")]);
             let (data, indices, output) = (lowering.input_piece(0, piece), lowering.input(1), lowering.output(0));
-            lowering
-                .dispatch(kernel.constant("WG", 64), &params, Extent::Invocations(u64::from(rows)))
-                .elements(1_u32)
-                .bind("data", data)
-                .bind("indices", indices)
-                .bind("output", output);
+            lowering.push(
+                Dispatch::new(kernel.constant("WG", 64), &params, Extent::Invocations(u64::from(rows)))
+                    .elements(1_u32)
+                    .bind("data", data)
+                    .bind("indices", indices)
+                    .bind("output", output),
+            );
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
 use crate::params;
@@ -187,12 +187,13 @@ impl Operation for Mix {
         let (input, lambda, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let files = [source!("batch/mixup.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("mixup", &files).constant("WG", 64).elements(each);
-        lowering
-            .dispatch(kernel, &params, Extent::Invocations(u64::from(rows) * u64::from(params.row)))
-            .elements(1_u32)
-            .bind("input", input)
-            .bind("lambda", lambda)
-            .bind("output", output);
+        lowering.push(
+            Dispatch::new(kernel, &params, Extent::Invocations(u64::from(rows) * u64::from(params.row)))
+                .elements(1_u32)
+                .bind("input", input)
+                .bind("lambda", lambda)
+                .bind("output", output),
+        );
         Ok(())
     }
 }
@@ -218,11 +219,12 @@ impl Operation for MixTarget {
         let (target, output) = (lowering.input(0), lowering.output(0));
         let kernel = Kernel::new("mixup_target", &[source!("batch/mixup_target.wgsl"), source!("lib/index.wgsl")]);
         let params = TargetParams { rows };
-        lowering
-            .dispatch(kernel.constant("WG", 64), &params, Extent::Invocations(rows.into()))
-            .elements(1_u32)
-            .bind("targets", target)
-            .bind("output", output);
+        lowering.push(
+            Dispatch::new(kernel.constant("WG", 64), &params, Extent::Invocations(rows.into()))
+                .elements(1_u32)
+                .bind("targets", target)
+                .bind("output", output),
+        );
         Ok(())
     }
 }
@@ -267,13 +269,14 @@ impl Operation for MixLoss {
         let operands = [0, 1, 2, 3, 4].map(|i| lowering.input(i));
         let (loss, totals) = (lowering.output(0), lowering.output(1));
         let kernel = Kernel::new("mixup_loss", &[source!("batch/mixup_loss.wgsl")]);
-        let dispatch = lowering.dispatch(kernel, &TargetParams { rows: 1 }, Extent::Workgroups(1));
-        dispatch.elements(1_u32);
         let names = ["own_loss", "own_totals", "other_loss", "other_totals", "lambda"];
-        for (name, operand) in names.into_iter().zip(operands) {
-            dispatch.bind(name, operand);
-        }
-        dispatch.bind("loss", loss).bind("totals", totals);
+        lowering.push(
+            Dispatch::new(kernel, &TargetParams { rows: 1 }, Extent::Workgroups(1))
+                .elements(1_u32)
+                .bind_all(names.into_iter().zip(operands))
+                .bind("loss", loss)
+                .bind("totals", totals),
+        );
         Ok(())
     }
 }
@@ -293,13 +296,14 @@ impl Operation for MixLossGrad {
         let (grad_output, lambda) = (lowering.input(0), lowering.input(1));
         let (own, other) = (lowering.output(0), lowering.output(1));
         let kernel = Kernel::new("mixup_loss_grad", &[source!("batch/mixup_loss_grad.wgsl")]);
-        lowering
-            .dispatch(kernel, &TargetParams { rows: 1 }, Extent::Workgroups(1))
-            .elements(1_u32)
-            .bind("grad_output", grad_output)
-            .bind("lambda", lambda)
-            .bind("grad_own", own)
-            .bind("grad_other", other);
+        lowering.push(
+            Dispatch::new(kernel, &TargetParams { rows: 1 }, Extent::Workgroups(1))
+                .elements(1_u32)
+                .bind("grad_output", grad_output)
+                .bind("lambda", lambda)
+                .bind("grad_own", own)
+                .bind("grad_other", other),
+        );
         Ok(())
     }
 }

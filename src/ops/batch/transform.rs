@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Operand, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::ops::augmentation::{Augmentation, DRAWN, Drawn, ONE};
 use crate::ops::gather::{differing_channels, misfit};
@@ -138,11 +138,11 @@ impl Operation for Transform {
             ];
             let output = lowering.output(0);
             let mut dispatch = |kernel: &Kernel, extent, elements: u32, results: &[(&'static str, Operand)]| {
-                let dispatch = lowering.dispatch(kernel.clone(), &params, extent);
-                dispatch.elements(elements);
-                for &(name, operand) in operands.iter().chain(results) {
-                    dispatch.bind(name, operand);
-                }
+                lowering.push(
+                    Dispatch::new(kernel.clone(), &params, extent)
+                        .elements(elements)
+                        .bind_all(operands.iter().chain(results).copied()),
+                );
             };
             let extent = Extent::Invocations(u64::from(rows) * u64::from(params.pixels));
             match means {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::params;
 use crate::shape::DType;
@@ -88,12 +88,13 @@ impl Operation for AccumulateConfusion {
         let params = Params { rows, classes, ignore_index: self.ignore_index, top_k: self.top_k as u32 };
         let (logits, target, state) = (lowering.input(0), lowering.input(1), lowering.update(0));
         let kernel = Kernel::new("confusion", &[source!("count/confusion.wgsl"), source!("lib/index.wgsl")]);
-        lowering
-            .dispatch(kernel.constant("WG", 64), &params, Extent::Invocations(u64::from(rows)))
-            .elements(classes)
-            .bind("logits", logits)
-            .bind("targets", target)
-            .bind("state", state);
+        lowering.push(
+            Dispatch::new(kernel.constant("WG", 64), &params, Extent::Invocations(u64::from(rows)))
+                .elements(classes)
+                .bind("logits", logits)
+                .bind("targets", target)
+                .bind("state", state),
+        );
         Ok(())
     }
 }

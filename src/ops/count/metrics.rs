@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::softmax_cross_entropy::CrossEntropy;
 use crate::params;
@@ -78,12 +78,13 @@ impl Operation for Accumulate {
         let (loss, totals, state) = (lowering.input(0), lowering.input(1), lowering.update(0));
         let kernel = Kernel::new("accumulate", &[source!("count/accumulate.wgsl")]);
         let params = Params { history: HISTORY as u32 };
-        lowering
-            .dispatch(kernel, &params, Extent::Workgroups(1))
-            .elements(1_u32)
-            .bind("loss", loss)
-            .bind("totals", totals)
-            .bind("state", state);
+        lowering.push(
+            Dispatch::new(kernel, &params, Extent::Workgroups(1))
+                .elements(1_u32)
+                .bind("loss", loss)
+                .bind("totals", totals)
+                .bind("state", state),
+        );
         Ok(())
     }
 }

@@ -50,10 +50,6 @@ pub enum Approximate {
 #[derive(Clone, Copy, Debug)]
 pub struct ActivationGrad(pub Activation);
 
-/// An [`Activation`] in the memory of its input, which nobody else reads; the plan puts it in the other's place.
-#[derive(Clone, Copy, Debug)]
-pub struct ActivationInPlace(pub Activation);
-
 params! {
     /// E of the header in the tensors, and the slope of leaky_relu below 0.
     pub(crate) struct LeakyParams { len: u32, negative_slope: f32 }
@@ -119,7 +115,7 @@ impl Activation {
     }
 
     /// Applies the formulas to all elements as the file `main` says.
-    fn dispatch(
+    pub(crate) fn dispatch(
         self,
         lowering: &mut Lowering<'_>,
         name: &'static str,
@@ -195,24 +191,6 @@ impl Operation for ActivationGrad {
     }
 }
 
-impl Operation for ActivationInPlace {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        self.0.infer(inputs)
-    }
-
-    fn is_in_place(&self) -> bool {
-        true
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        self.0.dispatch(lowering, self.name(), source!("fused/activation_in_place.wgsl"), &[])
-    }
-}
-
 /// x (1 + erf(x/√2)) / 2 or its approximation by tanh, and the derivative by x.
 fn gelu<R: Real>(x: R, approximate: Approximate) -> (R, R) {
     let (half, one) = (R::of(0.5), R::of(1.0));
@@ -264,12 +242,6 @@ impl Twin for Activation {
                 Activation::Silu => silu(x).0,
             };
         }
-    }
-}
-
-impl Twin for ActivationInPlace {
-    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
-        self.0.eval(inputs, outputs);
     }
 }
 

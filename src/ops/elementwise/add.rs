@@ -37,7 +37,7 @@ impl Operation for Add {
         Ok(vec![grad_outputs[0]; 2])
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::params;
 use crate::rng::{Rng, drawn, unit};
@@ -88,12 +88,13 @@ impl Operation for Dropout {
         let files = [source!("elementwise/dropout.wgsl"), source!("lib/philox.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("dropout", &files).constant("WG", 64);
         let (input, random, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
-        lowering
-            .dispatch(kernel, &params, Extent::Invocations(len.div_ceil(4)))
-            .elements(4_u32)
-            .bind("input", input)
-            .bind("random", random)
-            .bind("output", output);
+        lowering.push(
+            Dispatch::new(kernel, &params, Extent::Invocations(len.div_ceil(4)))
+                .elements(4_u32)
+                .bind("input", input)
+                .bind("random", random)
+                .bind("output", output),
+        );
         Ok(())
     }
 }

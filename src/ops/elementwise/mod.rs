@@ -10,7 +10,7 @@ pub mod sub;
 
 use crate::error::Result;
 use crate::graph::Misfit;
-use crate::kernel::{Extent, Kernel, Lowering, Source, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::arity;
 use crate::params;
 use crate::tensor::{Spec, Tensor};
@@ -35,9 +35,9 @@ pub(crate) fn same_shape(inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
 /// The kernel `combine` of two operands, as the file `function` has it.
 pub(crate) fn binary(lowering: &mut Lowering<'_>, name: &'static str, function: Source) -> Result<()> {
     let files = [function, source!("elementwise/binary.wgsl"), source!("lib/index.wgsl")];
-    let finishing = lowering.finishing(0);
-    elementwise(lowering, Kernel::new(name, &files).with(&finishing.files).constant("WG", 64), &["a", "b"])?;
-    lowering.dispatches.iter_mut().for_each(|dispatch| finishing.bind(dispatch));
+    let kernel = Kernel::new(name, &files).constant("WG", 64);
+    let dispatch = elementwise_dispatch(lowering, kernel, &["a", "b"], &|len| Params { len });
+    lowering.push(lowering.epilogue(0).apply(dispatch));
     Ok(())
 }
 
@@ -54,16 +54,23 @@ pub(crate) fn elementwise_with<P: crate::kernel::Params>(
     inputs: &[&'static str],
     params: &dyn Fn(u32) -> P,
 ) -> Result<()> {
+    let dispatch = elementwise_dispatch(lowering, kernel, inputs, params);
+    lowering.push(dispatch);
+    Ok(())
+}
+
+fn elementwise_dispatch<P: crate::kernel::Params>(
+    lowering: &Lowering<'_>,
+    kernel: Kernel,
+    inputs: &[&'static str],
+    params: &dyn Fn(u32) -> P,
+) -> Dispatch {
     let each = if lowering.output_len(0).is_multiple_of(4) { 4 } else { 1 };
     let len = lowering.output_len(0) / u64::from(each);
-    let operands: Vec<_> = (0..inputs.len()).map(|i| lowering.input(i)).collect();
-    let output = lowering.output(0);
-    let dispatch = lowering.dispatch(kernel.elements(each), &params(len as u32), Extent::Invocations(len));
-    dispatch.elements(1_u32);
-    for (name, operand) in inputs.iter().zip(operands) {
-        dispatch.bind(name, operand);
-    }
+    let operands = (0..inputs.len()).map(|i| lowering.input(i));
     let result = if inputs.contains(&"grad_output") { "grad_input" } else { "output" };
-    dispatch.bind(result, output);
-    Ok(())
+    Dispatch::new(kernel.elements(each), &params(len as u32), Extent::Invocations(len))
+        .elements(1_u32)
+        .bind_all(inputs.iter().copied().zip(operands))
+        .bind(result, lowering.output(0))
 }

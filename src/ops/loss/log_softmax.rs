@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Source, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::{arity, channels_of};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -33,16 +33,16 @@ impl Tape {
 fn rows(lowering: &mut Lowering<'_>, name: &'static str, main: Source, bindings: &[&'static str]) -> Result<()> {
     let [n, classes, h, w] = lowering.output_dims(0);
     let params = Params { rows: n * h * w, classes };
-    let mut operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
+    let mut operands: Vec<_> = (0..lowering.input_count()).map(|i| lowering.input(i)).collect();
     operands.push(lowering.output(0));
     let files = [main, source!("lib/nan.wgsl"), source!("lib/index.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).elements(1);
-    let dispatch = lowering.dispatch(kernel, &params, Extent::Invocations(u64::from(params.rows)));
-    // Up to three passes over a row.
-    dispatch.elements(3 * classes);
-    for (name, operand) in bindings.iter().zip(operands) {
-        dispatch.bind(name, operand);
-    }
+    lowering.push(
+        Dispatch::new(kernel, &params, Extent::Invocations(u64::from(params.rows)))
+            // Up to three passes over a row.
+            .elements(3 * classes)
+            .bind_all(bindings.iter().copied().zip(operands)),
+    );
     Ok(())
 }
 

@@ -83,7 +83,7 @@ impl Operation for MseLoss {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let len = lowering.inputs()[0].shape.len();
+        let len = lowering.input_tensor(0).shape.len();
         let inputs = [("input", lowering.input(0)), ("targets", lowering.input(1))];
         let kernel = Kernel::new("mse_loss", &[source!("loss/mse_loss.wgsl")]);
         let output = lowering.output(0);
@@ -103,7 +103,7 @@ impl Operation for MseLossGrad {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let scale = 2.0 * self.0.scale(lowering.inputs()[1].shape.len()) as f32;
+        let scale = 2.0 * self.0.scale(lowering.input_tensor(1).shape.len()) as f32;
         let files = [source!("loss/mse_loss_grad.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("mse_loss_grad", &files).constant("WG", 64);
         let params = |len| Params { len, scale };

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::softmax_cross_entropy::{
     CrossEntropy, Params, ROW, Reduction, class_weight, no_weight_gradient, totals,
 };
@@ -95,7 +95,7 @@ impl Operation for NllLoss {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.params(lowering.input_dims(0));
-        let weight = (lowering.inputs().len() == 3).then(|| lowering.input(2));
+        let weight = lowering.optional_input(2);
         let (log_probs, target, rows) = (lowering.input(0), lowering.input(1), lowering.output(1));
         let files = [
             source!("loss/nll_loss.wgsl"),
@@ -105,11 +105,14 @@ impl Operation for NllLoss {
         ];
         let kernel = Kernel::new("nll_loss", &files).constant("WG", 64).elements(1);
         let extent = Extent::Invocations(u64::from(params.rows));
-        let dispatch = lowering.dispatch(kernel, &params, extent);
-        dispatch.bind("log_probs", log_probs).bind("targets", target).bind("rows", rows).elements(params.classes);
-        if let Some(weight) = weight {
-            dispatch.bind("class_weights", weight);
-        }
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .bind("log_probs", log_probs)
+                .bind("targets", target)
+                .bind("rows", rows)
+                .elements(params.classes)
+                .bind_all(weight.map(|weight| ("class_weights", weight))),
+        );
         totals(lowering, &params);
         Ok(())
     }
@@ -132,11 +135,12 @@ impl Operation for NllLossGrad {
         let files = [source!("loss/nll_loss_grad.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("nll_loss_grad", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
-        let dispatch = lowering.dispatch(kernel, &params, extent);
-        for (name, operand) in ["grad_output", "targets", "rows", "totals"].into_iter().zip(operands) {
-            dispatch.bind(name, operand);
-        }
-        dispatch.bind("grad_log_probs", grad_log_probs).elements(1_u32);
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .bind_all(["grad_output", "targets", "rows", "totals"].into_iter().zip(operands))
+                .bind("grad_log_probs", grad_log_probs)
+                .elements(1_u32),
+        );
         Ok(())
     }
 }

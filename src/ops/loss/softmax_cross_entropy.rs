@@ -2,12 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Source, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::arity;
 use crate::params;
 use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
-use crate::twin::{Inputs, Outputs, Real, Twin, Value};
+use crate::twin::{Inputs, Outputs, Real, Twin};
 
 /// How the losses of a batch become one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,11 +39,6 @@ impl Default for SoftmaxCrossEntropy {
 /// where there are, class weights.
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxCrossEntropyGrad(pub SoftmaxCrossEntropy);
-
-/// [`SoftmaxCrossEntropy`] and its gradient in one, grad_output being 1; the plan puts it in their place. Outputs: those of
-/// the loss, and the gradient by the logits.
-#[derive(Clone, Copy, Debug)]
-pub struct SoftmaxCrossEntropyBoth(pub SoftmaxCrossEntropy);
 
 /// What [`Tape::softmax_cross_entropy`] and [`Tape::nll_loss`] make.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +74,7 @@ impl Tape {
 }
 
 impl SoftmaxCrossEntropy {
-    fn params(&self, [rows, classes, ..]: [u32; 4]) -> Params {
+    pub(crate) fn params(&self, [rows, classes, ..]: [u32; 4]) -> Params {
         Params {
             rows,
             classes,
@@ -112,12 +107,13 @@ pub(crate) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
     let (loss, rows, totals) = (lowering.output(0), lowering.output(1), lowering.output(2));
     let kernel = Kernel::new("softmax_cross_entropy/totals", &[source!("loss/softmax_cross_entropy_totals.wgsl")])
         .constant("WG", 64);
-    lowering
-        .dispatch(kernel, params, Extent::Workgroups(1))
-        .elements(params.rows.div_ceil(64) + 64)
-        .bind("rows", rows)
-        .bind("totals", totals)
-        .bind("loss", loss);
+    lowering.push(
+        Dispatch::new(kernel, params, Extent::Workgroups(1))
+            .elements(params.rows.div_ceil(64) + 64)
+            .bind("rows", rows)
+            .bind("totals", totals)
+            .bind("loss", loss),
+    );
 }
 
 impl Operation for SoftmaxCrossEntropy {
@@ -166,7 +162,7 @@ impl Operation for SoftmaxCrossEntropy {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.params(lowering.input_dims(0));
-        let weighted = lowering.inputs().len() == 3;
+        let weighted = lowering.input_count() == 3;
         let (logits, target) = (lowering.input(0), lowering.input(1));
         let rows = lowering.output(1);
         let weight = weighted.then(|| lowering.input(2));
@@ -178,12 +174,15 @@ impl Operation for SoftmaxCrossEntropy {
         ];
         let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64);
         let extent = Extent::Invocations(u64::from(params.rows));
-        let dispatch = lowering.dispatch(kernel, &params, extent);
-        // Three passes over a row.
-        dispatch.bind("logits", logits).bind("targets", target).bind("rows", rows).elements(3 * params.classes);
-        if let Some(weight) = weight {
-            dispatch.bind("class_weights", weight);
-        }
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                // Three passes over a row.
+                .bind("logits", logits)
+                .bind("targets", target)
+                .bind("rows", rows)
+                .elements(3 * params.classes)
+                .bind_all(weight.map(|weight| ("class_weights", weight))),
+        );
         totals(lowering, &params);
         Ok(())
     }
@@ -201,8 +200,8 @@ impl Operation for SoftmaxCrossEntropyGrad {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.0.params(lowering.input_dims(1));
-        let weighted = lowering.inputs().len() == 6;
-        let operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
+        let weighted = lowering.input_count() == 6;
+        let operands: Vec<_> = (0..lowering.input_count()).map(|i| lowering.input(i)).collect();
         let grad_logits = lowering.output(0);
         let files = [
             source!("loss/softmax_cross_entropy_grad.wgsl"),
@@ -212,53 +211,13 @@ impl Operation for SoftmaxCrossEntropyGrad {
         ];
         let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
-        let dispatch = lowering.dispatch(kernel, &params, extent);
-        dispatch.elements(1_u32);
         let names = ["grad_output", "logits", "targets", "rows", "totals", "class_weights"];
-        for (name, operand) in names.into_iter().zip(operands) {
-            dispatch.bind(name, operand);
-        }
-        dispatch.bind("grad_logits", grad_logits);
-        Ok(())
-    }
-}
-
-impl SoftmaxCrossEntropyBoth {
-    /// Whether one workgroup has no more to do than is soon done.
-    pub(crate) fn is_small(logits: &Tensor) -> bool {
-        logits.shape.dims().first().is_some_and(|&rows| rows <= 512) && logits.shape.len() <= 1 << 14
-    }
-}
-
-impl Operation for SoftmaxCrossEntropyBoth {
-    fn name(&self) -> &'static str {
-        "softmax_cross_entropy"
-    }
-
-    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        let mut specs = self.0.infer(inputs)?;
-        specs.push(Spec::like(inputs[0]));
-        Ok(specs)
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let params = self.0.params(lowering.input_dims(0));
-        let weighted = lowering.inputs().len() == 3;
-        let operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
-        let (loss, totals, grad_logits) = (lowering.output(0), lowering.output(2), lowering.output(3));
-        let files = [
-            source!("fused/softmax_cross_entropy_both.wgsl"),
-            source!("loss/softmax_cross_entropy_row.wgsl"),
-            class_weight(weighted),
-        ];
-        let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64);
-        let dispatch = lowering.dispatch(kernel, &params, Extent::Workgroups(1));
-        for (name, operand) in ["logits", "targets", "class_weights"].into_iter().zip(operands) {
-            dispatch.bind(name, operand);
-        }
-        // Three passes over each of its rows, the gradient, and that once more for its factor.
-        let passes = 5 * params.rows.div_ceil(64) * params.classes;
-        dispatch.bind("loss", loss).bind("totals", totals).bind("grad_logits", grad_logits).elements(passes + 64);
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .elements(1_u32)
+                .bind_all(names.into_iter().zip(operands))
+                .bind("grad_logits", grad_logits),
+        );
         Ok(())
     }
 }
@@ -332,21 +291,5 @@ impl Twin for SoftmaxCrossEntropyGrad {
             let even = smoothing / R::of(classes as f64) * (p * row[5] - weight_of(class));
             *grad = scale * ((R::of(1.0) - smoothing) * row[1] * (p - hit) + even);
         }
-    }
-}
-
-impl Twin for SoftmaxCrossEntropyBoth {
-    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
-        self.0.eval(inputs, outputs);
-        let one = Value::Real(vec![R::of(1.0)]);
-        let (rows, totals) = (outputs.outputs[1].clone(), outputs.outputs[2].clone());
-        let [loss, rows_shape, totals_shape, grad] = inputs.outputs[..] else { return };
-        let mut operands = vec![(loss, &one), inputs.values[0], inputs.values[1]];
-        operands.extend([(rows_shape, &rows), (totals_shape, &totals)]);
-        operands.extend(inputs.values.get(2));
-        let inputs = Inputs { values: operands, outputs: vec![grad] };
-        let mut gradient = Outputs { outputs: vec![outputs.outputs[3].clone()], updates: Vec::new() };
-        SoftmaxCrossEntropyGrad(self.0).eval(&inputs, &mut gradient);
-        outputs.outputs[3] = gradient.outputs.remove(0);
     }
 }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Constant, DeviceClass, Extent, Kernel, Lowering, Operand, Source, source};
+use crate::kernel::{Constant, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::{arity, nchw};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -28,11 +28,6 @@ impl Default for BatchNorm2d {
         BatchNorm2d { eps: 1e-5, momentum: Some(0.1) }
     }
 }
-
-/// [`BatchNorm2d`] whose last operand are the partial statistics of the input, [chunks, 2, C]: mean and sum of squared
-/// deviations of each channel in 32 pixels. Plans make such nodes, no tape has them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BatchNorm2dFromPartials(pub BatchNorm2d);
 
 /// Normalises every channel by the running statistics. Source: torch.nn.BatchNorm2d in evaluation.
 ///
@@ -213,7 +208,9 @@ pub(crate) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], in
     let (sums, each) = with_moments(sums);
     let params = params.per(each);
     let extent = Extent::Invocations(params.chunks() * u64::from(params.columns));
-    lowering.dispatch(sums, &params, extent).elements(params.chunk).bind("input", input).bind("partials", partials);
+    lowering.push(
+        Dispatch::new(sums, &params, extent).elements(params.chunk).bind("input", input).bind("partials", partials),
+    );
 }
 
 /// A kernel whose invocations take several rows of a column each, how many of them that needs, and how many rows those are: a software device gains by
@@ -239,22 +236,20 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
         None => source!("norm/batch_norm2d_count_none.wgsl"),
     }]);
     let params = params.per(each);
-    let finishing = lowering.finishing(0);
-    let (kernel, extent, rows_each) = by_rows(lowering, kernel.with(&finishing.files), params);
-    let dispatch = lowering.dispatch(kernel, &params, extent);
-    finishing.bind(dispatch);
-    dispatch.elements(rows_each).bind("input", input).bind("statistics", statistics).bind("output", output);
-    if let Some((weight, bias)) = affine {
-        dispatch.bind("weight", weight).bind("bias", bias);
-    }
-    if let Some(batches) = batches {
-        dispatch.bind("batches", batches);
-    }
+    let (kernel, extent, rows_each) = by_rows(lowering, kernel, params);
+    let dispatch = Dispatch::new(kernel, &params, extent)
+        .elements(rows_each)
+        .bind("input", input)
+        .bind("statistics", statistics)
+        .bind("output", output)
+        .bind_all(affine.into_iter().flat_map(|(weight, bias)| [("weight", weight), ("bias", bias)]))
+        .bind_all(batches.map(|batches| ("batches", batches)));
+    lowering.push(lowering.epilogue(0).apply(dispatch));
 }
 
 impl BatchNorm2d {
     /// What is to be done once there are partial statistics: statistics, running statistics, output.
-    fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
+    pub(crate) fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
         let mut params = Params::new(lowering.input_dims(0), self.eps);
         params.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
         let statistics = lowering.output(1);
@@ -262,14 +257,15 @@ impl BatchNorm2d {
         let file = source!("norm/batch_norm2d_statistics.wgsl");
         let (merge, of_each, merged) = merging(lowering, "batch_norm2d/statistics", file, params);
         let (merge, _) = with_moments((merge, params.columns / of_each.columns));
-        lowering
-            .dispatch(merge, &of_each, Extent::Workgroups(of_each.columns.into()))
-            .elements(merged)
-            .bind("partials", partials)
-            .bind("batches", batches)
-            .bind("statistics", statistics)
-            .bind("running_mean", mean)
-            .bind("running_var", var);
+        lowering.push(
+            Dispatch::new(merge, &of_each, Extent::Workgroups(of_each.columns.into()))
+                .elements(merged)
+                .bind("partials", partials)
+                .bind("batches", batches)
+                .bind("statistics", statistics)
+                .bind("running_mean", mean)
+                .bind("running_var", var),
+        );
         apply(lowering, params, affine, Some(batches));
     }
 }
@@ -305,7 +301,7 @@ impl Operation for BatchNorm2d {
         gradient(tape, node, grad_outputs[0], needs, (true, 1))
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 
@@ -314,35 +310,8 @@ impl Operation for BatchNorm2d {
         let partials = Params::new(dims, self.eps).partials(lowering);
         let input = lowering.input(0);
         partial_statistics(lowering, dims, input, partials);
-        let affine = (lowering.inputs().len() > 1).then_some(1);
+        let affine = (lowering.input_count() > 1).then_some(1);
         self.lower_from(lowering, partials, affine);
-        Ok(())
-    }
-}
-
-impl Operation for BatchNorm2dFromPartials {
-    fn name(&self) -> &'static str {
-        "batch_norm2d"
-    }
-
-    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        arity(inputs, &[2, 4])?;
-        let specs = self.0.infer(&inputs[..inputs.len() - 1])?;
-        let (partials, expected) = (&inputs[inputs.len() - 1].shape, partials_shape(nchw(inputs[0], "input")?));
-        match partials.dims() == expected {
-            true => Ok(specs),
-            false => Err(Misfit::Shape(format!("partial statistics must be {expected:?}, they are {partials}"))),
-        }
-    }
-
-    fn finishes(&self) -> bool {
-        true
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let last = lowering.inputs().len() - 1;
-        let partials = lowering.input(last);
-        self.0.lower_from(lowering, partials, (last > 1).then_some(1));
         Ok(())
     }
 }
@@ -367,7 +336,7 @@ impl Operation for BatchNorm2dEval {
         gradient(tape, node, grad_outputs[0], needs, (false, 3))
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 
@@ -375,13 +344,14 @@ impl Operation for BatchNorm2dEval {
         let params = Params::new(lowering.input_dims(0), self.eps);
         let (mean, var, statistics) = (lowering.input(1), lowering.input(2), lowering.output(1));
         let (running, _) = elementwise("batch_norm2d/running", source!("norm/batch_norm2d_running.wgsl"), 1);
-        lowering
-            .dispatch(running, &params, Extent::Invocations(params.columns.into()))
-            .elements(1_u32)
-            .bind("running_mean", mean)
-            .bind("running_var", var)
-            .bind("statistics", statistics);
-        let affine = (lowering.inputs().len() > 3).then_some(3);
+        lowering.push(
+            Dispatch::new(running, &params, Extent::Invocations(params.columns.into()))
+                .elements(1_u32)
+                .bind("running_mean", mean)
+                .bind("running_var", var)
+                .bind("statistics", statistics),
+        );
+        let affine = (lowering.input_count() > 3).then_some(3);
         apply(lowering, params, affine, None);
         Ok(())
     }
@@ -402,21 +372,23 @@ impl BatchNorm2dGrad {
         let (sums, each) = elementwise("batch_norm2d_grad/sums", file, params.columns);
         let of_each = params.per(each);
         let extent = Extent::Invocations(of_each.chunks() * u64::from(of_each.columns));
-        lowering
-            .dispatch(sums, &of_each, extent)
-            .elements(of_each.chunk)
-            .bind("input", input)
-            .bind("grad_output", grad_output)
-            .bind("statistics", statistics)
-            .bind("partials", partials);
+        lowering.push(
+            Dispatch::new(sums, &of_each, extent)
+                .elements(of_each.chunk)
+                .bind("input", input)
+                .bind("grad_output", grad_output)
+                .bind("statistics", statistics)
+                .bind("partials", partials),
+        );
         let file = source!("norm/batch_norm2d_grad_totals.wgsl");
         let (totals, of_each, merged) = merging(lowering, "batch_norm2d_grad/totals", file, params);
-        lowering
-            .dispatch(totals, &of_each, Extent::Workgroups(of_each.columns.into()))
-            .elements(merged)
-            .bind("partials", partials)
-            .bind("grad_weight", grad_weight)
-            .bind("grad_bias", grad_bias);
+        lowering.push(
+            Dispatch::new(totals, &of_each, Extent::Workgroups(of_each.columns.into()))
+                .elements(merged)
+                .bind("partials", partials)
+                .bind("grad_weight", grad_weight)
+                .bind("grad_bias", grad_bias),
+        );
     }
 }
 
@@ -445,7 +417,7 @@ impl Operation for BatchNorm2dGrad {
             return Ok(());
         }
         let (input, grad_output, statistics) = (lowering.input(0), lowering.input(1), lowering.input(2));
-        let weight = (lowering.inputs().len() == 4).then(|| lowering.input(3));
+        let weight = lowering.optional_input(3);
         let grad_input = lowering.output(if self.sums() { 2 } else { 0 });
         let (name, file) = match self.training {
             true => ("batch_norm2d_grad", source!("norm/batch_norm2d_grad.wgsl")),
@@ -459,15 +431,17 @@ impl Operation for BatchNorm2dGrad {
             None => source!("lib/channel_weight_none.wgsl"),
         }]);
         let (kernel, extent, rows_each) = by_rows(lowering, kernel, params);
-        let dispatch = lowering.dispatch(kernel, &params, extent);
-        dispatch.bind("grad_output", grad_output).bind("statistics", statistics).bind("grad_input", grad_input);
-        dispatch.elements(rows_each);
-        if let Some((grad_weight, grad_bias)) = sums {
-            dispatch.bind("input", input).bind("grad_weight", grad_weight).bind("grad_bias", grad_bias);
-        }
-        if let Some(weight) = weight {
-            dispatch.bind("weight", weight);
-        }
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .bind("grad_output", grad_output)
+                .bind("statistics", statistics)
+                .bind("grad_input", grad_input)
+                .elements(rows_each)
+                .bind_all(sums.into_iter().flat_map(|(grad_weight, grad_bias)| {
+                    [("input", input), ("grad_weight", grad_weight), ("grad_bias", grad_bias)]
+                }))
+                .bind_all(weight.map(|weight| ("weight", weight))),
+        );
         Ok(())
     }
 }
@@ -531,15 +505,6 @@ impl Twin for BatchNorm2d {
                 *running += share * (value - *running);
             }
         }
-    }
-}
-
-impl Twin for BatchNorm2dFromPartials {
-    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
-        // The partial statistics say nothing that the input does not.
-        let own = inputs.len() - 1;
-        let inputs = Inputs { values: inputs.values[..own].to_vec(), outputs: inputs.outputs.clone() };
-        R::eval(&self.0, &inputs, outputs);
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Source, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::{arity, nchw, positive};
 use crate::params;
 use crate::shape::Shape;
@@ -58,14 +58,13 @@ fn pool(
         source!("lib/divide.wgsl"),
         source!("lib/index.wgsl"),
     ];
-    let finishing = lowering.finishing(0);
-    let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
+    let kernel = Kernel::new(name, &files).elements(1).constant("WG", 64);
     let (from, to) = (lowering.input(0), lowering.output(0));
-    let dispatch = lowering.dispatch(kernel, &params, Extent::Invocations(len));
     // Windows overlap by less than one place at either end.
     let window = (in_h.div_ceil(output[2]) + 1) * (in_w.div_ceil(output[3]) + 1);
-    dispatch.bind(names[0], from).bind(names[1], to).elements(window);
-    finishing.bind(dispatch);
+    let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(len)).elements(window);
+    let dispatch = dispatch.bind(names[0], from).bind(names[1], to);
+    lowering.push(lowering.epilogue(0).apply(dispatch));
 }
 
 impl Operation for AdaptiveAvgPool2d {
@@ -110,7 +109,7 @@ impl Operation for AdaptiveAvgPool2dGrad {
         Ok(vec![Spec::f32(self.input.clone())])
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Operand, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::params;
 use crate::shape::Layout;
@@ -59,7 +59,9 @@ pub(crate) fn sum_rows(lowering: &mut Lowering<'_>, input: Operand, output: Oper
     let pass = |lowering: &mut Lowering<'_>, from: Operand, to: Operand, rows: u32, chunk: u32| {
         let params = Params { rows, columns, chunk };
         let extent = Extent::Invocations(u64::from(rows.div_ceil(chunk)) * u64::from(columns));
-        lowering.dispatch(kernel.clone(), &params, extent).elements(chunk).bind("input", from).bind("output", to);
+        lowering.push(
+            Dispatch::new(kernel.clone(), &params, extent).elements(chunk).bind("input", from).bind("output", to),
+        );
     };
     if rows <= 2 * CHUNK {
         pass(lowering, input, output, rows, rows);

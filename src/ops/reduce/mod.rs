@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Operand, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -116,7 +116,7 @@ impl Operation for Reduce {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let len = lowering.inputs()[0].shape.len() as u64;
+        let len = lowering.input_tensor(0).shape.len() as u64;
         let (extents, scale) = self.extents(lowering.input_dims(0), len);
         let (input, output) = (lowering.input(0), lowering.output(0));
         sum_terms(lowering, terms(self.name()), &[("input", input)], output, extents, scale);
@@ -148,11 +148,12 @@ pub(crate) fn sum_terms(
         let params = Params { outer, count, inner, runs, scale: if runs == 1 { scale } else { 1.0 } };
         let (name, main) = (kernel.name, source!("reduce/reduce.wgsl"));
         let kernel_now = kernel.with(&[main, source!("lib/divide.wgsl"), source!("lib/index.wgsl")]).constant("WG", 64);
-        let dispatch = lowering.dispatch(kernel_now, &params, Extent::Invocations(sums));
-        for (name, operand) in inputs {
-            dispatch.bind(name, operand);
-        }
-        dispatch.bind("output", to).elements(count.div_ceil(runs));
+        lowering.push(
+            Dispatch::new(kernel_now, &params, Extent::Invocations(sums))
+                .bind_all(inputs)
+                .bind("output", to)
+                .elements(count.div_ceil(runs)),
+        );
         if runs == 1 {
             return;
         }
@@ -178,11 +179,12 @@ impl Operation for ReduceGrad {
         let files = [source!("reduce/reduce_grad.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new(self.name(), &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
-        lowering
-            .dispatch(kernel, &params, extent)
-            .elements(1_u32)
-            .bind("grad_output", grad_output)
-            .bind("grad_input", grad_input);
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .elements(1_u32)
+                .bind("grad_output", grad_output)
+                .bind("grad_input", grad_input),
+        );
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Operand, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Operand, source};
 use crate::ops::channels_of;
 use crate::params;
 use crate::shape::Shape;
@@ -74,7 +74,7 @@ impl Operation for Concat {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (output, to_channels) = (lowering.output(0), lowering.output_dims(0)[1]);
         let mut to_first = 0;
-        for i in 0..lowering.inputs().len() {
+        for i in 0..lowering.input_count() {
             let [n, count, h, w] = lowering.input_dims(i);
             let params =
                 Params { pixels: n * h * w, count, from_channels: count, from_first: 0, to_channels, to_first };
@@ -100,7 +100,7 @@ fn copy_channels(lowering: &mut Lowering<'_>, name: &'static str, from: Operand,
     let files = [source!("norm/channels.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).elements(each);
     let extent = Extent::Invocations(u64::from(params.pixels) * u64::from(params.count));
-    lowering.dispatch(kernel, &params, extent).elements(1_u32).bind("input", from).bind("output", to);
+    lowering.push(Dispatch::new(kernel, &params, extent).elements(1_u32).bind("input", from).bind("output", to));
 }
 
 /// Copies the channels from `start` on of the node's input into its output, which has as many as are copied.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::{arity, nchw};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -97,11 +97,12 @@ fn reorder(lowering: &mut Lowering<'_>, name: &'static str, [n, c, h, w]: [u32; 
     let params = Params { batch: n, channels: c, pixels: h * w };
     let (input, output) = (lowering.input(0), lowering.output(0));
     let len = lowering.output_len(0);
-    lowering
-        .dispatch(kernel, &params, Extent::Invocations(len))
-        .elements(1_u32)
-        .bind("input", input)
-        .bind("output", output);
+    lowering.push(
+        Dispatch::new(kernel, &params, Extent::Invocations(len))
+            .elements(1_u32)
+            .bind("input", input)
+            .bind("output", output),
+    );
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::{arity, channels_of, concat};
 use crate::params;
 use crate::shape::Shape;
@@ -109,11 +109,12 @@ impl Operation for NarrowGrad {
         let files = [source!("shape/narrow_grad.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("narrow_grad", &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
-        lowering
-            .dispatch(kernel, &params, extent)
-            .elements(1_u32)
-            .bind("grad_output", grad_output)
-            .bind("grad_input", grad_input);
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .elements(1_u32)
+                .bind("grad_output", grad_output)
+                .bind("grad_input", grad_input),
+        );
         Ok(())
     }
 }

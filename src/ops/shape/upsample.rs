@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, Source, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::{arity, bounded, nchw};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -48,11 +48,12 @@ impl Upsample {
         let files = [main, source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new(name, &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
-        lowering
-            .dispatch(kernel, &params, extent)
-            .elements(elements as u64)
-            .bind(bindings[0], from)
-            .bind(bindings[1], to);
+        lowering.push(
+            Dispatch::new(kernel, &params, extent)
+                .elements(elements as u64)
+                .bind(bindings[0], from)
+                .bind(bindings[1], to),
+        );
     }
 }
 

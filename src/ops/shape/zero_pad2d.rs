@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Extent, Kernel, Lowering, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::{arity, bounded, nchw};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -74,7 +74,8 @@ impl Operation for ZeroPad2d {
         let files = [source!("shape/zero_pad2d.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
         let kernel = Kernel::new("zero_pad2d", &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
-        lowering.dispatch(kernel, &params, extent).elements(1_u32).bind("input", input).bind("output", output);
+        lowering
+            .push(Dispatch::new(kernel, &params, extent).elements(1_u32).bind("input", input).bind("output", output));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
-use crate::kernel::{Extent, FlatBuffer, Kernel, Lowering, Operand, source};
+use crate::kernel::{Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::params;
 use crate::tensor::{Spec, Tensor};
@@ -41,12 +41,13 @@ impl Operation for AccumulateGrad {
             let flat = |buffer| Operand::Flat { buffer, group: self.group, piece };
             let files = [source!("update/accumulate_grad.wgsl"), source!("lib/index.wgsl")];
             let kernel = Kernel::new("accumulate_grad", &files).constant("WG", 64);
-            lowering
-                .dispatch(kernel, &params, Extent::Invocations(len))
-                .elements(1_u32)
-                .bind("share", share)
-                .bind("grad", flat(FlatBuffer::Gradient))
-                .bind("sum", flat(FlatBuffer::Accumulated));
+            lowering.push(
+                Dispatch::new(kernel, &params, Extent::Invocations(len))
+                    .elements(1_u32)
+                    .bind("share", share)
+                    .bind("grad", flat(FlatBuffer::Gradient))
+                    .bind("sum", flat(FlatBuffer::Accumulated)),
+            );
         }
         Ok(())
     }

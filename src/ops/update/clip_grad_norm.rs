@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
-use crate::kernel::{Extent, FlatBuffer, Kernel, Lowering, Operand, source};
+use crate::kernel::{Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -76,21 +76,23 @@ impl Operation for ClipGradNorm {
         for (grad, params) in pieces {
             let kernel = Kernel::new("clip_grad_norm", &files).constant("WG", 64);
             let extent = Extent::Workgroups(u64::from(params.workgroups));
-            lowering
-                .dispatch(kernel, &params, extent)
-                .elements(params.len.div_ceil(params.workgroups * 64) + 64)
-                .bind("grad", grad)
-                .bind("partial", sums);
+            lowering.push(
+                Dispatch::new(kernel, &params, extent)
+                    .elements(params.len.div_ceil(params.workgroups * 64) + 64)
+                    .bind("grad", grad)
+                    .bind("partial", sums),
+            );
         }
         let files = [source!("update/clip_grad_norm_total.wgsl"), source!("lib/nan.wgsl")];
         let kernel = Kernel::new("clip_grad_norm/total", &files).constant("WG", 64).elements(1);
         let params = total::Params { count: count as u32, max_norm: self.max_norm as f32 };
         let grad_norm = lowering.update(0);
-        lowering
-            .dispatch(kernel, &params, Extent::Workgroups(1))
-            .elements(params.count.div_ceil(64) + 64)
-            .bind("partial", sums)
-            .bind("grad_norm", grad_norm);
+        lowering.push(
+            Dispatch::new(kernel, &params, Extent::Workgroups(1))
+                .elements(params.count.div_ceil(64) + 64)
+                .bind("partial", sums)
+                .bind("grad_norm", grad_norm),
+        );
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
-use crate::kernel::{Extent, FlatBuffer, Kernel, Lowering, Operand, source};
+use crate::kernel::{Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::params;
 use crate::tensor::{Spec, Tensor};
@@ -71,7 +71,7 @@ impl Operation for SgdUpdate {
             }
             Clip::Norm => {
                 files.push(source!("update/clip_norm.wgsl"));
-                grad_norm = Some(lowering.input(lowering.inputs().len() - 1));
+                grad_norm = Some(lowering.input(lowering.input_count() - 1));
             }
         }
         for (piece, bytes) in lowering.flat_pieces(self.group).into_iter().enumerate() {
@@ -88,16 +88,15 @@ impl Operation for SgdUpdate {
             };
             let flat = |buffer| Operand::Flat { buffer, group: self.group, piece };
             let kernel = Kernel::new("sgd", &files).constant("WG", 64).elements(4);
-            let dispatch = lowering.dispatch(kernel, &params, Extent::Invocations(len));
-            dispatch
-                .elements(1_u32)
-                .bind("hyper", hyper)
-                .bind("grad", flat(FlatBuffer::Gradient))
-                .bind("parameter", flat(FlatBuffer::Parameter))
-                .bind("momentum_buffer", flat(FlatBuffer::Momentum));
-            if let Some(grad_norm) = grad_norm {
-                dispatch.bind("grad_norm", grad_norm);
-            }
+            lowering.push(
+                Dispatch::new(kernel, &params, Extent::Invocations(len))
+                    .elements(1_u32)
+                    .bind("hyper", hyper)
+                    .bind("grad", flat(FlatBuffer::Gradient))
+                    .bind("parameter", flat(FlatBuffer::Parameter))
+                    .bind("momentum_buffer", flat(FlatBuffer::Momentum))
+                    .bind_all(grad_norm.map(|grad_norm| ("grad_norm", grad_norm))),
+            );
         }
         Ok(())
     }
