@@ -46,8 +46,10 @@ fn run(device: &Device, tape: &Tape, output: TensorId, case: &ConvCase, choices:
     let store = Arc::new(Store::guarded(device, Arc::clone(&layout)).unwrap());
     store.initialise(tape, 1).unwrap();
     let plan = Plan::new(Arc::new(tape.clone()), layout, device.caps(), choices).unwrap();
-    let joined = plan.tape.nodes().iter().any(|node| format!("{:?}", node.op).starts_with("Conv2dStatistics"));
-    assert_eq!(joined, choices.without_rules.is_empty());
+    for name in ["Conv2dStatistics", "BatchNorm2dFromPartials"] {
+        let joined = plan.tape.nodes().iter().any(|node| format!("{:?}", node.op).starts_with(name));
+        assert_eq!(joined, choices.without_rules.is_empty(), "{name}");
+    }
     let options = SessionOptions { checked: false, guarded: true };
     let mut session = Session::new(&store, Arc::new(plan), options).unwrap();
     for (name, values) in operands(case, 1) {

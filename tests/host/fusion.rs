@@ -89,6 +89,22 @@ fn a_node_between_two_that_reads_the_first_ones_result_keeps_them_apart() {
 }
 
 #[test]
+fn an_activation_of_what_nobody_else_reads_is_computed_in_its_memory() {
+    let mut tape = Tape::new(false);
+    let x = tape.input("x", Spec::f32([1, 2, 4, 4])).unwrap();
+    let half = tape.scale("half", x, 0.5).unwrap();
+    let tanh = tape.tanh("tanh", half).unwrap();
+    tape.keep(tanh);
+    let in_place = |tape: &Tape, choices: &Choices| {
+        planned(tape, choices).nodes().iter().filter(|node| node.op.is_in_place()).count()
+    };
+    assert_eq!(in_place(&tape, &Choices::default()), 1);
+    assert_eq!(in_place(&tape, &only(|rule| rule != "activation_in_place")), 0, "the rule is left out");
+    tape.keep(half);
+    assert_eq!(in_place(&tape, &Choices::default()), 0, "the input is kept");
+}
+
+#[test]
 fn an_unknown_rule_is_named_with_those_there_are() {
     let (_, tape, ..) = fused::networks().remove(0);
     let choices = Choices { without_rules: ["relo".to_string()].into(), ..Choices::default() };

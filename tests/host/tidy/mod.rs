@@ -14,20 +14,6 @@ use circles::{circles, room};
 use imports::{Files, Imports};
 use layers::{module, upward};
 
-/// Imports against the layers that are still to be removed, as (importing file, imported file). To be emptied.
-const KNOWN: [(&str, &str); 5] = [
-    ("kernel/choices.rs", "graph/mod.rs"),
-    ("kernel/choices.rs", "graph/tape.rs"),
-    ("kernel/lowering.rs", "graph/tape.rs"),
-    ("kernel/lowering.rs", "ops/fused/epilogue.rs"),
-    // A room knows what only plans make of it.
-    ("ops/product/tiles.rs", "ops/fused/conv2d_statistics.rs"),
-];
-
-fn is_known(from: &str, to: &str) -> bool {
-    KNOWN.contains(&(from, to))
-}
-
 /// The files below `folder` of the repository that end so, by their path below it, with their text.
 fn files(folder: &str, extension: &str) -> Files {
     fn visit(folder: &Path, prefix: &str, extension: &str, files: &mut Files) {
@@ -58,16 +44,12 @@ fn none(wrong: &[String]) {
 #[test]
 fn imports_go_downward() {
     none(&IMPORTS.lost);
-    none(&upward(&IMPORTS, is_known));
-    for (from, to) in KNOWN {
-        let known = (from.to_string(), to.to_string());
-        assert!(IMPORTS.edges.contains_key(&known), "src/{from} no longer knows src/{to}: take it off the list");
-    }
+    none(&upward(&IMPORTS));
 }
 
 #[test]
 fn imports_go_in_no_circle() {
-    let circles = circles(&IMPORTS, is_known);
+    let circles = circles(&IMPORTS);
     let (files, edges) = (SOURCE.len(), IMPORTS.edges.len());
     println!("{files} files, {edges} imports by {} paths, {} circles", IMPORTS.paths, circles.len());
     none(&circles);
@@ -113,17 +95,16 @@ fn every_operation_has_a_twin_a_shader_and_a_test() {
         operations += own.len();
         let neighbours = || IMPORTS.facts.iter().filter(|(other, _)| room(other) == room(file));
         let twins: Vec<String> = neighbours().flat_map(|(_, facts)| of("Twin", facts)).collect();
-        for operation in own {
-            assert!(twins.contains(&operation), "src/{file}: {operation} has no twin in its room");
+        for operation in &own {
+            assert!(twins.contains(operation), "src/{file}: {operation} has no twin in its room");
         }
-        let is_room = file.ends_with("/mod.rs");
-        let mut named =
-            neighbours().filter(|(other, _)| is_room || *other == file).flat_map(|(_, facts)| &facts.shaders);
+        let mut named = neighbours().flat_map(|(_, facts)| &facts.shaders);
         assert!(named.any(|shader| shaders.contains_key(shader)), "src/{file} names no file of shaders/");
         let name = file.trim_end_matches("/mod.rs").trim_end_matches(".rs").rsplit('/').next().unwrap_or_default();
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
-        let tested = |text: &String| text.split(|c| !is_word(c)).any(|word| word == name);
-        assert!(tests.iter().any(tested), "no test names {name}");
+        let is_name = |word: &str| word == name || own.iter().any(|operation| operation == word);
+        let tested = |text: &String| text.split(|c| !is_word(c)).any(is_name);
+        assert!(tests.iter().any(tested), "no test names {name} of src/{file}");
     }
     assert!(operations >= 12, "{operations} operations");
 }
