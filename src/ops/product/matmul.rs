@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{
     Candidate, Caps, Dispatch, Epilogue, Extent, Kernel, Lowering, Make, Operand, Tensors, in_order, source,
 };
@@ -231,13 +231,7 @@ impl Operation for Matmul {
         Ok(vec![Spec::f32([m, n])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad) = grad_outputs[0] else { return Ok(vec![None; needs.len()]) };
         let (a, b) = (node.inputs[0], node.inputs[1]);
         let mut product = |ta, tb, x, y| {
