@@ -147,7 +147,7 @@ pub struct Conv2dGradWeight {
 }
 
 impl Tape {
-    /// The cross-correlation of `input` [N, C, H, W] with `weight` [out, C/groups, kernel_h, kernel_w], plus `bias` [out].
+    /// The cross-correlation of `input` [N, C, H, W] with `weight` [out, C/groups, kernel_h, kernel_w], plus `bias` \[out\].
     pub fn conv2d(
         &mut self,
         name: &str,

@@ -31,8 +31,8 @@ impl Default for NllLoss {
 pub struct NllLossGrad(pub NllLoss);
 
 impl Tape {
-    /// The loss of `log_probs` [N, classes] for `target` [N], or pixel by pixel of [N, classes, H, W] for [N, H, W]; the
-    /// targets are class indices as i32. With optional class `weight` [classes].
+    /// The loss of `log_probs` [N, classes] for `target` \[N\], or pixel by pixel of [N, classes, H, W] for [N, H, W]; the
+    /// targets are class indices as i32. With optional class `weight` \[classes\].
     pub fn nll_loss(
         &mut self,
         name: &str,

@@ -45,7 +45,7 @@ pub struct SoftmaxCrossEntropyGrad(pub SoftmaxCrossEntropy);
 pub struct CrossEntropy {
     /// The loss, \[1\].
     pub loss: TensorId,
-    /// [4]: the sum of the losses, the sum of the weights, how many predictions are right, how many targets count.
+    /// \[4\]: the sum of the losses, the sum of the weights, how many predictions are right, how many targets count.
     pub totals: TensorId,
 }
 
@@ -58,7 +58,7 @@ params! {
 }
 
 impl Tape {
-    /// The loss of `logits` [N, classes] for `target` [N], class indices as i32, with optional class `weight` [classes].
+    /// The loss of `logits` [N, classes] for `target` \[N\], class indices as i32, with optional class `weight` \[classes\].
     pub fn softmax_cross_entropy(
         &mut self,
         name: &str,

@@ -53,11 +53,11 @@ pub struct BatchNorm2dGrad {
 /// The buffers of a batch norm.
 #[derive(Clone, Copy, Debug)]
 pub struct Running {
-    /// running_mean, [C].
+    /// running_mean, \[C\].
     pub mean: TensorId,
-    /// running_var, [C].
+    /// running_var, \[C\].
     pub var: TensorId,
-    /// num_batches_tracked, [1] of i32.
+    /// num_batches_tracked, \[1\] of i32.
     pub batches: TensorId,
 }
 
@@ -70,7 +70,7 @@ impl Tape {
     /// `(input - mean) / √(variance + eps) * weight + bias` for each channel of `input` [N, C, H, W].
     ///
     /// On a tape for training mean and variance are the batch's, and `running` moves; on one for evaluation they are
-    /// `running`. `affine` is weight [C] and bias [C].
+    /// `running`. `affine` is weight \[C\] and bias \[C\].
     pub fn batch_norm2d(
         &mut self,
         name: &str,

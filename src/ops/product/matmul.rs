@@ -13,7 +13,7 @@ use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// `op(a) op(b) + bias`, where op transposes or not; [m, k] by [k, n], bias [n]. Source: torch.matmul, torch.nn.Linear.
+/// `op(a) op(b) + bias`, where op transposes or not; [m, k] by [k, n], bias \[n\]. Source: torch.matmul, torch.nn.Linear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Matmul {
     /// `a` is [k, m].
@@ -39,7 +39,7 @@ impl Tape {
         self.product(name, Matmul::default(), a, b, None)
     }
 
-    /// `input weight^T + bias`: [N, in] by [out, in], bias [out].
+    /// `input weight^T + bias`: [N, in] by [out, in], bias \[out\].
     pub fn linear(
         &mut self,
         name: &str,
