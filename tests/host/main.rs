@@ -3,6 +3,7 @@
 mod augment_more;
 mod autodiff;
 mod barriers;
+mod candidates;
 #[path = "../common/cards.rs"]
 mod cards;
 mod checkpoint;
