@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tilegrad::Result;
 use tilegrad::error::Error;
-use tilegrad::graph::{Misfit, Node, Operation, Role, Spec, Stage, Tape, Tensor, TensorId};
+use tilegrad::graph::{Grad, Misfit, Node, Operation, Role, Spec, Stage, Tape, Tensor, TensorId};
 use tilegrad::kernel::{Candidate, Caps, Tensors};
 use tilegrad::twin::{DynTwin, Inputs, Outputs};
 
@@ -174,13 +174,7 @@ impl Operation for Same {
         self.0.infer(inputs)
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         self.0.gradient(tape, node, grad_outputs, needs)
     }
 

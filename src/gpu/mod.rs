@@ -23,4 +23,5 @@ pub use measure::timing::{Clock, Elapsed};
 pub use pipelines::{Access, Reflection, reflect};
 pub use session::{Session, SessionOptions};
 pub use store::Store;
+pub use tune::judge::{Specimen, Tolerance, Verdict};
 pub use tune::tuner::{TuneEvent, Tuner, Tuning};

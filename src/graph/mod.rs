@@ -26,6 +26,9 @@ pub enum Misfit {
     Attribute(String),
 }
 
+/// The gradient of a tensor, if there is one.
+pub type Grad = Option<TensorId>;
+
 /// An operation with its attributes.
 pub trait Operation: DynTwin + Debug + Any + Send + Sync {
     /// PyTorch's name for it.
@@ -37,13 +40,7 @@ pub trait Operation: DynTwin + Debug + Any + Send + Sync {
     /// The gradient rule: appends nodes to `tape` and gives the gradient of each input that `needs` one.
     ///
     /// `grad_outputs` has an entry for each output, `None` where nothing depends on it.
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let _ = (tape, grad_outputs);
         Err(crate::Error::Attribute {
             op: self.name(),

@@ -42,7 +42,7 @@ impl Epilogue {
         Epilogue { steps, addend, mask, ..Epilogue::default() }
     }
 
-    /// Adds the bias of each column first, a [columns] tensor, where there is one; for kernels that ask for it.
+    /// Adds the bias of each column first, a \[columns\] tensor, where there is one; for kernels that ask for it.
     pub fn bias(self, bias: Option<Operand>) -> Self {
         Epilogue { bias: Some(bias), ..self }
     }

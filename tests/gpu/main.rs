@@ -15,6 +15,7 @@ mod fusion;
 mod gather;
 mod golden;
 mod guard;
+mod judge;
 mod kernels;
 mod large;
 mod mixup;

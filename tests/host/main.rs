@@ -17,6 +17,7 @@ mod formats;
 mod fusion;
 mod golden;
 mod gradients;
+mod keys;
 mod load;
 mod memory;
 mod mixup;

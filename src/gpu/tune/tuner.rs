@@ -2,20 +2,21 @@
 //!
 //! For every key that has more than one candidate the node runs on its own over random numbers. Candidates take turns, so
 //! that a device that slows down slows all of them; who falls behind leaves. The fastest is then checked: at the full shape
-//! its outputs are compared with those of the kernel that is taken without a choice, and at the smaller batch with the
-//! twin's (at the full shape where there is no smaller one). Who fails is named in the log, and the next one is checked.
+//! its outputs are compared with those of the kernel that is taken without a choice, and it is judged beside the twin, at the
+//! smaller batch if the same pipelines run there. Who fails is named in the log, and the next one is checked.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::judge::Verdict;
 use super::trial::{Excerpt, noise};
 use super::winners::{Winner, Winners, file_name, hash};
 use crate::error::{Error, Result};
-use crate::gpu::{Device, Session};
+use crate::gpu::{Device, Session, SessionOptions};
 use crate::graph::Tape;
-use crate::kernel::{Choice, Choices, DeviceClass, Key};
+use crate::kernel::{Choice, Choices, DeviceClass, Kernel, Key};
 use crate::plan::{Chosen, ParameterLayout, Plan};
 
 /// The most candidates that are measured for one key.
@@ -243,27 +244,26 @@ impl Tuner {
 
     /// The first of these that computes the right thing.
     fn right(
-        &self,
+        &mut self,
         full: &Excerpt,
         small: Option<&Excerpt>,
         chosen: &Chosen,
         trials: &[Trial],
         without: f64,
     ) -> Result<Option<Winner>> {
-        let checked = small.unwrap_or(full);
-        let expected = checked.twin(&self.noise)?;
         for trial in trials {
-            let mut session = checked.session(&trial.choice)?;
-            session.step()?;
-            let mut difference = checked.differs(&session, &expected)?.map(|text| format!("the twin's: {text}"));
+            let mut fault = match self.verdict(full, small, chosen, &trial.choice)? {
+                Verdict::Right => None,
+                Verdict::Wrong(fault) => Some(format!("the twin's: {fault}")),
+            };
             let first = trials.iter().find(|first| first.choice == chosen.candidates[0]);
-            if let (None, Some(first)) = (&difference, first)
+            if let (None, Some(first)) = (&fault, first)
                 && first.choice != trial.choice
             {
                 let text = full.differ(&trial.session, &first.session)?;
-                difference = text.map(|text| format!("those of \"{}\": {text}", first.choice));
+                fault = text.map(|text| format!("those of \"{}\": {text}", first.choice));
             }
-            match difference {
+            match fault {
                 None => {
                     let milliseconds = [trial.least, without];
                     return Ok(Some(Winner { choice: trial.choice.clone(), milliseconds, shaders: 0 }));
@@ -276,6 +276,28 @@ impl Tuner {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a candidate computes the right thing: as it was judged before, or at the smaller batch where the same pipelines
+    /// run, else at the full shape.
+    fn verdict(
+        &mut self,
+        full: &Excerpt,
+        small: Option<&Excerpt>,
+        chosen: &Chosen,
+        choice: &Choice,
+    ) -> Result<Verdict> {
+        let kernels = full.kernels(choice)?;
+        let shaders = hash(kernels.iter().map(Kernel::link));
+        if let Some(known) = self.winners.verdict(&chosen.key, choice, shaders) {
+            return Ok(known);
+        }
+        let same = |small: &&Excerpt| small.kernels(choice).is_ok_and(|of_small| of_small == kernels);
+        let judged = small.filter(same).unwrap_or(full);
+        let specimen = judged.specimen(&self.noise)?;
+        let verdict = specimen.judge(&self.device, &judged.choices(choice), SessionOptions::default())?;
+        self.winners.judged(&chosen.key, choice, shaders, verdict.clone());
+        Ok(verdict)
     }
 
     /// How long candidates take turns, beyond the turns that each gets.

@@ -1,10 +1,11 @@
-//! The tuner's cache file: what won on a device, for which shapes and which shaders.
+//! The tuner's cache file: what won on a device and what was judged right or wrong, for which shapes and which shaders.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::judge::Verdict;
 use crate::error::{Error, Result};
 use crate::files::write_whole;
 use crate::gpu::Device;
@@ -33,6 +34,15 @@ pub(in crate::gpu) struct Winners {
     path: Option<PathBuf>,
     identity: Vec<(&'static str, String)>,
     by_key: BTreeMap<String, Winner>,
+    /// By key and candidate.
+    verdicts: BTreeMap<(String, String), Judged>,
+}
+
+/// What a candidate was judged to be, and the hash of the shaders of which that was.
+#[derive(Clone, Debug, PartialEq)]
+struct Judged {
+    shaders: u64,
+    verdict: Verdict,
 }
 
 /// The file of a device in the cache directory.
@@ -71,18 +81,18 @@ impl Winners {
     }
 
     fn of(identity: Vec<(&'static str, String)>, path: Option<PathBuf>) -> Self {
-        let mut by_key = BTreeMap::new();
+        let (mut by_key, mut verdicts) = (BTreeMap::new(), BTreeMap::new());
         if let Some(path) = &path {
             match std::fs::read_to_string(path) {
                 Ok(text) => match parse(&text, &identity) {
-                    Ok(winners) => by_key = winners,
+                    Ok(read) => (by_key, verdicts) = read,
                     Err(reason) => log::warn!("{}: {reason}; measuring anew", path.display()),
                 },
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => log::warn!("{}: {error}; measuring anew", path.display()),
             }
         }
-        Winners { path, identity, by_key }
+        Winners { path, identity, by_key, verdicts }
     }
 
     /// What won for `key` among candidates with these shaders.
@@ -92,6 +102,16 @@ impl Winners {
 
     pub fn insert(&mut self, key: &Key, winner: Winner) {
         self.by_key.insert(key.as_str().into(), winner);
+    }
+
+    /// What the candidate was judged to be when it had these shaders.
+    pub fn verdict(&self, key: &Key, choice: &Choice, shaders: u64) -> Option<Verdict> {
+        let judged = self.verdicts.get(&(key.to_string(), choice.to_string()));
+        judged.filter(|judged| judged.shaders == shaders).map(|judged| judged.verdict.clone())
+    }
+
+    pub fn judged(&mut self, key: &Key, choice: &Choice, shaders: u64, verdict: Verdict) {
+        self.verdicts.insert((key.to_string(), choice.to_string()), Judged { shaders, verdict });
     }
 
     /// Writes the file, whole or not at all, and its folder before it.
@@ -109,13 +129,19 @@ impl Winners {
         };
         let winners: BTreeMap<&String, Value> = self.by_key.iter().map(|(key, won)| (key, winner(won))).collect();
         let made_on: BTreeMap<&str, &String> = self.identity.iter().map(|(name, value)| (*name, value)).collect();
-        let json = json!({ "format": FORMAT, "made_on": made_on, "winners": winners });
+        let mut verdicts: BTreeMap<&String, BTreeMap<&String, Value>> = BTreeMap::new();
+        for ((key, choice), Judged { shaders, verdict }) in &self.verdicts {
+            let fault = if let Verdict::Wrong(fault) = verdict { Some(fault) } else { None };
+            let judged = json!({ "shaders": format!("{shaders:016x}"), "fault": fault });
+            verdicts.entry(key).or_default().insert(choice, judged);
+        }
+        let json = json!({ "format": FORMAT, "made_on": made_on, "winners": winners, "verdicts": verdicts });
         write_whole(path, format!("{json:#}\n").as_bytes())
     }
 }
 
 /// The winners in the text of a file, or why there are none for this identity.
-fn parse(text: &str, identity: &[(&'static str, String)]) -> Result<BTreeMap<String, Winner>, String> {
+fn parse(text: &str, identity: &[(&'static str, String)]) -> Result<Known, String> {
     let json: Value = serde_json::from_str(text).map_err(|error| format!("is damaged: {error}"))?;
     if json["format"] == OLD_FORMAT {
         return Err(format!("was made by an older version of tilegrad (\"{OLD_FORMAT}\")"));
@@ -141,8 +167,23 @@ fn parse(text: &str, identity: &[(&'static str, String)]) -> Result<BTreeMap<Str
         Some(winner) => Ok((key.clone(), winner)),
         None => Err(format!("is damaged: \"{key}\" is {value}")),
     };
-    winners.iter().map(entry).collect()
+    let winners = winners.iter().map(entry).collect::<Result<_, _>>()?;
+    let mut verdicts = BTreeMap::new();
+    for (key, of_key) in json["verdicts"].as_object().ok_or("is damaged: \"verdicts\" is missing")? {
+        for (choice, value) in of_key.as_object().into_iter().flatten() {
+            let shaders = value["shaders"].as_str().and_then(|text| u64::from_str_radix(text, 16).ok());
+            let shaders =
+                shaders.ok_or_else(|| format!("is damaged: the verdict on \"{choice}\" of \"{key}\" is {value}"))?;
+            let fault = value["fault"].as_str().map(str::to_string);
+            let verdict = fault.map_or(Verdict::Right, Verdict::Wrong);
+            verdicts.insert((key.clone(), choice.clone()), Judged { shaders, verdict });
+        }
+    }
+    Ok((winners, verdicts))
 }
+
+/// Winners by key, and verdicts by key and candidate.
+type Known = (BTreeMap<String, Winner>, BTreeMap<(String, String), Judged>);
 
 #[cfg(test)]
 mod tests {
@@ -164,8 +205,16 @@ mod tests {
         let mut winners = read("1.0");
         assert!(winners.get(&key, winner.shaders).is_none());
         winners.insert(&key, winner.clone());
+        let (right, wrong) = (Choice::from("direct"), Choice::from("workgroup:64x64x16"));
+        let fault = Verdict::Wrong("at [0]".into());
+        winners.judged(&key, &right, 1, Verdict::Right);
+        winners.judged(&key, &wrong, 2, fault.clone());
         winners.write().unwrap();
         assert_eq!(read("1.0").get(&key, winner.shaders), Some(&winner));
+        assert_eq!(read("1.0").verdict(&key, &right, 1), Some(Verdict::Right));
+        assert_eq!(read("1.0").verdict(&key, &wrong, 2), Some(fault));
+        assert_eq!(read("1.0").verdict(&key, &wrong, 3), None, "the shaders have changed");
+        assert_eq!(read("1.1").verdict(&key, &right, 1), None, "the driver has changed");
         assert_eq!(read("1.0").get(&key, 7), None, "the shaders have changed");
         assert_eq!(read("1.1").get(&key, winner.shaders), None, "the driver has changed");
         assert_eq!(std::fs::read_dir(folder.join("deeper")).unwrap().count(), 1, "no temporary file stays");

@@ -11,7 +11,7 @@ mod twin;
 mod winograd;
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Candidate, Caps, DeviceClass, Dispatch, Lowering, Make, Operand, Tensors, in_order};
 use crate::ops::conv2d::params::Problem;
 use crate::ops::product::tiles::Core::{Subgroup8, Workgroup};
@@ -147,7 +147,7 @@ pub struct Conv2dGradWeight {
 }
 
 impl Tape {
-    /// The cross-correlation of `input` [N, C, H, W] with `weight` [out, C/groups, kernel_h, kernel_w], plus `bias` [out].
+    /// The cross-correlation of `input` [N, C, H, W] with `weight` [out, C/groups, kernel_h, kernel_w], plus `bias` \[out\].
     pub fn conv2d(
         &mut self,
         name: &str,
@@ -231,13 +231,7 @@ impl Operation for Conv2d {
         Ok(vec![Spec::f32(output)])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None; needs.len()]) };
         let (input, weight) = (node.inputs[0], node.inputs[1]);
         let mut grads = vec![None; needs.len()];

@@ -4,7 +4,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Kernel, Lowering, Source, source};
 use crate::ops::arity;
 use crate::ops::elementwise::{elementwise, elementwise_with};
@@ -151,13 +151,7 @@ impl Operation for Activation {
         Ok(vec![Spec::like(inputs[0])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         let saved = if self.gradient_reads_output() { node.outputs[0] } else { node.inputs[0] };
         let operands = [saved, grad_output];

@@ -1,7 +1,7 @@
 //! The squared error of two tensors, and its gradient.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::elementwise::{elementwise_with, same_shape};
@@ -64,13 +64,7 @@ impl Operation for MseLoss {
         Ok(vec![Spec::f32([1])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let mut grads = vec![None; 2];
         let Some(grad_output) = grad_outputs[0] else { return Ok(grads) };
         let (input, target) = (node.inputs[0], node.inputs[1]);

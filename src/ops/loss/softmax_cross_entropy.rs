@@ -1,7 +1,7 @@
 //! The cross-entropy of softmax(logits) and class labels, with class weights, label smoothing and ignored targets.
 
 use crate::error::{Error, Result};
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::arity;
 use crate::params;
@@ -45,7 +45,7 @@ pub struct SoftmaxCrossEntropyGrad(pub SoftmaxCrossEntropy);
 pub struct CrossEntropy {
     /// The loss, \[1\].
     pub loss: TensorId,
-    /// [4]: the sum of the losses, the sum of the weights, how many predictions are right, how many targets count.
+    /// \[4\]: the sum of the losses, the sum of the weights, how many predictions are right, how many targets count.
     pub totals: TensorId,
 }
 
@@ -58,7 +58,7 @@ params! {
 }
 
 impl Tape {
-    /// The loss of `logits` [N, classes] for `target` [N], class indices as i32, with optional class `weight` [classes].
+    /// The loss of `logits` [N, classes] for `target` \[N\], class indices as i32, with optional class `weight` \[classes\].
     pub fn softmax_cross_entropy(
         &mut self,
         name: &str,
@@ -142,13 +142,7 @@ impl Operation for SoftmaxCrossEntropy {
         Ok(vec![Spec::f32([1]), Spec::f32([n, ROW]), Spec::f32([4])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         no_weight_gradient(self.name(), node, needs)?;
         let mut grads = vec![None; needs.len()];
         if let Some(grad_output) = grad_outputs[0].filter(|_| needs[0]) {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Constant, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::{arity, nchw};
 use crate::params;
@@ -53,11 +53,11 @@ pub struct BatchNorm2dGrad {
 /// The buffers of a batch norm.
 #[derive(Clone, Copy, Debug)]
 pub struct Running {
-    /// running_mean, [C].
+    /// running_mean, \[C\].
     pub mean: TensorId,
-    /// running_var, [C].
+    /// running_var, \[C\].
     pub var: TensorId,
-    /// num_batches_tracked, [1] of i32.
+    /// num_batches_tracked, \[1\] of i32.
     pub batches: TensorId,
 }
 
@@ -70,7 +70,7 @@ impl Tape {
     /// `(input - mean) / √(variance + eps) * weight + bias` for each channel of `input` [N, C, H, W].
     ///
     /// On a tape for training mean and variance are the batch's, and `running` moves; on one for evaluation they are
-    /// `running`. `affine` is weight [C] and bias [C].
+    /// `running`. `affine` is weight \[C\] and bias \[C\].
     pub fn batch_norm2d(
         &mut self,
         name: &str,
@@ -291,13 +291,7 @@ impl Operation for BatchNorm2d {
         Ok(outputs(dims))
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         gradient(tape, node, grad_outputs[0], needs, (true, 1))
     }
 
@@ -326,13 +320,7 @@ impl Operation for BatchNorm2dEval {
         normalised(inputs[0], &inputs[1..], self.eps).map(outputs)
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         gradient(tape, node, grad_outputs[0], needs, (false, 3))
     }
 

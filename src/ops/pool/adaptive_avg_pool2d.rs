@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::{arity, nchw, positive};
 use crate::params;
@@ -79,13 +79,7 @@ impl Operation for AdaptiveAvgPool2d {
         Ok(vec![Spec::f32([n, c, self.output[0], self.output[1]])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         let op = AdaptiveAvgPool2dGrad { input: tape.shape(node.inputs[0]).clone() };
         Ok(vec![Some(tape.append(&node.name, op, &[grad_output], &[])?[0])])

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Candidate, Caps, Dispatch, Extent, Kernel, Lowering, Tensors, source};
 use crate::ops::arity;
 use crate::ops::max_pool2d::pooled;
@@ -103,13 +103,7 @@ impl Operation for AvgPool2d {
         Ok(vec![Spec::f32(output)])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         let op = AvgPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone() };
         Ok(vec![Some(tape.append(&node.name, op, &[grad_output], &[])?[0])])

@@ -1,7 +1,7 @@
 //! max_pool2d and its gradient, which goes to the one element that won.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Candidate, Caps, Dispatch, Extent, Kernel, Tensors, source};
 use crate::ops::{arity, nchw, positive};
 use crate::params;
@@ -142,13 +142,7 @@ impl Operation for MaxPool2d {
         Ok(vec![Spec::f32(output), Spec::i32(output)])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         let op = MaxPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone() };
         let operands = [grad_output, node.outputs[1]];

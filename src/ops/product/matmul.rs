@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{
     Candidate, Caps, Dispatch, Epilogue, Extent, Kernel, Lowering, Make, Operand, Tensors, in_order, source,
 };
@@ -13,7 +13,7 @@ use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// `op(a) op(b) + bias`, where op transposes or not; [m, k] by [k, n], bias [n]. Source: torch.matmul, torch.nn.Linear.
+/// `op(a) op(b) + bias`, where op transposes or not; [m, k] by [k, n], bias \[n\]. Source: torch.matmul, torch.nn.Linear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Matmul {
     /// `a` is [k, m].
@@ -39,7 +39,7 @@ impl Tape {
         self.product(name, Matmul::default(), a, b, None)
     }
 
-    /// `input weight^T + bias`: [N, in] by [out, in], bias [out].
+    /// `input weight^T + bias`: [N, in] by [out, in], bias \[out\].
     pub fn linear(
         &mut self,
         name: &str,
@@ -231,13 +231,7 @@ impl Operation for Matmul {
         Ok(vec![Spec::f32([m, n])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad) = grad_outputs[0] else { return Ok(vec![None; needs.len()]) };
         let (a, b) = (node.inputs[0], node.inputs[1]);
         let mut product = |ta, tb, x, y| {
