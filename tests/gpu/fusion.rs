@@ -18,7 +18,7 @@ use tilegrad::shape::Layout;
 use tilegrad::twin::Value;
 
 use crate::check::{Case, Tolerance, check_op, device};
-use crate::{cases, fused};
+use crate::common::{cases, fused};
 
 /// The losses of two steps and the parameters after them, and how many dispatches a step has.
 fn trained(device: &Device, tape: &Tape, shape: [usize; 4], loss: TensorId, choices: &Choices) -> (Vec<f32>, usize) {

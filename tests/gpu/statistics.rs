@@ -10,9 +10,9 @@ use tilegrad::plan::candidates;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::twin::Value;
 
-use crate::cases::{ConvCase, uniform};
 use crate::check::{Case, Tolerance, check_op, device};
-use crate::layer_cases::normalised_conv;
+use crate::common::cases::{ConvCase, uniform};
+use crate::common::layers::normalised_conv;
 
 fn conv(input: [usize; 4], out: usize, kernel: usize, conv: Conv2d) -> ConvCase {
     let weight = [out, input[1] / conv.groups, kernel, kernel];

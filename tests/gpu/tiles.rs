@@ -10,8 +10,8 @@ use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::plan::candidates;
 
-use crate::cases::{ConvCase, MatmulCase};
 use crate::check::{Case, check_choices, device};
+use crate::common::cases::{ConvCase, MatmulCase};
 use crate::kernels;
 
 /// Every tile of the core that this device can run, as a choice, with its rows and columns: a new line of the table is tested.

@@ -5,8 +5,8 @@ use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::twin::Value;
 
-use crate::cases::{self, ConvCase, Draw, MatmulCase};
 use crate::check::{Case, check_choices, device};
+use crate::common::cases::{self, ConvCase, Draw, MatmulCase};
 use crate::kernels::{conv, matmul};
 
 /// The variant that these tests are about; the others have tests of their own.

@@ -13,8 +13,8 @@ use tilegrad::reference::{Program, Store};
 use tilegrad::shape::Layout;
 use tilegrad::twin::Value;
 
-use crate::cases::{self, ConvCase, Draw};
 use crate::check::{self, Case, Tolerance, algorithms, check_choices, device};
+use crate::common::cases::{self, ConvCase, Draw};
 use crate::kernels::conv;
 
 /// A 3x3 convolution of `input` to `out` channels.

@@ -9,7 +9,8 @@ use tilegrad::plan::fuse::RULES;
 use tilegrad::reference::{Program, Store};
 use tilegrad::twin::Value;
 
-use crate::{cases, fused, zoo};
+use crate::common::{cases, fused};
+use crate::zoo;
 
 const ALL: [Stage; 3] = [Stage::Forward, Stage::Backward, Stage::Update];
 

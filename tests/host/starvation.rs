@@ -8,7 +8,8 @@ use tilegrad::kernel::{Choices, Extent, Kernel, Serial};
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::plan::Step;
 
-use crate::{cards, zoo};
+use crate::common::cards;
+use crate::zoo;
 
 /// Steps in a row that are long: places of a product's K dimension, and elements of anything else.
 const LONG: [u64; 2] = [1_024, 64];

@@ -1,5 +1,8 @@
 //! Tapes with every operation, forward and backward, over odd attributes, and the devices that they are planned for.
 
+mod augmentations;
+mod families;
+
 use std::sync::Arc;
 
 use tilegrad::graph::{Spec, Tape, TensorId};
@@ -14,7 +17,7 @@ use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
 
-use crate::{cases, layer_cases, zoo_more};
+use crate::common::{cases, layers};
 
 /// A tape of one operation's output and gradients by `wanted`, all of them kept.
 pub fn differentiated(mut tape: Tape, output: TensorId, wanted: &[TensorId]) -> Tape {
@@ -56,7 +59,7 @@ fn cross_entropy(case: &cases::CrossEntropyCase) -> Tape {
     differentiated(tape, loss, &[logits])
 }
 
-fn batch_norm(case: &layer_cases::BatchNormCase) -> Tape {
+fn batch_norm(case: &layers::BatchNormCase) -> Tape {
     let mut tape = Tape::new(case.training);
     let input = tape.input("input", Spec::f32(case.input)).unwrap();
     let affine = case.affine.then(|| {
@@ -71,7 +74,7 @@ fn batch_norm(case: &layer_cases::BatchNormCase) -> Tape {
 /// A convolution that batch norm follows.
 fn normalised_conv(case: &cases::ConvCase) -> Tape {
     let mut tape = Tape::new(true);
-    let output = layer_cases::normalised_conv(&mut tape, case).0;
+    let output = layers::normalised_conv(&mut tape, case).0;
     tape.keep(output);
     tape
 }
@@ -211,9 +214,9 @@ pub fn tapes() -> Vec<(String, Tape)> {
         tapes.push((format!("{case:?}"), tape));
     }
     for seed in 0..16 {
-        let case = layer_cases::batch_norm_case(seed, 8);
+        let case = layers::batch_norm_case(seed, 8);
         tapes.push((format!("{case:?}"), batch_norm(&case)));
-        let (shape, size) = layer_cases::adaptive_case(seed, 5);
+        let (shape, size) = layers::adaptive_case(seed, 5);
         tapes.push((
             format!("adaptive {shape:?}"),
             unary(shape, |tape, x| tape.adaptive_avg_pool2d("pool", x, size).unwrap()),
@@ -236,8 +239,8 @@ pub fn tapes() -> Vec<(String, Tape)> {
         let first = cases::ConvCase { input: [2, 3, 8, 8], weight: [out, 3, 3, 3], conv: conv2d, bias };
         tapes.push((format!("{first:?}"), conv(&first)));
     }
-    tapes.extend(crate::zoo_augment::tapes());
-    tapes.extend(zoo_more::tapes());
+    tapes.extend(augmentations::tapes());
+    tapes.extend(families::tapes());
     tapes
 }
 

@@ -1,6 +1,9 @@
 //! Every gradient rule against central differences, in f64 on the reference executor, so that no wrong formula can hide
 //! behind rounding. The function that is differentiated is the sum of seed * output over all elements of the outputs.
 
+mod families;
+mod layers;
+
 use std::sync::Arc;
 
 use tilegrad::graph::{Spec, Stage, Tape, TensorId};
@@ -13,7 +16,7 @@ use tilegrad::rng::Rng;
 use tilegrad::shape::Layout;
 use tilegrad::twin::Value;
 
-use crate::cases::{self, away_from_zero, distinct, uniform};
+use crate::common::cases::{self, away_from_zero, uniform};
 
 /// Half the distance of the two points of a difference; numbers are about 1.
 const STEP: f64 = 1e-5;
@@ -180,6 +183,12 @@ fn the_random_convolutions_reach_every_attribute() {
     });
     some("no bias", &|c| !c.bias);
     some("a bias", &|c| c.bias);
+}
+
+/// Numbers from -1 to 1 of which no two are equal, evenly spaced in random order: no window has a tie.
+fn distinct(seed: u64, name: &str, len: usize) -> Vec<f32> {
+    let order = Rng::new(seed, name).permutation(len);
+    order.into_iter().map(|place| (2.0 * place as f32 + 1.0) / len as f32 - 1.0).collect()
 }
 
 #[test]

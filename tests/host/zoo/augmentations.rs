@@ -8,7 +8,7 @@ use tilegrad::ops::transform::Transform;
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
 
-use crate::augment_cases;
+use crate::common::augmentations;
 
 fn transformed(augmentation: tilegrad::data::Augmentation, channels: usize) -> Tape {
     let mut tape = Tape::new(true);
@@ -42,7 +42,7 @@ fn mixed(features: usize) -> Tape {
 
 /// All of them, each with the name that failures show.
 pub fn tapes() -> Vec<(String, Tape)> {
-    let each = augment_cases::each().into_iter();
+    let each = augmentations::each().into_iter();
     let mut tapes: Vec<(String, Tape)> =
         each.map(|(name, augmentation)| (name.into(), transformed(augmentation, 3))).collect();
     tapes.extend([8, 7].map(|features| (format!("mixup of {features}"), mixed(features))));

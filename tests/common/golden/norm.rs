@@ -9,7 +9,7 @@ use tilegrad::rng;
 use tilegrad::shape::{DType, Layout, Shape};
 use tilegrad::twin::Value;
 
-use crate::golden_files::{Case, Machine, OPERATION, Trial, cases, float, floats, pair, sizes};
+use super::{Case, Machine, OPERATION, Trial, cases, float, floats, pair, sizes};
 
 /// Every case of norm_ops.json.
 pub fn norm_ops(machine: &mut dyn Machine) {

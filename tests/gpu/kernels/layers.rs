@@ -10,9 +10,10 @@ use tilegrad::rng;
 use tilegrad::shape::DType;
 use tilegrad::twin::Value;
 
-use crate::cases::uniform;
 use crate::check::{Case, Tolerance, check_op, device, session, write};
-use crate::layer_cases::{BatchNormCase, adaptive_case, batch_norm_case, dropout_case};
+use crate::common::cases::uniform;
+use crate::common::families::CASES;
+use crate::common::layers::{BatchNormCase, adaptive_case, batch_norm_case, dropout_case};
 
 pub fn batch_norm(seed: u64, case: &BatchNormCase) -> Case {
     let mut tape = Tape::new(case.training);
@@ -168,4 +169,25 @@ fn dropout_draws_anew_each_step_and_repeats() {
     assert!((3_800..4_600).contains(&differ(&run(1, 1))), "an independent mask differs in 2 p (1 - p)");
     assert!(differ(&run(2, 0)) > 3_800);
     assert_eq!(first, run(1, 0));
+}
+
+#[test]
+fn batch_norm2d_in_training_and_in_evaluation() {
+    let Some(device) = device() else { return };
+    for training in [true, false] {
+        // The seeds that the other test has not, of either kind.
+        for seed in 300..300 + CASES as u64 {
+            let case = BatchNormCase { training, ..batch_norm_case(seed, 12) };
+            check_op(device, batch_norm(seed, &case));
+        }
+    }
+}
+
+#[test]
+fn global_average_pooling() {
+    let Some(device) = device() else { return };
+    for seed in 0..CASES as u64 {
+        let (shape, _) = adaptive_case(seed, 20);
+        check_op(device, adaptive(seed, shape, [1, 1]));
+    }
 }

@@ -7,8 +7,8 @@ use tilegrad::ops::fused::softmax_cross_entropy_both::SoftmaxCrossEntropyBoth;
 use tilegrad::ops::max_pool2d::MaxPool2dGrad;
 use tilegrad::twin::Value;
 
-use crate::cases;
 use crate::check::{Case, Tolerance, check_op, device};
+use crate::common::cases;
 
 #[test]
 fn softmax_cross_entropy_with_its_gradient() {

@@ -7,9 +7,9 @@ use tilegrad::ops::nll_loss::NllLoss;
 use tilegrad::ops::reduce::Dim;
 use tilegrad::twin::Value;
 
-use crate::cases::uniform;
 use crate::check::{Case, Tolerance, check_op, device, session};
-use crate::more_cases::{FAMILIES, NAMES, Near, OpCase};
+use crate::common::cases::uniform;
+use crate::common::families::{EACH, FAMILIES, NAMES, Near, OpCase, each};
 
 fn tolerance(near: Near) -> Tolerance {
     match near {
@@ -107,7 +107,7 @@ fn unary(
     near: [Near; 2],
     build: impl Fn(&mut Tape, TensorId) -> TensorId + 'static,
 ) -> Case {
-    let operand = crate::more_cases::Operand { spec, value: Value::Real(values), wanted: true };
+    let operand = crate::common::families::Operand { spec, value: Value::Real(values), wanted: true };
     let build = Box::new(move |tape: &mut Tape, ids: &[TensorId]| build(tape, ids[0]));
     differentiated(OpCase { label: label.to_string(), operands: vec![operand], build, near })
 }
@@ -246,4 +246,10 @@ fn a_label_that_is_no_class_makes_nll_loss_nan() {
             },
         );
     }
+}
+
+#[test]
+fn operations_that_share_a_family() {
+    let Some(device) = device() else { return };
+    EACH.into_iter().flat_map(each).for_each(|case| check_op(device, differentiated(case)));
 }

@@ -8,7 +8,7 @@ use tilegrad::rng::Init;
 use tilegrad::shape::{Layout, Shape};
 use tilegrad::twin::Value;
 
-use crate::golden_files::{Case, Machine, UPDATE, cases, float, floats, sizes};
+use super::{Case, Machine, UPDATE, cases, float, floats, sizes};
 
 /// Of a norm, relative.
 const NORM: f64 = 1e-6;

@@ -9,7 +9,7 @@ use tilegrad::ops::softmax_cross_entropy::Reduction;
 use tilegrad::shape::Shape;
 use tilegrad::twin::Value;
 
-use crate::golden_files::{Case, Machine, OPERATION, Trial, cases, float, floats, pair, sizes};
+use super::{Case, Machine, OPERATION, Trial, cases, float, floats, pair, sizes};
 
 fn whole(json: &Json) -> isize {
     json.as_i64().unwrap() as isize
@@ -62,7 +62,7 @@ fn apply(tape: &mut Tape, case: &Case, ids: &[TensorId]) -> tilegrad::Result<Ten
 }
 
 /// Every case of more_ops.json: the output, and the gradients by all operands.
-pub fn more_ops(machine: &mut dyn Machine) {
+pub fn operations(machine: &mut dyn Machine) {
     for case in cases("more_ops") {
         let (json, mut trial) = (&case.json, Trial::new());
         let bound = float(&json["bound"]) as f32;

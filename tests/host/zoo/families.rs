@@ -2,13 +2,13 @@
 
 use tilegrad::graph::{Tape, TensorId};
 
-use crate::more_cases::{FAMILIES, NAMES, OpCase};
-use crate::zoo::differentiated;
+use super::differentiated;
+use crate::common::families::{FAMILIES, NAMES, OpCase};
 
 /// A case's output and gradients.
 fn tape(case: &OpCase) -> Tape {
     let mut tape = Tape::new(true);
-    let declare = |(operand, name): (&crate::more_cases::Operand, &&str)| {
+    let declare = |(operand, name): (&crate::common::families::Operand, &&str)| {
         (tape.input(name, operand.spec.clone()).unwrap(), operand.wanted)
     };
     let operands: Vec<(TensorId, bool)> = case.operands.iter().zip(&NAMES).map(declare).collect();

@@ -4,8 +4,8 @@ use tilegrad::kernel::{Caps, DeviceClass};
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::shape::conv_output;
 
-use crate::cases::{ConvCase, Draw};
 use crate::check::{algorithms, check_op, device};
+use crate::common::cases::{ConvCase, Draw};
 use crate::kernels::conv;
 
 /// The algorithms of the forward node and of the weight's gradient on a device of this class.

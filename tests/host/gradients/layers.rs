@@ -1,12 +1,13 @@
-//! Gradient rules of batch_norm2d, dropout and adaptive_avg_pool2d, depthwise convolution, and what their shape rules refuse.
+//! Gradient rules of batch_norm2d, dropout, adaptive_avg_pool2d and depthwise convolution, and what their shape rules refuse.
 
 use tilegrad::graph::{Spec, Tape};
 use tilegrad::nn::{BatchNorm2d, Module};
 use tilegrad::shape::DType;
 
-use crate::cases;
-use crate::gradients::{check, random, weight};
-use crate::layer_cases::{adaptive_case, batch_norm_case, dropout_case};
+use super::{check, random, weight};
+use crate::common::cases;
+use crate::common::families::CASES;
+use crate::common::layers::{adaptive_case, batch_norm_case, dropout_case};
 
 #[test]
 fn batch_norm2d() {
@@ -83,7 +84,7 @@ fn conv2d_depthwise() {
 
 #[test]
 fn wrong_settings_are_named() {
-    let refusal = |training: bool, shape: [usize; 4], change: &dyn Fn(&mut crate::layer_cases::BatchNormCase)| {
+    let refusal = |training: bool, shape: [usize; 4], change: &dyn Fn(&mut crate::common::layers::BatchNormCase)| {
         let mut case = batch_norm_case(1, 4);
         case.input = shape;
         change(&mut case);
@@ -120,5 +121,15 @@ fn wrong_settings_are_named() {
         let image = tape.input("image", Spec::f32([2, 3, 4, 4])).unwrap();
         let error = tape.adaptive_avg_pool2d("avgpool", image, [0, 1]).unwrap_err().to_string();
         assert!(error.contains("avgpool") && error.contains("output"), "{error}");
+    }
+}
+
+#[test]
+fn global_average_pooling() {
+    for seed in 0..CASES as u64 {
+        let (shape, _) = adaptive_case(seed, 5);
+        check(&format!("seed {seed}: {shape:?} to one pixel"), &[random(shape, seed, "input")], |tape, ids| {
+            vec![tape.adaptive_avg_pool2d("pool", ids[0], [1, 1]).unwrap()]
+        });
     }
 }

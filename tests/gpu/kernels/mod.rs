@@ -1,5 +1,8 @@
 //! Every operation's kernels against its twin, over random attributes and at the edges of tiles.
 
+mod families;
+mod layers;
+
 use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor, TensorId};
 use tilegrad::kernel::{Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::activation::Activation;
@@ -10,8 +13,13 @@ use tilegrad::rng::Rng;
 use tilegrad::shape::Layout;
 use tilegrad::twin::{Inputs, Outputs, Real, Twin, Value};
 
-use crate::cases::{self, AvgPoolCase, ConvCase, CrossEntropyCase, MatmulCase, MaxPoolCase};
 use crate::check::{Case, Tolerance, check_op, device};
+use crate::common::cases::{self, AvgPoolCase, ConvCase, CrossEntropyCase, MatmulCase, MaxPoolCase};
+
+/// Few different numbers, so that many windows have ties.
+pub fn coarse(seed: u64, name: &str, len: usize) -> Vec<f32> {
+    cases::uniform(seed, name, len).into_iter().map(|x| (x * 3.0).floor() / 4.0).collect()
+}
 
 /// A weight as an input, so that it lies between bands of NaN.
 fn weight(tape: &mut Tape, shape: [usize; 4]) -> TensorId {
@@ -168,7 +176,7 @@ fn matmul_random_and_at_the_edges_of_tiles() {
 
 /// Values with NaN, infinities and ties among them.
 fn awkward(seed: u64, name: &str, len: usize) -> Vec<f32> {
-    let mut values = cases::coarse(seed, name, len);
+    let mut values = coarse(seed, name, len);
     for (value, special) in
         values.iter_mut().skip(seed as usize % 3).step_by(5).zip([f32::NAN, f32::NEG_INFINITY, f32::INFINITY])
     {
@@ -186,7 +194,7 @@ fn max_pool(seed: u64, case: &MaxPoolCase) -> Case {
     let grad_output = tape.input("grad_output", Spec::f32(shape.clone())).unwrap();
     let grads = tape.gradients_of(&[(output, grad_output)], &[input]).unwrap();
     let len = case.input.iter().product();
-    let values = if seed % 4 == 3 { awkward(seed, "input", len) } else { cases::coarse(seed, "input", len) };
+    let values = if seed % 4 == 3 { awkward(seed, "input", len) } else { coarse(seed, "input", len) };
     Case {
         label: format!("max_pool2d, seed {seed}, {case:?}"),
         outputs: vec![
@@ -435,7 +443,7 @@ impl Operation for Quotient {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> tilegrad::Result<()> {
-        const DIVIDE: &str = include_str!("../../shaders/lib/divide.wgsl");
+        const DIVIDE: &str = include_str!("../../../shaders/lib/divide.wgsl");
         const MAIN: &str = "
             @group(0) @binding(1) var<storage, read> a: array<i32>;
             @group(0) @binding(2) var<storage, read> b: array<i32>;

@@ -1,8 +1,6 @@
 //! Random cases of the operations beside convolution and pooling: each is a tape of one operation with its operands, for
 //! gradient checks on the reference executor, for kernels on a device and for the zoo.
 
-#![allow(dead_code, reason = "each test binary that includes this file uses a part of it")]
-
 use tilegrad::graph::{Spec, Tape, TensorId};
 use tilegrad::ops::activation::{Activation, Approximate};
 use tilegrad::ops::nll_loss::NllLoss;
@@ -11,9 +9,10 @@ use tilegrad::ops::softmax_cross_entropy::Reduction;
 use tilegrad::shape::Shape;
 use tilegrad::twin::Value;
 
-use crate::cases::{Draw, away_from_zero, uniform};
+use crate::common::cases::{Draw, away_from_zero, uniform};
 
 /// How far a device's result may lie from the twin's.
+#[allow(dead_code, reason = "checks of gradients in f64 have one tolerance for all")]
 #[derive(Clone, Copy, Debug)]
 pub enum Near {
     /// Not at all.
@@ -52,6 +51,7 @@ pub struct OpCase {
     /// Appends the operation.
     pub build: Build,
     /// How near the output must be, and the gradients.
+    #[allow(dead_code, reason = "as above")]
     pub near: [Near; 2],
 }
 
@@ -273,4 +273,56 @@ pub fn nll_loss(seed: u64) -> OpCase {
     case(label, operands, [Near::Rounding(8.0 * rows), Near::Rounding(8.0)], move |tape, ids| {
         tape.nll_loss("loss", ids[0], ids[1], ids.get(2).copied(), op).unwrap().loss
     })
+}
+
+/// How many cases an operation that shares its family with others has for itself.
+pub const CASES: usize = 100;
+
+/// The family whose cases have an operation, and what their labels say then.
+pub const EACH: [(&str, &str); 9] = [
+    ("arithmetic", ": mul, scale "),
+    ("arithmetic", ": sub, scale "),
+    ("activation", ": LeakyRelu "),
+    ("activation", ": Gelu(None) "),
+    ("activation", ": Gelu(Tanh) "),
+    ("activation", ": Silu "),
+    ("reduce", ": sum over "),
+    ("reduce", ": mean over "),
+    ("add", ": add of "),
+];
+
+/// A hundred cases of the operation that labels call `word`.
+pub fn each((family, word): (&str, &str)) -> Vec<OpCase> {
+    let family =
+        FAMILIES.iter().find(|(name, _)| *name == family).map_or(sum as fn(u64) -> OpCase, |(_, family)| *family);
+    let found: Vec<OpCase> =
+        (0..CASES as u64 * 20).map(family).filter(|case| case.label.contains(word)).take(CASES).collect();
+    assert_eq!(found.len(), CASES, "cases of {word}");
+    found
+}
+
+/// The sum of two tensors, or of one with itself, then a factor of 1: without it the gradient would be the output's own, which
+/// no kernel reads.
+fn sum(seed: u64) -> OpCase {
+    let draw = Draw::new(seed, "add case");
+    let mut dims = vec![draw.between(1, 4), draw.between(1, 11)];
+    if draw.coin() {
+        dims.extend([draw.between(1, 7), draw.between(1, 7)]);
+    }
+    let same = draw.between(0, 4) == 0;
+    let names = if same { vec!["a"] } else { vec!["a", "b"] };
+    let operand = |name| {
+        let spec = Spec::f32(Shape::new(dims.clone()));
+        let value = Value::Real(uniform(seed, name, spec.shape.len()));
+        Operand { spec, value, wanted: true }
+    };
+    OpCase {
+        label: format!("seed {seed}: add of {dims:?}, same {same}"),
+        operands: names.into_iter().map(operand).collect(),
+        build: Box::new(|tape, ids| {
+            let sum = tape.add("add", ids[0], ids[ids.len() - 1]).unwrap();
+            tape.scale("one", sum, 1.0).unwrap()
+        }),
+        near: [Near::Rounding(2.0); 2],
+    }
 }

@@ -9,7 +9,7 @@ use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::Sgd;
 use tilegrad::twin::Value;
 
-use crate::golden_files::{Case, Machine, cases, float, floats, sizes};
+use super::{Case, Machine, cases, float, floats, sizes};
 
 /// Of logits, as a part of the largest.
 const LOGITS: f64 = 1e-4;
