@@ -62,6 +62,7 @@ macro_rules! for_each_family {
         $then! { arithmetic, activation, concat, narrow, reduce, zero_pad2d, upsample, mse_loss, log_softmax, nll_loss }
     };
 }
+#[allow(unused_imports, reason = "a binary that only looks at kernels makes no test for each")]
 pub(crate) use for_each_family;
 
 macro_rules! table {
