@@ -23,7 +23,7 @@ pub struct Matmul {
 }
 
 params! {
-    /// Extents, how far apart rows, columns and places of the depth lie in each operand, and where this piece of it starts.
+    /// Extents, how far apart rows, columns and places of the K dimension lie in each operand, and where this piece of it starts.
     pub(crate) struct Params {
         m: u32, n: u32, k: u32, k_chunk: u32,
         a_row: u32, a_depth: u32, a_first: u32,
@@ -94,7 +94,7 @@ impl Matmul {
         tiling.kernel(&names, &files, &operands, false).flag("ACCUMULATE", accumulate)
     }
 
-    /// How far apart rows of A and places of its depth lie, then places of the depth and columns of B, for operands [m, n, k].
+    /// How far apart rows of A and places of its K dimension lie, then those of B and its columns, for operands [m, n, k].
     fn distances(&self, [m, n, k]: [u32; 3]) -> ([u32; 2], [u32; 2]) {
         (if self.transpose_a { [1, m] } else { [k, 1] }, if self.transpose_b { [1, k] } else { [n, 1] })
     }
