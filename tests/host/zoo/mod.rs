@@ -240,6 +240,12 @@ pub fn tapes() -> Vec<(String, Tape)> {
         let first = cases::ConvCase { input: [2, 3, 8, 8], weight: [out, 3, 3, 3], conv: conv2d, bias };
         tapes.push((format!("{first:?}"), conv(&first)));
     }
+    // Single pixels, as a bottleneck has them.
+    for (groups, stride) in [(1, 1), (1, 2), (2, 1)] {
+        let conv2d = Conv2d { stride: [stride; 2], groups, ..Conv2d::default() };
+        let case = cases::ConvCase { input: [2, 8, 5, 6], weight: [12, 8 / groups, 1, 1], conv: conv2d, bias: true };
+        tapes.push((format!("{case:?}"), conv(&case)));
+    }
     tapes.extend(augmentations::tapes());
     tapes.extend(families::tapes());
     tapes
