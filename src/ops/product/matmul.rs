@@ -172,13 +172,13 @@ struct Problem {
     caps: Caps,
 }
 
-/// The candidates in order of preference.
-fn order(of: &Problem) -> &'static [Make<Problem>] {
-    match of.shape.fills_tiles(&of.caps) {
-        true => &[|of| tiled(Core::Subgroup8, of), |of| tiled(Core::Workgroup, of), direct],
-        false => &[direct, |of| tiled(Core::Workgroup, of)],
-    }
-}
+/// The candidates in order of preference, on every device.
+const ORDER: &[Make<Problem>] = &[
+    |of| if of.shape.fills_tiles(&of.caps) { Vec::new() } else { direct(of) },
+    |of| tiled(Core::Subgroup8, of),
+    |of| tiled(Core::Workgroup, of),
+    direct,
+];
 
 /// The tiled product of `core`.
 fn tiled(core: Core, of: &Problem) -> Vec<Candidate<'static>> {
@@ -270,7 +270,7 @@ impl Operation for Matmul {
         let extents = self.extents(tensors.input(0), tensors.input(1)).expect("the shape rule has agreed");
         let shape = GemmShape::new(extents.map(|extent| extent as u32));
         let problem = Problem { op: *self, shape, caps: caps.clone() };
-        in_order(order(&problem), &problem)
+        in_order(ORDER, &problem)
     }
 }
 
