@@ -47,11 +47,10 @@ impl Piece {
         (weights * block * PIXELS <= LONGEST && loads <= LOADS).then_some(Piece { block, shift, loads })
     }
 
-    /// The kernel of this file and the one that both share.
-    fn kernel(&self, name: &'static str, file: Source, params: &Params) -> Kernel {
-        let files =
-            [file, source!("conv2d/few_channels_line.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+    /// The kernel of these files and the one that both share.
+    fn kernel(&self, name: &'static str, files: [Source; 2], params: &Params) -> Kernel {
         Kernel::new(name, &files)
+            .with(&[source!("conv2d/few_channels_line.wgsl"), source!("lib/divide.wgsl")])
             .constant("WG", 32)
             .constant("KERNEL_H", params.kernel_h)
             .constant("TAPS", params.kernel_w * params.in_c)
@@ -96,7 +95,7 @@ pub(crate) fn forward(lowering: &mut Lowering<'_>, mut params: Params) {
     let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
     let finishing = lowering.finishing(0);
     let kernel = piece
-        .kernel("conv2d/few", source!("conv2d/few_channels.wgsl"), &params)
+        .kernel("conv2d/few", [source!("conv2d/few_channels.wgsl"), source!("lib/workgroup.wgsl")], &params)
         .parts(if piece.block.is_multiple_of(4) { 4 } else { 1 })
         .with(&[tiles::epilogue(bias.is_some())])
         .with(&finishing.files);
@@ -126,7 +125,8 @@ pub(crate) fn forward(lowering: &mut Lowering<'_>, mut params: Params) {
 pub(crate) fn grad_weight(lowering: &mut Lowering<'_>, mut params: Params) {
     let Some(piece) = Piece::new(&params) else { return };
     let (input, grad_output, grad_weight) = (lowering.input(0), lowering.input(1), lowering.output(0));
-    let kernel = piece.kernel("conv2d_grad_weight/few", source!("conv2d/grad_weight_few_channels.wgsl"), &params);
+    let files = [source!("conv2d/grad_weight_few_channels.wgsl"), source!("lib/each.wgsl")];
+    let kernel = piece.kernel("conv2d_grad_weight/few", files, &params);
     // Every chunk's sums are stored and added up once more.
     let wanted = match lowering.caps().class {
         DeviceClass::Software => 1 << 8,

@@ -452,5 +452,5 @@ impl Operation for Conv2dGradWeight {
 }
 
 fn direct(name: &'static str, files: &[Source]) -> Kernel {
-    Kernel::new(name, files).with(&[source!("lib/index.wgsl")]).elements(1).constant("WG", 64)
+    Kernel::new(name, files).with(&[source!("lib/each.wgsl")]).elements(1).constant("WG", 64)
 }

@@ -123,7 +123,7 @@ impl Operation for AvgPool2d {
             source!("pool/avg_pool2d_window.wgsl"),
             source!("pool/window.wgsl"),
             source!("lib/divide.wgsl"),
-            source!("lib/index.wgsl"),
+            source!("lib/each.wgsl"),
         ];
         let kernel = Kernel::new("avg_pool2d", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
@@ -169,7 +169,7 @@ impl Operation for AvgPool2dGrad {
             source!("pool/avg_pool2d_window.wgsl"),
             source!("pool/window.wgsl"),
             source!("lib/divide.wgsl"),
-            source!("lib/index.wgsl"),
+            source!("lib/each.wgsl"),
         ];
         let finishing = lowering.finishing(0);
         let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);

@@ -160,7 +160,7 @@ impl Operation for MaxPool2d {
             "windows" => ("max_pool2d/windows", source!("pool/max_pool2d_windows.wgsl")),
             _ => ("max_pool2d/direct", source!("pool/max_pool2d.wgsl")),
         };
-        let files = [file, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let files = [file, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new(name, &files).elements(each).constant("WG", 64);
         let (input, output, indices) = (lowering.input(0), lowering.output(0), lowering.output(1));
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
@@ -208,7 +208,7 @@ impl Operation for MaxPool2dGrad {
                 },
                 source!("pool/window.wgsl"),
                 source!("lib/divide.wgsl"),
-                source!("lib/index.wgsl"),
+                source!("lib/each.wgsl"),
             ],
         )
         .elements(each)

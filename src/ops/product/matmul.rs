@@ -236,7 +236,7 @@ impl Operation for Matmul {
                         source!("product/matmul_direct.wgsl"),
                         source!("product/matmul.wgsl"),
                         epilogue,
-                        source!("lib/index.wgsl"),
+                        source!("lib/each.wgsl"),
                     ];
                     let kernel = tiles::scalars(Kernel::new("matmul/direct", &files))
                         .constant("WG", 64)

@@ -283,7 +283,7 @@ impl Tiling {
             Core::Vec4 => (source!("lib/product_subgroup8.wgsl"), names[1]),
         };
         let mut kernel = Kernel::new(name, files)
-            .with(&[core, source!("lib/product.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")])
+            .with(&[core, source!("lib/product.wgsl"), source!("lib/divide.wgsl"), source!("lib/workgroup.wgsl")])
             .with(&conv2d_statistics::files(self.statistics))
             .constant("WG", if self.core == Core::Workgroup { self.tile.threads } else { SHUFFLING })
             .constant("TILE_N", self.tile.columns)
