@@ -8,7 +8,9 @@
 // KERNEL_H rows of TAPS (kernel_w times in_c). No workgroup memory, no barrier.
 //
 // The calls for every kernel row and every channel are written out, because loops around them would be too long for
-// drivers to unroll, and arrays whose places are not constants go to memory.
+// drivers to unroll, and arrays whose places are not constants go to memory. The entry point is not that of lib/each.wgsl,
+// because weights that are loaded under a condition cost software devices a quarter of the whole time; invocations beyond
+// the last piece have a loop of no rounds.
 
 @group(0) @binding(1) var<storage, read> input: array<vec4<T>>;
 @group(0) @binding(2) var<storage, read> weight: array<E>;
@@ -23,7 +25,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let i = invocation_number(workgroup, groups, local);
+    let i = workgroup_number(workgroup, groups) * WG + local;
     var chunk = i;
     var channel = 0u;
     if BLOCKS > 1 {

@@ -8,14 +8,11 @@
 @group(0) @binding(2) var<storage, read> weight: array<E>;
 @group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.m * params.n { return; }
+fn count() -> u32 {
+    return params.m * params.n;
+}
+
+fn each(i: u32) {
     let pixel = divide(i, params.n);
     let channel = i - pixel * params.n;
     let line = divide(pixel, params.in_w);

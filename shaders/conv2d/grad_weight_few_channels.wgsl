@@ -14,19 +14,15 @@
 var<private> grads: array<vec4<ACC>, PIXELS * BLOCK / 4>;
 var<private> sums: array<ACC, KERNEL_H * TAPS * BLOCK>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
+fn count() -> u32 {
+    return divide(divide(params.k, PIXELS) + params.k_chunk - 1, params.k_chunk) * BLOCKS;
+}
+
+fn each(i: u32) {
     let chunk = divide(i, BLOCKS);
     let channel = (i - chunk * BLOCKS) * BLOCK;
-    let pieces = divide(params.k, PIXELS);
     let first = chunk * params.k_chunk;
-    if first >= pieces { return; }
-    let last = min(first + params.k_chunk, pieces);
+    let last = min(first + params.k_chunk, divide(params.k, PIXELS));
 
     for (var piece = first; piece < last; piece++) {
         for (var e = 0u; e < PIXELS * BLOCK; e += 4u) {

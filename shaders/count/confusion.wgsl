@@ -16,14 +16,11 @@ fn is_nan(x: T) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = invocation_number(workgroup, groups, local);
-    if row >= params.rows { return; }
+fn count() -> u32 {
+    return params.rows;
+}
+
+fn each(row: u32) {
     // The same word by all of them.
     atomicStore(&state[1], params.top_k);
     let label = targets[row];

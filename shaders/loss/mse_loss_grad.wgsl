@@ -9,13 +9,10 @@
 @group(0) @binding(3) var<storage, read> targets: array<E>;
 @group(0) @binding(4) var<storage, read_write> grad_input: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.len { return; }
+fn count() -> u32 {
+    return params.len;
+}
+
+fn each(i: u32) {
     grad_input[i] = (input[i] - targets[i]) * (params.scale * grad_output[0]);
 }

@@ -14,14 +14,11 @@ fn is_nan(x: T) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows { return; }
+fn count() -> u32 {
+    return params.rows;
+}
+
+fn each(i: u32) {
     let first = i * params.classes;
     let label = targets[i];
     let counts = label != params.ignore_index;

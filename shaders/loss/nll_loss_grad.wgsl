@@ -11,14 +11,11 @@
 @group(0) @binding(4) var<storage, read> totals: array<T>;
 @group(0) @binding(5) var<storage, read_write> grad_log_probs: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows * params.classes { return; }
+fn count() -> u32 {
+    return params.rows * params.classes;
+}
+
+fn each(i: u32) {
     let row = divide(i, params.classes);
     var grad = T(0);
     // Where all targets are ignored the mean divides by 0, but no element gets that.

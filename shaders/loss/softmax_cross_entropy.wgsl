@@ -5,14 +5,11 @@
 
 @group(0) @binding(3) var<storage, read_write> rows: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows { return; }
+fn count() -> u32 {
+    return params.rows;
+}
+
+fn each(i: u32) {
     let row = row_of(i);
     rows[i * 6] = row.loss;
     rows[i * 6 + 1] = row.weight;

@@ -5,7 +5,7 @@ use super::push_forward;
 use crate::kernel::{Candidate, Dispatch, Extent, Kernel, Make, Source, source};
 
 fn kernel(name: &'static str, file: Source) -> Kernel {
-    Kernel::new(name, &[file, source!("lib/index.wgsl")]).elements(1).constant("WG", 64)
+    Kernel::new(name, &[file, source!("lib/each.wgsl")]).elements(1).constant("WG", 64)
 }
 
 /// What `make` makes, where the tiles of the tiled product would be idle for the most part: there the direct kernel goes first.

@@ -38,6 +38,8 @@ impl Operation for SoftmaxCrossEntropyBoth {
         let files = [
             source!("fused/softmax_cross_entropy_both.wgsl"),
             source!("loss/softmax_cross_entropy_row.wgsl"),
+            source!("lib/workgroup_sum.wgsl"),
+            source!("lib/workgroup.wgsl"),
             class_weight(weighted),
         ];
         let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64);

@@ -197,7 +197,7 @@ fn direct(of: &Problem) -> Vec<Candidate<'static>> {
     vec![Candidate::new("direct", move |lowering| {
         op.lower_pieces(lowering, |params, accumulate| {
             let files =
-                [source!("product/matmul_direct.wgsl"), source!("product/matmul.wgsl"), source!("lib/index.wgsl")];
+                [source!("product/matmul_direct.wgsl"), source!("product/matmul.wgsl"), source!("lib/each.wgsl")];
             let kernel =
                 tiles::scalars(Kernel::new("matmul/direct", &files)).constant("WG", 64).flag("ACCUMULATE", accumulate);
             (kernel, Extent::Invocations(u64::from(params.m) * u64::from(params.n)))
