@@ -4,6 +4,6 @@
 
 @group(0) @binding(9) var<storage, read> addend: array<E>;
 
-fn finish_added(at: u32, value: E) -> E {
+fn epilogue_added(at: u32, value: E) -> E {
     return value + addend[at];
 }
