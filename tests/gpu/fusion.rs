@@ -74,9 +74,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// An operation, the shapes of its operands, and how many products an element of the result adds up.
 type Shaped = (Arc<dyn Operation>, Vec<Vec<usize>>, usize);
 
-/// Every operation that can finish its output does what the twin does, in every variant.
+/// Every operation with an epilogue does what the twin does, in every variant.
 #[test]
-fn what_finishes_an_output_is_what_the_twin_does() {
+fn an_epilogue_does_what_the_twin_does() {
     let Some(device) = device() else { return };
     let conv = Conv2d { padding: [1; 4], ..Conv2d::default() };
     let strided = Conv2d { stride: [2; 2], padding: [1; 4], ..Conv2d::default() };
@@ -134,7 +134,7 @@ fn what_finishes_an_output_is_what_the_twin_does() {
             for name in [steps.add.then_some("addend"), steps.mask.then_some("masking")].into_iter().flatten() {
                 ids.push(operand(&mut tape, name, &result, -1.0));
             }
-            let output = tape.append("finished", WithEpilogue { op: Arc::clone(&op), steps }, &ids, &[]).unwrap()[0];
+            let output = tape.append("fused", WithEpilogue { op: Arc::clone(&op), steps }, &ids, &[]).unwrap()[0];
             // A batch norm subtracts, so that sums of absolute values say nothing.
             let tolerance =
                 if shapes.len() == 5 { Tolerance::Rounding(16.0) } else { Tolerance::Sum { depth: depth + 1 } };

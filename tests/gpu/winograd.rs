@@ -102,7 +102,7 @@ fn conv2d_winograd_in_chunks() {
 }
 
 #[test]
-fn what_finishes_a_result_is_what_the_twin_does() {
+fn an_epilogue_does_what_the_twin_does() {
     let Some(device) = device() else { return };
     let (conv, input, output) = (Conv2d { padding: [1, 0, 2, 1], ..Conv2d::default() }, [2, 8, 6, 5], [2, 12, 5, 6]);
     let forward: Arc<dyn Operation> = Arc::new(conv);
@@ -121,8 +121,8 @@ fn what_finishes_a_result_is_what_the_twin_does() {
             let values = |name, spec: &Spec| Value::Real(cases::uniform(7, name, spec.shape.len()));
             let inputs = operands.iter().map(|(name, spec)| (*name, values(name, spec))).collect();
             let ids: Vec<_> = operands.into_iter().map(|(name, spec)| tape.input(name, spec).unwrap()).collect();
-            let finished = WithEpilogue { op: Arc::clone(&op), steps };
-            let output = tape.append("finished", finished, &ids, &[]).unwrap()[0];
+            let fused = WithEpilogue { op: Arc::clone(&op), steps };
+            let output = tape.append("fused", fused, &ids, &[]).unwrap()[0];
             let outputs = vec![(output, Tolerance::Sum { depth: 12 * 9 + 2 })];
             let case = Case { label: format!("{op:?}, {steps:?}"), tape, inputs, outputs };
             check_choices(device, case, &["winograd"], &[true, false]);

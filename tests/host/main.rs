@@ -3,7 +3,6 @@
 mod augmentation;
 mod autodiff;
 mod barriers;
-mod checkpoint;
 mod data;
 mod dataset;
 mod diagnosis;
@@ -37,6 +36,7 @@ mod slots;
 mod starvation;
 mod tidy;
 mod tiles;
+mod weights;
 mod zoo;
 
 #[path = "../common/mod.rs"]
