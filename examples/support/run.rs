@@ -48,7 +48,8 @@ pub struct Problem {
 
 /// Sends the log to the terminal: errors, or what RUST_LOG says.
 pub fn log() {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,tilegrad=warn,wgpu_hal=off"))
+        .init();
 }
 
 /// Trains and tests; an error is printed with the way out, and ends in exit code 2.

@@ -7,18 +7,15 @@
 // A data set larger than one binding is dispatched a piece at a time: rows of other pieces are left alone.
 // One invocation owns one pixel of the output, all channels. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> data: array<u32>;
-@group(0) @binding(2) var<storage, read> indices: array<i32>;
-@group(0) @binding(3) var<storage, read_write> output: array<T>;
+@group(0) @binding(DATA) var<storage, read> data: array<u32>;
+@group(0) @binding(INDICES) var<storage, read> indices: array<i32>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows * params.pixels { return; }
+fn count() -> u32 {
+    return params.rows * params.pixels;
+}
+
+fn each(i: u32) {
     let row = divide(i, params.pixels);
     let item = u32(indices[row]);
     let image = item - params.first;

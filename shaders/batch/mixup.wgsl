@@ -5,18 +5,15 @@
 // input, output: [rows, row] of E, any layout whose outermost extent is the batch, both the same; lambda: [1].
 // One invocation owns one E. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> lambda: array<T>;
-@group(0) @binding(3) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(LAMBDA) var<storage, read> lambda: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows * params.row { return; }
+fn count() -> u32 {
+    return params.rows * params.row;
+}
+
+fn each(i: u32) {
     let n = divide(i, params.row);
     let other = (params.rows - 1 - n) * params.row + (i - n * params.row);
     output[i] = lambda[0] * input[i] + (1 - lambda[0]) * input[other];

@@ -3,16 +3,13 @@
 // targets, output: [rows].
 // One invocation owns one label. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> targets: array<i32>;
-@group(0) @binding(2) var<storage, read_write> output: array<i32>;
+@group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<i32>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let n = invocation_number(workgroup, groups, local);
-    if n >= params.rows { return; }
+fn count() -> u32 {
+    return params.rows;
+}
+
+fn each(n: u32) {
     output[n] = targets[params.rows - 1 - n];
 }

@@ -10,16 +10,13 @@
 //
 // The file with the colours (batch/transform_color.wgsl, batch/transform_color_none.wgsl) has color_of and channel_of.
 
-@group(0) @binding(6) var<storage, read_write> output: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows * params.pixels { return; }
+fn count() -> u32 {
+    return params.rows * params.pixels;
+}
+
+fn each(i: u32) {
     let row = divide(i, params.pixels);
     let image = u32(indices[row]) - params.first;
     if image >= params.count { return; }

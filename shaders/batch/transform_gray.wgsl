@@ -2,32 +2,31 @@
 //
 // gray_means: [rows]; the rest: batch/transform_pixel.wgsl. Rows of other pieces of the data set are left alone.
 // One workgroup owns one image; its invocation i adds up the pixels i, i + WG, .., and the first adds up those sums. Whole
-// numbers below 2^32: the host allows 2^20 pixels. Workgroup memory: 4 WG bytes. One barrier, so that all sums are there.
+// numbers below 2^32: the host allows 2^20 pixels. Workgroup memory and barrier: lib/workgroup_sum.wgsl, 4 WG bytes.
 
-@group(0) @binding(5) var<storage, read_write> gray_means: array<u32>;
+@group(0) @binding(GRAY_MEANS) var<storage, read_write> gray_means: array<u32>;
 
-var<workgroup> sums: array<u32, WG>;
+alias Sum = u32;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let row = workgroup_number(workgroup, groups);
-    // All must reach the barrier, so one without an image adds up nothing.
-    let image = u32(indices[min(row, params.rows - 1)]) - params.first;
-    let here = row < params.rows && image < params.count;
+fn image_of(row: u32) -> u32 {
+    return u32(indices[min(row, params.rows - 1)]) - params.first;
+}
+
+fn is_here(row: u32) -> bool {
+    return row < params.rows && image_of(row) < params.count;
+}
+
+fn part(row: u32, local: u32) -> u32 {
+    let image = image_of(row);
     var sum = 0u;
-    for (var pixel = local; pixel < select(0u, params.pixels, here); pixel += WG) {
+    for (var pixel = local; pixel < select(0u, params.pixels, is_here(row)); pixel += WG) {
         sum += gray_of(brightened(row, image, place_of(row, pixel)));
     }
-    sums[local] = sum;
-    workgroupBarrier();
-    if local != 0u || !here { return; }
-    var total = 0u;
-    for (var i = 0u; i < WG; i++) {
-        total += sums[i];
+    return sum;
+}
+
+fn whole(row: u32, local: u32) {
+    if local == 0u && is_here(row) {
+        gray_means[row] = (sum_of_parts() + params.pixels / 2) / params.pixels;
     }
-    gray_means[row] = (total + params.pixels / 2) / params.pixels;
 }

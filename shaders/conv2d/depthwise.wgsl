@@ -5,18 +5,15 @@
 // Bindings as conv2d/params.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n count E.
 // One invocation owns one E of the output. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> weight: array<E>;
-@group(0) @binding(3) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.m * params.n { return; }
+fn count() -> u32 {
+    return params.m * params.n;
+}
+
+fn each(i: u32) {
     let pixel = divide(i, params.n);
     let channel = i - pixel * params.n;
     let line = divide(pixel, params.out_w);
@@ -36,5 +33,5 @@ fn main(
             sum += input[at] * weight[(kh * params.kernel_w + kw) * params.n + channel];
         }
     }
-    output[i] = finish(i, epilogue(sum, channel * E_LEN));
+    output[i] = epilogue(i, biased(sum, channel * E_LEN));
 }

@@ -4,18 +4,15 @@
 //
 // Bindings as conv2d/params.wgsl says. One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read> weight: array<T>;
-@group(0) @binding(3) var<storage, read_write> output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.m * params.n { return; }
+fn count() -> u32 {
+    return params.m * params.n;
+}
+
+fn each(i: u32) {
     let channel = i % params.out_c;
     let pixel = i / params.out_c;
     let ow = pixel % params.out_w;
@@ -39,5 +36,5 @@ fn main(
             }
         }
     }
-    output[i] = finish(i, epilogue(sum, channel));
+    output[i] = epilogue(i, biased(sum, channel));
 }

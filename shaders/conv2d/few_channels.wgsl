@@ -8,11 +8,13 @@
 // KERNEL_H rows of TAPS (kernel_w times in_c). No workgroup memory, no barrier.
 //
 // The calls for every kernel row and every channel are written out, because loops around them would be too long for
-// drivers to unroll, and arrays whose places are not constants go to memory.
+// drivers to unroll, and arrays whose places are not constants go to memory. The entry point is not that of lib/each.wgsl,
+// because weights that are loaded under a condition cost software devices a quarter of the whole time; invocations beyond
+// the last piece have a loop of no rounds.
 
-@group(0) @binding(1) var<storage, read> input: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read> weight: array<E>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<T>>;
+@group(0) @binding(INPUT) var<storage, read> input: array<vec4<T>>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<vec4<T>>;
 
 var<private> weights: array<ACC, KERNEL_H * TAPS * BLOCK>;
 var<private> sums: array<ACC, PIXELS * BLOCK>;
@@ -23,7 +25,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let i = invocation_number(workgroup, groups, local);
+    let i = workgroup_number(workgroup, groups) * WG + local;
     var chunk = i;
     var channel = 0u;
     if BLOCKS > 1 {
@@ -34,7 +36,7 @@ fn main(
     // Loaded before the loop, and, with a single block, from places that are constants.
     var bias: array<ACC, BLOCK>;
     for (var c = 0u; c < BLOCK; c += E_LEN) {
-        let of_channels = vec4<ACC>(epilogue(EACC(0), channel + c));
+        let of_channels = vec4<ACC>(biased(EACC(0), channel + c));
         for (var j = 0u; j < E_LEN; j++) {
             bias[c + j] = of_channels[j];
         }
@@ -110,7 +112,7 @@ fn store(at: u32, sum: vec4<ACC>) {
     let parts = E_parts(sum);
     var results: array<E, 4 / E_LEN>;
     for (var i = 0u; i < 4 / E_LEN; i++) {
-        results[i] = finish(at / E_LEN + i, E(parts[i]));
+        results[i] = epilogue(at / E_LEN + i, E(parts[i]));
     }
     output[at / 4] = vec4<T>(E_four(results));
 }

@@ -4,18 +4,15 @@
 // Bindings as conv2d/params.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n count E.
 // One invocation owns one E of grad_input. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
-@group(0) @binding(2) var<storage, read> weight: array<E>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.m * params.n { return; }
+fn count() -> u32 {
+    return params.m * params.n;
+}
+
+fn each(i: u32) {
     let pixel = divide(i, params.n);
     let channel = i - pixel * params.n;
     let line = divide(pixel, params.in_w);
@@ -37,5 +34,5 @@ fn main(
             sum += grad_output[at] * weight[(kh * params.kernel_w + kw) * params.n + channel];
         }
     }
-    grad_input[i] = finish(i, sum);
+    grad_input[i] = epilogue(i, sum);
 }

@@ -4,18 +4,15 @@
 //
 // Bindings as conv2d/params.wgsl says. One invocation owns one element of grad_input. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
-@group(0) @binding(2) var<storage, read> weight: array<T>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<T>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.m * params.n { return; }
+fn count() -> u32 {
+    return params.m * params.n;
+}
+
+fn each(i: u32) {
     let channel = i % params.in_c;
     let pixel = i / params.in_c;
     let iw = pixel % params.in_w;
@@ -42,5 +39,5 @@ fn main(
             }
         }
     }
-    grad_input[i] = finish(i, T(sum));
+    grad_input[i] = epilogue(i, T(sum));
 }

@@ -6,20 +6,17 @@
 // and grad_weight is [chunks, kernel_h, kernel_w, n]; m is kernel_h kernel_w.
 // One invocation owns one chunk of one E of grad_weight. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> grad_output: array<E>;
-@group(0) @binding(3) var<storage, read_write> grad_weight: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(GRAD_WEIGHT) var<storage, read_write> grad_weight: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
+fn count() -> u32 {
+    return divide(params.k + params.k_chunk - 1, params.k_chunk) * params.m * params.n;
+}
+
+fn each(i: u32) {
     let chunk = divide(i, params.m * params.n);
     let first = chunk * params.k_chunk;
-    if first >= params.k { return; }
     let last = min(first + params.k_chunk, params.k);
     let of_chunk = i - chunk * params.m * params.n;
     let tap = divide(of_chunk, params.n);

@@ -7,26 +7,22 @@
 // One invocation owns one chunk of BLOCK output channels and keeps their sums in registers: KERNEL_H rows of TAPS (kernel_w
 // times in_c). No workgroup memory, no barrier. Why calls are written out is said in conv2d/few_channels.wgsl.
 
-@group(0) @binding(1) var<storage, read> input: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read> grad_output: array<vec4<T>>;
-@group(0) @binding(3) var<storage, read_write> grad_weight: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<vec4<T>>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<vec4<T>>;
+@group(0) @binding(GRAD_WEIGHT) var<storage, read_write> grad_weight: array<T>;
 
 var<private> grads: array<vec4<ACC>, PIXELS * BLOCK / 4>;
 var<private> sums: array<ACC, KERNEL_H * TAPS * BLOCK>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
+fn count() -> u32 {
+    return divide(divide(params.k, PIXELS) + params.k_chunk - 1, params.k_chunk) * BLOCKS;
+}
+
+fn each(i: u32) {
     let chunk = divide(i, BLOCKS);
     let channel = (i - chunk * BLOCKS) * BLOCK;
-    let pieces = divide(params.k, PIXELS);
     let first = chunk * params.k_chunk;
-    if first >= pieces { return; }
-    let last = min(first + params.k_chunk, pieces);
+    let last = min(first + params.k_chunk, divide(params.k, PIXELS));
 
     for (var piece = first; piece < last; piece++) {
         for (var e = 0u; e < PIXELS * BLOCK; e += 4u) {

@@ -4,17 +4,14 @@
 // source: [batch, source_h, source_w, depth]; patches: [16, tiles, depth].
 // One invocation owns four neighbouring channels of a tile, in all 16 matrices. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> source: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read_write> patches: array<vec4<T>>;
+@group(0) @binding(SOURCE) var<storage, read> source: array<vec4<T>>;
+@group(0) @binding(PATCHES) var<storage, read_write> patches: array<vec4<T>>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.tiles * params.depth { return; }
+fn count() -> u32 {
+    return params.tiles * params.depth;
+}
+
+fn each(i: u32) {
     let number = divide(i, params.depth);
     let channel = i - number * params.depth;
     let tile = tile_at(number);

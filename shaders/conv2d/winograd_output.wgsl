@@ -1,20 +1,17 @@
-// Winograd's transform of the sums to results, A^T m A, then the bias and what finishes a result: the formula and the memory are
+// Winograd's transform of the sums to results, A^T m A, then the epilogue: the formula and the memory are
 // those of conv2d/winograd.wgsl. A tile at the last line or column of an odd image has results outside it, which are not stored.
 //
 // sums: [16, tiles, columns]; result: [batch, result_h, result_w, columns].
 // One invocation owns four neighbouring channels of a tile: up to four pixels. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> sums: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read_write> result: array<vec4<T>>;
+@group(0) @binding(SUMS) var<storage, read> sums: array<vec4<T>>;
+@group(0) @binding(RESULT) var<storage, read_write> result: array<vec4<T>>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.tiles * params.columns { return; }
+fn count() -> u32 {
+    return params.tiles * params.columns;
+}
+
+fn each(i: u32) {
     let number = divide(i, params.columns);
     let channel = i - number * params.columns;
     let tile = tile_at(number);
@@ -48,6 +45,6 @@ fn store(tile: Tile, row: u32, column: u32, channel: u32, sum: Four) {
     let w = 2 * tile.column + column;
     if h < params.result_h && w < params.result_w {
         let at = ((tile.image * params.result_h + h) * params.result_w + w) * params.columns + channel;
-        result[at] = finish(at, epilogue(sum, 4 * channel));
+        result[at] = epilogue(at, biased(sum, 4 * channel));
     }
 }

@@ -4,17 +4,14 @@
 // weight: [3, 3, weight_rows, weight_columns]; transformed: [16, weight_rows, weight_columns].
 // One invocation owns four neighbouring columns of a row, in all 16 matrices. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> weight: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read_write> transformed: array<vec4<T>>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<vec4<T>>;
+@group(0) @binding(TRANSFORMED) var<storage, read_write> transformed: array<vec4<T>>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.weight_rows * params.weight_columns { return; }
+fn count() -> u32 {
+    return params.weight_rows * params.weight_columns;
+}
+
+fn each(i: u32) {
     let rows = array<Line, 3>(transformed_row(0, i), transformed_row(1, i), transformed_row(2, i));
     store_column(0, i, rows[0][0], rows[1][0], rows[2][0]);
     store_column(1, i, rows[0][1], rows[1][1], rows[2][1]);

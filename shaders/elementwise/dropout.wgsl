@@ -6,19 +6,16 @@
 // memory has word i % 4 of Philox's counter (i / 4, step, stream).
 // One invocation owns four elements. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read> random: array<i32>;
-@group(0) @binding(3) var<storage, read_write> output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(RANDOM) var<storage, read> random: array<i32>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let item = invocation_number(workgroup, groups, local);
+fn count() -> u32 {
+    return (params.len + 3) / 4;
+}
+
+fn each(item: u32) {
     let first = item * 4;
-    if first >= params.len { return; }
     let counter = vec4u(item, bitcast<u32>(random[2]), params.stream_low, params.stream_high);
     let words = philox(counter, vec2u(bitcast<u32>(random[0]), bitcast<u32>(random[1])));
     for (var lane = 0u; lane < min(4u, params.len - first); lane++) {

@@ -3,18 +3,17 @@
 // every sum.
 //
 // totals: [4] = sum of losses, sum of weights, right predictions, rows that count; loss: [1]; grad_logits: [rows, classes].
-// One workgroup; its invocation i owns the rows i, i + WG, .. Workgroup memory: 16 WG bytes. One barrier, so that all sums are
-// there before they are added up, by each invocation for itself.
+// One workgroup; its invocation i owns the rows i, i + WG, .. and adds up all sums for itself. Workgroup memory and barrier:
+// lib/workgroup_sum.wgsl, 16 WG bytes.
 
-@group(0) @binding(3) var<storage, read_write> totals: array<T>;
-@group(0) @binding(4) var<storage, read_write> loss: array<T>;
-@group(0) @binding(5) var<storage, read_write> grad_logits: array<T>;
+@group(0) @binding(TOTALS) var<storage, read_write> totals: array<T>;
+@group(0) @binding(LOSS) var<storage, read_write> loss: array<T>;
+@group(0) @binding(GRAD_LOGITS) var<storage, read_write> grad_logits: array<T>;
 
-var<workgroup> sums: array<vec4<ACC>, WG>;
+alias Sum = vec4<ACC>;
 
-@compute @workgroup_size(WG)
-fn main(@builtin(local_invocation_index) local: u32) {
-    var sum = vec4<ACC>();
+fn part(workgroup: u32, local: u32) -> Sum {
+    var sum = Sum();
     for (var i = local; i < params.rows; i += WG) {
         let row = row_of(i);
         sum += vec4<ACC>(row.loss, row.weight, row.correct, row.counts);
@@ -23,12 +22,11 @@ fn main(@builtin(local_invocation_index) local: u32) {
             grad_logits[i * params.classes + c] = select(slope, T(0), row.counts == T(0));
         }
     }
-    sums[local] = sum;
-    workgroupBarrier();
-    var total = vec4<ACC>();
-    for (var i = 0u; i < WG; i++) {
-        total += sums[i];
-    }
+    return sum;
+}
+
+fn whole(workgroup: u32, local: u32) {
+    let total = sum_of_parts();
     if local == 0u {
         totals[0] = T(total.x);
         totals[1] = T(total.y);

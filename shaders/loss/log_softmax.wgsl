@@ -3,17 +3,14 @@
 // input, output: [rows, classes]; a row is a sample, or a pixel of one.
 // One invocation owns one row. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read_write> output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows { return; }
+fn count() -> u32 {
+    return params.rows;
+}
+
+fn each(i: u32) {
     let first = i * params.classes;
     var largest = input[first];
     for (var c = 1u; c < params.classes; c++) {

@@ -4,18 +4,15 @@
 // output, grad_output, grad_input: [rows, classes].
 // One invocation owns one row. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> output: array<T>;
-@group(0) @binding(2) var<storage, read> grad_output: array<T>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read> output: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.rows { return; }
+fn count() -> u32 {
+    return params.rows;
+}
+
+fn each(i: u32) {
     let first = i * params.classes;
     var sum = ACC(0);
     for (var c = 0u; c < params.classes; c++) {

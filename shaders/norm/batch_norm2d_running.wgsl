@@ -3,18 +3,15 @@
 // running_mean, running_var: [columns]; statistics: [2, columns].
 // One invocation owns one channel. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> running_mean: array<T>;
-@group(0) @binding(2) var<storage, read> running_var: array<T>;
-@group(0) @binding(3) var<storage, read_write> statistics: array<T>;
+@group(0) @binding(RUNNING_MEAN) var<storage, read> running_mean: array<T>;
+@group(0) @binding(RUNNING_VAR) var<storage, read> running_var: array<T>;
+@group(0) @binding(STATISTICS) var<storage, read_write> statistics: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let column = invocation_number(workgroup, groups, local);
-    if column >= params.columns { return; }
+fn count() -> u32 {
+    return params.columns;
+}
+
+fn each(column: u32) {
     statistics[column] = running_mean[column];
     statistics[params.columns + column] = 1 / sqrt(running_var[column] + params.eps);
 }

@@ -4,17 +4,14 @@
 // input: [rows, columns]; partials: [chunks, 2, columns] = mean, m2.
 // One invocation owns one chunk of one column of E. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read_write> partials: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(PARTIALS) var<storage, read_write> partials: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= chunk_count() * params.columns { return; }
+fn count() -> u32 {
+    return chunk_count() * params.columns;
+}
+
+fn each(i: u32) {
     let chunk = i / params.columns;
     let column = i - chunk * params.columns;
     let row = chunk * CHUNK;

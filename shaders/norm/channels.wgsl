@@ -6,17 +6,14 @@
 // One invocation owns one E of the run: one channel, or four where all counts and places divide by 4. No workgroup memory,
 // no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.pixels * params.count { return; }
+fn count() -> u32 {
+    return params.pixels * params.count;
+}
+
+fn each(i: u32) {
     let pixel = divide(i, params.count);
     let channel = i - pixel * params.count;
     output[pixel * params.to_channels + params.to_first + channel] =

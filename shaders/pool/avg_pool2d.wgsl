@@ -4,17 +4,14 @@
 // input: [batch, in_h, in_w, channels]; output: [batch, out_h, out_w, channels].
 // One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read_write> output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+fn count() -> u32 {
+    return params.batch * params.out_h * params.out_w * params.channels;
+}
+
+fn each(i: u32) {
     let window = window_of(i);
     let rows = side(window.oh * params.stride_h, params.kernel_h, params.pad_h, params.in_h);
     let columns = side(window.ow * params.stride_w, params.kernel_w, params.pad_w, params.in_w);

@@ -4,17 +4,14 @@
 // grad_output: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
 // One invocation owns one element of grad_input, channels fastest. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
-@group(0) @binding(2) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.batch * params.in_h * params.in_w * params.channels { return; }
+fn count() -> u32 {
+    return params.batch * params.in_h * params.in_w * params.channels;
+}
+
+fn each(i: u32) {
     let channel = i % params.channels;
     let pixel = i / params.channels;
     let iw = pixel % params.in_w + params.pad_w;
@@ -34,5 +31,5 @@ fn main(
             sum += grad_output[base] / divisor(rows, columns);
         }
     }
-    grad_input[i] = finish(i, T(sum));
+    grad_input[i] = epilogue(i, T(sum));
 }

@@ -6,17 +6,14 @@
 // One invocation owns one window of one channel, and the last ones of a row or column also what lies beyond them.
 // No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
-@group(0) @binding(2) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+fn count() -> u32 {
+    return params.batch * params.out_h * params.out_w * params.channels;
+}
+
+fn each(i: u32) {
     let window = window_of(i);
     let rows = side(window.oh * params.kernel_h, params.kernel_h, 0, params.in_h);
     let columns = side(window.ow * params.kernel_w, params.kernel_w, 0, params.in_w);
@@ -28,7 +25,7 @@ fn main(
         for (var w = columns.low; w < last_w; w++) {
             let inside = h < rows.high && w < columns.high;
             let at = (window.image + h * params.in_w + w) * params.channels + window.channel;
-            grad_input[at] = finish(at, select(T(0), value, inside));
+            grad_input[at] = epilogue(at, select(T(0), value, inside));
         }
     }
 }

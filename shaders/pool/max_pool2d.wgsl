@@ -5,29 +5,21 @@
 // input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels].
 // One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read_write> output: array<T>;
-@group(0) @binding(3) var<storage, read_write> indices: array<i32>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
+@group(0) @binding(INDICES) var<storage, read_write> indices: array<i32>;
 
 // Compilers may take x != x for false, so NaN is told by its bits.
-fn is_nan(x: T) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+fn count() -> u32 {
+    return params.batch * params.out_h * params.out_w * params.channels;
 }
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+fn each(i: u32) {
     let window = window_of(i);
 
     // Where all taps of a dilated window lie in the padding the result is minus infinity and nobody wins. WGSL has no
     // constant for it, and refuses one made from bits, so the bits come from a variable.
-    var minus_infinity = 0xff800000u;
-    var best = bitcast<T>(minus_infinity);
+    var best = minus_infinity();
     var index = -1;
     for (var kh = 0u; kh < params.kernel_h; kh++) {
         // Rows above the input wrap around to huge numbers, so one comparison finds both sides.

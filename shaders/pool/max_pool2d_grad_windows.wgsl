@@ -6,17 +6,14 @@
 // channels counted in E. One invocation owns one window of one E of channels, and the last ones of a row or column also what lies beyond them.
 // No workgroup memory, no barrier.
 
-@group(0) @binding(2) var<storage, read> indices: array<EU>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(INDICES) var<storage, read> indices: array<EU>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+fn count() -> u32 {
+    return params.batch * params.out_h * params.out_w * params.channels;
+}
+
+fn each(i: u32) {
     let window = window_of(i);
     let last_h = select(min((window.oh + 1) * params.kernel_h, params.in_h), params.in_h, window.oh + 1 == params.out_h);
     let last_w = select(min((window.ow + 1) * params.kernel_w, params.in_w), params.in_w, window.ow + 1 == params.out_w);

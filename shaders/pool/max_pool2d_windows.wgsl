@@ -4,18 +4,15 @@
 // input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels], channels counted in E.
 // One invocation owns one E of the output, channels fastest: as many channels as their number allows, up to four. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read_write> output: array<E>;
-@group(0) @binding(3) var<storage, read_write> indices: array<EU>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
+@group(0) @binding(INDICES) var<storage, read_write> indices: array<EU>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+fn count() -> u32 {
+    return params.batch * params.out_h * params.out_w * params.channels;
+}
+
+fn each(i: u32) {
     let window = window_of(i);
     // The window's corner in its plane, and in memory.
     let corner = window.oh * params.kernel_h * params.in_w + window.ow * params.kernel_w;
@@ -26,7 +23,7 @@ fn main(
         for (var kw = 0u; kw < params.kernel_w; kw++) {
             let value = input[at + kw * params.channels];
             // NaN is told by its bits, since compilers may take x != x for false.
-            let wins = (value > best) | ((bitcast<EU>(value) & EU(0x7fffffffu)) > EU(0x7f800000u));
+            let wins = (value > best) | is_nan(value);
             best = select(best, value, wins);
             winner = select(winner, EU(corner + kh * params.in_w + kw), wins);
         }

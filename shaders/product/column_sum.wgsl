@@ -4,18 +4,14 @@
 // input: [rows, columns]; output: [ceil(rows / chunk), columns].
 // One invocation owns one element of the output. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read_write> output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    let chunks = (params.rows + params.chunk - 1) / params.chunk;
-    if i >= chunks * params.columns { return; }
+fn count() -> u32 {
+    return (params.rows + params.chunk - 1) / params.chunk * params.columns;
+}
+
+fn each(i: u32) {
     let column = i % params.columns;
     let first = i / params.columns * params.chunk;
     let last = min(first + params.chunk, params.rows);

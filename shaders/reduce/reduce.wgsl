@@ -6,16 +6,13 @@
 // One invocation owns one element of the output; those side by side read side by side. The order of the terms is fixed by
 // the extents. No workgroup memory, no barrier.
 
-@group(0) @binding(3) var<storage, read_write> output: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.outer * params.runs * params.inner { return; }
+fn count() -> u32 {
+    return params.outer * params.runs * params.inner;
+}
+
+fn each(i: u32) {
     let line = divide(i, params.inner);
     let outer = divide(line, params.runs);
     let base = outer * params.count * params.inner + (i - line * params.inner);

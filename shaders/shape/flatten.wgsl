@@ -4,18 +4,15 @@
 // FORWARD: input [batch, pixels, channels], output [batch, channels, pixels]; otherwise the reverse.
 // One invocation owns one element of the output. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read_write> output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
+fn count() -> u32 {
+    return params.batch * params.channels * params.pixels;
+}
+
+fn each(i: u32) {
     let image = params.channels * params.pixels;
-    if i >= params.batch * image { return; }
     // The faster axis of the output is the slower of the input.
     let fast = select(params.channels, params.pixels, FORWARD);
     let slow = select(params.pixels, params.channels, FORWARD);

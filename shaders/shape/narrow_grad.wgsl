@@ -5,17 +5,14 @@
 // One invocation owns one E of grad_input: one channel, or four where all of them divide by 4. No workgroup memory, no
 // barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
-@group(0) @binding(2) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.pixels * params.channels { return; }
+fn count() -> u32 {
+    return params.pixels * params.channels;
+}
+
+fn each(i: u32) {
     let pixel = divide(i, params.channels);
     // Below start this wraps to a number beyond length.
     let channel = i - pixel * params.channels - params.start;

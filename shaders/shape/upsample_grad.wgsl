@@ -6,17 +6,14 @@
 // One invocation owns one E of grad_input: one channel, or four where their number allows it. No workgroup memory, no
 // barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
-@group(0) @binding(2) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.batch * params.in_h * params.in_w * params.channels { return; }
+fn count() -> u32 {
+    return params.batch * params.in_h * params.in_w * params.channels;
+}
+
+fn each(i: u32) {
     let pixel = divide(i, params.channels);
     // Lines of all images, one below another, so that the image need not be told from the line.
     let line = divide(pixel, params.in_w);

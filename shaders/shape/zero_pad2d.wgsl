@@ -5,17 +5,14 @@
 // One invocation owns one E of the output: one channel, or four where their number allows it. No workgroup memory, no
 // barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.batch * params.out_h * params.out_w * params.channels { return; }
+fn count() -> u32 {
+    return params.batch * params.out_h * params.out_w * params.channels;
+}
+
+fn each(i: u32) {
     let pixel = divide(i, params.channels);
     let line = divide(pixel, params.out_w);
     let number = divide(line, params.out_h);

@@ -5,18 +5,15 @@
 // grad, sum: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
 // One invocation owns four elements. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> share: array<T>;
-@group(0) @binding(2) var<storage, read_write> grad: array<vec4<T>>;
-@group(0) @binding(3) var<storage, read_write> sum: array<vec4<T>>;
+@group(0) @binding(SHARE) var<storage, read> share: array<T>;
+@group(0) @binding(GRAD) var<storage, read_write> grad: array<vec4<T>>;
+@group(0) @binding(SUM) var<storage, read_write> sum: array<vec4<T>>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.len { return; }
+fn count() -> u32 {
+    return params.len;
+}
+
+fn each(i: u32) {
     var g = share[0] * grad[i];
     // Not 0 * sum: an infinite sum of batches that are done with would stay as NaN.
     if share[1] == T(0) {

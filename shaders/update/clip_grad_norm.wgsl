@@ -4,31 +4,24 @@
 // grad: [len] of four, one piece of a group's flat gradient buffer; what pads a tensor is 0 and adds nothing.
 // partial: one number for each workgroup of every piece of every group; this piece's start at `first`.
 // Invocation i of all adds up the elements i, i + workgroups WG, ..; the first of a workgroup adds up its workgroup's
-// sums, all in a fixed order. Workgroup memory: 4 WG bytes. One barrier, so that all sums are there before they are added.
+// sums, all in a fixed order. Workgroup memory and barrier: lib/workgroup_sum.wgsl, 4 WG bytes.
 
-@group(0) @binding(1) var<storage, read> grad: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read_write> partial: array<T>;
+@group(0) @binding(GRAD) var<storage, read> grad: array<vec4<T>>;
+@group(0) @binding(PARTIAL) var<storage, read_write> partial: array<T>;
 
-var<workgroup> sums: array<ACC, WG>;
+alias Sum = ACC;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let number = workgroup_number(workgroup, groups);
+fn part(number: u32, local: u32) -> Sum {
     var sum = vec4<ACC>();
     for (var i = number * WG + local; i < params.len; i += params.workgroups * WG) {
         let g = vec4<ACC>(grad[i]);
         sum += g * g;
     }
-    sums[local] = (sum.x + sum.y) + (sum.z + sum.w);
-    workgroupBarrier();
-    if local != 0u || number >= params.workgroups { return; }
-    var total = ACC(0);
-    for (var i = 0u; i < WG; i++) {
-        total += sums[i];
+    return (sum.x + sum.y) + (sum.z + sum.w);
+}
+
+fn whole(number: u32, local: u32) {
+    if local == 0u && number < params.workgroups {
+        partial[params.first + number] = T(sum_of_parts());
     }
-    partial[params.first + number] = T(total);
 }

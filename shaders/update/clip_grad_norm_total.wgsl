@@ -4,26 +4,24 @@
 //
 // partial: [count], as update/clip_grad_norm.wgsl has it; grad_norm: [2] = norm, factor.
 // One workgroup; its invocation i adds up the numbers i, i + WG, .. and the first adds up those sums, in a fixed order.
-// Workgroup memory: 4 WG bytes. One barrier, so that all sums are there before they are added.
+// Workgroup memory and barrier: lib/workgroup_sum.wgsl, 4 WG bytes.
 
-@group(0) @binding(1) var<storage, read> partial: array<T>;
-@group(0) @binding(2) var<storage, read_write> grad_norm: array<T>;
+@group(0) @binding(PARTIAL) var<storage, read> partial: array<T>;
+@group(0) @binding(GRAD_NORM) var<storage, read_write> grad_norm: array<T>;
 
-var<workgroup> sums: array<ACC, WG>;
+alias Sum = ACC;
 
-@compute @workgroup_size(WG)
-fn main(@builtin(local_invocation_index) local: u32) {
+fn part(workgroup: u32, local: u32) -> Sum {
     var sum = ACC(0);
     for (var i = local; i < params.count; i += WG) {
         sum += ACC(partial[i]);
     }
-    sums[local] = sum;
-    workgroupBarrier();
+    return sum;
+}
+
+fn whole(workgroup: u32, local: u32) {
     if local != 0u { return; }
-    var total = ACC(0);
-    for (var i = 0u; i < WG; i++) {
-        total += sums[i];
-    }
+    let total = sum_of_parts();
     // Neither sqrt() nor min() need keep NaN.
     let norm = keep_nan(T(total), T(sqrt(total)));
     let quotient = T(params.max_norm) / (norm + T(1e-6));

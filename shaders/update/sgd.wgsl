@@ -11,19 +11,16 @@
 // grad, parameter, momentum_buffer: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
 // One invocation owns four parameters; tensors are padded to 64. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> hyper: array<T>;
-@group(0) @binding(2) var<storage, read> grad: array<vec4<T>>;
-@group(0) @binding(3) var<storage, read_write> parameter: array<vec4<T>>;
-@group(0) @binding(4) var<storage, read_write> momentum_buffer: array<vec4<T>>;
+@group(0) @binding(HYPER) var<storage, read> hyper: array<T>;
+@group(0) @binding(GRAD) var<storage, read> grad: array<vec4<T>>;
+@group(0) @binding(PARAMETER) var<storage, read_write> parameter: array<vec4<T>>;
+@group(0) @binding(MOMENTUM_BUFFER) var<storage, read_write> momentum_buffer: array<vec4<T>>;
 
-@compute @workgroup_size(WG)
-fn main(
-    @builtin(workgroup_id) workgroup: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let i = invocation_number(workgroup, groups, local);
-    if i >= params.len { return; }
+fn count() -> u32 {
+    return params.len;
+}
+
+fn each(i: u32) {
     let p = parameter[i];
     let momentum = hyper[1];
     var g = clipped(grad[i]);

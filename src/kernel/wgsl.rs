@@ -31,6 +31,9 @@ macro_rules! source {
 }
 pub(crate) use source;
 
+/// The numbers of the library's bindings, by name.
+const BINDINGS: Source = source!("lib/bindings.wgsl");
+
 /// A value of the generated header that stands before a kernel's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Constant {
@@ -38,7 +41,7 @@ pub enum Constant {
     U32(u32),
     /// `const NAME: bool = ..;`
     Bool(bool),
-    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`; NAMEU and NAMEACC for as many u32 and ACC, NAME_LEN for how many.
+    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`; NAMEU, NAMEBOOL and NAMEACC for as many u32, bool and ACC, NAME_LEN for how many.
     Elements(u32),
     /// The same, and NAME_four, which makes a vector of four of as many NAME as it takes, and NAME_parts, which undoes that.
     Parts(u32),
@@ -47,7 +50,7 @@ pub enum Constant {
 /// A kernel as data: the files to concatenate and the constants of its header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Kernel {
-    /// The name in printouts: operation, product and variant.
+    /// The name in printouts: operation, product and algorithm.
     pub name: &'static str,
     /// The files, in the order in which a reader wants them; WGSL does not mind.
     pub sources: Vec<Source>,
@@ -111,7 +114,7 @@ impl Kernel {
         self.sources.iter().all(|source| source.builtin)
     }
 
-    /// The whole WGSL text: header, then files.
+    /// The whole WGSL text: header, then files, among the library's the table of its bindings' numbers.
     pub fn link(&self) -> String {
         // T is what is stored and ACC what accumulates: half precision is a change of this line, not of the kernels.
         let mut text = String::from(match self.f16 {
@@ -123,7 +126,7 @@ impl Kernel {
                 Constant::U32(value) => text += &format!("const {name}: u32 = {value}u;\n"),
                 Constant::Bool(value) => text += &format!("const {name}: bool = {value};\n"),
                 Constant::Elements(count) | Constant::Parts(count) => {
-                    for (alias, of) in [("", "T"), ("U", "u32"), ("ACC", "ACC")] {
+                    for (alias, of) in [("", "T"), ("U", "u32"), ("BOOL", "bool"), ("ACC", "ACC")] {
                         let vector = if *count == 1 { of.to_string() } else { format!("vec{count}<{of}>") };
                         text += &format!("alias {name}{alias} = {vector};\n");
                     }
@@ -140,7 +143,8 @@ impl Kernel {
             text += &format!("struct Params {{ {} }}\n", fields.join(", "));
             text += "@group(0) @binding(0) var<uniform> params: Params;\n";
         }
-        for source in &self.sources {
+        let bindings = self.sources.iter().any(|source| source.builtin).then_some(&BINDINGS);
+        for source in bindings.into_iter().chain(&self.sources) {
             text += &format!("// ---- {} ----\n{}\n", source.file, source.text);
         }
         text

@@ -55,19 +55,23 @@ pub struct OpCase {
     pub near: [Near; 2],
 }
 
-/// Every operation.
-pub const FAMILIES: [Family; 10] = [
-    ("arithmetic", arithmetic),
-    ("activation", activation),
-    ("concat", concat),
-    ("narrow", narrow),
-    ("reduce", reduce),
-    ("zero_pad2d", zero_pad2d),
-    ("upsample", upsample),
-    ("mse_loss", mse_loss),
-    ("log_softmax", log_softmax),
-    ("nll_loss", nll_loss),
-];
+/// Gives the names of all families to the macro `then`: a name here is an operation in the zoo, in the kernels' tests and in the
+/// gradients', each of which makes a test of it.
+macro_rules! for_each_family {
+    ($then:ident) => {
+        $then! { arithmetic, activation, concat, narrow, reduce, zero_pad2d, upsample, mse_loss, log_softmax, nll_loss }
+    };
+}
+#[allow(unused_imports, reason = "a binary that only looks at kernels makes no test for each")]
+pub(crate) use for_each_family;
+
+macro_rules! table {
+    ($($name:ident),*) => {
+        /// Every operation.
+        pub const FAMILIES: &[Family] = &[$((stringify!($name), $name)),*];
+    };
+}
+for_each_family!(table);
 
 /// A number of channels, often one that divides by 4.
 fn channels(draw: &Draw) -> usize {

@@ -1,4 +1,4 @@
-//! Batch norm's statistics that a convolution makes on the way: by every variant and in every tile, over whole and broken chunks.
+//! Batch norm's statistics that a convolution makes on the way: by every candidate, over whole and broken chunks.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ fn run(device: &Device, tape: &Tape, output: TensorId, case: &ConvCase, choices:
 }
 
 #[test]
-fn every_variant_and_tile_gives_the_bits_of_a_pass_of_its_own() {
+fn every_candidate_gives_the_bits_of_a_pass_of_its_own() {
     let Some(device) = device() else { return };
     for case in cases() {
         let mut tape = Tape::new(true);
@@ -86,7 +86,7 @@ fn every_variant_and_tile_gives_the_bits_of_a_pass_of_its_own() {
 }
 
 #[test]
-fn every_variant_gives_what_the_twins_do() {
+fn every_candidate_gives_what_the_twins_do() {
     let Some(device) = device() else { return };
     for (seed, case) in (0..).zip(cases()) {
         let mut tape = Tape::new(true);

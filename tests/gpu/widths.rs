@@ -9,7 +9,7 @@ use crate::check::{Case, check_choices, device};
 use crate::common::cases::{self, ConvCase, Draw, MatmulCase};
 use crate::kernels::{conv, matmul};
 
-/// The variant that these tests are about; the others have tests of their own.
+/// The algorithm that these tests are about; the others have tests of their own.
 fn check_eights(device: &Device, case: Case) {
     if device.caps().shuffles_eight_lanes() {
         check_choices(device, case, &["subgroup8"], &[true, false]);

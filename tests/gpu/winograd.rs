@@ -102,7 +102,7 @@ fn conv2d_winograd_in_chunks() {
 }
 
 #[test]
-fn an_epilogue_does_what_the_twin_does() {
+fn an_epilogue_is_what_the_twin_does() {
     let Some(device) = device() else { return };
     let (conv, input, output) = (Conv2d { padding: [1, 0, 2, 1], ..Conv2d::default() }, [2, 8, 6, 5], [2, 12, 5, 6]);
     let forward: Arc<dyn Operation> = Arc::new(conv);
@@ -130,8 +130,8 @@ fn an_epilogue_does_what_the_twin_does() {
     }
 }
 
-/// The root mean square of what each variant's output and input's gradient are off from the twin in f64.
-fn errors(case: &ConvCase, variants: [&str; 2]) -> [[f64; 2]; 2] {
+/// The root mean square of what each algorithm's output and input's gradient are off from the twin in f64.
+fn errors(case: &ConvCase, algorithms: [&str; 2]) -> [[f64; 2]; 2] {
     let device = device().expect("the caller has asked");
     let mut case = conv(11, case);
     let wanted: Vec<_> = case.outputs.iter().take(2).map(|&(id, _)| id).collect();
@@ -142,9 +142,9 @@ fn errors(case: &ConvCase, variants: [&str; 2]) -> [[f64; 2]; 2] {
         program.write(name, Value::Real(values.iter().copied().map(f64::from).collect())).unwrap();
     }
     program.run(&mut Store::default(), &[case.tape.nodes()[0].stage, case.tape.nodes()[1].stage]).unwrap();
-    variants.map(|variant| {
+    algorithms.map(|algorithm| {
         let options = SessionOptions { checked: false, guarded: false };
-        let mut session = check::session(device, case.tape.clone(), &Choices::everywhere(variant), options).unwrap();
+        let mut session = check::session(device, case.tape.clone(), &Choices::everywhere(algorithm), options).unwrap();
         for (name, value) in &case.inputs {
             check::write(&session, name, value).unwrap();
         }

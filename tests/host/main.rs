@@ -3,6 +3,7 @@
 mod augmentation;
 mod autodiff;
 mod barriers;
+mod candidates;
 mod data;
 mod dataset;
 mod diagnosis;

@@ -1,4 +1,4 @@
-//! Every kernel in every variant, by naga: it links, validates within WebGPU's default limits, agrees with the host about
+//! Every kernel by every candidate, by naga: it links, validates within WebGPU's default limits, agrees with the host about
 //! params and bindings, has its barriers where all invocations reach them, and translates to every shading language.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, TypeInner};
 use tilegrad::kernel::{Caps, Choices, Constant, DeviceClass, Kernel};
-use tilegrad::plan::Step;
+use tilegrad::plan::{Plan, Step};
 
 use crate::{barriers, zoo};
 
@@ -25,18 +25,24 @@ struct Linked {
 /// All kernels that any device, under any choice, runs for the tapes of the zoo, and those that measure a device.
 static KERNELS: LazyLock<Result<Vec<Linked>, String>> = LazyLock::new(|| {
     let mut kernels: BTreeMap<Kernel, Vec<Step>> = BTreeMap::new();
-    for (name, tape) in zoo::tapes() {
-        for caps in zoo::devices() {
-            for choices in zoo::choices() {
-                let plan = zoo::plan(&tape, &caps, &choices).unwrap_or_else(|error| panic!("{name}: {error}"));
-                for step in plan.steps {
-                    let steps = kernels.entry(step.kernel.clone()).or_default();
-                    let names = |step: &Step| step.bindings.iter().map(|(name, _)| *name).collect::<Vec<_>>();
-                    if !steps.iter().any(|other| names(other) == names(&step)) {
-                        steps.push(step);
-                    }
-                }
+    let mut add = |plan: Plan| {
+        for step in plan.steps {
+            let steps = kernels.entry(step.kernel.clone()).or_default();
+            let names = |step: &Step| step.bindings.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+            if !steps.iter().any(|other| names(other) == names(&step)) {
+                steps.push(step);
             }
+        }
+    };
+    let choices = zoo::choices();
+    for caps in zoo::devices() {
+        for (name, tape) in zoo::tapes() {
+            for choices in &choices {
+                add(zoo::plan(&tape, &caps, choices).unwrap_or_else(|error| panic!("{name}: {error}")));
+            }
+        }
+        for (tape, choices) in zoo::tiles(&caps) {
+            add(zoo::plan(&tape, &caps, &choices).unwrap_or_else(|error| panic!("{choices:?}: {error}")));
         }
     }
     // No plan has these; the test of the measurement sees that their params are right.
@@ -113,11 +119,11 @@ fn code(text: &str) -> String {
 }
 
 #[test]
-fn the_zoo_has_every_variant() {
+fn the_zoo_has_every_algorithm() {
     let names: BTreeSet<&str> = kernels().iter().map(|linked| linked.kernel.name).collect();
     for product in ["conv2d", "conv2d_grad_input", "conv2d_grad_weight", "matmul"] {
-        for variant in ["direct", "workgroup", "subgroup8"] {
-            assert!(names.contains(format!("{product}/{variant}").as_str()), "{product}/{variant} of {names:?}");
+        for algorithm in ["direct", "workgroup", "subgroup8"] {
+            assert!(names.contains(format!("{product}/{algorithm}").as_str()), "{product}/{algorithm} of {names:?}");
         }
     }
     for few in ["conv2d/few_channels", "conv2d_grad_weight/few_channels"] {
@@ -135,13 +141,52 @@ fn the_zoo_has_every_variant() {
 fn every_file_is_used_and_says_what_it_is() {
     let used: BTreeSet<&str> = kernels().iter().flat_map(|l| &l.kernel.sources).map(|source| source.file).collect();
     for (file, text) in files() {
-        assert!(used.contains(file.as_str()), "no kernel uses shaders/{file}");
+        assert!(used.contains(file.as_str()) || file == BINDINGS, "no kernel uses shaders/{file}");
         assert!(text.starts_with("// "), "shaders/{file} does not start with a comment");
         let code = code(&text);
         assert!(!code.contains("arrayLength"), "shaders/{file}: bindings are parts of buffers, arrayLength misleads");
         assert!(!code.contains("enable "), "shaders/{file}: the linked header has the enable lines");
         assert!(!code.contains("/*"), "shaders/{file}: comments are line comments");
+        let by_bits =
+            file == "lib/nan.wgsl" || !["0x7f8", "0xff8", "0x7fc", "0x7fff"].iter().any(|bits| code.contains(bits));
+        assert!(by_bits, "shaders/{file}: lib/nan.wgsl has what tells NaN and infinities by their bits");
+        // Barriers stand at an entry point's top level, one invocation has no number, and few_channels.wgsl says why.
+        let own = code.contains("workgroupBarrier") || code.contains("@workgroup_size(1)");
+        let entry = file.starts_with("lib/") || own || file == "conv2d/few_channels.wgsl";
+        assert!(entry || !code.contains("@compute"), "shaders/{file}: the entry point is that of lib/each.wgsl");
     }
+}
+
+/// The table of the bindings' numbers, which is a part of every kernel.
+const BINDINGS: &str = "lib/bindings.wgsl";
+
+/// The names in the table are those of the variables in capitals, and there are no others.
+#[test]
+fn numbers_of_bindings_stand_in_one_table() {
+    let files = files();
+    let table = code(&files[BINDINGS]);
+    let mut rows: Vec<(&str, u32)> = Vec::new();
+    for line in table.lines().filter(|line| !line.is_empty()) {
+        let row = line.strip_prefix("const ").and_then(|row| row.strip_suffix(";")?.split_once(": u32 = "));
+        let (name, number) = row.unwrap_or_else(|| panic!("shaders/{BINDINGS}: \"{line}\""));
+        rows.push((name, number.parse().unwrap_or_else(|_| panic!("shaders/{BINDINGS}: \"{line}\""))));
+    }
+    let numbers: Vec<u32> = rows.iter().map(|&(_, number)| number).collect();
+    let expected: Vec<u32> = (1..).take(rows.len()).collect();
+    assert_eq!(numbers, expected, "shaders/{BINDINGS}: numbers go up by one from 1; 0 is params");
+    let mut used = BTreeSet::new();
+    for (file, text) in &files {
+        for line in code(text).lines().filter(|line| line.contains("@binding")) {
+            let parts = line.strip_prefix("@group(0) @binding(").and_then(|rest| rest.split_once(") var<"));
+            let variable = line.split_once("> ").and_then(|(_, rest)| Some(rest.split_once(": ")?.0));
+            let (Some((name, _)), Some(variable)) = (parts, variable) else { panic!("shaders/{file}: \"{line}\"") };
+            let fits = name == variable.to_uppercase() && rows.iter().any(|&(row, _)| row == name);
+            assert!(fits, "shaders/{file}: {variable} is at {name}, not at a row of {BINDINGS} of its own name");
+            used.insert(name.to_string());
+        }
+    }
+    let unused: Vec<&str> = rows.iter().map(|&(name, _)| name).filter(|&name| !used.contains(name)).collect();
+    assert_eq!(unused, [""; 0], "shaders/{BINDINGS}: no file has a variable of that name");
 }
 
 #[test]

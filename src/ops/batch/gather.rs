@@ -171,7 +171,7 @@ impl Operation for Gather {
         };
         let mut kernel = Kernel::new(
             "gather",
-            &[source!("batch/gather.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")],
+            &[source!("batch/gather.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")],
         );
         match self.augment {
             Some(augment) => {
@@ -240,8 +240,7 @@ impl Operation for GatherLabels {
         // One dispatch for each piece of the labels; each fills the rows whose index lies in its piece.
         for (piece, (first, count)) in lowering.input_pieces(0)?.rows().enumerate() {
             let params = LabelParams { rows, first: first as u32, count: count as u32 };
-            let kernel =
-                Kernel::new("gather_labels", &[source!("batch/gather_labels.wgsl"), source!("lib/index.wgsl")]);
+            let kernel = Kernel::new("gather_labels", &[source!("batch/gather_labels.wgsl"), source!("lib/each.wgsl")]);
             let (data, indices, output) = (lowering.input_piece(0, piece), lowering.input(1), lowering.output(0));
             lowering.push(
                 Dispatch::new(kernel.constant("WG", 64), &params, Extent::Invocations(u64::from(rows)))

@@ -179,7 +179,7 @@ impl Operation for Mix {
         let each = if row.is_multiple_of(4) { 4 } else { 1 };
         let params = Params { rows, row: row / each };
         let (input, lambda, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
-        let files = [source!("batch/mixup.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let files = [source!("batch/mixup.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new("mixup", &files).constant("WG", 64).elements(each);
         lowering.push(
             Dispatch::new(kernel, &params, Extent::Invocations(u64::from(rows) * u64::from(params.row)))
@@ -211,7 +211,7 @@ impl Operation for MixTarget {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let rows = lowering.input_dims(0)[0];
         let (target, output) = (lowering.input(0), lowering.output(0));
-        let kernel = Kernel::new("mixup_target", &[source!("batch/mixup_target.wgsl"), source!("lib/index.wgsl")]);
+        let kernel = Kernel::new("mixup_target", &[source!("batch/mixup_target.wgsl"), source!("lib/each.wgsl")]);
         let params = TargetParams { rows };
         lowering.push(
             Dispatch::new(kernel.constant("WG", 64), &params, Extent::Invocations(rows.into()))

@@ -112,9 +112,9 @@ impl Operation for Transform {
             Some(_) => source!("batch/transform_resized.wgsl"),
             None => source!("batch/transform_cropped.wgsl"),
         };
-        let shared =
-            [source!("batch/transform_pixel.wgsl"), geometry, source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
-        let mut kernel = Kernel::new("transform", &[source!("batch/transform.wgsl")]).with(&shared);
+        let shared = [source!("batch/transform_pixel.wgsl"), geometry, source!("lib/divide.wgsl")];
+        let files = [source!("batch/transform.wgsl"), source!("lib/each.wgsl")];
+        let mut kernel = Kernel::new("transform", &files).with(&shared);
         kernel = if jitter == Default::default() {
             kernel.with(&[source!("batch/transform_color_none.wgsl")])
         } else if contrast {
@@ -126,6 +126,8 @@ impl Operation for Transform {
             source!("batch/transform_gray.wgsl"),
             source!("batch/transform_color.wgsl"),
             source!("batch/transform_mean_none.wgsl"),
+            source!("lib/workgroup_sum.wgsl"),
+            source!("lib/workgroup.wgsl"),
         ];
         let gray = Kernel::new("transform/gray", &gray).with(&shared).constant("WG", 64);
         let kernel = kernel.constant("WG", 64);

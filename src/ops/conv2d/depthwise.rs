@@ -21,7 +21,7 @@ fn kernel(name: &'static str, file: Source, mut params: Params) -> (Kernel, Para
     for channels in [&mut params.n, &mut params.in_c, &mut params.out_c] {
         *channels /= each;
     }
-    let files = [file, source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+    let files = [file, source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
     (Kernel::new(name, &files).constant("WG", 64).elements(each), params)
 }
 

@@ -48,9 +48,8 @@ impl Piece {
     }
 
     /// The kernel of this file and the one that both share.
-    fn kernel(&self, name: &'static str, file: Source, params: &Params) -> Kernel {
-        let files =
-            [file, source!("conv2d/few_channels_line.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+    fn kernel(&self, name: &'static str, [file, entry]: [Source; 2], params: &Params) -> Kernel {
+        let files = [file, source!("conv2d/few_channels_line.wgsl"), source!("lib/divide.wgsl"), entry];
         Kernel::new(name, &files)
             .constant("WG", 32)
             .constant("KERNEL_H", params.kernel_h)
@@ -85,7 +84,11 @@ pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
     let Some(piece) = Piece::new(&params) else { return Vec::new() };
     vec![Candidate::new("few_channels", move |lowering| {
         let kernel = piece
-            .kernel("conv2d/few_channels", source!("conv2d/few_channels.wgsl"), &params)
+            .kernel(
+                "conv2d/few_channels",
+                [source!("conv2d/few_channels.wgsl"), source!("lib/workgroup.wgsl")],
+                &params,
+            )
             .parts(if piece.block.is_multiple_of(4) { 4 } else { 1 });
         // Few enough on a software device that loading the weights costs little.
         let wanted = match lowering.caps().class {
@@ -107,8 +110,8 @@ pub(super) fn grad_weight(of: &Problem) -> Vec<Candidate<'static>> {
     let params = of.params;
     let Some(piece) = Piece::new(&params) else { return Vec::new() };
     vec![Candidate::new("few_channels", move |lowering| {
-        let file = source!("conv2d/grad_weight_few_channels.wgsl");
-        let kernel = piece.kernel("conv2d_grad_weight/few_channels", file, &params);
+        let files = [source!("conv2d/grad_weight_few_channels.wgsl"), source!("lib/each.wgsl")];
+        let kernel = piece.kernel("conv2d_grad_weight/few_channels", files, &params);
         // Every chunk's sums are stored and added up once more.
         let wanted = match lowering.caps().class {
             DeviceClass::Software => 1 << 8,

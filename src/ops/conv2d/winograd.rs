@@ -176,7 +176,7 @@ impl Winograd {
 }
 
 fn kernel(name: &'static str, file: Source) -> Kernel {
-    let files = [file, source!("conv2d/winograd.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+    let files = [file, source!("conv2d/winograd.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
     Kernel::new(name, &files).constant("WG", 64)
 }
 

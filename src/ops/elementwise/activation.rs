@@ -122,7 +122,7 @@ impl Activation {
         main: Source,
         inputs: &[&'static str],
     ) -> Result<()> {
-        let files = [self.source(), source!("lib/nan.wgsl"), main, source!("lib/index.wgsl")];
+        let files = [self.source(), source!("lib/nan.wgsl"), main, source!("lib/each.wgsl")];
         let kernel = Kernel::new(name, &files).constant("WG", 64);
         match self {
             Activation::LeakyRelu { negative_slope } => {

@@ -35,7 +35,7 @@ impl Operation for Copy {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let files =
-            [source!("elementwise/copy.wgsl"), source!("elementwise/activation.wgsl"), source!("lib/index.wgsl")];
+            [source!("elementwise/copy.wgsl"), source!("elementwise/activation.wgsl"), source!("lib/each.wgsl")];
         elementwise(lowering, Kernel::new("copy", &files).constant("WG", 64), &["input"])
     }
 }

@@ -79,7 +79,7 @@ impl Operation for Dropout {
         let [stream_low, stream_high] = Rng::new(0, &self.stream).stream();
         let len = lowering.output_len(0);
         let params = Params { len: len as u32, stream_low, stream_high, p: self.p as f32, scale: self.scale() as f32 };
-        let files = [source!("elementwise/dropout.wgsl"), source!("lib/philox.wgsl"), source!("lib/index.wgsl")];
+        let files = [source!("elementwise/dropout.wgsl"), source!("lib/philox.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new("dropout", &files).constant("WG", 64);
         let (input, random, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
         lowering.push(

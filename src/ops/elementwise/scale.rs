@@ -45,7 +45,7 @@ impl Operation for Scale {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let files =
-            [source!("elementwise/scale.wgsl"), source!("elementwise/activation.wgsl"), source!("lib/index.wgsl")];
+            [source!("elementwise/scale.wgsl"), source!("elementwise/activation.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new("scale", &files).constant("WG", 64);
         let params = |len| Params { len, factor: self.factor };
         elementwise_with(lowering, kernel, &["input"], &params)

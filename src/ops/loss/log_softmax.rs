@@ -35,7 +35,7 @@ fn rows(lowering: &mut Lowering<'_>, name: &'static str, main: Source, bindings:
     let params = Params { rows: n * h * w, classes };
     let mut operands: Vec<_> = (0..lowering.input_count()).map(|i| lowering.input(i)).collect();
     operands.push(lowering.output(0));
-    let files = [main, source!("lib/nan.wgsl"), source!("lib/index.wgsl")];
+    let files = [main, source!("lib/nan.wgsl"), source!("lib/each.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).elements(1);
     lowering.push(
         Dispatch::new(kernel, &params, Extent::Invocations(u64::from(params.rows)))

@@ -98,7 +98,7 @@ impl Operation for MseLossGrad {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let scale = 2.0 * self.0.scale(lowering.input_tensor(1).shape.len()) as f32;
-        let files = [source!("loss/mse_loss_grad.wgsl"), source!("lib/index.wgsl")];
+        let files = [source!("loss/mse_loss_grad.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new("mse_loss_grad", &files).constant("WG", 64);
         let params = |len| Params { len, scale };
         elementwise_with(lowering, kernel, &["grad_output", "input", "targets"], &params)

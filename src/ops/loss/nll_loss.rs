@@ -95,7 +95,7 @@ impl Operation for NllLoss {
             source!("loss/nll_loss.wgsl"),
             class_weight(weight.is_some()),
             source!("lib/nan.wgsl"),
-            source!("lib/index.wgsl"),
+            source!("lib/each.wgsl"),
         ];
         let kernel = Kernel::new("nll_loss", &files).constant("WG", 64).elements(1);
         let extent = Extent::Invocations(u64::from(params.rows));
@@ -103,7 +103,7 @@ impl Operation for NllLoss {
             Dispatch::new(kernel, &params, extent)
                 .bind("log_probs", log_probs)
                 .bind("targets", target)
-                .bind("rows", rows)
+                .bind("row_results", rows)
                 .elements(params.classes)
                 .bind_all(weight.map(|weight| ("class_weights", weight))),
         );
@@ -126,12 +126,12 @@ impl Operation for NllLossGrad {
         let params = self.0.params(lowering.input_dims(1));
         let operands = [0, 2, 3, 4].map(|i| lowering.input(i));
         let grad_log_probs = lowering.output(0);
-        let files = [source!("loss/nll_loss_grad.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let files = [source!("loss/nll_loss_grad.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new("nll_loss_grad", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
         lowering.push(
             Dispatch::new(kernel, &params, extent)
-                .bind_all(["grad_output", "targets", "rows", "totals"].into_iter().zip(operands))
+                .bind_all(["grad_output", "targets", "row_results", "totals"].into_iter().zip(operands))
                 .bind("grad_log_probs", grad_log_probs)
                 .elements(1_u32),
         );

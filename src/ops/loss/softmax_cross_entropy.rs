@@ -105,12 +105,16 @@ pub(crate) fn no_weight_gradient(op: &'static str, node: &Node, needs: &[bool]) 
 /// Adds up the per-row results, output 1, into the totals, output 2, and the loss, output 0.
 pub(crate) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
     let (loss, rows, totals) = (lowering.output(0), lowering.output(1), lowering.output(2));
-    let kernel = Kernel::new("softmax_cross_entropy/totals", &[source!("loss/softmax_cross_entropy_totals.wgsl")])
-        .constant("WG", 64);
+    let files = [
+        source!("loss/softmax_cross_entropy_totals.wgsl"),
+        source!("lib/workgroup_sum.wgsl"),
+        source!("lib/workgroup.wgsl"),
+    ];
+    let kernel = Kernel::new("softmax_cross_entropy/totals", &files).constant("WG", 64);
     lowering.push(
         Dispatch::new(kernel, params, Extent::Workgroups(1))
             .elements(params.rows.div_ceil(64) + 64)
-            .bind("rows", rows)
+            .bind("row_results", rows)
             .bind("totals", totals)
             .bind("loss", loss),
     );
@@ -163,17 +167,18 @@ impl Operation for SoftmaxCrossEntropy {
         let files = [
             source!("loss/softmax_cross_entropy.wgsl"),
             source!("loss/softmax_cross_entropy_row.wgsl"),
+            source!("lib/nan.wgsl"),
             class_weight(weighted),
-            source!("lib/index.wgsl"),
+            source!("lib/each.wgsl"),
         ];
-        let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64);
+        let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64).elements(1);
         let extent = Extent::Invocations(u64::from(params.rows));
         lowering.push(
             Dispatch::new(kernel, &params, extent)
                 // Three passes over a row.
                 .bind("logits", logits)
                 .bind("targets", target)
-                .bind("rows", rows)
+                .bind("row_results", rows)
                 .elements(3 * params.classes)
                 .bind_all(weight.map(|weight| ("class_weights", weight))),
         );
@@ -200,12 +205,13 @@ impl Operation for SoftmaxCrossEntropyGrad {
         let files = [
             source!("loss/softmax_cross_entropy_grad.wgsl"),
             source!("loss/softmax_cross_entropy_row.wgsl"),
+            source!("lib/nan.wgsl"),
             class_weight(weighted),
-            source!("lib/index.wgsl"),
+            source!("lib/each.wgsl"),
         ];
-        let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64);
+        let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64).elements(1);
         let extent = Extent::Invocations(lowering.output_len(0));
-        let names = ["grad_output", "logits", "targets", "rows", "totals", "class_weights"];
+        let names = ["grad_output", "logits", "targets", "row_results", "totals", "class_weights"];
         lowering.push(
             Dispatch::new(kernel, &params, extent)
                 .elements(1_u32)

@@ -141,20 +141,14 @@ pub(crate) const CHUNK: usize = 32;
 /// A kernel over four channels at a time where their number allows it, with how many it takes.
 fn kernel(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
     let each = if channels.is_multiple_of(4) { 4 } else { 1 };
-    let files = [
-        file,
-        source!("norm/batch_norm2d_params.wgsl"),
-        source!("lib/nan.wgsl"),
-        source!("lib/divide.wgsl"),
-        source!("lib/index.wgsl"),
-    ];
+    let files = [file, source!("norm/batch_norm2d_params.wgsl"), source!("lib/nan.wgsl"), source!("lib/divide.wgsl")];
     (Kernel::new(name, &files).elements(each), each)
 }
 
 /// The same, whose workgroups of 64 own invocations that have nothing to do with one another.
 fn elementwise(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
     let (kernel, each) = kernel(name, file, channels);
-    (kernel.constant("WG", 64), each)
+    (kernel.with(&[source!("lib/each.wgsl")]).constant("WG", 64), each)
 }
 
 /// The same, whose workgroups each merge the chunks of one column: wide ones where the invocations really run side by side.
@@ -163,7 +157,7 @@ fn merging(lowering: &Lowering<'_>, name: &'static str, file: Source, params: Pa
     let width: u32 = if lowering.caps().class == DeviceClass::Software { 8 } else { 64 };
     let (kernel, each) = kernel(name, file, params.columns);
     let merged = params.chunks().div_ceil(width.into()) + u64::from(width.ilog2());
-    (kernel.constant("WG", width), params.per(each), merged)
+    (kernel.with(&[source!("lib/workgroup.wgsl")]).constant("WG", width), params.per(each), merged)
 }
 
 /// A kernel that makes moments (lib/moments.wgsl) of as many columns at once as E are.
@@ -218,7 +212,8 @@ pub(crate) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], in
 fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, Extent, u32) {
     let rows_each = if lowering.caps().class == DeviceClass::Software { 8 } else { 1 };
     let groups = u64::from(params.rows.div_ceil(rows_each));
-    (kernel.constant("ROWS_EACH", rows_each), Extent::Invocations(groups * u64::from(params.columns)), rows_each)
+    let kernel = kernel.with(&[source!("norm/batch_norm2d_rows.wgsl")]).constant("ROWS_EACH", rows_each);
+    (kernel, Extent::Invocations(groups * u64::from(params.columns)), rows_each)
 }
 
 /// The dispatch that applies the statistics, which all forms end with; `affine` is the first of the operands weight and

@@ -56,7 +56,7 @@ fn pool(
         source!("pool/adaptive_avg_pool2d_params.wgsl"),
         source!("pool/window.wgsl"),
         source!("lib/divide.wgsl"),
-        source!("lib/index.wgsl"),
+        source!("lib/each.wgsl"),
     ];
     let kernel = Kernel::new(name, &files).elements(1).constant("WG", 64);
     let (from, to) = (lowering.input(0), lowering.output(0));

@@ -117,7 +117,7 @@ impl Operation for AvgPool2d {
             source!("pool/avg_pool2d_window.wgsl"),
             source!("pool/window.wgsl"),
             source!("lib/divide.wgsl"),
-            source!("lib/index.wgsl"),
+            source!("lib/each.wgsl"),
         ];
         let kernel = Kernel::new("avg_pool2d", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
@@ -166,7 +166,7 @@ impl Operation for AvgPool2dGrad {
                     source!("pool/avg_pool2d_window.wgsl"),
                     source!("pool/window.wgsl"),
                     source!("lib/divide.wgsl"),
-                    source!("lib/index.wgsl"),
+                    source!("lib/each.wgsl"),
                 ];
                 let params = self.pool.params(input, output);
                 let kernel = Kernel::new(kernel, &files).elements(1).constant("WG", 64);

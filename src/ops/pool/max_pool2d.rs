@@ -157,7 +157,13 @@ impl Operation for MaxPool2d {
         let [input, output] = [tensors.input_dims(0), tensors.output_dims(0)];
         let candidate = |name, kernel, file, each| {
             Candidate::new(name, move |lowering| {
-                let files = [file, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+                let files = [
+                    file,
+                    source!("pool/window.wgsl"),
+                    source!("lib/nan.wgsl"),
+                    source!("lib/divide.wgsl"),
+                    source!("lib/each.wgsl"),
+                ];
                 let kernel = Kernel::new(kernel, &files).elements(each).constant("WG", 64);
                 let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
                 let dispatch = Dispatch::new(kernel, &self.params(input, output).per(each), extent)
@@ -191,7 +197,7 @@ pub(crate) fn grad_candidates<'a>(op: &'a MaxPool2dGrad, tensors: &Tensors<'_>, 
     let candidate = |name, kernel, file, owners: [u32; 4], each| {
         Candidate::new(name, move |lowering| {
             let files =
-                [file, arriving, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+                [file, arriving, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
             let kernel = Kernel::new(kernel, &files).elements(each).constant("WG", 64);
             let len = owners.iter().map(|&extent| u64::from(extent)).product::<u64>();
             let params = op.pool.params(input, output).per(each);

@@ -54,7 +54,7 @@ impl Operation for ColumnSum {
 /// Adds up the rows of `input` [rows, columns] into `output` [columns], in one dispatch, or, where there are many rows and
 /// few columns, in two: chunks of rows first, then the chunks' sums. The order is fixed by the shape.
 pub(crate) fn sum_rows(lowering: &mut Lowering<'_>, input: Operand, output: Operand, rows: u32, columns: u32) {
-    let files = [source!("product/column_sum.wgsl"), source!("lib/index.wgsl")];
+    let files = [source!("product/column_sum.wgsl"), source!("lib/each.wgsl")];
     let kernel = Kernel::new("column_sum", &files).constant("WG", 64);
     let pass = |lowering: &mut Lowering<'_>, from: Operand, to: Operand, rows: u32, chunk: u32| {
         let params = Params { rows, columns, chunk };

@@ -292,7 +292,7 @@ impl Tiling {
         };
         let statistics = if statistics { source!("lib/statistics.wgsl") } else { source!("lib/statistics_none.wgsl") };
         let mut kernel = Kernel::new(name, files)
-            .with(&[core, source!("lib/product.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")])
+            .with(&[core, source!("lib/product.wgsl"), source!("lib/divide.wgsl"), source!("lib/workgroup.wgsl")])
             .with(&[source!("lib/moments.wgsl"), statistics])
             .constant("WG", if self.core == Core::Workgroup { self.tile.threads } else { SHUFFLING })
             .constant("TILE_N", self.tile.columns)

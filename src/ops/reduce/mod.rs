@@ -141,7 +141,7 @@ pub(crate) fn sum_terms(
         let to = if runs == 1 { output } else { lowering.scratch(sums * 4) };
         let params = Params { outer, count, inner, runs, scale: if runs == 1 { scale } else { 1.0 } };
         let (name, main) = (kernel.name, source!("reduce/reduce.wgsl"));
-        let kernel_now = kernel.with(&[main, source!("lib/divide.wgsl"), source!("lib/index.wgsl")]).constant("WG", 64);
+        let kernel_now = kernel.with(&[main, source!("lib/divide.wgsl"), source!("lib/each.wgsl")]).constant("WG", 64);
         lowering.push(
             Dispatch::new(kernel_now, &params, Extent::Invocations(sums))
                 .bind_all(inputs)
@@ -170,7 +170,7 @@ impl Operation for ReduceGrad {
         let each = if inner.is_multiple_of(4) { 4 } else { 1 };
         let params = GradParams { outer, count, inner: inner / each, scale };
         let (grad_output, grad_input) = (lowering.input(0), lowering.output(0));
-        let files = [source!("reduce/reduce_grad.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let files = [source!("reduce/reduce_grad.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new(self.name(), &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering.push(

@@ -86,7 +86,7 @@ impl Operation for Unflatten {
 }
 
 fn reorder(lowering: &mut Lowering<'_>, name: &'static str, [n, c, h, w]: [u32; 4], forward: bool) -> Result<()> {
-    let files = [source!("shape/flatten.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+    let files = [source!("shape/flatten.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).flag("FORWARD", forward);
     let params = Params { batch: n, channels: c, pixels: h * w };
     let (input, output) = (lowering.input(0), lowering.output(0));

@@ -100,7 +100,7 @@ impl Operation for NarrowGrad {
         let params =
             Params { pixels: n * h * w, channels: channels / each, start: start / each, length: length / each };
         let (grad_output, grad_input) = (lowering.input(0), lowering.output(0));
-        let files = [source!("shape/narrow_grad.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let files = [source!("shape/narrow_grad.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new("narrow_grad", &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering.push(

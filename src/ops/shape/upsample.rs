@@ -45,7 +45,7 @@ impl Upsample {
         let [scale_h, scale_w] = self.scale_factor.map(|scale| scale as u32);
         let params = Params { batch, channels: channels / each, in_h, in_w, scale_h, scale_w };
         let (from, to) = (lowering.input(0), lowering.output(0));
-        let files = [main, source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let files = [main, source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new(name, &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering.push(

@@ -65,7 +65,7 @@ impl Operation for ZeroPad2d {
         let [top, _, left, _] = self.padding.map(|side| side as i32);
         let params = Params { batch, channels: channels / each, in_h, in_w, out_h, out_w, top, left };
         let (input, output) = (lowering.input(0), lowering.output(0));
-        let files = [source!("shape/zero_pad2d.wgsl"), source!("lib/divide.wgsl"), source!("lib/index.wgsl")];
+        let files = [source!("shape/zero_pad2d.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new("zero_pad2d", &files).constant("WG", 64).elements(each);
         let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering

@@ -39,7 +39,7 @@ impl Operation for AccumulateGrad {
             let len = bytes / 16;
             let params = Params { len: len as u32 };
             let flat = |buffer| Operand::Flat { buffer, group: self.group, piece };
-            let files = [source!("update/accumulate_grad.wgsl"), source!("lib/index.wgsl")];
+            let files = [source!("update/accumulate_grad.wgsl"), source!("lib/each.wgsl")];
             let kernel = Kernel::new("accumulate_grad", &files).constant("WG", 64);
             lowering.push(
                 Dispatch::new(kernel, &params, Extent::Invocations(len))

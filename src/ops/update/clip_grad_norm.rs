@@ -72,19 +72,19 @@ impl Operation for ClipGradNorm {
             }
         }
         let sums = lowering.scratch(count * 4);
-        let files = [source!("update/clip_grad_norm.wgsl"), source!("lib/index.wgsl")];
+        let shared = [source!("lib/workgroup_sum.wgsl"), source!("lib/workgroup.wgsl")];
         for (grad, params) in pieces {
-            let kernel = Kernel::new("clip_grad_norm", &files).constant("WG", 64);
+            let kernel = Kernel::new("clip_grad_norm", &[source!("update/clip_grad_norm.wgsl")]);
             let extent = Extent::Workgroups(u64::from(params.workgroups));
             lowering.push(
-                Dispatch::new(kernel, &params, extent)
+                Dispatch::new(kernel.with(&shared).constant("WG", 64), &params, extent)
                     .elements(params.len.div_ceil(params.workgroups * 64) + 64)
                     .bind("grad", grad)
                     .bind("partial", sums),
             );
         }
         let files = [source!("update/clip_grad_norm_total.wgsl"), source!("lib/nan.wgsl")];
-        let kernel = Kernel::new("clip_grad_norm/total", &files).constant("WG", 64).elements(1);
+        let kernel = Kernel::new("clip_grad_norm/total", &files).with(&shared).constant("WG", 64).elements(1);
         let params = total::Params { count: count as u32, max_norm: self.max_norm as f32 };
         let grad_norm = lowering.update(0);
         lowering.push(

@@ -61,7 +61,7 @@ impl Operation for SgdUpdate {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let hyper = lowering.input(0);
-        let mut files = vec![source!("update/sgd.wgsl"), source!("lib/index.wgsl")];
+        let mut files = vec![source!("update/sgd.wgsl"), source!("lib/each.wgsl")];
         let (mut clip_value, mut grad_norm) = (0.0, None);
         match self.clip {
             Clip::None => files.push(source!("update/clip_none.wgsl")),

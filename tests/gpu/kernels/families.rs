@@ -9,7 +9,7 @@ use tilegrad::twin::Value;
 
 use crate::check::{Case, Tolerance, check_op, device, session};
 use crate::common::cases::uniform;
-use crate::common::families::{EACH, FAMILIES, NAMES, Near, OpCase, each};
+use crate::common::families::{EACH, FAMILIES, NAMES, Near, OpCase, each, for_each_family};
 
 fn tolerance(near: Near) -> Tolerance {
     match near {
@@ -49,55 +49,18 @@ fn family(name: &str) {
     }
 }
 
-#[test]
-fn mul_sub_and_scale_random() {
-    family("arithmetic");
+macro_rules! tests {
+    ($($name:ident),*) => {
+        /// A test for each family, called after it.
+        mod random {
+            $(#[test]
+            fn $name() {
+                super::family(stringify!($name));
+            })*
+        }
+    };
 }
-
-#[test]
-fn leaky_relu_gelu_and_silu_random() {
-    family("activation");
-}
-
-#[test]
-fn concat_random() {
-    family("concat");
-}
-
-#[test]
-fn narrow_random() {
-    family("narrow");
-}
-
-#[test]
-fn reduce_random() {
-    family("reduce");
-}
-
-#[test]
-fn zero_pad2d_random() {
-    family("zero_pad2d");
-}
-
-#[test]
-fn upsample_random() {
-    family("upsample");
-}
-
-#[test]
-fn mse_loss_random() {
-    family("mse_loss");
-}
-
-#[test]
-fn log_softmax_random() {
-    family("log_softmax");
-}
-
-#[test]
-fn nll_loss_random() {
-    family("nll_loss");
-}
+for_each_family!(tests);
 
 /// An operation of one input, and its gradient for a random gradient of the output.
 fn unary(

@@ -221,7 +221,7 @@ fn max_pool2d_random() {
 #[test]
 fn max_pool2d_side_by_side() {
     let Some(device) = device() else { return };
-    // Where windows lie side by side the gradient has a variant of its own; extents that leave a rest, and ceil_mode.
+    // Where windows lie side by side the gradient has a kernel of its own; extents that leave a rest, and ceil_mode.
     for (i, (h, w, kernel, ceil_mode)) in [
         (8, 8, [2, 2], false),
         (9, 7, [2, 2], false),

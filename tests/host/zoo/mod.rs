@@ -3,17 +3,18 @@
 mod augmentations;
 mod families;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 
 use tilegrad::graph::{Spec, Tape, TensorId};
-use tilegrad::kernel::{Caps, Choices, DeviceClass};
+use tilegrad::kernel::{Caps, Choice, Choices, DeviceClass};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::gather::{Augment, Gather};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{ParamGroup, Sgd};
-use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::plan::{ParameterLayout, Plan, candidates};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
 
@@ -239,6 +240,12 @@ pub fn tapes() -> Vec<(String, Tape)> {
         let first = cases::ConvCase { input: [2, 3, 8, 8], weight: [out, 3, 3, 3], conv: conv2d, bias };
         tapes.push((format!("{first:?}"), conv(&first)));
     }
+    // Single pixels, as a bottleneck has them.
+    for (groups, stride) in [(1, 1), (1, 2), (2, 1)] {
+        let conv2d = Conv2d { stride: [stride; 2], groups, ..Conv2d::default() };
+        let case = cases::ConvCase { input: [2, 8, 5, 6], weight: [12, 8 / groups, 1, 1], conv: conv2d, bias: true };
+        tapes.push((format!("{case:?}"), conv(&case)));
+    }
     tapes.extend(augmentations::tapes());
     tapes.extend(families::tapes());
     tapes
@@ -252,13 +259,32 @@ pub fn devices() -> Vec<Caps> {
     devices
 }
 
-/// What a tuner may ask for: the best variant, or one of them wherever it is valid.
+/// What a tuner may ask for: the candidate that is preferred, or one of every algorithm wherever there is one of the name.
 pub fn choices() -> Vec<Choices> {
-    let variants = ["direct", "workgroup", "subgroup8", "depthwise", "few_channels", "winograd"];
-    // Of tiles those with the most workgroup memory, the most and the fewest sums.
-    let tiles = ["workgroup:128x64x16", "workgroup:128x128x8", "workgroup:64x16x16", "subgroup8:32x8"];
-    let some = variants.into_iter().chain(tiles).map(Choices::everywhere);
-    std::iter::once(Choices::default()).chain(some).collect()
+    static NAMES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        let tapes = tapes();
+        let of_tape = |caps: &Caps, (_, tape): &(String, Tape)| -> Vec<String> {
+            let nodes = tape.nodes().iter();
+            nodes.flat_map(|node| candidates(tape, node, caps)).map(|candidate| candidate.name).collect()
+        };
+        devices().iter().flat_map(|caps| tapes.iter().flat_map(move |tape| of_tape(caps, tape))).collect()
+    });
+    let by_name = NAMES.iter().map(|name| Choices::everywhere(name.as_str()));
+    std::iter::once(Choices::default()).chain(by_name).collect()
+}
+
+/// A product and a convolution, and every tile that they can be computed in on this device.
+pub fn tiles(caps: &Caps) -> Vec<(Tape, Choices)> {
+    let product = cases::MatmulCase { a: [70, 36], b: [36, 68], output: [70, 68], op: Default::default(), bias: true };
+    let square = Conv2d { padding: [1; 4], ..Conv2d::default() };
+    let conv2d = cases::ConvCase { input: [2, 8, 9, 9], weight: [12, 8, 3, 3], conv: square, bias: false };
+    let mut found = Vec::new();
+    for tape in [matmul(&product), conv(&conv2d)] {
+        let offered: BTreeSet<Choice> = tape.nodes().iter().flat_map(|node| candidates(&tape, node, caps)).collect();
+        let tiled = offered.into_iter().filter(|choice| choice.tile.is_some());
+        found.extend(tiled.map(|choice| (tape.clone(), Choices::everywhere(choice))));
+    }
+    found
 }
 
 /// The plan of a tape with a parameter layout of its own.
