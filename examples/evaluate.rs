@@ -13,7 +13,7 @@ use tilegrad::data::{self, FolderOptions, ResidentSource};
 use tilegrad::ops::confusion::Confusion;
 use tilegrad::optim::Sgd;
 use tilegrad::report::confusion;
-use tilegrad::train::checkpoint::Load;
+use tilegrad::train::weights::Load;
 use tilegrad::train::{ModelCard, TrainOptions, Trainer};
 use tilegrad::{Error, Result};
 

@@ -26,7 +26,7 @@ use support::{Defaults, Options, Problem, SGD_HELP, log, report, train};
 use tilegrad::data::{Normalisation, shapes};
 use tilegrad::nn::Freeze;
 use tilegrad::nn::models::NamedModel;
-use tilegrad::train::checkpoint::{self, Load};
+use tilegrad::train::weights::{self, Load};
 use tilegrad::{Error, Result};
 
 /// Of the synthetic shapes, those that the network is trained on first, and those that fc then learns.
@@ -139,7 +139,7 @@ impl Network {
     const SMALL: Network = Network { width: 16, cifar: false };
 
     fn of(file: &Path) -> Result<Self> {
-        let shapes = checkpoint::shapes(file)?;
+        let shapes = weights::shapes(file)?;
         match shapes.get("conv1.weight").map(Vec::as_slice) {
             Some(&[width, 3, 7, 7]) => Ok(Network { width, cifar: false }),
             Some(&[width, 3, 3, 3]) => Ok(Network { width, cifar: true }),

@@ -17,11 +17,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use tilegrad::files::write_whole;
 use tilegrad::graph::{Spec, Stage, Tape};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{ResNet, Vgg};
 use tilegrad::rng::Init;
-use tilegrad::train::checkpoint::{self, write_whole};
+use tilegrad::train::weights;
 use tilegrad::{Error, Result};
 
 /// Says what a ResNet or VGG in torchvision's form, with running statistics and without dropout, makes of images.
@@ -93,10 +94,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("device   {}", engine.name());
     engine.initialise(&tape, arguments.seed)?;
     if let Some(path) = &arguments.weights {
-        checkpoint::load(path, &tape, &mut *engine)?;
+        weights::load(path, &tape, &mut *engine)?;
     }
     if let Some(path) = &arguments.save {
-        checkpoint::save(path, &tape, &mut *engine)?;
+        weights::save(path, &tape, &mut *engine)?;
         println!("written  {}", path.display());
     }
     let program = engine.compile(tape)?;

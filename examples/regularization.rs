@@ -136,7 +136,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
             diagnosis.advice.iter().for_each(|advice| println!("  try {advice}"));
         }
         let file = arguments.out.join(format!("{}.csv", name.replace(' ', "_")));
-        tilegrad::train::checkpoint::write_whole(&file, history.to_csv().as_bytes())?;
+        tilegrad::files::write_whole(&file, history.to_csv().as_bytes())?;
     }
     let curves: Vec<_> = outcomes.iter().map(|outcome| (outcome.name, outcome.history.epochs.as_slice())).collect();
     curves::write_several(&arguments.out.join("regularization"), &curves)?;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns a PyTorch .pth file of weights into a safetensors file that tilegrad's checkpoints load, or one back.
+"""Turns a PyTorch .pth file of weights into a safetensors file that tilegrad loads, or one back.
 
     pip install torch numpy safetensors
     python3 scripts/pth_to_safetensors.py resnet18.pth resnet18.safetensors

@@ -78,7 +78,7 @@ pub enum Error {
     /// A loss that is infinite or not a number, and the first tensor that went wrong.
     #[error("{0}")]
     NonFinite(NonFinite),
-    /// A data or checkpoint file whose content is not what it should be.
+    /// A file of data, of weights or of a run whose content is not what it should be.
     #[error("{}: {message}", path.display())]
     Data {
         /// The file.

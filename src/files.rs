@@ -7,7 +7,9 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 /// Writes `content` to a temporary file beside `path`, flushes it and renames it, so that `path` is whole or untouched.
-pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+///
+/// [`Error::Io`] is what the system refuses.
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     // Threads of one process may write the same file.
     name.push(format!(".{}.{:?}.tmp", std::process::id(), std::thread::current().id()));

@@ -40,7 +40,7 @@
 //!
 //! | modules | what is in them |
 //! |---|---|
-//! | [`error`], [`shape`], [`tensor`], [`rng`] | the ground: errors, extents and the order of elements, tensors, random numbers by counter |
+//! | [`error`], [`shape`], [`tensor`], [`rng`], [`files`] | the ground: errors, extents and the order of elements, tensors, random numbers by counter, whole files |
 //! | [`twin`] | what a CPU twin is: an operation in plain loops, and the host's tensors that it reads and makes |
 //! | [`kernel`] | from a node's tensors to dispatches, as plain data: WGSL files and their header, dispatches, the epilogue, candidates and the choices among them |
 //! | [`graph`] | the tape and its autodiff, and what an operation is ([`graph::Operation`]) |
@@ -100,7 +100,7 @@
 
 pub mod data;
 pub mod error;
-mod files;
+pub mod files;
 pub mod gpu;
 pub mod graph;
 pub mod kernel;

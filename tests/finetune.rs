@@ -8,7 +8,7 @@ use safetensors::SafeTensors;
 use tilegrad::graph::{Spec, Tape};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
-use tilegrad::train::{CpuEngine, Engine, checkpoint};
+use tilegrad::train::{CpuEngine, Engine, weights};
 
 /// A folder that goes away with the test.
 struct Folder(PathBuf);
@@ -28,7 +28,7 @@ impl Folder {
         let mut engine = CpuEngine::new();
         engine.initialise(&tape, 7).unwrap();
         let path = self.0.join("weights.safetensors");
-        checkpoint::save(&path, &tape, &mut engine).unwrap();
+        weights::save(&path, &tape, &mut engine).unwrap();
         path.to_str().unwrap().into()
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tilegrad::Result;
 use tilegrad::error::Error;
-use tilegrad::train::checkpoint::write_whole;
+use tilegrad::files::write_whole;
 
 use crate::report::{ms, percent, rate};
 

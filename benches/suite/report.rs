@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use tilegrad::Result;
+use tilegrad::files::write_whole;
 use tilegrad::gpu::{Device, Peak};
-use tilegrad::train::checkpoint::write_whole;
 
 use crate::options::Options;
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
-use tilegrad::train::checkpoint::write_whole;
+use tilegrad::files::write_whole;
 use tilegrad::{Error, Result};
 
 /// Options that say what to do with a run, not what it is: a config that repeats it does without.

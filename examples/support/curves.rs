@@ -9,8 +9,8 @@ use std::sync::Once;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::register_font;
+use tilegrad::files::write_whole;
 use tilegrad::train::Epoch;
-use tilegrad::train::checkpoint::write_whole;
 
 /// Where training is and where validation is, in colours that also differ in lightness.
 const TRAIN: RGBColor = RGBColor(0x1f, 0x77, 0xb4);

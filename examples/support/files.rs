@@ -4,10 +4,10 @@ use std::path::Path;
 
 use tilegrad::Result;
 use tilegrad::data::{ImageSet, Normalisation};
+use tilegrad::files::write_whole;
 use tilegrad::nn::Module;
 use tilegrad::ops::confusion::Confusion;
 use tilegrad::report::{confusion, sheet};
-use tilegrad::train::checkpoint::write_whole;
 use tilegrad::train::{Engine, Predictor};
 
 /// How many mistakes are shown.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use tilegrad::files::write_whole;
 use tilegrad::gpu::Profile;
-use tilegrad::train::checkpoint::write_whole;
 use tilegrad::{Error, Result};
 
 /// Makes the folder of FILE, before a run whose end it would spoil if it can't be made.

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use tilegrad::Result;
+use tilegrad::files::write_whole;
 use tilegrad::ops::confusion::Confusion;
 use tilegrad::ops::metrics::Metrics;
-use tilegrad::train::checkpoint::write_whole;
 use tilegrad::train::{Diagnosis, History, Trainer};
 
 use super::{Options, files};

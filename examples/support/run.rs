@@ -10,7 +10,7 @@ use tilegrad::graph::{Role, Tape};
 use tilegrad::nn::models::NamedModel;
 use tilegrad::nn::{Module, Summary};
 use tilegrad::optim::{Schedule, Sgd};
-use tilegrad::train::checkpoint::Load;
+use tilegrad::train::weights::Load;
 use tilegrad::train::{Callback, Checkpoints, CpuEngine, Engine, GpuEngine, History, KeepBest, ModelCard, Trainer};
 use tilegrad::{Error, Result};
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tilegrad::Result;
+use tilegrad::files::write_whole;
 use tilegrad::report::tensorboard::EventWriter;
-use tilegrad::train::checkpoint::write_whole;
 use tilegrad::train::{Callback, Event, Flow, Trainer};
 
 use super::curves;

@@ -8,7 +8,7 @@ use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_wid
 
 use super::colour::{Rgb, mix};
 use crate::error::{Error, Result};
-use crate::train::checkpoint::write_whole;
+use crate::files::write_whole;
 
 /// Pixels of a letter, across and down.
 pub(super) const LETTER: [usize; 2] =

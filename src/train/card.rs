@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use super::checkpoint::{self, Metadata};
+use super::weights::{self, Metadata};
 use crate::data::Normalisation;
 use crate::error::{Error, Result};
 use crate::nn::models::NamedModel;
@@ -47,7 +47,7 @@ impl ModelCard {
 
     /// The card in the metadata of the file at `path`; [`Error::Data`] names what is missing or makes no sense.
     pub fn read(path: &Path) -> Result<Self> {
-        let metadata = checkpoint::metadata(path)?;
+        let metadata = weights::metadata(path)?;
         let text = |name: &str| -> Result<&str> {
             let text = metadata.get(&format!("tilegrad.{name}")).map(String::as_str);
             text.ok_or_else(|| {

@@ -125,7 +125,7 @@ impl Trainer<'_> {
         step_ms: &mut Vec<f64>,
     ) -> Result<()> {
         if self.programs.is_empty() {
-            self.check_fits(train)?;
+            self.check_memory(train)?;
         }
         self.prepare(train)?;
         if self.kept.is_none() {

@@ -2,7 +2,6 @@
 
 mod callback;
 mod card;
-pub mod checkpoint;
 mod checkpoints;
 mod clocks;
 mod convert;
@@ -11,10 +10,10 @@ mod diagnosis;
 mod early_stopping;
 mod engine;
 mod fit;
-mod fits;
 mod gpu_engine;
 mod history;
 mod keep_best;
+mod memory_check;
 pub mod optimizer_state;
 mod pinned;
 mod predictor;
@@ -23,6 +22,7 @@ mod run_files;
 mod snapshot;
 mod trainer;
 mod tripwire;
+pub mod weights;
 
 pub use callback::{Callback, Event, Flow};
 pub use card::ModelCard;

@@ -11,8 +11,8 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde_json::json;
 
-use super::checkpoint::{Content, Metadata, finish, format, metadata_of, parse, read, value, write};
 use super::engine::Engine;
+use super::weights::{Content, Metadata, format, metadata_of, parse, read, refuse, value, write};
 use crate::error::{Error, Result};
 use crate::graph::Tape;
 use crate::optim::{Schedule, Sgd};
@@ -142,7 +142,7 @@ pub(super) fn load_scheduled(
     let remembered = scheduler(path, &metadata)?;
     let has_momentum = !file.names().is_empty();
     let Buffers { values, problems, unexpected } = buffers(&file, tape, has_momentum);
-    finish(path, problems, unexpected)?;
+    refuse(path, problems, unexpected)?;
     // A file without such a state is of a run without a plateau, or an older one: the schedule then starts anew.
     if let Some(schedule) = schedule.filter(|_| !remembered.is_empty()) {
         let problem = |error| Error::data(path, format!("metadata of the scheduler: {error}"));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::engine::{Engine, ProgramId};
-use super::{ModelCard, checkpoint};
+use super::{ModelCard, weights};
 use crate::data::{BatchSink, ImageSet, Normalisation};
 use crate::error::{Error, Result};
 use crate::graph::{Stage, Tape};
@@ -56,7 +56,7 @@ impl<'a> Predictor<'a> {
         let predictor = Predictor::new(model, engine, card.shape, card.normalisation);
         let (tape, ..) = predictor.tape(1)?;
         predictor.engine.initialise(&tape, 0)?;
-        checkpoint::load(path, &tape, predictor.engine)?;
+        weights::load(path, &tape, predictor.engine)?;
         Ok(predictor)
     }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use safetensors::tensor::Dtype;
 
-use super::checkpoint::{self, Metadata};
 use super::history::Epoch;
 use super::optimizer_state;
 use super::snapshot::{FORMAT, Snapshot};
 use super::trainer::{TRAIN, Trainer};
+use super::weights::{self, Metadata};
 use crate::error::{Error, Result};
 use crate::kernel::Choices;
 use crate::tensor::Role;
@@ -86,7 +86,7 @@ impl Trainer<'_> {
     /// The run as it is, on the host, which is also what it goes on from if the device is lost.
     pub fn snapshot(&mut self) -> Result<Arc<Snapshot>> {
         self.note_losses()?;
-        let mut content = checkpoint::model(&self.tape, self.engine)?;
+        let mut content = weights::model(&self.tape, self.engine)?;
         content.extend(optimizer_state::momentum(&self.tape, self.has_momentum, self.engine)?);
         // Before the first step there is no such state.
         let metrics = if self.batch > 0 { self.engine.state(TRAIN)? } else { Vec::new() };
@@ -149,21 +149,21 @@ impl Trainer<'_> {
         };
         let remembered = optimizer_state::scheduler(path, &snapshot.metadata)?;
 
-        let bytes = checkpoint::bytes(path, &snapshot.content, &Metadata::new())?;
-        let file = checkpoint::parse(path, &bytes)?;
+        let bytes = weights::bytes(path, &snapshot.content, &Metadata::new())?;
+        let file = weights::parse(path, &bytes)?;
         let optimizer_state::Buffers { values: momenta, mut problems, mut unexpected } =
             optimizer_state::buffers(&file, &self.tape, has_momentum);
         let mut values = Vec::new();
         for id in self.tape.parameters().into_iter().chain(self.tape.buffers()) {
             let tensor = self.tape.tensor(id);
             unexpected.retain(|name| *name != tensor.name);
-            match checkpoint::value(&file, &tensor.name, tensor) {
+            match weights::value(&file, &tensor.name, tensor) {
                 Ok(value) => values.push((tensor.clone(), value)),
                 Err(problem) => problems.push(problem),
             }
         }
         unexpected.retain(|name| ![METRICS, LOSSES].contains(&name.as_str()));
-        checkpoint::finish(path, problems, unexpected)?;
+        weights::refuse(path, problems, unexpected)?;
         let words = |name: &str| -> Vec<f32> {
             let bytes = snapshot.content.get(name).map_or(&[][..], |(_, _, bytes)| bytes);
             bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()

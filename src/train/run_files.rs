@@ -2,21 +2,21 @@
 
 use std::path::Path;
 
-use super::checkpoint::{self, Load};
 use super::optimizer_state::{self, Progress};
 use super::trainer::Trainer;
+use super::weights::{self, Load};
 use crate::error::Result;
 
 impl Trainer<'_> {
-    /// [`checkpoint::save_with`] of this run's parameters and buffers, those that are frozen included, and what
+    /// [`weights::save_with`] of this run's parameters and buffers, those that are frozen included, and what
     /// [`Trainer::described`] said.
     pub fn save_model(&mut self, path: &Path) -> Result<()> {
-        checkpoint::save_with(path, &self.tape, self.engine, &self.metadata)
+        weights::save_with(path, &self.tape, self.engine, &self.metadata)
     }
 
-    /// [`checkpoint::load_with`] of this run's parameters and buffers, in place of the values they have.
+    /// [`weights::load_with`] of this run's parameters and buffers, in place of the values they have.
     pub fn load_model(&mut self, path: &Path, load: &Load) -> Result<()> {
-        checkpoint::load_with(path, &self.tape, self.engine, load)
+        weights::load_with(path, &self.tape, self.engine, load)
     }
 
     /// How far the run is.

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::checkpoint::{self, Content, Metadata};
+use super::weights::{self, Content, Metadata};
 use crate::error::{Error, Result};
 use crate::rng::fnv1a;
 
@@ -47,18 +47,18 @@ impl Snapshot {
 
     /// Writes it to the file at `path`, which is whole or untouched.
     pub fn write(&self, path: &Path) -> Result<()> {
-        checkpoint::write(path, &self.content, &self.metadata)
+        weights::write(path, &self.content, &self.metadata)
     }
 
     /// Reads the file at `path`; [`Error::Data`] if a bit of it is not what was written.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = checkpoint::read(path)?;
-        let file = checkpoint::parse(path, &bytes)?;
+        let bytes = weights::read(path)?;
+        let file = weights::parse(path, &bytes)?;
         let mut content = Content::new();
         for (name, view) in file.tensors() {
             content.insert(name, (view.dtype(), view.shape().to_vec(), view.data().to_vec()));
         }
-        let snapshot = Snapshot { content, metadata: checkpoint::metadata_of(path, &bytes)? };
+        let snapshot = Snapshot { content, metadata: weights::metadata_of(path, &bytes)? };
         if snapshot.metadata.get("format").map(String::as_str) != Some(FORMAT) {
             return Err(Error::data(
                 path,

@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::checkpoint::Metadata;
 use super::clocks::Clocks;
 use super::early_stopping::EarlyStopping;
 use super::engine::{Engine, ProgramId};
 use super::history::History;
 use super::snapshot::Snapshot;
+use super::weights::Metadata;
 use crate::data::{BatchSink, BatchSource, ordered_batches};
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, TuneEvent, Tuning};

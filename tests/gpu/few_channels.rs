@@ -18,7 +18,7 @@ fn names(case: &ConvCase, caps: &Caps) -> [Vec<String>; 2] {
 }
 
 /// Whether the kernels for few channels are right for the case; both or neither are.
-fn is_few(case: &ConvCase) -> bool {
+fn is_few_channels(case: &ConvCase) -> bool {
     let [forward, grad_weight] =
         names(case, &Caps::webgpu(DeviceClass::Software)).map(|of| of.iter().any(|name| name == "few_channels"));
     assert_eq!(forward, grad_weight, "{case:?}");
@@ -61,7 +61,7 @@ fn random(seed: u64) -> ConvCase {
 }
 
 #[test]
-fn conv2d_few_of_first_layers() {
+fn few_channels_of_first_layers() {
     let Some(device) = device() else { return };
     // LeNet-5's: more pieces than invocations, and no whole number of them for each.
     let lenet = square(6, [1, 6], 28, 5, 1, 2);
@@ -76,16 +76,16 @@ fn conv2d_few_of_first_layers() {
     let long = ConvCase { input: [1, 4, 3, 28], weight: [8, 4, 1, 7], conv: spread, bias: true };
     let high = ConvCase { input: [1, 1, 12, 20], weight: [6, 1, 7, 7], ..square(1, [1, 6], 20, 7, 1, 3) };
     for (i, case) in [lenet, colours, fours, odd, single, long, high].iter().enumerate() {
-        assert!(is_few(case), "{case:?}");
+        assert!(is_few_channels(case), "{case:?}");
         check_op(device, conv(8000 + i as u64, case));
     }
 }
 
 #[test]
-fn conv2d_few_random() {
+fn few_channels_random() {
     let Some(device) = device() else { return };
     let cases: Vec<(u64, ConvCase)> =
-        (0..).map(|seed| (seed, random(seed))).filter(|(_, case)| is_few(case)).take(10).collect();
+        (0..).map(|seed| (seed, random(seed))).filter(|(_, case)| is_few_channels(case)).take(10).collect();
     for (seed, case) in &cases {
         check_op(device, conv(8100 + seed, case));
     }
@@ -99,9 +99,9 @@ fn conv2d_few_random() {
 }
 
 #[test]
-fn conv2d_few_is_offered_where_it_is_right() {
+fn few_channels_are_offered_where_they_are_right() {
     let right = square(2, [3, 64], 32, 3, 1, 1);
-    assert!(is_few(&right));
+    assert!(is_few_channels(&right));
     let wrong = [
         ("five input channels", square(2, [5, 8], 32, 3, 1, 1)),
         ("channels in no whole vectors", square(2, [3, 70], 32, 3, 1, 1)),
@@ -112,11 +112,11 @@ fn conv2d_few_is_offered_where_it_is_right() {
         ("a long line", square(1, [4, 4], 64, 1, 16, 0)),
     ];
     for (what, case) in wrong {
-        assert!(!is_few(&case), "{what}");
+        assert!(!is_few_channels(&case), "{what}");
     }
     let mut grouped = square(2, [2, 4], 32, 3, 1, 1);
     (grouped.weight[1], grouped.conv.groups) = (1, 2);
-    assert!(!is_few(&grouped), "groups");
+    assert!(!is_few_channels(&grouped), "groups");
     // On a card after the products, and before the direct kernel where that is the gradient by the weight.
     for (class, place) in
         [(DeviceClass::Software, [0, 0]), (DeviceClass::Integrated, [2, 1]), (DeviceClass::Discrete, [2, 1])]

@@ -134,7 +134,7 @@ fn an_epilogue_is_what_the_twin_does() {
             for name in [steps.add.then_some("addend"), steps.mask.then_some("masking")].into_iter().flatten() {
                 ids.push(operand(&mut tape, name, &result, -1.0));
             }
-            let output = tape.append("finished", WithEpilogue { op: Arc::clone(&op), steps }, &ids, &[]).unwrap()[0];
+            let output = tape.append("fused", WithEpilogue { op: Arc::clone(&op), steps }, &ids, &[]).unwrap()[0];
             // A batch norm subtracts, so that sums of absolute values say nothing.
             let tolerance =
                 if shapes.len() == 5 { Tolerance::Rounding(16.0) } else { Tolerance::Sum { depth: depth + 1 } };

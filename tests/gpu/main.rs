@@ -3,7 +3,6 @@
 
 mod cache;
 mod check;
-mod checkpoint;
 mod confusion;
 mod data;
 mod dataset;
@@ -30,6 +29,7 @@ mod training;
 mod transform;
 mod tuner;
 mod vectors;
+mod weights;
 mod widths;
 mod winograd;
 

@@ -7,7 +7,7 @@ use tilegrad::graph::{Spec, Tape};
 use tilegrad::nn::models::LeNet5;
 use tilegrad::nn::{Flatten, Linear, Module, Sequential};
 use tilegrad::optim::Sgd;
-use tilegrad::train::{CpuEngine, Engine, GpuEngine, History, TrainOptions, Trainer, checkpoint};
+use tilegrad::train::{CpuEngine, Engine, GpuEngine, History, TrainOptions, Trainer, weights};
 
 use crate::check::device;
 
@@ -138,7 +138,7 @@ fn a_run_that_diverges_stops_with_the_step_and_the_learning_rate() {
 #[test]
 fn parameters_survive_a_file_and_wrong_files_change_nothing() {
     let Some(device) = device() else { return };
-    let folder = std::env::temp_dir().join(format!("tilegrad-checkpoint-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("tilegrad-weights-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("model.safetensors");
     let tape_of = |model: &dyn Module| {
@@ -151,24 +151,24 @@ fn parameters_survive_a_file_and_wrong_files_change_nothing() {
     let tape = tape_of(&model);
     let mut engine = gpu(device);
     engine.initialise(&tape, 1).unwrap();
-    checkpoint::save(&path, &tape, &mut engine).unwrap();
+    weights::save(&path, &tape, &mut engine).unwrap();
     let saved = weights(&mut engine, &model);
     // The reference executor reads what the device wrote.
     let mut host = CpuEngine::new();
     host.initialise(&tape, 2).unwrap();
     assert_ne!(weights(&mut host, &model), saved);
-    checkpoint::load(&path, &tape, &mut host).unwrap();
+    weights::load(&path, &tape, &mut host).unwrap();
     assert_eq!(weights(&mut host, &model), saved);
 
     let other = Sequential::new().with("flatten", Flatten).with("fc1", Linear::new(784, 120));
     let tape = tape_of(&other);
     engine.initialise(&tape, 1).unwrap();
     let before = weights(&mut engine, &other);
-    let error = checkpoint::load(&path, &tape, &mut engine).unwrap_err().to_string();
+    let error = weights::load(&path, &tape, &mut engine).unwrap_err().to_string();
     assert!(error.contains("\"fc1.weight\" is [120,400]") && error.contains("\"conv1.bias\" is unexpected"), "{error}");
     assert_eq!(weights(&mut engine, &other), before);
     std::fs::write(&path, b"no tensors").unwrap();
-    assert!(checkpoint::load(&path, &tape, &mut engine).unwrap_err().to_string().contains("safetensors"));
+    assert!(weights::load(&path, &tape, &mut engine).unwrap_err().to_string().contains("safetensors"));
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "no temporary file stays");
     std::fs::remove_dir_all(&folder).unwrap();
 }

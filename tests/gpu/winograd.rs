@@ -121,8 +121,8 @@ fn an_epilogue_is_what_the_twin_does() {
             let values = |name, spec: &Spec| Value::Real(cases::uniform(7, name, spec.shape.len()));
             let inputs = operands.iter().map(|(name, spec)| (*name, values(name, spec))).collect();
             let ids: Vec<_> = operands.into_iter().map(|(name, spec)| tape.input(name, spec).unwrap()).collect();
-            let finished = WithEpilogue { op: Arc::clone(&op), steps };
-            let output = tape.append("finished", finished, &ids, &[]).unwrap()[0];
+            let fused = WithEpilogue { op: Arc::clone(&op), steps };
+            let output = tape.append("fused", fused, &ids, &[]).unwrap()[0];
             let outputs = vec![(output, Tolerance::Sum { depth: 12 * 9 + 2 })];
             let case = Case { label: format!("{op:?}, {steps:?}"), tape, inputs, outputs };
             check_choices(device, case, &["winograd"], &[true, false]);

@@ -4,9 +4,10 @@ use std::fs;
 
 use tilegrad::Error;
 use tilegrad::data::{ImageSet, ResidentSource};
+use tilegrad::files::write_whole;
 use tilegrad::nn::{Linear, Sequential};
 use tilegrad::optim::Sgd;
-use tilegrad::train::checkpoint::{self, write_whole};
+use tilegrad::train::weights;
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
 
 use crate::scratch::{Scratch, SmallDisk, unwritable};
@@ -74,7 +75,7 @@ fn a_full_disk_keeps_the_model_of_before() {
     save(100).unwrap();
     let error = save(10_000).unwrap_err();
     assert!(matches!(&error, Error::Io { path: named, .. } if *named == path), "{error}");
-    assert_eq!(checkpoint::shapes(&path).unwrap()["fc.weight"], [100, 4]);
+    assert_eq!(weights::shapes(&path).unwrap()["fc.weight"], [100, 4]);
     assert_eq!(disk.names(), ["model.safetensors"]);
 }
 

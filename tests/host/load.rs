@@ -6,7 +6,7 @@ use tilegrad::data::{ResidentSource, synthetic};
 use tilegrad::nn::Freeze;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::optim::Sgd;
-use tilegrad::train::checkpoint::{self, Load};
+use tilegrad::train::weights::{self, Load};
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
 
 /// A path of this test's own.
@@ -23,7 +23,7 @@ fn a_run_begins_with_the_weights_of_a_file_and_trains_what_is_not_frozen() {
     let (old, mut engine) = (LeNet5::new(7), CpuEngine::new());
     Trainer::new(&old, Sgd::new(0.1), &mut engine, options(1), &train).unwrap().save_model(&path).unwrap();
 
-    let shapes = checkpoint::shapes(&path).unwrap();
+    let shapes = weights::shapes(&path).unwrap();
     assert_eq!(shapes.len(), 10);
     assert_eq!((&shapes["conv1.weight"], &shapes["fc3.weight"]), (&vec![6, 1, 5, 5], &vec![7, 84]));
     let whole = std::fs::read(&path).unwrap();
@@ -43,10 +43,10 @@ fn a_run_begins_with_the_weights_of_a_file_and_trains_what_is_not_frozen() {
 
     // Frozen parameters are saved too.
     trainer.save_model(&path).unwrap();
-    assert_eq!(checkpoint::shapes(&path).unwrap()["fc3.weight"], [10, 84]);
+    assert_eq!(weights::shapes(&path).unwrap()["fc3.weight"], [10, 84]);
     std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    let error = checkpoint::shapes(&path).unwrap_err().to_string();
+    let error = weights::shapes(&path).unwrap_err().to_string();
     assert!(error.contains(path.to_str().unwrap()) && error.contains("no safetensors file"), "{error}");
     std::fs::remove_file(&path).unwrap();
-    assert!(checkpoint::shapes(&path).unwrap_err().to_string().contains(path.to_str().unwrap()));
+    assert!(weights::shapes(&path).unwrap_err().to_string().contains(path.to_str().unwrap()));
 }

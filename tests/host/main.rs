@@ -4,7 +4,6 @@ mod augmentation;
 mod autodiff;
 mod barriers;
 mod candidates;
-mod checkpoint;
 mod data;
 mod dataset;
 mod diagnosis;
@@ -39,6 +38,7 @@ mod slots;
 mod starvation;
 mod tidy;
 mod tiles;
+mod weights;
 mod zoo;
 
 #[path = "../common/mod.rs"]

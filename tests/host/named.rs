@@ -3,7 +3,7 @@
 use tilegrad::data::{ImageSet, Normalisation};
 use tilegrad::nn::Summary;
 use tilegrad::nn::models::{NAMES, NamedModel};
-use tilegrad::train::checkpoint::{self, Metadata};
+use tilegrad::train::weights::{self, Metadata};
 use tilegrad::train::{CpuEngine, Engine, ModelCard, Predictor};
 
 fn named(name: &str, classes: usize) -> NamedModel {
@@ -44,11 +44,11 @@ fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
     let input = tape.input("input", tilegrad::graph::Spec::f32([1, 3, 16, 16])).unwrap();
     model.forward(&mut tape, input).unwrap();
     engine.initialise(&tape, 1).unwrap();
-    checkpoint::save_with(&path, &tape, &mut engine, &card.to_metadata()).unwrap();
+    weights::save_with(&path, &tape, &mut engine, &card.to_metadata()).unwrap();
     assert_eq!(ModelCard::read(&path).unwrap(), card);
     // Files of the same weights are the same bytes.
     let bytes = std::fs::read(&path).unwrap();
-    checkpoint::save_with(&path, &tape, &mut engine, &card.to_metadata()).unwrap();
+    weights::save_with(&path, &tape, &mut engine, &card.to_metadata()).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
 
     // What the file makes of images is what its network makes of them.
@@ -76,7 +76,7 @@ fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
         let mut metadata: Metadata = card.to_metadata();
         metadata.remove(field);
         metadata.extend(text.map(|text| (field.to_string(), text.to_string())));
-        checkpoint::save_with(&path, &tape, &mut engine, &metadata).unwrap();
+        weights::save_with(&path, &tape, &mut engine, &metadata).unwrap();
         let error = ModelCard::read(&path).unwrap_err().to_string();
         assert!(error.contains(part) && error.contains("model.safetensors"), "{field}: {error}");
     }

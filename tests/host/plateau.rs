@@ -7,7 +7,7 @@ use safetensors::tensor::SafeTensors;
 use tilegrad::data::{ResidentSource, synthetic};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::optim::{Mode, ReduceLrOnPlateau, Schedule, Sgd, ThresholdMode};
-use tilegrad::train::{CpuEngine, TrainOptions, Trainer, checkpoint};
+use tilegrad::train::{CpuEngine, TrainOptions, Trainer, weights};
 
 fn rule(mode: Mode) -> ReduceLrOnPlateau {
     // Hardly anything is better by so much, so that the learning rate falls every few epochs.
@@ -27,11 +27,11 @@ fn train(mode: Mode, epochs: usize, from: Option<&Path>, to: &Path) -> (Vec<f64>
     let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train).unwrap().schedule(schedule);
     let tape = trainer.tape().clone();
     if let Some(from) = from {
-        checkpoint::load(&from.join("model.safetensors"), &tape, trainer.engine()).unwrap();
+        weights::load(&from.join("model.safetensors"), &tape, trainer.engine()).unwrap();
         trainer.load_optimizer(&from.join("optimizer.safetensors")).unwrap();
     }
     let history = trainer.fit(&mut train, &mut validation, &mut |_| {}).unwrap();
-    checkpoint::save(&to.join("model.safetensors"), &tape, trainer.engine()).unwrap();
+    weights::save(&to.join("model.safetensors"), &tape, trainer.engine()).unwrap();
     trainer.save_optimizer(&to.join("optimizer.safetensors")).unwrap();
     (history.epochs.iter().map(|epoch| epoch.lr).collect(), history.losses)
 }

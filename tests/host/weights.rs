@@ -10,8 +10,8 @@ use tilegrad::nn::models::LeNet5;
 use tilegrad::optim::{ParamGroup, Schedule, Sgd};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
-use tilegrad::train::checkpoint::{self, Load};
 use tilegrad::train::optimizer_state::{self, Progress};
+use tilegrad::train::weights::{self, Load};
 use tilegrad::train::{CpuEngine, Engine, TrainOptions, Trainer};
 use tilegrad::twin::Value;
 
@@ -108,7 +108,7 @@ fn buffers_and_parameters_lie_in_one_file_as_pytorch_has_them() {
     let mut first = engine(&tape, 1);
     first.set_buffer("bn.running_mean", Value::Real(vec![0.25, -4.0])).unwrap();
     first.set_buffer("bn.num_batches_tracked", Value::Int(vec![i32::MAX])).unwrap();
-    checkpoint::save(&folder.file(), &tape, &mut first).unwrap();
+    weights::save(&folder.file(), &tape, &mut first).unwrap();
 
     let bytes = std::fs::read(folder.file()).unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
@@ -122,7 +122,7 @@ fn buffers_and_parameters_lie_in_one_file_as_pytorch_has_them() {
 
     let mut second = engine(&tape, 2);
     assert_ne!(kept(&tape, &mut first), kept(&tape, &mut second));
-    checkpoint::load(&folder.file(), &tape, &mut second).unwrap();
+    weights::load(&folder.file(), &tape, &mut second).unwrap();
     assert_eq!(kept(&tape, &mut first), kept(&tape, &mut second));
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "no temporary file stays");
 }
@@ -137,9 +137,9 @@ fn numbers_of_other_types_are_converted() {
     all = with(all, "fc.bias", Some(("fc.bias", Dtype::F64, &[3], doubles)));
     let (mut converted, mut plain) = (engine(&tape, 1), engine(&tape, 2));
     write(&folder.file(), &all, &[]);
-    checkpoint::load(&folder.file(), &tape, &mut converted).unwrap();
+    weights::load(&folder.file(), &tape, &mut converted).unwrap();
     write(&folder.file(), &entries(), &[]);
-    checkpoint::load(&folder.file(), &tape, &mut plain).unwrap();
+    weights::load(&folder.file(), &tape, &mut plain).unwrap();
     assert_eq!(kept(&tape, &mut converted), kept(&tape, &mut plain));
     assert_eq!(plain.parameter("bn.weight").unwrap(), [1.5, -2.0]);
     let id = tape.buffers()[2];
@@ -160,7 +160,7 @@ fn everything_that_is_wrong_is_in_one_error_and_nothing_changes() {
     let mut engine = engine(&tape, 1);
     let before = kept(&tape, &mut engine);
     let load = Load::strict().skip("classifier.");
-    let error = checkpoint::load_with(&folder.file(), &tape, &mut engine, &load).unwrap_err().to_string();
+    let error = weights::load_with(&folder.file(), &tape, &mut engine, &load).unwrap_err().to_string();
     for part in [
         "\"fc.bias\" is [4] of F32, expected [3] of F32",
         "\"bn.running_var\" is missing",
@@ -177,10 +177,10 @@ fn everything_that_is_wrong_is_in_one_error_and_nothing_changes() {
     let counter = |dtype, shape, bytes| ("bn.num_batches_tracked", dtype, shape, bytes);
     for wrong in [counter(Dtype::F32, &[][..], f32s(&[1.0])), counter(Dtype::I64, &[1][..], vec![0; 8])] {
         write(&folder.file(), &with(entries(), "bn.num_batches_tracked", Some(wrong)), &[]);
-        let error = checkpoint::load(&folder.file(), &tape, &mut engine).unwrap_err().to_string();
+        let error = weights::load(&folder.file(), &tape, &mut engine).unwrap_err().to_string();
         assert!(error.contains("expected [] of I64"), "{error}");
     }
-    let error = checkpoint::load(&folder.0.join("none"), &tape, &mut engine).unwrap_err().to_string();
+    let error = weights::load(&folder.0.join("none"), &tape, &mut engine).unwrap_err().to_string();
     assert!(error.contains("none"), "{error}");
 }
 
@@ -196,18 +196,17 @@ fn what_is_skipped_is_neither_required_nor_read() {
     let mut engine = engine(&tape, 1);
     let (weight, bias) = (engine.parameter("fc.weight").unwrap(), engine.parameter("fc.bias").unwrap());
     for module in ["fc", "fc."] {
-        let error =
-            checkpoint::load_with(&folder.file(), &tape, &mut engine, &Load::strict().skip(module)).unwrap_err();
+        let error = weights::load_with(&folder.file(), &tape, &mut engine, &Load::strict().skip(module)).unwrap_err();
         assert!(error.to_string().ends_with(": \"aux.bias\" is unexpected"), "{error}");
     }
     let load = Load::strict().without(["fc.", "aux.bias"]);
-    checkpoint::load_with(&folder.file(), &tape, &mut engine, &load).unwrap();
+    weights::load_with(&folder.file(), &tape, &mut engine, &load).unwrap();
     assert_eq!((engine.parameter("fc.weight").unwrap(), engine.parameter("fc.bias").unwrap()), (weight, bias));
     assert_eq!(engine.parameter("fc1.bias").unwrap(), [10.0], "fc1 is not fc");
     assert_eq!(engine.parameter("bn.weight").unwrap(), [1.5, -2.0]);
     for module in ["f", "fc.weight.", ""] {
         let load = Load::strict().skip("fc").skip("aux").skip(module);
-        let error = checkpoint::load_with(&folder.file(), &tape, &mut engine, &load).unwrap_err().to_string();
+        let error = weights::load_with(&folder.file(), &tape, &mut engine, &load).unwrap_err().to_string();
         assert!(error.contains(&format!("\"{module}\" is to be skipped")), "{error}");
     }
 }
@@ -238,13 +237,13 @@ fn a_run_goes_on_from_its_files_as_if_it_had_not_stopped() {
     let first = with_trainer(1, |trainer, train, test| {
         let losses = trainer.fit(train, test, &mut |_| {}).unwrap().losses;
         let tape = trainer.tape().clone();
-        checkpoint::save(&model_file, &tape, trainer.engine()).unwrap();
+        weights::save(&model_file, &tape, trainer.engine()).unwrap();
         trainer.save_optimizer(&state_file).unwrap();
         losses
     });
     let second = with_trainer(2, |trainer, train, test| {
         let tape = trainer.tape().clone();
-        checkpoint::load(&model_file, &tape, trainer.engine()).unwrap();
+        weights::load(&model_file, &tape, trainer.engine()).unwrap();
         trainer.load_optimizer(&state_file).unwrap();
         assert_eq!(trainer.progress(), Progress { steps: 5, epochs: 1, has_momentum: true });
         trainer.fit(train, test, &mut |_| {}).unwrap().losses

@@ -40,7 +40,7 @@ impl Trainer<'_> {
     }
 
     /// An error that names the batch that would fit, if a full batch of `train` does not.
-    pub(super) fn check_fits(&mut self, train: &dyn BatchSource) -> Result<()> {
+    pub(super) fn check_memory(&mut self, train: &dyn BatchSource) -> Result<()> {
         let size = self.options.batch_size.min(train.len());
         let tape = self.training_tape(train, size)?;
         let problem = match self.engine.forecast(&tape, false) {

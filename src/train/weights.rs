@@ -8,15 +8,11 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::convert::{ints, reals};
 use super::engine::Engine;
 use crate::error::{Error, Result};
+use crate::files::write_whole;
 use crate::graph::Tape;
 use crate::shape::{DType, Shape};
 use crate::tensor::{Role, Tensor};
 use crate::twin::Value;
-
-/// Writes `content` to a temporary file beside `path`, flushes it and renames it, so that `path` is whole or untouched.
-pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    crate::files::write_whole(path, content)
-}
 
 /// Which names of a file and of a model a load is about.
 #[derive(Clone, Debug, Default)]
@@ -208,7 +204,7 @@ pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load)
         }
     }
     unexpected.retain(|name| !load.skips(name));
-    finish(path, problems, unexpected)?;
+    refuse(path, problems, unexpected)?;
     values.into_iter().try_for_each(|(tensor, value)| match (&tensor.role, value) {
         (Role::Parameter { .. }, Value::Real(values)) => engine.set_parameter(&tensor.name, &values),
         (_, value) => engine.set_buffer(&tensor.name, value),
@@ -216,7 +212,7 @@ pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load)
 }
 
 /// The error that lists all problems and unexpected names, if there are any.
-pub(super) fn finish(path: &Path, mut problems: Vec<String>, mut unexpected: Vec<String>) -> Result<()> {
+pub(super) fn refuse(path: &Path, mut problems: Vec<String>, mut unexpected: Vec<String>) -> Result<()> {
     unexpected.sort_unstable();
     problems.extend(unexpected.into_iter().map(|name| format!("\"{name}\" is unexpected")));
     match problems.is_empty() {

@@ -9,7 +9,7 @@ use tilegrad::nn::models::LeNet5;
 use tilegrad::optim::{ParamGroup, Sgd};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
-use tilegrad::train::{CpuEngine, Engine, GpuEngine, TrainOptions, Trainer, checkpoint};
+use tilegrad::train::{CpuEngine, Engine, GpuEngine, TrainOptions, Trainer, weights};
 use tilegrad::twin::Value;
 
 use crate::check::device;
@@ -35,19 +35,19 @@ fn buffers_go_from_the_device_to_a_file_and_back() {
     let values = Value::Real(vec![1.0, 2.0, 3.0, 4.0, f32::NAN]);
     engine.set_buffer("bn.running_var", values).unwrap();
     engine.set_buffer("bn.num_batches_tracked", Value::Int(vec![70_000])).unwrap();
-    checkpoint::save(&path, &tape, &mut engine).unwrap();
+    weights::save(&path, &tape, &mut engine).unwrap();
 
     let mut host = CpuEngine::new();
     host.initialise(&tape, 2).unwrap();
-    checkpoint::load(&path, &tape, &mut host).unwrap();
+    weights::load(&path, &tape, &mut host).unwrap();
     assert_eq!(host.buffer(tape.tensor(tracked)).unwrap(), Value::Int(vec![70_000]));
     assert_eq!(host.buffer(tape.tensor(var)).unwrap().real()[..4], [1.0, 2.0, 3.0, 4.0]);
     assert!(host.buffer(tape.tensor(var)).unwrap().real()[4].is_nan());
     assert_eq!(host.parameter("conv.weight").unwrap(), engine.parameter("conv.weight").unwrap());
 
     host.set_buffer("bn.num_batches_tracked", Value::Int(vec![-3])).unwrap();
-    checkpoint::save(&path, &tape, &mut host).unwrap();
-    checkpoint::load(&path, &tape, &mut engine).unwrap();
+    weights::save(&path, &tape, &mut host).unwrap();
+    weights::load(&path, &tape, &mut engine).unwrap();
     assert_eq!(engine.buffer(tape.tensor(tracked)).unwrap(), Value::Int(vec![-3]));
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -63,11 +63,11 @@ fn train(engine: &mut dyn Engine, epochs: usize, from: Option<&Path>, to: &Path)
     let mut trainer = Trainer::new(&model, sgd, engine, options, &images).unwrap();
     let tape = trainer.tape().clone();
     if let Some(from) = from {
-        checkpoint::load(&from.join("model.safetensors"), &tape, trainer.engine()).unwrap();
+        weights::load(&from.join("model.safetensors"), &tape, trainer.engine()).unwrap();
         trainer.load_optimizer(&from.join("optimizer.safetensors")).unwrap();
     }
     let history = trainer.fit(&mut images, &mut test, &mut |_| {}).unwrap();
-    checkpoint::save(&to.join("model.safetensors"), &tape, trainer.engine()).unwrap();
+    weights::save(&to.join("model.safetensors"), &tape, trainer.engine()).unwrap();
     trainer.save_optimizer(&to.join("optimizer.safetensors")).unwrap();
     history.losses
 }
