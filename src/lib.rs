@@ -36,20 +36,26 @@
 //!
 //! # Layers
 //!
-//! A module may use its own line and those above it (tested):
+//! A module may use its own line and those above it, and no circle of imports joins files of different rooms (both tested):
 //!
 //! | modules | what is in them |
 //! |---|---|
-//! | [`error`], [`shape`], [`rng`] | errors, extents and the order of elements, random numbers by counter |
-//! | [`graph`], [`ops`], [`reference`](mod@reference) | the tape and its autodiff; the operations; their CPU twins and an executor of tapes |
-//! | [`plan`] | from a tape to dispatches and memory; its rewrite rules ([`plan::fuse`]) |
+//! | [`error`], [`shape`], [`tensor`], [`rng`] | the ground: errors, extents and the order of elements, tensors, random numbers by counter |
+//! | [`twin`] | what a CPU twin is: an operation in plain loops, and the host's tensors that it reads and makes |
+//! | [`kernel`] | from a node's tensors to dispatches, as plain data: WGSL files and their header, dispatches, the epilogue, candidates and the choices among them |
+//! | [`graph`] | the tape and its autodiff, and what an operation is ([`graph::Operation`]) |
+//! | [`ops`] | the operations, a room each or for a family: attributes, shape rule, gradient rule, candidates, twin |
+//! | [`plan`], [`reference`](mod@reference) | from a tape to dispatches and memory, in passes, its rewrite rules among them ([`plan::fuse`]); the executor that runs a tape by twins |
 //! | [`gpu`] | devices, linked kernels, parameter stores, sessions, profiles, tuner; alone names wgpu and naga |
-//! | [`nn`], [`optim`], [`data`], [`train`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, verdict, files |
-//! | [`report`] | TensorBoard's event files, sheets of pictures, confusion matrices |
+//! | [`nn`], [`optim`], [`data`], [`train`], [`report`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, verdict, files; TensorBoard's event files, sheets of pictures, confusion matrices |
 //!
 //! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is for.
-//! What [`plan`] must know of a device comes as plain data: [`kernel::Caps`], its limits, and [`kernel::Choices`], which kernel
-//! variants and tiles to take. Nothing lists the operations; each is `src/ops/x.rs`, `src/reference/x.rs` and files of `shaders/`.
+//! What [`kernel`] and [`plan`] must know of a device comes as plain data: [`kernel::Caps`], its limits, and
+//! [`kernel::Choices`], which candidates to take. Nothing lists the operations; each has its room in `src/ops`, and its shaders
+//! in the room of the same name of `shaders/`.
+//!
+//! To follow an operation: its room says what it is and which candidates compute it; a candidate names its WGSL files and pushes
+//! its dispatches; `plan/lower.rs` takes a candidate for each node.
 //!
 //! # One training step
 //!
@@ -77,8 +83,8 @@
 //!   matrix or data set larger than one binding is cut by rows and dispatched piece by piece.
 //! - One invocation owns each output element and adds in a fixed order, with no float atomics, and a random number
 //!   depends on seed, name and index alone: two runs with one seed on one adapter agree to the bit.
-//! - Every operation has a direct kernel, right for every attribute within WebGPU's default limits. Faster variants stand
-//!   beside it, and every variant is held to the same twin.
+//! - Every operation has a direct kernel, right for every attribute within WebGPU's default limits. Faster candidates stand
+//!   beside it, and every candidate is held to the same twin, by [`gpu::Specimen`].
 //! - A rewrite rule changes no bit of a result, and can be left out by name. A plan says what it chose, and a plan made of those
 //!   choices is the same.
 //! - Bindings and workgroup sizes are read off the linked WGSL, never listed twice. The library's kernels run without bounds checks

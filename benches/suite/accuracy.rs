@@ -15,7 +15,7 @@ use tilegrad::twin::Value;
 use crate::Bench;
 use crate::convolutions::{Convolution, Direction};
 use crate::networks::Network;
-use crate::timing::{Job, STEP};
+use crate::timing::{Job, STEP, algorithms};
 
 /// Enough images that sums are as long as they get, few enough for the twin.
 const BATCH: usize = 2;
@@ -44,18 +44,17 @@ fn one(bench: &mut Bench, convolution: &Convolution, direction: Direction) -> Re
     let expected = in_f64(&tape, result)?;
     let node = tape.nodes().iter().find(|node| node.outputs.contains(&result));
     let node = node.ok_or_else(|| Error::Validation("a result that no node makes".into()))?;
-    let inputs: Vec<_> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
     let mut errors = Vec::new();
-    for variant in node.op.variants(&inputs, bench.device.caps()) {
-        let choices = Choices::everywhere(variant);
+    for choice in algorithms(&tape, node, &bench.device) {
+        let choices = Choices::everywhere(choice.clone());
         let job = Job { choices, ..Job::new(tape.clone(), &STEP) };
         let mut session = job.session(&bench.device)?;
         session.step()?;
         let error = relative_error(&session.read_f32(result)?, &expected);
-        errors.push((variant, error));
+        errors.push((choice.name, error));
     }
-    let direct = errors.iter().find(|(variant, _)| *variant == "direct").map_or(f64::NAN, |(_, error)| *error);
-    let others = errors.iter().filter(|(variant, _)| *variant != "direct");
+    let direct = errors.iter().find(|(variant, _)| variant == "direct").map_or(f64::NAN, |(_, error)| *error);
+    let others = errors.iter().filter(|(variant, _)| variant != "direct");
     let others: Vec<String> = others.map(|(variant, error)| format!("{variant} {:.2}", error / direct)).collect();
     let by_variant: serde_json::Map<String, Json> =
         errors.iter().map(|(variant, error)| (variant.to_string(), Json::from(*error))).collect();

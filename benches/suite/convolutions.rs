@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tilegrad::Result;
 use tilegrad::error::Error;
-use tilegrad::graph::{Misfit, Node, Operation, Role, Spec, Stage, Tape, Tensor, TensorId};
-use tilegrad::kernel::{Caps, Lowering};
+use tilegrad::graph::{Grad, Misfit, Node, Operation, Role, Spec, Stage, Tape, Tensor, TensorId};
+use tilegrad::kernel::{Candidate, Caps, Tensors};
 use tilegrad::twin::{DynTwin, Inputs, Outputs};
 
 use crate::Bench;
@@ -174,13 +174,7 @@ impl Operation for Same {
         self.0.infer(inputs)
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         self.0.gradient(tape, node, grad_outputs, needs)
     }
 
@@ -192,12 +186,12 @@ impl Operation for Same {
         self.0.multiply_adds(inputs)
     }
 
-    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.0.variants(inputs, caps)
+    fn key(&self) -> Option<String> {
+        self.0.key()
     }
 
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        self.0.lower(lowering)
+    fn candidates<'a>(&'a self, tensors: &Tensors<'_>, caps: &Caps) -> Vec<Candidate<'a>> {
+        self.0.candidates(tensors, caps)
     }
 }
 

@@ -3,12 +3,12 @@
 use serde_json::json;
 use tilegrad::Result;
 use tilegrad::graph::{Spec, Stage, Tape};
-use tilegrad::kernel::Choices;
+use tilegrad::kernel::{Choice, Choices};
 use tilegrad::ops::matmul::Matmul;
 
 use crate::Bench;
 use crate::report::{ms, percent, rate};
-use crate::timing::Job;
+use crate::timing::{Job, algorithms};
 
 const SIZES: [usize; 5] = [256, 512, 1024, 2048, 4096];
 
@@ -35,18 +35,17 @@ fn one(bench: &mut Bench, what: &str, size: usize, form: &str, op: Matmul) -> Re
     let c = tape.product("product", op, a, b, None)?;
     tape.keep(c);
     let node = tape.nodes()[0].clone();
-    let inputs: Vec<_> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
-    let variants = match bench.options.variants {
-        true => node.op.variants(&inputs, bench.device.caps()).into_iter().map(Some).collect(),
+    let choices: Vec<Option<Choice>> = match bench.options.variants {
+        true => algorithms(&tape, &node, &bench.device).into_iter().map(Some).collect(),
         false => vec![None],
     };
-    for everywhere in variants {
+    for everywhere in choices {
         // The direct kernel is there for every shape, not for large ones: it may take minutes.
-        if everywhere == Some("direct") && size > 1024 && bench.software() {
+        if everywhere.as_ref().is_some_and(|choice| *choice == "direct") && size > 1024 && bench.software() {
             bench.report.skip(&format!("{what} direct"), "it would take too long on a software device");
             continue;
         }
-        let choices = Choices { everywhere: everywhere.map(str::to_string), ..Choices::default() };
+        let choices = Choices { everywhere, ..Choices::default() };
         let job = Job { choices, ..Job::new(tape.clone(), &[Stage::Forward]) };
         let timed = job.time(&bench.device, bench.options.quick);
         let Some(timed) = bench.fits(what, timed)? else { return Ok(()) };

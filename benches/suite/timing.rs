@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tilegrad::gpu::{Clock, Device, Elapsed, Session, SessionOptions, Store};
-use tilegrad::graph::{Role, Stage, Tape};
-use tilegrad::kernel::{Choices, DeviceClass};
-use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::graph::{Node, Role, Stage, Tape};
+use tilegrad::kernel::{Choice, Choices, DeviceClass};
+use tilegrad::plan::{ParameterLayout, Plan, candidates};
 use tilegrad::rng::Init;
 use tilegrad::shape::DType;
 use tilegrad::{Error, Result};
@@ -16,6 +16,13 @@ const SUBMISSION: f64 = 10.0;
 /// The most submissions that are timed.
 const MOST_SAMPLES: usize = 15;
 pub const STEP: [Stage; 4] = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
+
+/// The algorithms that can compute `node`, each in the tile that it takes without a choice.
+pub fn algorithms(tape: &Tape, node: &Node, device: &Device) -> Vec<Choice> {
+    let mut found = candidates(tape, node, device.caps());
+    found.dedup_by(|a, b| a.name == b.name);
+    found.into_iter().map(|choice| Choice { tile: None, ..choice }).collect()
+}
 
 /// What is to be timed.
 pub struct Job {

@@ -9,6 +9,7 @@ mod download;
 pub mod files;
 mod options;
 mod profile;
+mod results;
 mod run;
 mod supply;
 mod tuning;

@@ -10,11 +10,12 @@ use tilegrad::graph::{Role, Tape};
 use tilegrad::nn::models::NamedModel;
 use tilegrad::nn::{Module, Summary};
 use tilegrad::optim::{Schedule, Sgd};
-use tilegrad::train::checkpoint::{Load, write_whole};
-use tilegrad::train::{Callback, Checkpoints, CpuEngine, Diagnosis, Engine, GpuEngine, KeepBest, ModelCard, Trainer};
+use tilegrad::train::checkpoint::Load;
+use tilegrad::train::{Callback, Checkpoints, CpuEngine, Engine, GpuEngine, History, KeepBest, ModelCard, Trainer};
 use tilegrad::{Error, Result};
 
 use super::options::decays;
+use super::results::Results;
 use super::watch::{Progress, Record, catch_interrupts, is_interrupted};
 use super::{Defaults, Options, Supply, check_profile, config, files, tuning, write_profile};
 
@@ -47,7 +48,8 @@ pub struct Problem {
 
 /// Sends the log to the terminal: errors, or what RUST_LOG says.
 pub fn log() {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,tilegrad=warn,wgpu_hal=off"))
+        .init();
 }
 
 /// Trains and tests; an error is printed with the way out, and ends in exit code 2.
@@ -121,123 +123,40 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         trainer.load_model(file, load)?;
         options.say(format_args!("weights  {}", file.display()));
     }
-    let trained = trained(trainer.tape());
-    if trained < summary.parameters {
-        options.say(format_args!("trained  {trained} of {} parameters, the others are frozen", summary.parameters));
-        let tested = trainer.evaluate(&mut *test_source)?;
-        let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
-        options.say(format_args!("before   test loss {loss:.4}, accuracy {accuracy:.2}%"));
-    }
+    let trained = say_trained(options, &mut trainer, summary.parameters, &mut *test_source)?;
     let resumed = resume(options, &mut trainer)?;
     if !resumed {
         tuning::pin(options, &mut trainer, &*train_source)?;
     }
-    // Made before the training, so that a folder that can't be made costs no run; after all checks, so that they leave none.
-    let mut callbacks: Vec<Box<dyn Callback>> = vec![Box::new(Progress::new(options.quiet))];
-    let best = options.folder().map(|dir| dir.join("best.safetensors"));
-    if let Some(dir) = options.folder() {
-        std::fs::create_dir_all(dir).map_err(|source| Error::io(dir, source))?;
-        if options.resume.is_none() {
-            config::write(dir, &options.toml)?;
-        }
-        // A run that had ended and goes on has not, and one that begins has no checkpoint.
-        let summary = dir.join("summary.json");
-        if summary.exists() {
-            std::fs::remove_file(&summary).map_err(|source| Error::io(&summary, source))?;
-        }
-        if !resumed && dir.join("checkpoints").exists() {
-            let old = dir.join("checkpoints");
-            std::fs::remove_dir_all(&old).map_err(|source| Error::io(&old, source))?;
-        }
-        let mut checkpoints = Checkpoints::new(dir.join("checkpoints"))?
-            .each_epoch(false)
-            .every(Duration::from_secs_f64(options.checkpoint_minutes * 60.0));
-        if let Some(steps) = options.checkpoint_every {
-            checkpoints = checkpoints.every_steps(steps);
-        }
-        let record = Record::new(dir.clone(), options.tensorboard, trainer.history().epochs.len())?;
-        callbacks.push(Box::new(record));
-        if let Some(best) = best.as_ref().filter(|_| options.keep_best) {
-            callbacks.push(Box::new(KeepBest::new(best, Options::BEST)));
-        }
-        callbacks.push(Box::new(checkpoints));
-    }
+    // Before the training, so that a folder that can't be made costs no run; after all checks, so that they leave none.
+    let best = options.folder().map(|dir| dir.join("best.safetensors")).filter(|_| options.keep_best);
+    let mut callbacks = callbacks(options, &mut trainer, resumed, best.as_deref())?;
     if let Some(file) = &options.profile {
         check_profile(file)?;
     }
     if !resumed {
         tuning::tune(options, &mut trainer, &*train_source)?;
     }
-    catch_interrupts();
-    let mut looking: Vec<&mut dyn Callback> = callbacks.iter_mut().map(|callback| &mut **callback as _).collect();
-    let history = trainer.fit_with(&mut *train_source, &mut *validation_source, &mut looking)?;
-    if is_interrupted() {
-        let steps = history.steps;
-        match options.folder() {
-            Some(dir) => println!("\nstopped after step {steps}; --resume {} goes on from there", dir.display()),
-            None => println!("\nstopped after step {steps}; with --out DIR a run can go on later"),
-        }
+    let (train, validation) = (&mut *train_source, &mut *validation_source);
+    let Some(history) = fit(options, &mut trainer, [train, validation], &mut callbacks, best.as_deref())? else {
         return Ok(());
-    }
-    if let Some(file) = best.filter(|file| options.keep_best && file.exists()) {
-        trainer.load_model(&file, &Load::strict())?;
-        if let Some(epoch) = history.best(Options::BEST) {
-            options.say(format_args!("\nbest     epoch {}, whose parameters are taken", epoch.epoch));
-        }
-    }
+    };
     let tested = trainer.evaluate(&mut *test_source)?;
     let confusion = trainer.confusion()?;
-
-    let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
-    let top5 = confusion.top_k_accuracy().filter(|_| class_names.len() > 10);
-    let top5 = top5.map_or(String::new(), |share| format!(", among the first five {:.2}%", share * 100.0));
-    options.say(format_args!("\ntest     loss {loss:.4}, accuracy {accuracy:.2}%{top5}"));
-    if let Some(diagnosis) = Diagnosis::of_classes(&history.epochs, class_names.len()) {
-        options.say(format_args!("fit      {diagnosis}"));
-        diagnosis.advice.iter().for_each(|advice| options.say(format_args!("         try {advice}")));
-    }
-    options.say(format_args!(
-        "time     {:.1} s, first step {:.0} ms, median step {:.2} ms",
-        history.seconds, history.first_step_ms, history.median_step_ms
-    ));
+    let results = Results { tested, confusion, history, parameters: summary.parameters, trained, class_names };
+    results.say(options);
     let penalties = penalties(&options.optimizer(defaults), &*model, shape, trainer.engine())?;
     if let Some(penalties) = penalties {
         options.say(format_args!("penalty  {penalties} (not part of the losses above)"));
     }
     if let Some(dir) = options.folder() {
-        let last = history.epochs.last();
-        let summary = serde_json::json!({
-            "adapter": trainer.engine().name(),
-            "parameters": summary.parameters,
-            "trained_parameters": trained,
-            "seed": options.seed,
-            "epochs": history.epochs.len(),
-            "steps": history.steps,
-            "train_loss": last.map(|e| e.train_loss),
-            "train_accuracy": last.map(|e| e.train_accuracy),
-            "validation_loss": last.map(|e| e.validation_loss),
-            "validation_accuracy": last.map(|e| e.validation_accuracy),
-            "test_loss": tested.loss,
-            "test_accuracy": tested.accuracy,
-            "test_top5_accuracy": confusion.top_k_accuracy(),
-            "test_balanced_accuracy": confusion.balanced_accuracy(),
-            "seconds": history.seconds,
-            "images_per_second": last.map(|e| e.images_per_second),
-            "first_step_ms": history.first_step_ms,
-            "median_step_ms": history.median_step_ms,
-            "peak_gpu_bytes": history.memory.map_or(0, |memory| memory.total()),
-        });
-        trainer.save_model(&dir.join("model.safetensors"))?;
-        files::write_confusion(dir, &confusion, &class_names)?;
-        if let Some(taken) = trainer.engine().taken() {
-            write_whole(&dir.join("choices.json"), taken.to_json().as_bytes())?;
-        }
+        results.write(dir, &mut trainer)?;
         if options.pictures {
             let mut images = test.some(PICTURED)?;
-            images.class_names.clone_from(&class_names);
+            images.class_names.clone_from(&results.class_names);
             files::write_pictures(dir, &*model, trainer.engine(), &images, normalisation)?;
         }
-        write_whole(&dir.join("summary.json"), format!("{summary:#}\n").as_bytes())?;
+        results.write_summary(dir, options, &mut trainer)?;
         options.say(format_args!("written  {}", dir.display()));
     }
     // Last of all, since the steps that are timed move the momentum and the running statistics.
@@ -245,6 +164,101 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         write_profile(trainer.profile(&mut *train_source, PROFILED)?, file)?;
     }
     Ok(())
+}
+
+/// How many numbers are trained; where that is a part of the model's, it is said, and what the model can do before.
+fn say_trained(
+    options: &Options,
+    trainer: &mut Trainer<'_>,
+    parameters: usize,
+    test: &mut dyn BatchSource,
+) -> Result<usize> {
+    let trained = trained(trainer.tape());
+    if trained < parameters {
+        options.say(format_args!("trained  {trained} of {parameters} parameters, the others are frozen"));
+        let tested = trainer.evaluate(test)?;
+        let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
+        options.say(format_args!("before   test loss {loss:.4}, accuracy {accuracy:.2}%"));
+    }
+    Ok(trained)
+}
+
+/// What looks on while a run is trained; its folder is made, if it has one.
+fn callbacks(
+    options: &Options,
+    trainer: &mut Trainer<'_>,
+    resumed: bool,
+    best: Option<&Path>,
+) -> Result<Vec<Box<dyn Callback>>> {
+    let mut callbacks: Vec<Box<dyn Callback>> = vec![Box::new(Progress::new(options.quiet))];
+    if let Some(dir) = options.folder() {
+        make_folder(dir, options, resumed)?;
+        let checkpoints = checkpoints(dir, options)?;
+        let record = Record::new(dir.clone(), options.tensorboard, trainer.history().epochs.len())?;
+        callbacks.push(Box::new(record));
+        if let Some(best) = best {
+            callbacks.push(Box::new(KeepBest::new(best, Options::BEST)));
+        }
+        callbacks.push(Box::new(checkpoints));
+    }
+    Ok(callbacks)
+}
+
+/// Trains, and takes the parameters of the best epoch if its file is kept; no history of a run that was interrupted.
+fn fit(
+    options: &Options,
+    trainer: &mut Trainer<'_>,
+    [train, validation]: [&mut dyn BatchSource; 2],
+    callbacks: &mut [Box<dyn Callback>],
+    best: Option<&Path>,
+) -> Result<Option<History>> {
+    catch_interrupts();
+    let mut looking: Vec<&mut dyn Callback> = callbacks.iter_mut().map(|callback| &mut **callback as _).collect();
+    let history = trainer.fit_with(train, validation, &mut looking)?;
+    if is_interrupted() {
+        let steps = history.steps;
+        match options.folder() {
+            Some(dir) => println!("\nstopped after step {steps}; --resume {} goes on from there", dir.display()),
+            None => println!("\nstopped after step {steps}; with --out DIR a run can go on later"),
+        }
+        return Ok(None);
+    }
+    if let Some(file) = best.filter(|file| file.exists()) {
+        trainer.load_model(file, &Load::strict())?;
+        if let Some(epoch) = history.best(Options::BEST) {
+            options.say(format_args!("\nbest     epoch {}, whose parameters are taken", epoch.epoch));
+        }
+    }
+    Ok(Some(history))
+}
+
+/// Makes the folder of a run, or takes out of it what is not true of a run that begins or goes on.
+fn make_folder(dir: &Path, options: &Options, resumed: bool) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(|source| Error::io(dir, source))?;
+    if options.resume.is_none() {
+        config::write(dir, &options.toml)?;
+    }
+    // A run that had ended and goes on has not, and one that begins has no checkpoint.
+    let summary = dir.join("summary.json");
+    if summary.exists() {
+        std::fs::remove_file(&summary).map_err(|source| Error::io(&summary, source))?;
+    }
+    let old = dir.join("checkpoints");
+    if !resumed && old.exists() {
+        std::fs::remove_dir_all(&old).map_err(|source| Error::io(&old, source))?;
+    }
+    Ok(())
+}
+
+/// What writes the checkpoints of a run into its folder.
+fn checkpoints(dir: &Path, options: &Options) -> Result<Checkpoints> {
+    let checkpoints = Checkpoints::new(dir.join("checkpoints"))?
+        .each_epoch(false)
+        .every(Duration::from_secs_f64(options.checkpoint_minutes * 60.0));
+    Ok(match options.checkpoint_every {
+        Some(steps) => checkpoints.every_steps(steps),
+        None => checkpoints,
+    })
 }
 
 /// What `--plan` prints.

@@ -4,16 +4,12 @@
 pub mod cifar;
 mod dataset;
 mod dataset_source;
-mod decoded_cache;
 #[cfg(feature = "download")]
 pub mod download;
 mod draws;
 pub mod folder;
-mod folder_dataset;
 mod formats;
 pub mod idx;
-#[cfg(feature = "download")]
-mod known;
 mod normalisation;
 pub mod shapes;
 mod source;
@@ -23,8 +19,7 @@ pub use crate::ops::augmentation::{Augmentation, ColorJitter, ResizedCrop};
 pub use crate::ops::gather::Augment;
 pub use dataset::{Dataset, Subset};
 pub use dataset_source::DatasetSource;
-pub use folder::FolderOptions;
-pub use folder_dataset::{FolderDataset, image_file};
+pub use folder::{FolderDataset, FolderOptions, image_file};
 pub use formats::{Format, Opened, detect, open, open_lazily};
 pub use normalisation::Normalisation;
 pub use source::{BatchSink, BatchSource, ResidentSource, UploadSource, epoch_batches, ordered_batches};

@@ -3,17 +3,18 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rayon::prelude::*;
 use serde_json::Value;
 
+use super::adapter;
 use super::cache::{self, PipelineCache};
+use super::failure::{Failure, locked};
 use super::measure::facts::facts;
-use super::memory;
 use super::pipelines::Pipeline;
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, DeviceClass, Kernel};
+use crate::kernel::{Caps, Kernel};
 
 /// Submissions that may be under way before the host waits for the oldest; more only cost memory.
 const IN_FLIGHT: usize = 4;
@@ -97,18 +98,6 @@ struct Inner {
     made: Made,
 }
 
-/// The first thing that went wrong since somebody asked, and whether the device is gone.
-#[derive(Default)]
-struct Failure {
-    lost: Mutex<Option<String>>,
-    first: Mutex<Option<Error>>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is kept under these locks is whole at every moment, so a panic elsewhere is no reason to stop.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Device {
     /// Opens the adapter that `options` ask for: discrete before integrated before software.
     ///
@@ -126,7 +115,7 @@ impl Device {
         let instance = wgpu::Instance::new(descriptor);
         let adapters = pollster::block_on(instance.enumerate_adapters(backends));
         let asked = options.adapter.clone().or_else(|| std::env::var("TILEGRAD_ADAPTER").ok());
-        let adapter = choose(adapters, asked.as_deref(), backends)?;
+        let adapter = adapter::choose(adapters, asked.as_deref(), backends)?;
         Self::open(&adapter, &options)
     }
 
@@ -159,29 +148,20 @@ impl Device {
                 tried: format!("\"{}\" refused to open: {error}", info.name),
                 hint: "name another adapter, or update its driver".into(),
             })?;
-        let failure = Arc::new(Failure::default());
-        let seen = Arc::clone(&failure);
-        device.on_uncaptured_error(Arc::new(move |error| {
-            log::error!("{error}");
-            locked(&seen.first).get_or_insert(typed(error));
-        }));
-        let seen = Arc::clone(&failure);
-        device.set_device_lost_callback(move |reason, message| {
-            *locked(&seen.lost) = Some(format!("{reason:?}: {message}"));
-        });
+        let failure = Failure::of(&device);
         let cache_dir = match &options.cache_dir {
             Some(dir) => Some(dir.clone()).filter(|dir| !dir.as_os_str().is_empty()),
             None => cache::directory(),
         };
         let has_cache = features.contains(wgpu::Features::PIPELINE_CACHE);
         let cache = has_cache.then(|| PipelineCache::open(&device, &info, cache_dir.as_deref()));
-        let caps = caps(&info, &device);
+        let caps = adapter::caps(&info, &device);
         log::info!("{} ({:?}, {:?}): {caps:?}", info.name, info.backend, info.device_type);
         Ok(Device {
             inner: Arc::new(Inner {
                 options: options.clone(),
                 facts: facts(adapter, features),
-                memory: memory::of_device(adapter),
+                memory: adapter::own_memory(adapter),
                 info,
                 caps,
                 device,
@@ -239,19 +219,12 @@ impl Device {
     /// Gives the device up at once: whatever uses it from now on fails with [`Error::DeviceLost`].
     pub fn destroy(&self) {
         self.inner.device.destroy();
-        // The callback comes only with the next poll; nobody should have to wait for it.
-        locked(&self.inner.failure.lost).get_or_insert_with(|| "destroyed by its owner".into());
+        self.inner.failure.lose("destroyed by its owner");
     }
 
     /// What has gone wrong since this was last asked.
     pub fn check(&self) -> Result<()> {
-        if let Some(reason) = locked(&self.inner.failure.lost).clone() {
-            return Err(Error::DeviceLost(reason));
-        }
-        match locked(&self.inner.failure.first).take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.inner.failure.check()
     }
 
     /// Waits until everything that was submitted has run.
@@ -277,10 +250,6 @@ impl Device {
 
     pub(super) fn queue(&self) -> &wgpu::Queue {
         &self.inner.queue
-    }
-
-    pub(super) fn cache(&self) -> Option<&wgpu::PipelineCache> {
-        self.inner.cache.as_ref().map(|kept| &kept.cache)
     }
 
     /// The folder for what is kept from run to run, if anything is to be; it need not be there yet.
@@ -328,9 +297,15 @@ impl Device {
         if let Some(pipeline) = locked(&self.inner.pipelines).get(&key) {
             return Ok(Arc::clone(pipeline));
         }
-        let pipeline = Arc::new(Pipeline::new(self, kernel, checked)?);
+        let pipeline = Arc::new(self.compile(kernel, checked)?);
         self.keep(key, &pipeline);
         Ok(pipeline)
+    }
+
+    fn compile(&self, kernel: &Kernel, checked: bool) -> Result<Pipeline> {
+        let cache = self.inner.cache.as_ref().map(|kept| &kept.cache);
+        let pipeline = Pipeline::new(&self.inner.device, cache, kernel, checked)?;
+        self.check().map(|()| pipeline)
     }
 
     fn keep(&self, key: (Kernel, bool), pipeline: &Arc<Pipeline>) {
@@ -351,7 +326,7 @@ impl Device {
             return Ok(());
         }
         let made: Vec<_> =
-            missing.par_iter().map(|(kernel, checked)| Pipeline::new(self, kernel, *checked).map(Arc::new)).collect();
+            missing.par_iter().map(|(kernel, checked)| self.compile(kernel, *checked).map(Arc::new)).collect();
         for (key, pipeline) in missing.into_iter().zip(made) {
             self.keep(key, &pipeline?);
         }
@@ -410,81 +385,5 @@ impl Device {
         let data = slice.get_mapped_range().map_err(|error| failed(error.to_string()))?.to_vec();
         buffer.unmap();
         Ok(data)
-    }
-}
-
-pub(super) fn typed(error: wgpu::Error) -> Error {
-    match error {
-        wgpu::Error::OutOfMemory { source } => Error::OutOfMemory(source.to_string()),
-        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-            Error::Validation(description)
-        }
-    }
-}
-
-fn class(device_type: wgpu::DeviceType) -> DeviceClass {
-    match device_type {
-        wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => DeviceClass::Discrete,
-        wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Other => DeviceClass::Integrated,
-        wgpu::DeviceType::Cpu => DeviceClass::Software,
-    }
-}
-
-fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Caps {
-    let limits = device.limits();
-    // OpenGL does not say that it is a rasteriser; Mesa's is known by its name.
-    let software = ["llvmpipe", "softpipe", "swiftshader"].iter().any(|name| info.name.to_lowercase().contains(name));
-    let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
-    Caps {
-        class: if software { DeviceClass::Software } else { class(info.device_type) },
-        // Elements are counted in 32 bits.
-        max_binding: limits.max_storage_buffer_binding_size.min(u64::from(u32::MAX) & !255),
-        max_buffer: limits.max_buffer_size,
-        max_workgroups: limits.max_compute_workgroups_per_dimension,
-        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
-        max_invocations: limits.max_compute_invocations_per_workgroup,
-        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
-        subgroups: has_subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
-    }
-}
-
-/// The best adapter: of those whose name holds `asked`, discrete before integrated before software.
-fn choose(adapters: Vec<wgpu::Adapter>, asked: Option<&str>, backends: wgpu::Backends) -> Result<wgpu::Adapter> {
-    let names: Vec<String> = adapters.iter().map(|adapter| format!("\"{}\"", adapter.get_info().name)).collect();
-    let fits = |adapter: &wgpu::Adapter| {
-        asked.is_none_or(|name| adapter.get_info().name.to_lowercase().contains(&name.to_lowercase()))
-    };
-    let rank = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => 2,
-        wgpu::DeviceType::Cpu => 3,
-    };
-    let best = adapters.into_iter().filter(fits).min_by_key(rank);
-    best.ok_or_else(|| {
-        let found = if names.is_empty() { "found none".into() } else { format!("found {}", names.join(", ")) };
-        let backend = std::env::var("WGPU_BACKEND").unwrap_or_default();
-        match asked {
-            _ if backends.is_empty() => Error::NoAdapter {
-                tried: format!("WGPU_BACKEND \"{backend}\" names no backend"),
-                hint: "use vulkan, metal, dx12 or gl".into(),
-            },
-            Some(name) if !names.is_empty() => Error::NoAdapter {
-                tried: format!("looked for \"{name}\" on {backends:?}, {found}"),
-                hint: "ask for a part of one of these names".into(),
-            },
-            _ => Error::NoAdapter { tried: format!("looked on {backends:?}, {found}"), hint: install_hint().into() },
-        }
-    })
-}
-
-fn install_hint() -> &'static str {
-    if cfg!(target_os = "linux") {
-        "install your GPU's Vulkan driver, or Mesa's software one (Debian and Ubuntu: mesa-vulkan-drivers; Fedora: \
-         mesa-vulkan-drivers; Arch: vulkan-swrast)"
-    } else if cfg!(target_os = "windows") {
-        "install your GPU's driver; DX12 needs Windows 10 or later"
-    } else {
-        "Metal needs macOS 11 or later"
     }
 }

@@ -81,29 +81,3 @@ impl Allocation {
         })
     }
 }
-
-/// The bytes of an adapter's own memory, where it says. What a software adapter says of its heap is no limit: it takes the host's.
-#[cfg(not(any(target_vendor = "apple", target_family = "wasm")))]
-pub(super) fn of_device(adapter: &wgpu::Adapter) -> Option<u64> {
-    /// VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.
-    const DEVICE_LOCAL: u32 = 1;
-    if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
-        return None;
-    }
-    // SAFETY: the handles are only asked for properties, while the adapter that owns them is borrowed.
-    let properties = unsafe {
-        let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
-        let instance = adapter.shared_instance().raw_instance();
-        instance.get_physical_device_memory_properties(adapter.raw_physical_device())
-    };
-    let heaps = properties.memory_heaps.iter().take(properties.memory_heap_count as usize);
-    let own = heaps.filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0).map(|heap| heap.size);
-    // Some cards show a small window into their memory as a heap of its own.
-    own.max()
-}
-
-/// Where there is no Vulkan nothing says.
-#[cfg(any(target_vendor = "apple", target_family = "wasm"))]
-pub(super) fn of_device(_adapter: &wgpu::Adapter) -> Option<u64> {
-    None
-}

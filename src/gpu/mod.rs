@@ -4,8 +4,10 @@
 //! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store; [`Profile`] says
 //! where the time of a step goes, [`Peak`] what the device can do at best; [`Tuner`] finds out which of several kernels is fastest.
 
+mod adapter;
 mod cache;
 mod device;
+mod failure;
 mod measure;
 mod memory;
 mod pipelines;
@@ -21,4 +23,5 @@ pub use measure::timing::{Clock, Elapsed};
 pub use pipelines::{Access, Reflection, reflect};
 pub use session::{Session, SessionOptions};
 pub use store::Store;
+pub use tune::judge::{Specimen, Tolerance, Verdict};
 pub use tune::tuner::{TuneEvent, Tuner, Tuning};

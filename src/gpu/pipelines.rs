@@ -1,7 +1,6 @@
 //! Linking: from a kernel's files to a pipeline, with the bindings and the workgroup size read off the module by naga.
 
-use super::Device;
-use super::device::typed;
+use super::failure::typed;
 use crate::error::{Error, Result};
 use crate::kernel::{Constant, Kernel};
 
@@ -78,9 +77,14 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn new(device: &Device, kernel: &Kernel, checked: bool) -> Result<Self> {
+    /// Compiles `kernel` with or without bounds checks; the driver may take it from `cache`.
+    pub fn new(
+        raw: &wgpu::Device,
+        cache: Option<&wgpu::PipelineCache>,
+        kernel: &Kernel,
+        checked: bool,
+    ) -> Result<Self> {
         let reflection = reflect(kernel)?;
-        let raw = device.raw();
         let entries: Vec<wgpu::BindGroupLayoutEntry> = reflection
             .bindings
             .iter()
@@ -125,11 +129,11 @@ impl Pipeline {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: device.cache(),
+            cache,
         });
         match pollster::block_on(scope.pop()) {
             Some(error) => Err(typed(error)),
-            None => device.check().map(|()| Pipeline { reflection, layout, pipeline }),
+            None => Ok(Pipeline { reflection, layout, pipeline }),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::any::Any;
 use std::fmt::Debug;
 
 use crate::error::Result;
-use crate::kernel::{Caps, Lowering};
+use crate::kernel::{Candidate, Caps, Lowering, Tensors};
 use crate::twin::DynTwin;
 
 /// Why a shape rule refuses its operands; the tape adds the operation and the node's name.
@@ -25,6 +25,9 @@ pub enum Misfit {
     /// An attribute is outside its range.
     Attribute(String),
 }
+
+/// The gradient of a tensor, if there is one.
+pub type Grad = Option<TensorId>;
 
 /// An operation with its attributes.
 pub trait Operation: DynTwin + Debug + Any + Send + Sync {
@@ -37,13 +40,7 @@ pub trait Operation: DynTwin + Debug + Any + Send + Sync {
     /// The gradient rule: appends nodes to `tape` and gives the gradient of each input that `needs` one.
     ///
     /// `grad_outputs` has an entry for each output, `None` where nothing depends on it.
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let _ = (tape, grad_outputs);
         Err(crate::Error::Attribute {
             op: self.name(),
@@ -69,25 +66,31 @@ pub trait Operation: DynTwin + Debug + Any + Send + Sync {
         0
     }
 
-    /// Whether its kernels can finish the elements of output 0 before they store them: then [`Operation::lower`] puts what
-    /// [`Lowering`] has for that into each of them.
-    fn finishes(&self) -> bool {
+    /// Whether its kernels apply an epilogue to output 0 ([`Lowering::epilogue`]), so that a plan may give them the work of
+    /// the nodes after it.
+    fn has_epilogue(&self) -> bool {
         false
     }
 
-    /// The names of the kernel variants that are right for these operands on this device, the best first.
-    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        let _ = (inputs, caps);
-        vec!["direct"]
+    /// The operation with its attributes as a file of choices names it, in PyTorch's words: "conv2d stride=1,1 ..".
+    ///
+    /// An operation with more than one candidate has one. It goes to disk, so a test holds its form.
+    fn key(&self) -> Option<String> {
+        None
     }
 
-    /// The names of the tiles that `variant` can be computed in on this device, the one to take without a choice first;
-    /// none for a variant that has no tiles.
-    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        let _ = (variant, inputs, caps);
-        Vec::new()
+    /// Everything that is right for a node of these tensors, in order of preference on this device; a plan asks once.
+    ///
+    /// An operation with one kernel leaves this alone and has [`Operation::lower`]. What the device does not have, the plan
+    /// leaves out ([`Candidate::needs`]).
+    fn candidates<'a>(&'a self, tensors: &Tensors<'_>, caps: &Caps) -> Vec<Candidate<'a>> {
+        let _ = (tensors, caps);
+        vec![Candidate::new("direct", |lowering| self.lower(lowering))]
     }
 
-    /// Appends the dispatches that compute the outputs.
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()>;
+    /// Pushes the dispatches of the one kernel of an operation that has no more; others have [`Operation::candidates`].
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let _ = lowering;
+        Err(crate::Error::Validation(format!("{} has no kernel", self.name())))
+    }
 }

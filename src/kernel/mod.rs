@@ -1,18 +1,22 @@
 //! From a node's tensors to dispatches, as plain data: what a device is, kernels as WGSL files, dispatches, which of several
 //! kernels to take.
 
+mod candidate;
 mod caps;
 mod choices;
 mod dispatch;
+mod epilogue;
 mod lowering;
 mod params;
 mod pieces;
 mod wgsl;
 
+pub use candidate::{Candidate, Make, Needs, in_order};
 pub use caps::{Caps, DeviceClass};
-pub use choices::{Choices, Chosen, Key, candidates};
+pub use choices::{Choice, Choices, Key};
 pub use dispatch::{Binding, Dispatch, Extent, FlatBuffer, Operand, Serial};
-pub use lowering::Lowering;
+pub use epilogue::{Epilogue, Steps};
+pub use lowering::{Lowering, Tensors};
 pub use params::{Field, Params, Uniform};
 #[doc(hidden)]
 pub use params::{fields, padded};

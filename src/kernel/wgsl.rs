@@ -47,7 +47,7 @@ pub enum Constant {
 /// A kernel as data: the files to concatenate and the constants of its header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Kernel {
-    /// The name in printouts: operation, product and variant.
+    /// The name in printouts: operation, product and algorithm.
     pub name: &'static str,
     /// The files, in the order in which a reader wants them; WGSL does not mind.
     pub sources: Vec<Source>,

@@ -9,10 +9,7 @@ mod norm;
 mod summary;
 
 pub use freeze::Freeze;
-pub use layers::{
-    AdaptiveAvgPool2d, AvgPool2d, Conv2d, Dropout, Flatten, Identity, Linear, LogSoftmax, MaxPool2d, Upsample,
-    WeightInit, ZeroPad2d,
-};
+pub use layers::*;
 pub use norm::BatchNorm2d;
 pub use summary::Summary;
 

@@ -8,7 +8,7 @@ use crate::shape::{DType, Layout};
 use crate::tensor::TensorId;
 use crate::{Error, Result};
 
-/// torch.nn.BatchNorm2d: parameters `weight` and `bias` [C], buffers `running_mean`, `running_var` [C] and
+/// torch.nn.BatchNorm2d: parameters `weight` and `bias` \[C\], buffers `running_mean`, `running_var` \[C\] and
 /// `num_batches_tracked`.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm2d {

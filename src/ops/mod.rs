@@ -17,15 +17,16 @@ pub mod reduce;
 mod shape;
 mod update;
 
-pub use batch::{augmentation, gather, mixup, transform};
-pub use count::{confusion, metrics};
-pub use elementwise::{activation, add, copy, dropout, mul, scale, sub};
-pub use loss::{log_softmax, mse_loss, nll_loss, softmax_cross_entropy};
-pub use norm::batch_norm2d;
-pub use pool::{adaptive_avg_pool2d, avg_pool2d, max_pool2d};
-pub use product::{column_sum, matmul};
-pub use shape::{concat, flatten, narrow, upsample, zero_pad2d};
-pub use update::{accumulate_grad, clip_grad_norm, sgd};
+// A family's operations stand beside the others: ops::max_pool2d, not ops::pool::max_pool2d.
+pub use batch::*;
+pub use count::*;
+pub use elementwise::*;
+pub use loss::*;
+pub use norm::*;
+pub use pool::*;
+pub use product::*;
+pub use shape::*;
+pub use update::*;
 
 use crate::error::Result;
 use crate::graph::Misfit;

@@ -10,14 +10,19 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Node, Operation, Tape};
-use crate::ops::activation::{Activation, ActivationGrad, ActivationInPlace};
+use crate::kernel::Steps;
+use crate::ops::activation::{Activation, ActivationGrad};
 use crate::ops::add::Add;
-use crate::ops::batch_norm2d::{BatchNorm2d, BatchNorm2dFromPartials};
+use crate::ops::batch_norm2d::BatchNorm2d;
 use crate::ops::conv2d::Conv2d;
+use crate::ops::fused::activation_in_place::ActivationInPlace;
+use crate::ops::fused::batch_norm2d_from_partials::BatchNorm2dFromPartials;
 use crate::ops::fused::conv2d_statistics::Conv2dStatistics;
-use crate::ops::fused::epilogue::{Finish, Finished};
+use crate::ops::fused::epilogue::WithEpilogue;
+use crate::ops::fused::max_pool2d_grad_relu::MaxPool2dGradRelu;
+use crate::ops::fused::softmax_cross_entropy_both::SoftmaxCrossEntropyBoth;
 use crate::ops::max_pool2d::{MaxPool2d, MaxPool2dGrad};
-use crate::ops::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyBoth, SoftmaxCrossEntropyGrad};
+use crate::ops::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
 use crate::tensor::{Role, Tensor, TensorId};
 
 /// A rewrite rule.
@@ -40,8 +45,8 @@ pub const RULES: &[Rule] = &[
             let mut makers: Vec<_> = (0..2).filter_map(|i| nodes.makes(node.inputs[i], at).map(|by| (by, i))).collect();
             makers.sort_unstable();
             makers.into_iter().rev().find_map(|(by, i)| {
-                let finish = nodes.finish_of(by).filter(|f| *f == Finish::default())?;
-                Some(nodes.finished(by, at, Finish { add: true, ..finish }, Some(node.inputs[1 - i])))
+                let steps = nodes.steps_of(by).filter(|f| *f == Steps::default())?;
+                Some(nodes.with_epilogue(by, at, Steps { add: true, ..steps }, Some(node.inputs[1 - i])))
             })
         },
     },
@@ -51,8 +56,8 @@ pub const RULES: &[Rule] = &[
         join: |nodes, at| {
             let (node, op) = nodes.node_of::<Activation>(at)?;
             let by = nodes.makes(node.inputs[0], at).filter(|_| *op == Activation::Relu)?;
-            let finish = nodes.finish_of(by).filter(|f| !f.relu && !f.mask)?;
-            Some(nodes.finished(by, at, Finish { relu: true, ..finish }, None))
+            let steps = nodes.steps_of(by).filter(|f| !f.relu && !f.mask)?;
+            Some(nodes.with_epilogue(by, at, Steps { relu: true, ..steps }, None))
         },
     },
     Rule {
@@ -67,10 +72,7 @@ pub const RULES: &[Rule] = &[
                 pool.is_some_and(|(pool, _)| pool.outputs[1] == gradient.inputs[1] && pool.inputs[0] == node.inputs[0])
             })?;
             let output = nodes.get(pool)?.outputs[0];
-            (!pooling.relu).then(|| {
-                let op = MaxPool2dGrad { relu: true, ..pooling.clone() };
-                nodes.joined(by, at, Arc::new(op), Some(output))
-            })
+            Some(nodes.joined(by, at, Arc::new(MaxPool2dGradRelu(pooling.clone())), Some(output)))
         },
     },
     Rule {
@@ -79,8 +81,8 @@ pub const RULES: &[Rule] = &[
         join: |nodes, at| {
             let (node, op) = nodes.node_of::<ActivationGrad>(at)?;
             let by = nodes.makes(node.inputs[1], at).filter(|_| op.0 == Activation::Relu)?;
-            let finish = nodes.finish_of(by).filter(|f| !f.relu && !f.mask)?;
-            Some(nodes.finished(by, at, Finish { mask: true, ..finish }, Some(node.inputs[0])))
+            let steps = nodes.steps_of(by).filter(|f| !f.relu && !f.mask)?;
+            Some(nodes.with_epilogue(by, at, Steps { mask: true, ..steps }, Some(node.inputs[0])))
         },
     },
     Rule {
@@ -235,20 +237,20 @@ impl Nodes {
     }
 
     /// What a node's kernels do to its first output so far; `None` if they can do nothing.
-    fn finish_of(&self, i: usize) -> Option<Finish> {
-        if let Some((_, finished)) = self.node_of::<Finished>(i) {
-            return Some(finished.finish);
+    fn steps_of(&self, i: usize) -> Option<Steps> {
+        if let Some((_, fused)) = self.node_of::<WithEpilogue>(i) {
+            return Some(fused.steps);
         }
-        self.get(i)?.op.finishes().then(Finish::default)
+        self.get(i)?.op.has_epilogue().then(Steps::default)
     }
 
-    /// Node `first` with `finish` in the place of node `second`, `operand` being what the last part of it reads.
-    fn finished(&self, first: usize, second: usize, finish: Finish, operand: Option<TensorId>) -> Joined {
-        let op = match self.node_of::<Finished>(first) {
-            Some((_, finished)) => Arc::clone(&finished.op),
+    /// Node `first` with `steps` in the place of node `second`, `operand` being what the last part of it reads.
+    fn with_epilogue(&self, first: usize, second: usize, steps: Steps, operand: Option<TensorId>) -> Joined {
+        let op = match self.node_of::<WithEpilogue>(first) {
+            Some((_, fused)) => Arc::clone(&fused.op),
             None => Arc::clone(&self.nodes[first].as_ref().expect("the rule has looked at it").op),
         };
-        self.joined(first, second, Arc::new(Finished { op, finish }), operand)
+        self.joined(first, second, Arc::new(WithEpilogue { op, steps }), operand)
     }
 
     /// A node with `op` on the operands of node `first`, and `operand`, that makes the first output of node `second`.

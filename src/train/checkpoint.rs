@@ -6,7 +6,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::convert::{ints, reals};
-use super::{Engine, Trainer};
+use super::engine::Engine;
 use crate::error::{Error, Result};
 use crate::graph::Tape;
 use crate::shape::{DType, Shape};
@@ -213,19 +213,6 @@ pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load)
         (Role::Parameter { .. }, Value::Real(values)) => engine.set_parameter(&tensor.name, &values),
         (_, value) => engine.set_buffer(&tensor.name, value),
     })
-}
-
-impl Trainer<'_> {
-    /// [`save_with`] of this run's parameters and buffers, those that are frozen included, and what
-    /// [`Trainer::described`] said.
-    pub fn save_model(&mut self, path: &Path) -> Result<()> {
-        save_with(path, &self.tape, self.engine, &self.metadata)
-    }
-
-    /// [`load_with`] of this run's parameters and buffers, in place of the values they have.
-    pub fn load_model(&mut self, path: &Path, load: &Load) -> Result<()> {
-        load_with(path, &self.tape, self.engine, load)
-    }
 }
 
 /// The error that lists all problems and unexpected names, if there are any.

@@ -1,8 +1,6 @@
 //! Which epoch is the best, and when to stop waiting for a better one.
 
-use std::path::{Path, PathBuf};
-
-use super::{Callback, Epoch, Event, Flow, History, Trainer};
+use super::history::{Epoch, History};
 use crate::error::{Error, Result};
 
 /// What epochs are compared by.
@@ -79,30 +77,5 @@ impl EarlyStopping {
             }
         }
         false
-    }
-}
-
-/// Keeps the parameters and buffers of the best epoch in a file, which is whole at every moment.
-#[derive(Clone, Debug)]
-pub struct KeepBest {
-    path: PathBuf,
-    monitor: Monitor,
-}
-
-impl KeepBest {
-    /// The model of the best epoch by `monitor` in the file at `path`.
-    pub fn new(path: impl AsRef<Path>, monitor: Monitor) -> Self {
-        KeepBest { path: path.as_ref().to_path_buf(), monitor }
-    }
-}
-
-impl Callback for KeepBest {
-    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow> {
-        if let Event::Epoch(epoch) = event
-            && trainer.history().best(self.monitor).is_some_and(|best| best.epoch == epoch.epoch)
-        {
-            trainer.save_model(&self.path)?;
-        }
-        Ok(Flow::Continue)
     }
 }

@@ -16,37 +16,21 @@ use crate::optim::{Mode, Rates};
 /// What errors about a snapshot in memory name.
 const IN_MEMORY: &str = "the run's last copy in memory";
 
-/// When the run and its epoch began, as if there had been no interruption.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Clocks {
-    run: Option<Instant>,
-    epoch: Option<Instant>,
-    /// Seconds before that.
-    before: [f64; 2],
-    /// Milliseconds in steps are noted once the first is done.
-    warm: bool,
-}
-
 /// What looks on, all together.
 type Callbacks<'a, 'b> = &'a mut [&'b mut dyn Callback];
 
-fn since(begun: Option<Instant>) -> f64 {
-    begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64())
-}
-
 impl Trainer<'_> {
     pub(super) fn seconds(&self) -> f64 {
-        self.clocks.before[0] + since(self.clocks.run)
+        self.clocks.seconds()
     }
 
     pub(super) fn epoch_seconds(&self) -> f64 {
-        self.clocks.before[1] + since(self.clocks.epoch)
+        self.clocks.epoch_seconds()
     }
 
     /// Goes on from so many seconds, of the run and of its epoch.
     pub(super) fn start_clocks(&mut self, run: f64, epoch: f64) {
-        let now = Some(Instant::now());
-        self.clocks = Clocks { run: now, epoch: now, before: [run, epoch], warm: self.clocks.warm };
+        self.clocks.start(run, epoch);
         self.noted = self.batch;
     }
 
@@ -94,8 +78,7 @@ impl Trainer<'_> {
         }
         self.note_losses()?;
         // What happens before the next call is no part of the run.
-        self.clocks.before = [self.seconds(), self.epoch_seconds()];
-        (self.clocks.run, self.clocks.epoch) = (None, None);
+        self.clocks.stop();
         step_ms.sort_by(f64::total_cmp);
         let history = &mut self.history;
         history.median_step_ms = step_ms.get(step_ms.len() / 2).copied().unwrap_or(history.first_step_ms);

@@ -40,7 +40,7 @@ impl GpuEngine {
         }
     }
 
-    /// Sets which kernel variants to take, where not the best.
+    /// Sets which candidates to take where not the first.
     pub fn choices(mut self, choices: Choices) -> Self {
         self.choices = choices;
         self

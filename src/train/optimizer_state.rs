@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde_json::json;
 
 use super::checkpoint::{Content, Metadata, finish, format, metadata_of, parse, read, value, write};
-use super::{Engine, Trainer};
+use super::engine::Engine;
 use crate::error::{Error, Result};
 use crate::graph::Tape;
 use crate::optim::{Schedule, Sgd};
@@ -98,7 +98,7 @@ pub fn save(path: &Path, tape: &Tape, sgd: &Sgd, progress: Progress, engine: &mu
     save_scheduled(path, tape, sgd, progress, None, engine)
 }
 
-fn save_scheduled(
+pub(super) fn save_scheduled(
     path: &Path,
     tape: &Tape,
     sgd: &Sgd,
@@ -124,7 +124,7 @@ pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<Progres
     load_scheduled(path, tape, None, engine)
 }
 
-fn load_scheduled(
+pub(super) fn load_scheduled(
     path: &Path,
     tape: &Tape,
     schedule: Option<&mut Schedule>,
@@ -174,25 +174,4 @@ pub(super) fn buffers(file: &SafeTensors<'_>, tape: &Tape, has_momentum: bool) -
         }
     }
     found
-}
-
-impl Trainer<'_> {
-    /// How far the run is.
-    pub fn progress(&self) -> Progress {
-        Progress { steps: self.steps, epochs: self.epochs, has_momentum: self.has_momentum }
-    }
-
-    /// [`save`] of this run's optimizer, with what its schedule remembers; save the parameters beside it.
-    pub fn save_optimizer(&mut self, path: &Path) -> Result<()> {
-        let progress = self.progress();
-        save_scheduled(path, &self.tape, &self.optimizer, progress, Some(&self.schedule), self.engine)
-    }
-
-    /// [`load`] of a run to go on with: [`Trainer::fit`] then starts with the epoch after those that it had. A schedule that
-    /// looks at results goes on from what it remembered, so set it before. The parameters are loaded apart.
-    pub fn load_optimizer(&mut self, path: &Path) -> Result<()> {
-        let progress = load_scheduled(path, &self.tape, Some(&mut self.schedule), self.engine)?;
-        Progress { steps: self.steps, epochs: self.epochs, has_momentum: self.has_momentum } = progress;
-        Ok(())
-    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::kernel::Choices;
+use crate::kernel::{Choice, Choices};
 use crate::plan::Plan;
 
 /// The choices of a file.
@@ -26,7 +26,8 @@ impl Pinned {
         for chosen in &plan.chosen {
             let Some(choice) = self.choices.by_shape.get(&chosen.key) else { continue };
             if !chosen.offers(choice) {
-                let candidates = chosen.candidates.join(", ");
+                let candidates: Vec<String> = chosen.candidates.iter().map(Choice::to_string).collect();
+                let candidates = candidates.join(", ");
                 return Err(self.error(format!(
                     "\"{}\" is pinned to \"{choice}\", which is none of {candidates} on this device; {WAY_OUT}",
                     chosen.key

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoint::Metadata;
+use super::clocks::Clocks;
 use super::early_stopping::EarlyStopping;
 use super::engine::{Engine, ProgramId};
-use super::fit::Clocks;
 use super::history::History;
 use super::snapshot::Snapshot;
 use crate::data::{BatchSink, BatchSource, ordered_batches};

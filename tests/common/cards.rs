@@ -1,7 +1,5 @@
 //! Four devices as data, and the networks that are planned for them, so that a plan can be looked at without a card.
 
-#![allow(dead_code, reason = "each test binary that includes this file uses a part of it")]
-
 use std::sync::Arc;
 
 use tilegrad::kernel::{Caps, Choices, DeviceClass};

@@ -1,8 +1,6 @@
 //! Random attribute sets of the operations, by seed, for gradient checks on the reference executor and for kernels on a
 //! device; and numbers to fill tensors with.
 
-#![allow(dead_code, reason = "each test binary that includes this file uses a part of it")]
-
 use std::cell::Cell;
 
 use tilegrad::ops::avg_pool2d::AvgPool2d;
@@ -213,18 +211,7 @@ pub fn uniform(seed: u64, name: &str, len: usize) -> Vec<f32> {
     Init::Uniform(1.0).values(seed, name, len)
 }
 
-/// Numbers from -1 to 1 of which no two are equal, evenly spaced in random order: no window has a tie.
-pub fn distinct(seed: u64, name: &str, len: usize) -> Vec<f32> {
-    let order = Rng::new(seed, name).permutation(len);
-    order.into_iter().map(|place| (2.0 * place as f32 + 1.0) / len as f32 - 1.0).collect()
-}
-
 /// Numbers from -1 to 1 that keep `gap` away from 0.
 pub fn away_from_zero(seed: u64, name: &str, len: usize, gap: f32) -> Vec<f32> {
     uniform(seed, name, len).into_iter().map(|x| x * (1.0 - gap) + gap.copysign(x)).collect()
-}
-
-/// Few different numbers, so that many windows have ties.
-pub fn coarse(seed: u64, name: &str, len: usize) -> Vec<f32> {
-    uniform(seed, name, len).into_iter().map(|x| (x * 3.0).floor() / 4.0).collect()
 }

@@ -1,12 +1,10 @@
 //! Random attribute sets of batch_norm2d, dropout and adaptive_avg_pool2d, by seed.
 
-#![allow(dead_code, reason = "each test binary that includes this file uses a part of it")]
-
 use tilegrad::graph::{Spec, Tape, TensorId};
 use tilegrad::ops::batch_norm2d::{BatchNorm2d, Running};
 use tilegrad::shape::{DType, Layout};
 
-use crate::cases::{ConvCase, Draw};
+use crate::common::cases::{ConvCase, Draw};
 
 /// A batch norm that its shape rule accepts.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::cards::{self, NETWORKS};
+use crate::common::cards::{self, NETWORKS};
 use crate::kernels::{Used, of_plans};
 use crate::translate::Translator;
 

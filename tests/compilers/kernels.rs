@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tilegrad::kernel::{Constant, Kernel};
 use tilegrad::plan::Plan;
 
-use crate::cards::{self, Card};
+use crate::common::cards::{self, Card};
 
 /// A kernel and what needs it.
 pub struct Used {

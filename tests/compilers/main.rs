@@ -6,12 +6,15 @@
 //!
 //! A test binary of its own, for it alone speaks Vulkan beside wgpu.
 
-#[path = "../common/cards.rs"]
-mod cards;
+#[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "only the cards are of use here")]
+mod common;
 mod emit;
 mod kernels;
 mod radv;
 mod translate;
+
+use common::cards;
 
 #[test]
 fn every_network_has_a_plan_on_every_card() {

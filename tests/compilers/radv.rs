@@ -14,7 +14,7 @@ use ash::vk;
 use serde_json::{Value, json};
 use tilegrad::gpu::Access;
 
-use crate::cards;
+use crate::common::cards;
 use crate::kernels::{Used, of};
 use crate::translate::Translator;
 

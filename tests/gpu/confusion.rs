@@ -5,8 +5,9 @@ use tilegrad::ops::confusion::{AccumulateConfusion, Confusion};
 use tilegrad::train::{CpuEngine, Engine, GpuEngine};
 use tilegrad::twin::Value;
 
-use crate::cases::{Draw, coarse, uniform};
 use crate::check::{device, session};
+use crate::common::cases::{Draw, uniform};
+use crate::kernels::coarse;
 
 const STATE: &str = "confusion";
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Operation, Spec, Tape, TensorId};
-use tilegrad::kernel::Choices;
+use tilegrad::kernel::{Choices, Steps};
 use tilegrad::ops::adaptive_avg_pool2d::AdaptiveAvgPool2dGrad;
 use tilegrad::ops::add::Add;
 use tilegrad::ops::avg_pool2d::{AvgPool2d, AvgPool2dGrad};
 use tilegrad::ops::batch_norm2d::BatchNorm2dEval;
 use tilegrad::ops::conv2d::{Conv2d, Conv2dGradInput};
-use tilegrad::ops::fused::epilogue::{Finish, Finished};
+use tilegrad::ops::fused::epilogue::WithEpilogue;
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::plan::fuse::RULES;
 use tilegrad::plan::{ParameterLayout, Plan};
@@ -18,7 +18,7 @@ use tilegrad::shape::Layout;
 use tilegrad::twin::Value;
 
 use crate::check::{Case, Tolerance, check_op, device};
-use crate::{cases, fused};
+use crate::common::{cases, fused};
 
 /// The losses of two steps and the parameters after them, and how many dispatches a step has.
 fn trained(device: &Device, tape: &Tape, shape: [usize; 4], loss: TensorId, choices: &Choices) -> (Vec<f32>, usize) {
@@ -74,7 +74,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// An operation, the shapes of its operands, and how many products an element of the result adds up.
 type Shaped = (Arc<dyn Operation>, Vec<Vec<usize>>, usize);
 
-/// Every operation that can finish its output does what the twin does, in every variant.
+/// Every operation that can finish its output does what the twin does, by every candidate.
 #[test]
 fn what_finishes_an_output_is_what_the_twin_does() {
     let Some(device) = device() else { return };
@@ -109,8 +109,8 @@ fn what_finishes_an_output_is_what_the_twin_does() {
         ),
     ];
     for (op, shapes, depth) in cases {
-        for finish in [Finish { add: true, relu: true, mask: true }, Finish { mask: true, ..Finish::default() }] {
-            let label = format!("{op:?}, {finish:?}");
+        for steps in [Steps { add: true, relu: true, mask: true }, Steps { mask: true, ..Steps::default() }] {
+            let label = format!("{op:?}, {steps:?}");
             let mut tape = Tape::new(false);
             let names = ["a", "b", "c", "d", "e"];
             let mut inputs = Vec::new();
@@ -131,10 +131,10 @@ fn what_finishes_an_output_is_what_the_twin_does() {
             }
             let tensors: Vec<_> = ids.iter().map(|&id| tape.tensor(id)).collect();
             let result = op.infer(&tensors).unwrap()[0].shape.dims().to_vec();
-            for name in [finish.add.then_some("addend"), finish.mask.then_some("masking")].into_iter().flatten() {
+            for name in [steps.add.then_some("addend"), steps.mask.then_some("masking")].into_iter().flatten() {
                 ids.push(operand(&mut tape, name, &result, -1.0));
             }
-            let output = tape.append("finished", Finished { op: Arc::clone(&op), finish }, &ids, &[]).unwrap()[0];
+            let output = tape.append("finished", WithEpilogue { op: Arc::clone(&op), steps }, &ids, &[]).unwrap()[0];
             // A batch norm subtracts, so that sums of absolute values say nothing.
             let tolerance =
                 if shapes.len() == 5 { Tolerance::Rounding(16.0) } else { Tolerance::Sum { depth: depth + 1 } };

@@ -13,8 +13,7 @@ use tilegrad::shape::DType;
 use tilegrad::twin::Value;
 
 use crate::check::{device, write};
-use crate::golden_files::{self, Machine};
-use crate::{golden_more, golden_networks};
+use crate::common::golden::{self, Machine, networks, norm, operations};
 
 /// A session on the device.
 pub struct OnDevice {
@@ -100,55 +99,61 @@ impl Machine for OnDevice {
 #[test]
 fn conv2d_and_its_gradients() {
     let Some(device) = device() else { return };
-    golden_files::conv(&mut OnDevice::new(device));
+    golden::conv(&mut OnDevice::new(device));
 }
 
 #[test]
 fn pooling_and_its_gradients() {
     let Some(device) = device() else { return };
-    golden_files::pool(&mut OnDevice::new(device));
+    golden::pool(&mut OnDevice::new(device));
 }
 
 #[test]
 fn softmax_cross_entropy_and_its_gradient() {
     let Some(device) = device() else { return };
-    golden_files::cross_entropy(&mut OnDevice::new(device));
+    golden::cross_entropy(&mut OnDevice::new(device));
 }
 
 #[test]
 fn more_operations_and_their_gradients() {
     let Some(device) = device() else { return };
-    golden_more::more_ops(&mut OnDevice::new(device));
+    operations::operations(&mut OnDevice::new(device));
 }
 
 #[test]
 fn sgd_steps() {
     let Some(device) = device() else { return };
-    golden_files::sgd(&mut OnDevice::new(device));
+    golden::sgd(&mut OnDevice::new(device));
 }
 
 #[test]
 fn ten_steps_of_lenet() {
     let Some(device) = device() else { return };
     let model = LeNet5::new(10);
-    golden_files::lenet(&mut OnDevice::new(device), "relu", |tape, images| model.forward(tape, images).unwrap());
+    golden::lenet(&mut OnDevice::new(device), "relu", |tape, images| model.forward(tape, images).unwrap());
 }
 
 #[test]
 fn ten_steps_of_lenet_as_it_was() {
     let Some(device) = device() else { return };
     let model = LeNet5::classic(10);
-    golden_files::lenet(&mut OnDevice::new(device), "classic", |tape, images| model.forward(tape, images).unwrap());
+    golden::lenet(&mut OnDevice::new(device), "classic", |tape, images| model.forward(tape, images).unwrap());
 }
 
 #[test]
 fn five_steps_of_resnet18() {
     let Some(device) = device() else { return };
-    golden_networks::network(&mut OnDevice::new(device), "resnet18", &ResNet::resnet18(10).cifar());
+    networks::network(&mut OnDevice::new(device), "resnet18", &ResNet::resnet18(10).cifar());
 }
 
 #[test]
 fn five_steps_of_vgg11_with_batch_norm() {
     let Some(device) = device() else { return };
-    golden_networks::network(&mut OnDevice::new(device), "vgg11_bn", &Vgg::vgg11(10).batch_norm(true).cifar());
+    networks::network(&mut OnDevice::new(device), "vgg11_bn", &Vgg::vgg11(10).batch_norm(true).cifar());
+}
+
+#[test]
+fn norms_dropout_pooling_and_sums_with_their_gradients() {
+    let Some(device) = device() else { return };
+    norm::norm_ops(&mut OnDevice::new(device));
 }

@@ -16,8 +16,8 @@ use tilegrad::rng::Init;
 use tilegrad::shape::Layout;
 use tilegrad::train::{GpuEngine, TrainOptions, Trainer};
 
-use crate::cases;
 use crate::check::device;
+use crate::kernels::coarse;
 
 /// VGG-16's first fully connected layer: 411 MB, where lavapipe's bindings end at 128 MiB.
 #[test]
@@ -53,10 +53,10 @@ fn a_linear_of_25088_by_4096_runs_forward_backward_and_update() {
     // A weight of small integers over 64, so that a sum is nearly exact and a wrong row or piece cannot hide.
     let at = |row: usize, column: usize| ((row * 7 + column * 13) % 31) as f32 / 64.0 - 0.25;
     let values: Vec<f32> = (0..outputs * inputs).map(|i| at(i / inputs, i % inputs)).collect();
-    let x: Vec<f32> = cases::coarse(1, "input", batch * inputs);
+    let x: Vec<f32> = coarse(1, "input", batch * inputs);
     let labels = [5, 2_000, 4_095];
     store.set_parameter("weight", &values).unwrap();
-    store.set_parameter("bias", &cases::coarse(1, "bias", outputs)).unwrap();
+    store.set_parameter("bias", &coarse(1, "bias", outputs)).unwrap();
     session.write_f32("input", &x).unwrap();
     session.write_i32("target", &labels).unwrap();
     for (name, hyper) in sgd.hyperparameters(&session.plan().tape, 0.5, 0.9, true) {
@@ -64,7 +64,7 @@ fn a_linear_of_25088_by_4096_runs_forward_backward_and_update() {
     }
     session.step().unwrap();
 
-    let bias = cases::coarse(1, "bias", outputs);
+    let bias = coarse(1, "bias", outputs);
     let actual = session.read_f32(logits).unwrap();
     let exact: Vec<f64> = (0..batch * outputs)
         .map(|i| {
@@ -146,7 +146,7 @@ fn three_steps(device: &Device, caps: &Caps, accumulated: bool) -> (usize, Vec<(
     let largest = plan.steps.iter().flat_map(|step| &step.bindings).map(|(_, span)| span.bytes).max().unwrap();
     assert!(largest <= caps.max_binding, "a binding of {largest} bytes, where {} are allowed", caps.max_binding);
     let mut session = Session::new(&store, Arc::new(plan), SessionOptions { guarded: true, checked: true }).unwrap();
-    session.write_f32("input", &cases::coarse(7, "input", batch * 300)).unwrap();
+    session.write_f32("input", &coarse(7, "input", batch * 300)).unwrap();
     session.write_i32("target", &[0, 3, 9, 5]).unwrap();
     for step in 0..3 {
         for (name, hyper) in sgd.hyperparameters(&session.plan().tape, 0.05, 0.9, step == 0) {

@@ -15,8 +15,9 @@ use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::train::{CpuEngine, Engine, GpuEngine, TrainOptions, Trainer};
 
 use crate::check::device;
+use crate::common::cases;
+use crate::common::golden::clip;
 use crate::golden::OnDevice;
-use crate::{cases, clip};
 
 #[test]
 fn clipped_steps_are_pytorchs() {

@@ -12,8 +12,8 @@ use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::Sgd;
 use tilegrad::plan::{ParameterLayout, Plan};
 
-use crate::cases;
 use crate::check::device;
+use crate::common::cases;
 
 const BATCH: usize = 8;
 const STEP: [Stage; 3] = [Stage::Forward, Stage::Backward, Stage::Update];

@@ -12,8 +12,8 @@ use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{ParamGroup, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
 
-use crate::cases;
 use crate::check::device;
+use crate::common::cases;
 
 /// The tape of LeNet-5 with its loss, and with its update where there is an optimizer.
 fn tape(batch: usize, sgd: Option<&Sgd>, prepare: impl FnOnce(&mut Tape)) -> (Tape, TensorId) {

@@ -1,18 +1,18 @@
-//! Batch norm's statistics that a convolution makes on the way: by every variant and in every tile, over whole and broken chunks.
+//! Batch norm's statistics that a convolution makes on the way: by every candidate, over whole and broken chunks.
 
 use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Tape, TensorId};
-use tilegrad::kernel::{Choices, candidates};
+use tilegrad::kernel::Choices;
 use tilegrad::ops::conv2d::Conv2d;
-use tilegrad::ops::fused::conv2d_statistics::Conv2dStatistics;
+use tilegrad::plan::candidates;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::twin::Value;
 
-use crate::cases::{ConvCase, uniform};
 use crate::check::{Case, Tolerance, check_op, device};
-use crate::layer_cases::normalised_conv;
+use crate::common::cases::{ConvCase, uniform};
+use crate::common::layers::normalised_conv;
 
 fn conv(input: [usize; 4], out: usize, kernel: usize, conv: Conv2d) -> ConvCase {
     let weight = [out, input[1] / conv.groups, kernel, kernel];
@@ -46,8 +46,10 @@ fn run(device: &Device, tape: &Tape, output: TensorId, case: &ConvCase, choices:
     let store = Arc::new(Store::guarded(device, Arc::clone(&layout)).unwrap());
     store.initialise(tape, 1).unwrap();
     let plan = Plan::new(Arc::new(tape.clone()), layout, device.caps(), choices).unwrap();
-    let joined = plan.tape.nodes().iter().any(|node| format!("{:?}", node.op).starts_with("Conv2dStatistics"));
-    assert_eq!(joined, choices.without_rules.is_empty());
+    for name in ["Conv2dStatistics", "BatchNorm2dFromPartials"] {
+        let joined = plan.tape.nodes().iter().any(|node| format!("{:?}", node.op).starts_with(name));
+        assert_eq!(joined, choices.without_rules.is_empty(), "{name}");
+    }
     let options = SessionOptions { checked: false, guarded: true };
     let mut session = Session::new(&store, Arc::new(plan), options).unwrap();
     for (name, values) in operands(case, 1) {
@@ -68,24 +70,23 @@ fn run(device: &Device, tape: &Tape, output: TensorId, case: &ConvCase, choices:
 }
 
 #[test]
-fn every_variant_and_tile_gives_the_bits_of_a_pass_of_its_own() {
+fn every_candidate_gives_the_bits_of_a_pass_of_its_own() {
     let Some(device) = device() else { return };
     for case in cases() {
         let mut tape = Tape::new(true);
         let (output, _) = normalised_conv(&mut tape, &case);
         tape.keep(output);
-        let inputs: Vec<_> = tape.nodes()[0].inputs.iter().map(|&id| tape.tensor(id)).collect();
-        for choice in candidates(&Conv2dStatistics(case.conv), &inputs, device.caps()) {
-            let joined = run(device, &tape, output, &case, &Choices::everywhere(choice.as_str()));
+        for choice in candidates(&tape, &tape.nodes()[0], device.caps()) {
+            let joined = run(device, &tape, output, &case, &Choices::everywhere(choice.clone()));
             let without_rules = ["batch_norm_statistics".to_string()].into();
-            let apart = Choices { without_rules, ..Choices::everywhere(choice.as_str()) };
+            let apart = Choices { without_rules, ..Choices::everywhere(choice.clone()) };
             assert_eq!(joined, run(device, &tape, output, &case, &apart), "{case:?} by {choice}");
         }
     }
 }
 
 #[test]
-fn every_variant_gives_what_the_twins_do() {
+fn every_candidate_gives_what_the_twins_do() {
     let Some(device) = device() else { return };
     for (seed, case) in (0..).zip(cases()) {
         let mut tape = Tape::new(true);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Tuner};
 use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor};
-use tilegrad::kernel::{Caps, Choices, Dispatch, Extent, Kernel, Key, Lowering, Source};
+use tilegrad::kernel::{Candidate, Caps, Choices, Dispatch, Extent, Kernel, Key, Source, Tensors};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
@@ -97,23 +97,24 @@ impl Operation for Twice {
         Ok(vec![Spec::like(inputs[0])])
     }
 
-    fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
-        vec!["slow", "wrong", "slower"]
+    fn key(&self) -> Option<String> {
+        Some(format!("twice off={}", self.off))
     }
 
-    fn lower(&self, lowering: &mut Lowering<'_>) -> tilegrad::Result<()> {
-        let (turns, off) = match lowering.variant() {
-            "wrong" => (1_u32, self.off),
-            "slow" => (3_000, 0.0),
-            _ => (30_000, 0.0),
+    fn candidates<'a>(&'a self, _tensors: &Tensors<'_>, _caps: &Caps) -> Vec<Candidate<'a>> {
+        let candidate = |name, turns, off| {
+            Candidate::new(name, move |lowering| {
+                let len = lowering.output_len(0);
+                let params = Params { len: len as u32, turns, off };
+                let kernel = Kernel::new("twice", &[Source::new("test", KERNEL)]);
+                let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(len))
+                    .bind("input", lowering.input(0))
+                    .bind("output", lowering.output(0));
+                lowering.push(dispatch);
+                Ok(())
+            })
         };
-        let len = lowering.output_len(0);
-        let params = Params { len: len as u32, turns, off };
-        let kernel = Kernel::new("twice", &[Source::new("test", KERNEL)]);
-        let (input, output) = (lowering.input(0), lowering.output(0));
-        lowering
-            .push(Dispatch::new(kernel, &params, Extent::Invocations(len)).bind("input", input).bind("output", output));
-        Ok(())
+        vec![candidate("slow", 3_000, 0.0), candidate("wrong", 1, self.off), candidate("slower", 30_000, 0.0)]
     }
 }
 

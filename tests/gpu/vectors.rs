@@ -1,7 +1,7 @@
 //! Products whose operands lie in vectors of four, which random extents hardly ever are.
 
-use crate::cases;
 use crate::check::{check_op, device};
+use crate::common::cases;
 use crate::kernels::{conv, matmul};
 
 #[test]

@@ -5,14 +5,14 @@ use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::twin::Value;
 
-use crate::cases::{self, ConvCase, Draw, MatmulCase};
 use crate::check::{Case, check_choices, device};
+use crate::common::cases::{self, ConvCase, Draw, MatmulCase};
 use crate::kernels::{conv, matmul};
 
-/// The variant that these tests are about; the others have tests of their own.
+/// The algorithm that these tests are about; the others have tests of their own.
 fn check_eights(device: &Device, case: Case) {
     if device.caps().shuffles_eight_lanes() {
-        check_choices(device, case, &["vec4"], &[true, false]);
+        check_choices(device, case, &["subgroup8"], &[true, false]);
     }
 }
 

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 
 use tilegrad::gpu::SessionOptions;
-use tilegrad::graph::{Operation, Spec, Tape, Tensor};
-use tilegrad::kernel::{Caps, Choices, DeviceClass};
+use tilegrad::graph::{Operation, Spec, Tape};
+use tilegrad::kernel::{Caps, Choices, DeviceClass, Steps};
 use tilegrad::ops::conv2d::{Conv2d, Conv2dGradInput};
-use tilegrad::ops::fused::epilogue::{Finish, Finished};
+use tilegrad::ops::fused::epilogue::WithEpilogue;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{Program, Store};
 use tilegrad::shape::Layout;
 use tilegrad::twin::Value;
 
-use crate::cases::{self, ConvCase, Draw};
-use crate::check::{self, Case, Tolerance, check_choices, device};
+use crate::check::{self, Case, Tolerance, algorithms, check_choices, device};
+use crate::common::cases::{self, ConvCase, Draw};
 use crate::kernels::conv;
 
 /// A 3x3 convolution of `input` to `out` channels.
@@ -33,19 +33,18 @@ fn check(seed: u64, case: &ConvCase) {
     check_choices(device, conv(seed, case), &["winograd"], &[true, false]);
 }
 
-/// The variants of the forward node and of the input's gradient on a device with these capabilities.
-fn variants(case: &ConvCase, caps: &Caps) -> [Vec<&'static str>; 2] {
+/// The algorithms of the forward node and of the input's gradient on a device with these capabilities.
+fn names(case: &ConvCase, caps: &Caps) -> [Vec<String>; 2] {
     let tape = conv(0, case).tape;
     ["conv2d", "conv2d_grad_input"].map(|name| {
         let node = tape.nodes().iter().find(|node| node.op.name() == name).expect("the tape has it");
-        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
-        node.op.variants(&inputs, caps)
+        algorithms(&tape, node, caps)
     })
 }
 
-/// Whether the kernels are among the variants of both.
+/// Whether the kernels are among the algorithms of both.
 fn offers(case: &ConvCase) -> [bool; 2] {
-    variants(case, &Caps::webgpu(DeviceClass::Software)).map(|of| of.contains(&"winograd"))
+    names(case, &Caps::webgpu(DeviceClass::Software)).map(|of| of.iter().any(|name| name == "winograd"))
 }
 
 /// Random attributes for which the kernels are right, with at most 68 channels.
@@ -109,30 +108,30 @@ fn what_finishes_a_result_is_what_the_twin_does() {
     let forward: Arc<dyn Operation> = Arc::new(conv);
     let grad_input: Arc<dyn Operation> = Arc::new(Conv2dGradInput { conv, input: input.into() });
     for (op, source, result) in [(forward, input, output), (grad_input, output, input)] {
-        for finish in [Finish { add: true, relu: true, mask: true }, Finish { mask: true, ..Finish::default() }] {
+        for steps in [Steps { add: true, relu: true, mask: true }, Steps { mask: true, ..Steps::default() }] {
             let mut tape = Tape::new(false);
             let weight = Spec { layout: Layout::Hwio, ..Spec::f32([12, 8, 3, 3]) };
             let mut operands = vec![("source", Spec::f32(source)), ("weight", weight)];
             if op.name() == "conv2d" {
                 operands.push(("bias", Spec::f32([12])));
             }
-            let others = [(finish.add, "addend"), (finish.mask, "masking")];
+            let others = [(steps.add, "addend"), (steps.mask, "masking")];
             operands
                 .extend(others.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| (name, Spec::f32(result))));
             let values = |name, spec: &Spec| Value::Real(cases::uniform(7, name, spec.shape.len()));
             let inputs = operands.iter().map(|(name, spec)| (*name, values(name, spec))).collect();
             let ids: Vec<_> = operands.into_iter().map(|(name, spec)| tape.input(name, spec).unwrap()).collect();
-            let finished = Finished { op: Arc::clone(&op), finish };
+            let finished = WithEpilogue { op: Arc::clone(&op), steps };
             let output = tape.append("finished", finished, &ids, &[]).unwrap()[0];
             let outputs = vec![(output, Tolerance::Sum { depth: 12 * 9 + 2 })];
-            let case = Case { label: format!("{op:?}, {finish:?}"), tape, inputs, outputs };
+            let case = Case { label: format!("{op:?}, {steps:?}"), tape, inputs, outputs };
             check_choices(device, case, &["winograd"], &[true, false]);
         }
     }
 }
 
-/// The root mean square of what each variant's output and input's gradient are off from the twin in f64.
-fn errors(case: &ConvCase, variants: [&str; 2]) -> [[f64; 2]; 2] {
+/// The root mean square of what each algorithm's output and input's gradient are off from the twin in f64.
+fn errors(case: &ConvCase, algorithms: [&str; 2]) -> [[f64; 2]; 2] {
     let device = device().expect("the caller has asked");
     let mut case = conv(11, case);
     let wanted: Vec<_> = case.outputs.iter().take(2).map(|&(id, _)| id).collect();
@@ -143,9 +142,9 @@ fn errors(case: &ConvCase, variants: [&str; 2]) -> [[f64; 2]; 2] {
         program.write(name, Value::Real(values.iter().copied().map(f64::from).collect())).unwrap();
     }
     program.run(&mut Store::default(), &[case.tape.nodes()[0].stage, case.tape.nodes()[1].stage]).unwrap();
-    variants.map(|variant| {
+    algorithms.map(|algorithm| {
         let options = SessionOptions { checked: false, guarded: false };
-        let mut session = check::session(device, case.tape.clone(), &Choices::everywhere(variant), options).unwrap();
+        let mut session = check::session(device, case.tape.clone(), &Choices::everywhere(algorithm), options).unwrap();
         for (name, value) in &case.inputs {
             check::write(&session, name, value).unwrap();
         }
@@ -201,11 +200,11 @@ fn winograd_is_offered_where_it_is_right() {
         assert_eq!(offers(&case), [false; 2], "{what}");
     }
     let software = Caps::webgpu(DeviceClass::Software);
-    assert!(variants(&right, &software).iter().all(|of| of[0] == "winograd"));
+    assert!(names(&right, &software).iter().all(|of| of[0] == "winograd"));
     for few in [case([8, 8, 16, 16], 64, [1; 4]), case([1, 64, 4, 4], 64, [1; 4])] {
-        assert!(variants(&few, &software).iter().all(|of| of[0] != "winograd"), "{few:?}");
+        assert!(names(&few, &software).iter().all(|of| of[0] != "winograd"), "{few:?}");
     }
-    for of in variants(&right, &Caps::webgpu(DeviceClass::Discrete)) {
+    for of in names(&right, &Caps::webgpu(DeviceClass::Discrete)) {
         assert_eq!(of, ["workgroup", "winograd", "direct"]);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use tilegrad::plan::Plan;
 
-use crate::cards::{Card, Network, cards, lavapipe, plan, plans};
+use crate::common::cards::{Card, Network, cards, lavapipe, plan, plans};
 
 /// Candidates and what is taken, dispatches with grids, params and memory, slots.
 fn text(plan: &Plan) -> String {
@@ -17,7 +17,7 @@ fn text(plan: &Plan) -> String {
             chosen.node.name,
             chosen.node.op.name(),
             chosen.taken,
-            chosen.candidates
+            chosen.candidates.iter().map(ToString::to_string).collect::<Vec<_>>()
         );
     }
     for step in &plan.steps {

@@ -9,7 +9,8 @@ use tilegrad::plan::fuse::RULES;
 use tilegrad::reference::{Program, Store};
 use tilegrad::twin::Value;
 
-use crate::{cases, fused, zoo};
+use crate::common::{cases, fused};
+use crate::zoo;
 
 const ALL: [Stage; 3] = [Stage::Forward, Stage::Backward, Stage::Update];
 
@@ -86,6 +87,22 @@ fn a_node_between_two_that_reads_the_first_ones_result_keeps_them_apart() {
     tape.keep(half);
     tape.keep(relu);
     assert_eq!(planned(&tape, &Choices::default()).nodes().len(), 3);
+}
+
+#[test]
+fn an_activation_of_what_nobody_else_reads_is_computed_in_its_memory() {
+    let mut tape = Tape::new(false);
+    let x = tape.input("x", Spec::f32([1, 2, 4, 4])).unwrap();
+    let half = tape.scale("half", x, 0.5).unwrap();
+    let tanh = tape.tanh("tanh", half).unwrap();
+    tape.keep(tanh);
+    let in_place = |tape: &Tape, choices: &Choices| {
+        planned(tape, choices).nodes().iter().filter(|node| node.op.is_in_place()).count()
+    };
+    assert_eq!(in_place(&tape, &Choices::default()), 1);
+    assert_eq!(in_place(&tape, &only(|rule| rule != "activation_in_place")), 0, "the rule is left out");
+    tape.keep(half);
+    assert_eq!(in_place(&tape, &Choices::default()), 0, "the input is kept");
 }
 
 #[test]

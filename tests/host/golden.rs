@@ -8,8 +8,7 @@ use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
 use tilegrad::reference::{Program, Store};
 use tilegrad::twin::Value;
 
-use crate::golden_files::{self, Machine};
-use crate::{golden_more, golden_networks};
+use crate::common::golden::{self, Machine, networks, norm, operations};
 
 /// The reference executor.
 #[derive(Default)]
@@ -78,47 +77,52 @@ impl Machine for Reference {
 
 #[test]
 fn conv2d_and_its_gradients() {
-    golden_files::conv(&mut Reference::default());
+    golden::conv(&mut Reference::default());
 }
 
 #[test]
 fn pooling_and_its_gradients() {
-    golden_files::pool(&mut Reference::default());
+    golden::pool(&mut Reference::default());
 }
 
 #[test]
 fn softmax_cross_entropy_and_its_gradient() {
-    golden_files::cross_entropy(&mut Reference::default());
+    golden::cross_entropy(&mut Reference::default());
 }
 
 #[test]
 fn more_operations_and_their_gradients() {
-    golden_more::more_ops(&mut Reference::default());
+    operations::operations(&mut Reference::default());
 }
 
 #[test]
 fn sgd_steps() {
-    golden_files::sgd(&mut Reference::default());
+    golden::sgd(&mut Reference::default());
 }
 
 #[test]
 fn ten_steps_of_lenet() {
     let model = LeNet5::new(10);
-    golden_files::lenet(&mut Reference::default(), "relu", |tape, images| model.forward(tape, images).unwrap());
+    golden::lenet(&mut Reference::default(), "relu", |tape, images| model.forward(tape, images).unwrap());
 }
 
 #[test]
 fn ten_steps_of_lenet_as_it_was() {
     let model = LeNet5::classic(10);
-    golden_files::lenet(&mut Reference::default(), "classic", |tape, images| model.forward(tape, images).unwrap());
+    golden::lenet(&mut Reference::default(), "classic", |tape, images| model.forward(tape, images).unwrap());
 }
 
 #[test]
 fn five_steps_of_resnet18() {
-    golden_networks::network(&mut Reference::default(), "resnet18", &ResNet::resnet18(10).cifar());
+    networks::network(&mut Reference::default(), "resnet18", &ResNet::resnet18(10).cifar());
 }
 
 #[test]
 fn five_steps_of_vgg11_with_batch_norm() {
-    golden_networks::network(&mut Reference::default(), "vgg11_bn", &Vgg::vgg11(10).batch_norm(true).cifar());
+    networks::network(&mut Reference::default(), "vgg11_bn", &Vgg::vgg11(10).batch_norm(true).cifar());
+}
+
+#[test]
+fn norms_dropout_pooling_and_sums_with_their_gradients() {
+    norm::norm_ops(&mut Reference::default());
 }

@@ -15,8 +15,9 @@ use tilegrad::reference::{Program, Store};
 use tilegrad::train::TrainOptions;
 use tilegrad::twin::Value;
 
+use crate::common::golden::clip;
 use crate::golden::Reference;
-use crate::{clip, zoo};
+use crate::zoo;
 
 #[test]
 fn clipped_steps_are_pytorchs() {

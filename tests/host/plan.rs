@@ -257,7 +257,7 @@ fn a_choice_holds_for_its_operation_and_where_it_is_valid() {
     assert!(one.contains("conv2d/direct") && one.contains("conv2d_grad_weight/workgroup"), "{one:?}");
     let all = kernels(&Choices::everywhere("direct"));
     assert!(!all.iter().any(|name| name.ends_with("/workgroup")), "{all:?}");
-    let invalid = kernels(&Choices::everywhere("vec4"));
+    let invalid = kernels(&Choices::everywhere("subgroup8"));
     assert_eq!(invalid, best, "this device does not shuffle");
 }
 

@@ -157,97 +157,112 @@ fn steps_or_epochs() {
     assert_eq!(Schedule::new(&sgd, OneCycleLr::new(9)).unwrap().unit(), Unit::Step);
 }
 
+/// What a schedule of a setting out of range is refused with.
+fn refused(sgd: &Sgd, rule: impl Rule + 'static) -> String {
+    let error = Schedule::new(sgd, rule).unwrap_err();
+    assert!(matches!(error, Error::Config { .. }), "{error:?}");
+    error.to_string()
+}
+
+const NOT_NEGATIVE: &str = "must be a finite number of at least 0, it is";
+
 #[test]
-fn settings_out_of_range_are_named() {
+fn settings_of_a_decay_out_of_range_are_named() {
     let sgd = Sgd::new(0.1).momentum(0.9);
-    fn message(sgd: &Sgd, rule: impl Rule + 'static) -> String {
-        let error = Schedule::new(sgd, rule).unwrap_err();
-        assert!(matches!(error, Error::Config { .. }), "{error:?}");
-        error.to_string()
-    }
-    let not_negative = "must be a finite number of at least 0, it is";
-    assert_eq!(message(&Sgd::new(-0.1), Constant), format!("lr: {not_negative} -0.1"));
-    assert_eq!(message(&sgd, StepLr::new(0)), "StepLr.step_size: must be at least 1, it is 0");
-    assert_eq!(message(&sgd, StepLr::new(1).gamma(-1.0)), format!("StepLr.gamma: {not_negative} -1"));
+    assert_eq!(refused(&Sgd::new(-0.1), Constant), format!("lr: {NOT_NEGATIVE} -0.1"));
+    assert_eq!(refused(&sgd, StepLr::new(0)), "StepLr.step_size: must be at least 1, it is 0");
+    assert_eq!(refused(&sgd, StepLr::new(1).gamma(-1.0)), format!("StepLr.gamma: {NOT_NEGATIVE} -1"));
     for milestones in [vec![30, 30], vec![60, 30]] {
         assert_eq!(
-            message(&sgd, MultiStepLr::new(milestones.clone())),
+            refused(&sgd, MultiStepLr::new(milestones.clone())),
             format!("MultiStepLr.milestones: must ascend, each above the one before it, they are {milestones:?}")
         );
     }
     assert_eq!(
-        message(&sgd, MultiStepLr::new([])),
+        refused(&sgd, MultiStepLr::new([])),
         "MultiStepLr.milestones: must hold at least one count; without any, the rule is Constant"
     );
     let rule = MultiStepLr::new([1]).gamma(f64::NAN);
-    assert_eq!(message(&sgd, rule), format!("MultiStepLr.gamma: {not_negative} NaN"));
-    assert_eq!(message(&sgd, ExponentialLr::new(f64::INFINITY)), format!("ExponentialLr.gamma: {not_negative} inf"));
-    assert_eq!(message(&sgd, PolynomialLr::new(0)), "PolynomialLr.total_iters: must be at least 1, it is 0");
-    assert_eq!(message(&sgd, PolynomialLr::new(1).power(-2.0)), format!("PolynomialLr.power: {not_negative} -2"));
+    assert_eq!(refused(&sgd, rule), format!("MultiStepLr.gamma: {NOT_NEGATIVE} NaN"));
+    assert_eq!(refused(&sgd, ExponentialLr::new(f64::INFINITY)), format!("ExponentialLr.gamma: {NOT_NEGATIVE} inf"));
+    assert_eq!(refused(&sgd, PolynomialLr::new(0)), "PolynomialLr.total_iters: must be at least 1, it is 0");
+    assert_eq!(refused(&sgd, PolynomialLr::new(1).power(-2.0)), format!("PolynomialLr.power: {NOT_NEGATIVE} -2"));
+}
 
+#[test]
+fn settings_of_a_cosine_and_its_warmup_out_of_range_are_named() {
+    let sgd = Sgd::new(0.1).momentum(0.9);
     let cosine = CosineAnnealingLr::new(10);
-    assert_eq!(message(&sgd, CosineAnnealingLr::new(0)), "CosineAnnealingLr.t_max: must be at least 1, it is 0");
-    assert_eq!(message(&sgd, cosine.eta_min(-1e-3)), format!("CosineAnnealingLr.eta_min: {not_negative} -0.001"));
-    assert_eq!(message(&sgd, cosine.warmup(0, 0.1)), "Warmup.total_iters: must be at least 1, it is 0");
+    assert_eq!(refused(&sgd, CosineAnnealingLr::new(0)), "CosineAnnealingLr.t_max: must be at least 1, it is 0");
+    assert_eq!(refused(&sgd, cosine.eta_min(-1e-3)), format!("CosineAnnealingLr.eta_min: {NOT_NEGATIVE} -0.001"));
+    assert_eq!(refused(&sgd, cosine.warmup(0, 0.1)), "Warmup.total_iters: must be at least 1, it is 0");
     for factor in [0.0, 1.5, f64::NAN] {
         assert_eq!(
-            message(&sgd, cosine.warmup(5, factor)),
+            refused(&sgd, cosine.warmup(5, factor)),
             format!("Warmup.start_factor: must be a finite number above 0 and at most 1, it is {factor}")
         );
     }
+}
 
+#[test]
+fn settings_of_one_cycle_out_of_range_are_named() {
+    let sgd = Sgd::new(0.1).momentum(0.9);
     let one_cycle = OneCycleLr::new(10);
-    assert_eq!(message(&sgd, OneCycleLr::new(0)), "OneCycleLr.total_steps: must be at least 1, it is 0");
+    assert_eq!(refused(&sgd, OneCycleLr::new(0)), "OneCycleLr.total_steps: must be at least 1, it is 0");
     for part in [-0.1, 1.1, f64::NAN] {
         assert_eq!(
-            message(&sgd, one_cycle.pct_start(part)),
+            refused(&sgd, one_cycle.pct_start(part)),
             format!("OneCycleLr.pct_start: must be a finite number of 0 to 1, it is {part}")
         );
     }
     assert_eq!(
-        message(&sgd, one_cycle.three_phase(true).pct_start(0.6)),
+        refused(&sgd, one_cycle.three_phase(true).pct_start(0.6)),
         "OneCycleLr.pct_start: must be at most 0.5 with three_phase, which rises and falls by it, it is 0.6"
     );
     assert_eq!(
-        message(&sgd, one_cycle.div_factor(0.0)),
+        refused(&sgd, one_cycle.div_factor(0.0)),
         "OneCycleLr.div_factor: must be a finite number above 0, it is 0"
     );
     assert_eq!(
-        message(&sgd, one_cycle.final_div_factor(f64::INFINITY)),
+        refused(&sgd, one_cycle.final_div_factor(f64::INFINITY)),
         "OneCycleLr.final_div_factor: must be a finite number above 0, it is inf"
     );
-    assert_eq!(message(&sgd, one_cycle.momentum(0.1, -0.5)), format!("OneCycleLr.max_momentum: {not_negative} -0.5"));
+    assert_eq!(refused(&sgd, one_cycle.momentum(0.1, -0.5)), format!("OneCycleLr.max_momentum: {NOT_NEGATIVE} -0.5"));
     assert_eq!(
-        message(&sgd, one_cycle.momentum(0.96, 0.95)),
+        refused(&sgd, one_cycle.momentum(0.96, 0.95)),
         "OneCycleLr.base_momentum: must be a finite number of 0 to max_momentum, which is 0.95, it is 0.96"
     );
     assert!(Schedule::new(&sgd, one_cycle.cycle_momentum(false).momentum(-1.0, -1.0)).is_ok(), "they do not count");
     assert_eq!(
-        message(&sgd.clone().nesterov(true), one_cycle.momentum(0.0, 0.95)),
+        refused(&sgd.clone().nesterov(true), one_cycle.momentum(0.0, 0.95)),
         "OneCycleLr.base_momentum: must be above 0 with nesterov; or set cycle_momentum to false"
     );
+}
 
+#[test]
+fn settings_of_a_plateau_out_of_range_are_named() {
+    let sgd = Sgd::new(0.1).momentum(0.9);
     let plateau = ReduceLrOnPlateau::new();
     for factor in [-0.5, 1.0, f64::NAN] {
         assert_eq!(
-            message(&sgd, plateau.factor(factor)),
+            refused(&sgd, plateau.factor(factor)),
             format!("ReduceLrOnPlateau.factor: must be a finite number of at least 0 and below 1, it is {factor}")
         );
     }
     assert_eq!(
-        message(&sgd, plateau.threshold(-1.0, ThresholdMode::Abs)),
-        format!("ReduceLrOnPlateau.threshold: {not_negative} -1")
+        refused(&sgd, plateau.threshold(-1.0, ThresholdMode::Abs)),
+        format!("ReduceLrOnPlateau.threshold: {NOT_NEGATIVE} -1")
     );
     assert_eq!(
-        message(&sgd, plateau.threshold(1.0, ThresholdMode::Rel)),
+        refused(&sgd, plateau.threshold(1.0, ThresholdMode::Rel)),
         "ReduceLrOnPlateau.threshold: must be below 1 as a part of a metric to be made smaller, it is 1"
     );
     assert!(Schedule::new(&sgd, plateau.threshold(1.0, ThresholdMode::Abs)).is_ok());
     assert_eq!(
-        message(&sgd, plateau.min_lr(0.2)),
+        refused(&sgd, plateau.min_lr(0.2)),
         "ReduceLrOnPlateau.min_lr: must be a finite number of 0 to lr, which is 0.1, it is 0.2"
     );
-    assert_eq!(message(&sgd, plateau.eps(-1e-8)), format!("ReduceLrOnPlateau.eps: {not_negative} -0.00000001"));
+    assert_eq!(refused(&sgd, plateau.eps(-1e-8)), format!("ReduceLrOnPlateau.eps: {NOT_NEGATIVE} -0.00000001"));
 }
 
 #[test]

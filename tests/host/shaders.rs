@@ -1,4 +1,4 @@
-//! Every kernel in every variant, by naga: it links, validates within WebGPU's default limits, agrees with the host about
+//! Every kernel by every candidate, by naga: it links, validates within WebGPU's default limits, agrees with the host about
 //! params and bindings, has its barriers where all invocations reach them, and translates to every shading language.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, TypeInner};
 use tilegrad::kernel::{Caps, Choices, Constant, DeviceClass, Kernel};
-use tilegrad::plan::Step;
+use tilegrad::plan::{Plan, Step};
 
 use crate::{barriers, zoo};
 
@@ -25,18 +25,24 @@ struct Linked {
 /// All kernels that any device, under any choice, runs for the tapes of the zoo, and those that measure a device.
 static KERNELS: LazyLock<Result<Vec<Linked>, String>> = LazyLock::new(|| {
     let mut kernels: BTreeMap<Kernel, Vec<Step>> = BTreeMap::new();
-    for (name, tape) in zoo::tapes() {
-        for caps in zoo::devices() {
-            for choices in zoo::choices() {
-                let plan = zoo::plan(&tape, &caps, &choices).unwrap_or_else(|error| panic!("{name}: {error}"));
-                for step in plan.steps {
-                    let steps = kernels.entry(step.kernel.clone()).or_default();
-                    let names = |step: &Step| step.bindings.iter().map(|(name, _)| *name).collect::<Vec<_>>();
-                    if !steps.iter().any(|other| names(other) == names(&step)) {
-                        steps.push(step);
-                    }
-                }
+    let mut add = |plan: Plan| {
+        for step in plan.steps {
+            let steps = kernels.entry(step.kernel.clone()).or_default();
+            let names = |step: &Step| step.bindings.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+            if !steps.iter().any(|other| names(other) == names(&step)) {
+                steps.push(step);
             }
+        }
+    };
+    let choices = zoo::choices();
+    for caps in zoo::devices() {
+        for (name, tape) in zoo::tapes() {
+            for choices in &choices {
+                add(zoo::plan(&tape, &caps, choices).unwrap_or_else(|error| panic!("{name}: {error}")));
+            }
+        }
+        for (tape, choices) in zoo::tiles(&caps) {
+            add(zoo::plan(&tape, &caps, &choices).unwrap_or_else(|error| panic!("{choices:?}: {error}")));
         }
     }
     // No plan has these; the test of the measurement sees that their params are right.
@@ -113,14 +119,14 @@ fn code(text: &str) -> String {
 }
 
 #[test]
-fn the_zoo_has_every_variant() {
+fn the_zoo_has_every_algorithm() {
     let names: BTreeSet<&str> = kernels().iter().map(|linked| linked.kernel.name).collect();
     for product in ["conv2d", "conv2d_grad_input", "conv2d_grad_weight", "matmul"] {
-        for variant in ["direct", "workgroup", "vec4"] {
-            assert!(names.contains(format!("{product}/{variant}").as_str()), "{product}/{variant} of {names:?}");
+        for algorithm in ["direct", "workgroup", "subgroup8"] {
+            assert!(names.contains(format!("{product}/{algorithm}").as_str()), "{product}/{algorithm} of {names:?}");
         }
     }
-    for few in ["conv2d/few", "conv2d_grad_weight/few"] {
+    for few in ["conv2d/few_channels", "conv2d_grad_weight/few_channels"] {
         assert!(names.contains(few), "{few} of {names:?}");
     }
     for product in ["conv2d", "conv2d_grad_input"] {
@@ -249,7 +255,7 @@ fn subgroups_are_used_only_among_exactly_eight_lanes_of_a_software_device() {
     }
     let shuffles = |class, subgroups| {
         let caps = Caps { subgroups, ..Caps::webgpu(class) };
-        let choices = Choices::everywhere("vec4");
+        let choices = Choices::everywhere("subgroup8");
         let plan = zoo::plan(&zoo::lenet(4), &caps, &choices).unwrap();
         plan.steps.iter().any(|step| step.kernel.subgroups)
     };

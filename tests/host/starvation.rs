@@ -8,7 +8,8 @@ use tilegrad::kernel::{Choices, Extent, Kernel, Serial};
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::plan::Step;
 
-use crate::{cards, zoo};
+use crate::common::cards;
+use crate::zoo;
 
 /// Steps in a row that are long: places of a product's K dimension, and elements of anything else.
 const LONG: [u64; 2] = [1_024, 64];
@@ -82,7 +83,7 @@ fn long_and_few_are_what_starves() {
     assert!(starves(Serial::Elements(65), 16_383) && !starves(Serial::Elements(64), 1));
 }
 
-/// Of every operation in every variant, whether or not the networks above have it.
+/// Of every operation by every candidate, whether or not the networks above have it.
 #[test]
 fn every_dispatch_states_its_steps_in_a_row() {
     for (label, tape) in zoo::tapes() {
@@ -100,7 +101,7 @@ fn every_dispatch_states_its_steps_in_a_row() {
     }
 }
 
-/// By any variant a node's multiply-adds are all there, on its products: what transforms their operands or adds up their parts has none.
+/// By any algorithm a node's multiply-adds are all there, on its products: what transforms their operands or adds up their parts has none.
 #[test]
 fn multiply_adds_are_those_of_products() {
     let tape = || {
@@ -112,19 +113,19 @@ fn multiply_adds_are_those_of_products() {
         zoo::differentiated(tape, output, &[input, weight])
     };
     let of_each = 4 * 16 * 16 * 64 * 64 * 9;
-    for variant in ["direct", "workgroup", "winograd", "vec4"] {
+    for algorithm in ["direct", "workgroup", "winograd", "subgroup8"] {
         for caps in zoo::devices() {
-            let plan = zoo::plan(&tape(), &caps, &Choices::everywhere(variant)).unwrap();
+            let plan = zoo::plan(&tape(), &caps, &Choices::everywhere(algorithm)).unwrap();
             let mut sums = BTreeMap::<_, u64>::new();
             for step in &plan.steps {
                 let is_product = matches!(step.serial, Some(Serial::KPlaces(_)));
-                assert_eq!(step.multiply_adds > 0, is_product, "{variant}: {}", step.kernel.name);
+                assert_eq!(step.multiply_adds > 0, is_product, "{algorithm}: {}", step.kernel.name);
                 *sums.entry(step.operation).or_default() += step.multiply_adds;
             }
             sums.retain(|operation, _| operation.starts_with("conv2d"));
-            assert_eq!(sums.into_values().collect::<Vec<_>>(), [of_each; 3], "{variant}");
+            assert_eq!(sums.into_values().collect::<Vec<_>>(), [of_each; 3], "{algorithm}");
             let winograd = plan.steps.iter().filter(|step| step.kernel.name.contains("winograd"));
-            assert!(variant != "winograd" || winograd.count() > 0);
+            assert!(algorithm != "winograd" || winograd.count() > 0);
         }
     }
 }

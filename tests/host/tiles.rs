@@ -1,7 +1,9 @@
 //! Tiles of products: which there are, what is taken without a choice, and that a choice is followed where it is valid.
 
-use tilegrad::graph::{Spec, Tape, Tensor};
+use tilegrad::graph::{Spec, Tape};
 use tilegrad::kernel::{Caps, Choices, Constant, DeviceClass};
+
+use tilegrad::plan::candidates;
 
 use crate::zoo;
 
@@ -31,16 +33,16 @@ fn taken(tape: &Tape, caps: &Caps, choice: &'static str) -> (&'static str, u32) 
 }
 
 #[test]
-fn a_choice_may_name_a_tile_of_the_variant() {
+fn a_choice_may_name_a_tile_of_the_algorithm() {
     let (tape, caps) = (product(64, 64, 64), eight_lanes());
-    assert_eq!(taken(&tape, &caps, "vec4"), ("matmul/vec4", 32));
-    assert_eq!(taken(&tape, &caps, "vec4:32x16"), ("matmul/vec4", 16));
-    assert_eq!(taken(&tape, &caps, "vec4:32x8"), ("matmul/vec4", 8));
+    assert_eq!(taken(&tape, &caps, "subgroup8"), ("matmul/subgroup8", 32));
+    assert_eq!(taken(&tape, &caps, "subgroup8:32x16"), ("matmul/subgroup8", 16));
+    assert_eq!(taken(&tape, &caps, "subgroup8:32x8"), ("matmul/subgroup8", 8));
     assert_eq!(taken(&tape, &caps, "direct"), ("matmul/direct", 0));
-    // What isn't valid is passed over: a tile of another variant, a variant that this device lacks.
-    assert_eq!(taken(&tape, &caps, "vec4:64x16x16"), ("matmul/vec4", 32));
+    // What isn't valid is passed over: a tile of another algorithm, an algorithm that this device lacks.
+    assert_eq!(taken(&tape, &caps, "subgroup8:64x16x16"), ("matmul/subgroup8", 32));
     assert_eq!(taken(&tape, &caps, "direct:32x8"), ("matmul/direct", 0));
-    assert_eq!(taken(&tape, &Caps::webgpu(DeviceClass::Software), "vec4:32x8").0, "matmul/workgroup");
+    assert_eq!(taken(&tape, &Caps::webgpu(DeviceClass::Software), "subgroup8:32x8").0, "matmul/workgroup");
 }
 
 #[test]
@@ -48,30 +50,35 @@ fn the_first_tile_is_the_one_taken_without_a_choice() {
     for caps in zoo::devices() {
         for [m, n] in [[64, 4], [64, 16], [64, 40], [4096, 64], [4096, 4096], [100, 1000]] {
             let tape = product(m, n, 64);
-            let node = &tape.nodes()[0];
-            let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
-            for variant in node.op.variants(&inputs, &caps) {
-                let tiles = node.op.tiles(variant, &inputs, &caps);
-                assert_eq!(tiles.is_empty(), variant == "direct", "{variant}");
-                let Some(&first) = tiles.first() else { continue };
-                let chosen = format!("{variant}:{first}");
+            let candidates = candidates(&tape, &tape.nodes()[0], &caps);
+            for (i, candidate) in candidates.iter().enumerate() {
+                assert_eq!(candidate.tile.is_none(), candidate.name == "direct", "{candidate}");
+                // The first of its name is what the name alone takes.
+                if candidates[..i].iter().any(|before| before.name == candidate.name) {
+                    continue;
+                }
                 let of = |choice: &str| {
                     let choices = Choices::everywhere(choice);
                     zoo::plan(&tape, &caps, &choices).unwrap().steps[0].kernel.clone()
                 };
-                assert_eq!(of(variant), of(&chosen), "{m} x {n}, {chosen}, {:?}", caps.class);
+                let class = caps.class;
+                assert_eq!(of(&candidate.name), of(&candidate.to_string()), "{m} x {n}, {candidate}, {class:?}");
             }
         }
     }
+}
+
+/// The tiles of the workgroup core, the one that is taken without a choice first.
+fn workgroup_tiles(tape: &Tape, caps: &Caps) -> Vec<String> {
+    let candidates = candidates(tape, &tape.nodes()[0], caps).into_iter();
+    candidates.filter(|candidate| candidate.name == "workgroup").filter_map(|candidate| candidate.tile).collect()
 }
 
 #[test]
 fn the_tile_without_a_choice_fills_the_device() {
     let first = |class, [m, n, k]: [usize; 3]| {
         let tape = product(m, n, k);
-        let node = &tape.nodes()[0];
-        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
-        node.op.tiles("workgroup", &inputs, &Caps::webgpu(class))[0]
+        workgroup_tiles(&tape, &Caps::webgpu(class)).swap_remove(0)
     };
     use DeviceClass::{Discrete, Integrated, Software};
     assert_eq!(first(Discrete, [2048, 2048, 64]), "128x128x8");
@@ -84,9 +91,13 @@ fn the_tile_without_a_choice_fills_the_device() {
         assert_eq!(first(class, [65536, 32, 64]), "64x32x16");
         assert_eq!(first(class, [65536, 10, 64]), "64x16x16");
     }
-    // A device with less than WebGPU asks for is given what it can run.
+    // A device with less than WebGPU asks for is given what it can run, of which the first is one that suits it.
     let small = Caps { max_invocations: 128, max_workgroup_memory: 8 << 10, ..Caps::webgpu(Discrete) };
     let tape = product(2048, 2048, 64);
-    let inputs: Vec<&Tensor> = tape.nodes()[0].inputs.iter().map(|&id| tape.tensor(id)).collect();
-    assert_eq!(tape.nodes()[0].op.tiles("workgroup", &inputs, &small), ["32x64x16", "64x32x16", "64x16x16"]);
+    let (all, of_small) = (workgroup_tiles(&tape, &Caps::webgpu(Discrete)), workgroup_tiles(&tape, &small));
+    assert_eq!(of_small[0], "32x64x16");
+    assert!(of_small.len() < all.len() && of_small.iter().all(|tile| all.contains(tile)), "{of_small:?} of {all:?}");
+    for large in ["128x128x8", "128x64x16", "64x64x16"] {
+        assert!(!of_small.iter().any(|tile| tile == large), "{large} needs more than the device has");
+    }
 }

@@ -1,5 +1,6 @@
 //! Which of several kernels is fastest on this device.
 
+pub(super) mod judge;
 mod trial;
 pub(in crate::gpu) mod tuner;
 mod winners;

@@ -1,17 +1,17 @@
 //! One node of a plan on its own: the same operation on the same shapes, over random numbers, by any of its candidates.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::judge::{Specimen, Tolerance, is_close};
 use crate::error::Result;
 use crate::gpu::{Device, Session, SessionOptions, Store};
-use crate::graph::{Node, Stage, Tape};
-use crate::kernel::{Choices, Chosen, Key};
-use crate::plan::{ParameterLayout, Plan};
-use crate::reference::{self, Program};
+use crate::graph::{Node, Tape};
+use crate::kernel::{Choice, Choices, Kernel, Key};
+use crate::plan::{Chosen, ParameterLayout, Plan};
 use crate::rng::Init;
 use crate::shape::DType;
-use crate::tensor::{Spec, TensorId};
+use crate::tensor::{Role, Spec, TensorId};
 use crate::twin::Value;
 
 /// The name of the node that is tried.
@@ -33,27 +33,53 @@ pub(in crate::gpu) struct Excerpt {
 }
 
 impl Excerpt {
-    /// The node of `plan` that `chosen` is about; `None` if it can't stand alone, since it changes tensors in place or
-    /// reads what random numbers can't stand for.
+    /// The node of `plan` that `chosen` is about; `None` if it can't stand alone, since it reads or changes what random numbers
+    /// can't stand for.
     pub fn new(device: &Device, plan: &Plan, chosen: &Chosen) -> Result<Option<Self>> {
-        if !chosen.node.updates.is_empty() {
-            return Ok(None);
-        }
         let mut copy = Copy { from: &plan.tape, to: Tape::new(plan.tape.training()), ids: HashMap::new() };
         let Some(outputs) = copy.node(NODE, &chosen.node) else { return Ok(None) };
         let Copy { mut to, .. } = copy;
         outputs.iter().for_each(|&id| to.keep(id));
         let made: Vec<TensorId> = to.nodes().iter().flat_map(|node| node.outputs.clone()).collect();
-        let inputs = (0..to.tensors().len()).map(TensorId).filter(|id| !made.contains(id)).collect();
+        let ids = (0..to.tensors().len()).map(TensorId);
+        let inputs = ids.filter(|id| !made.contains(id) && to.tensor(*id).role == Role::Resident).collect();
         let layout = Arc::new(ParameterLayout::new(&to, device.caps())?);
         let store = Arc::new(Store::new(device, Arc::clone(&layout))?);
         Ok(Some(Excerpt { tape: Arc::new(to), layout, store, key: chosen.key.clone(), inputs, outputs }))
     }
 
+    /// What candidates for the node are judged by: the same numbers.
+    pub fn specimen(&self, noise: &[f32]) -> Result<Specimen> {
+        let value = |(i, &id): (usize, &TensorId)| {
+            let tensor = self.tape.tensor(id);
+            let values = tensor.layout.to_logical(&tensor.shape, &numbers(noise, i, tensor.shape.len()));
+            (tensor.name.clone(), Value::Real(values))
+        };
+        let values = self.inputs.iter().enumerate().map(value).collect();
+        let changed = self.tape.nodes().iter().flat_map(|node| &node.updates);
+        let tolerance = |&id: &TensorId| match self.tape.tensor(id).dtype {
+            DType::F32 => (id, Tolerance::RootMeanSquare(TOLERANCE)),
+            DType::I32 | DType::U8 => (id, Tolerance::Exact),
+        };
+        let compared = self.outputs.iter().chain(changed).map(tolerance).collect();
+        Specimen::new(Tape::clone(&self.tape), values, compared)
+    }
+
+    /// The choices that make a plan take `choice` for the node.
+    pub fn choices(&self, choice: &Choice) -> Choices {
+        Choices { by_shape: [(self.key.clone(), choice.clone())].into(), ..Choices::default() }
+    }
+
+    /// The kernels that the node becomes by `choice`, each once: as many pipelines.
+    pub fn kernels(&self, choice: &Choice) -> Result<BTreeSet<Kernel>> {
+        let plan = self.plan(choice)?;
+        let of_node = plan.steps.iter().filter(|step| step.node == NODE);
+        Ok(of_node.map(|step| step.kernel.clone()).collect())
+    }
+
     /// The plan by `choice`.
-    pub fn plan(&self, choice: &str) -> Result<Plan> {
-        let by_shape = [(self.key.clone(), choice.to_string())].into();
-        let choices = Choices { by_shape, ..Choices::default() };
+    pub fn plan(&self, choice: &Choice) -> Result<Plan> {
+        let choices = self.choices(choice);
         Plan::new(Arc::clone(&self.tape), Arc::clone(&self.layout), self.store.device().caps(), &choices)
     }
 
@@ -69,7 +95,7 @@ impl Excerpt {
     }
 
     /// The node by `choice`, ready to run on the inputs that were uploaded.
-    pub fn session(&self, choice: &str) -> Result<Session> {
+    pub fn session(&self, choice: &Choice) -> Result<Session> {
         Session::new(&self.store, Arc::new(self.plan(choice)?), SessionOptions::default())
     }
 
@@ -87,37 +113,6 @@ impl Excerpt {
 
     fn dispatches(session: &Session) -> Vec<usize> {
         session.numbers(|step| step.node == NODE)
-    }
-
-    /// What the twin makes of the same inputs, in f64.
-    pub fn twin(&self, noise: &[f32]) -> Result<Vec<Value<f64>>> {
-        let mut store = reference::Store::default();
-        for (i, &id) in self.inputs.iter().enumerate() {
-            let tensor = self.tape.tensor(id);
-            let values = tensor.layout.to_logical(&tensor.shape, &numbers(noise, i, tensor.shape.len()));
-            store.set(&tensor.name, Value::Real(values.into_iter().map(f64::from).collect()));
-        }
-        let mut program = Program::<f64>::new(Arc::clone(&self.tape));
-        program.run(&mut store, &[Stage::Forward])?;
-        Ok(self.outputs.iter().filter_map(|&id| program.read(id).cloned()).collect())
-    }
-
-    /// How the outputs of a session that has run differ from the twin's; `None` if they agree.
-    pub fn differs(&self, session: &Session, expected: &[Value<f64>]) -> Result<Option<String>> {
-        for (&id, expected) in self.outputs.iter().zip(expected) {
-            let difference = match expected {
-                Value::Real(expected) => {
-                    let actual: Vec<f64> = session.read_f32(id)?.into_iter().map(f64::from).collect();
-                    difference(&actual, expected)
-                }
-                Value::Int(expected) => exact(&session.read_i32(id)?, expected),
-                Value::Bytes(_) => None,
-            };
-            if difference.is_some() {
-                return Ok(difference);
-            }
-        }
-        Ok(None)
     }
 
     /// How the outputs of two sessions that have run differ; `None` if they agree.
@@ -161,8 +156,23 @@ struct Copy<'a> {
 impl Copy<'_> {
     /// Appends `node`, over residents in place of what made its inputs; `None` if that is not possible.
     fn node(&mut self, name: &str, node: &Node) -> Option<Vec<TensorId>> {
-        let inputs = node.inputs.iter().map(|&id| self.input(id)).collect::<Option<Vec<_>>>()?;
-        self.to.append_shared(name, Arc::clone(&node.op), &inputs, &[]).ok()
+        let mut inputs = node.inputs.iter().map(|&id| self.input(id)).collect::<Option<Vec<_>>>()?;
+        if node.op.is_in_place() {
+            // It changes the memory of its input, which must be there again for the next run.
+            inputs[0] = self.to.copy("source", inputs[0]).ok()?;
+        }
+        let updates = node.updates.iter().map(|&id| self.update(id)).collect::<Option<Vec<_>>>()?;
+        self.to.append_shared(name, Arc::clone(&node.op), &inputs, &updates).ok()
+    }
+
+    /// A buffer or state of its own for one that the node changes in place.
+    fn update(&mut self, id: TensorId) -> Option<TensorId> {
+        let tensor = self.from.tensor(id);
+        match tensor.role {
+            Role::Buffer { init } => self.to.buffer(&tensor.name, tensor.shape.clone(), tensor.dtype, init).ok(),
+            Role::State => Some(self.to.state(&tensor.name, tensor.shape.clone())),
+            _ => None,
+        }
     }
 
     fn input(&mut self, id: TensorId) -> Option<TensorId> {
@@ -193,8 +203,7 @@ impl Copy<'_> {
 fn difference(actual: &[f64], expected: &[f64]) -> Option<String> {
     let squares: f64 = expected.iter().filter(|x| x.is_finite()).map(|x| x * x).sum();
     let allowed = TOLERANCE * (squares / expected.len().max(1) as f64).sqrt();
-    let close = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= allowed;
-    let at = actual.iter().zip(expected).position(|(&a, &b)| !close(a, b))?;
+    let at = actual.iter().zip(expected).position(|(&a, &b)| !is_close(a, b, allowed))?;
     Some(format!("element {at} is {}, not {} (allowed {allowed:e})", actual[at], expected[at]))
 }
 

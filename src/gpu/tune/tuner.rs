@@ -2,21 +2,22 @@
 //!
 //! For every key that has more than one candidate the node runs on its own over random numbers. Candidates take turns, so
 //! that a device that slows down slows all of them; who falls behind leaves. The fastest is then checked: at the full shape
-//! its outputs are compared with those of the kernel that is taken without a choice, and at the smaller batch with the
-//! twin's (at the full shape where there is no smaller one). Who fails is named in the log, and the next one is checked.
+//! its outputs are compared with those of the kernel that is taken without a choice, and it is judged beside the twin, at the
+//! smaller batch if the same pipelines run there. Who fails is named in the log, and the next one is checked.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::judge::Verdict;
 use super::trial::{Excerpt, noise};
 use super::winners::{Winner, Winners, file_name, hash};
 use crate::error::{Error, Result};
-use crate::gpu::{Device, Session};
+use crate::gpu::{Device, Session, SessionOptions};
 use crate::graph::Tape;
-use crate::kernel::{Choices, Chosen, DeviceClass, Key};
-use crate::plan::{ParameterLayout, Plan};
+use crate::kernel::{Choice, Choices, DeviceClass, Kernel, Key};
+use crate::plan::{Chosen, ParameterLayout, Plan};
 
 /// The most candidates that are measured for one key.
 const DOZEN: usize = 12;
@@ -45,7 +46,7 @@ pub struct TuneEvent<'a> {
     /// The key.
     pub key: &'a Key,
     /// What won.
-    pub choice: &'a str,
+    pub choice: &'a Choice,
     /// What one run takes by the winner, and by what is taken without a choice.
     pub milliseconds: [f64; 2],
     /// Whether this was known from an earlier run.
@@ -74,7 +75,7 @@ pub struct Tuner {
     /// The keys of all tapes so far.
     seen: HashSet<Key>,
     /// How often a candidate of an operation was hopeless.
-    hopeless: HashMap<(&'static str, String), usize>,
+    hopeless: HashMap<(&'static str, Choice), usize>,
 }
 
 impl Tuner {
@@ -194,14 +195,14 @@ impl Tuner {
             small.upload(&self.noise)?;
         }
         let operation = chosen.node.op.name();
-        let promising = |choice: &&String| {
+        let promising = |choice: &&Choice| {
             let hopeless = self.hopeless.get(&(operation, (*choice).clone())).copied().unwrap_or_default();
             **choice == chosen.candidates[0] || hopeless < HOPELESS.1
         };
-        let candidates: Vec<&String> = chosen.candidates.iter().filter(promising).take(DOZEN).collect();
+        let candidates: Vec<&Choice> = chosen.candidates.iter().filter(promising).take(DOZEN).collect();
         let mut trials: Vec<Trial> = Vec::new();
-        let mut lost: Vec<&String> = Vec::new();
-        let mut near: Option<Vec<&String>> = None;
+        let mut lost: Vec<&Choice> = Vec::new();
+        let mut near: Option<Vec<&Choice>> = None;
         for (i, choice) in candidates.iter().enumerate() {
             if near.as_ref().is_some_and(|near| !near.contains(choice)) {
                 continue;
@@ -243,27 +244,26 @@ impl Tuner {
 
     /// The first of these that computes the right thing.
     fn right(
-        &self,
+        &mut self,
         full: &Excerpt,
         small: Option<&Excerpt>,
         chosen: &Chosen,
         trials: &[Trial],
         without: f64,
     ) -> Result<Option<Winner>> {
-        let checked = small.unwrap_or(full);
-        let expected = checked.twin(&self.noise)?;
         for trial in trials {
-            let mut session = checked.session(&trial.choice)?;
-            session.step()?;
-            let mut difference = checked.differs(&session, &expected)?.map(|text| format!("the twin's: {text}"));
+            let mut fault = match self.verdict(full, small, chosen, &trial.choice)? {
+                Verdict::Right => None,
+                Verdict::Wrong(fault) => Some(format!("the twin's: {fault}")),
+            };
             let first = trials.iter().find(|first| first.choice == chosen.candidates[0]);
-            if let (None, Some(first)) = (&difference, first)
+            if let (None, Some(first)) = (&fault, first)
                 && first.choice != trial.choice
             {
                 let text = full.differ(&trial.session, &first.session)?;
-                difference = text.map(|text| format!("those of \"{}\": {text}", first.choice));
+                fault = text.map(|text| format!("those of \"{}\": {text}", first.choice));
             }
-            match difference {
+            match fault {
                 None => {
                     let milliseconds = [trial.least, without];
                     return Ok(Some(Winner { choice: trial.choice.clone(), milliseconds, shaders: 0 }));
@@ -276,6 +276,28 @@ impl Tuner {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a candidate computes the right thing: as it was judged before, or at the smaller batch where the same pipelines
+    /// run, else at the full shape.
+    fn verdict(
+        &mut self,
+        full: &Excerpt,
+        small: Option<&Excerpt>,
+        chosen: &Chosen,
+        choice: &Choice,
+    ) -> Result<Verdict> {
+        let kernels = full.kernels(choice)?;
+        let shaders = hash(kernels.iter().map(Kernel::link));
+        if let Some(known) = self.winners.verdict(&chosen.key, choice, shaders) {
+            return Ok(known);
+        }
+        let same = |small: &&Excerpt| small.kernels(choice).is_ok_and(|of_small| of_small == kernels);
+        let judged = small.filter(same).unwrap_or(full);
+        let specimen = judged.specimen(&self.noise)?;
+        let verdict = specimen.judge(&self.device, &judged.choices(choice), SessionOptions::default())?;
+        self.winners.judged(&chosen.key, choice, shaders, verdict.clone());
+        Ok(verdict)
     }
 
     /// How long candidates take turns, beyond the turns that each gets.
@@ -294,7 +316,7 @@ fn alike(a: &Plan, b: &Plan) -> bool {
 fn shaders(excerpt: &Excerpt, chosen: &Chosen) -> Result<u64> {
     let mut texts = Vec::new();
     for choice in &chosen.candidates {
-        texts.push(choice.clone());
+        texts.push(choice.to_string());
         texts.extend(excerpt.plan(choice)?.steps.iter().map(|step| step.kernel.link()));
     }
     Ok(hash(texts))
@@ -302,7 +324,7 @@ fn shaders(excerpt: &Excerpt, chosen: &Chosen) -> Result<u64> {
 
 /// A candidate with its times so far, in milliseconds.
 struct Trial {
-    choice: String,
+    choice: Choice,
     session: Session,
     /// How often it runs in a sample.
     count: usize,
@@ -314,7 +336,7 @@ struct Trial {
 
 impl Trial {
     /// Compiles and runs; what is far behind the leader with that is not run again.
-    fn new(excerpt: &Excerpt, choice: &str, leader: f64) -> Result<Self> {
+    fn new(excerpt: &Excerpt, choice: &Choice, leader: f64) -> Result<Self> {
         let mut session = excerpt.session(choice)?;
         let began = Instant::now();
         session.step()?;
@@ -325,7 +347,7 @@ impl Trial {
             // From the time of what runs alone: a submission has its own cost, which would blur short ones.
             (count, least) = Excerpt::settled(&session, SAMPLE)?;
         }
-        Ok(Trial { choice: choice.into(), session, count, least, turns: Vec::new(), left: false })
+        Ok(Trial { choice: choice.clone(), session, count, least, turns: Vec::new(), left: false })
     }
 
     fn turn(&mut self) -> Result<()> {
@@ -373,7 +395,7 @@ fn median_and_deviation(values: &mut [f64]) -> (f64, f64) {
 }
 
 /// Which of the candidates are nearly as fast as the fastest at a smaller batch, and which are hopeless.
-fn qualify<'a>(small: &Excerpt, candidates: &[&'a String], patience: Duration) -> Result<[Vec<&'a String>; 2]> {
+fn qualify<'a>(small: &Excerpt, candidates: &[&'a Choice], patience: Duration) -> Result<[Vec<&'a Choice>; 2]> {
     let (mut trials, mut near, mut hopeless) = (Vec::new(), Vec::new(), Vec::new());
     let mut leader = f64::INFINITY;
     for &choice in candidates {
@@ -389,7 +411,7 @@ fn qualify<'a>(small: &Excerpt, candidates: &[&'a String], patience: Duration) -
     }
     take_turns(&mut trials, patience)?;
     let leader = trials.iter().map(|trial| trial.least).fold(f64::INFINITY, f64::min);
-    let is_near = |choice: &String| trials.iter().any(|t| t.choice == *choice && t.least <= BEHIND[2] * leader);
+    let is_near = |choice: &Choice| trials.iter().any(|t| t.choice == *choice && t.least <= BEHIND[2] * leader);
     near.extend(candidates.iter().copied().filter(|choice| is_near(choice)));
     Ok([near, hopeless])
 }

@@ -1,25 +1,28 @@
-//! The tuner's cache file: what won on a device, for which shapes and which shaders.
+//! The tuner's cache file: what won on a device and what was judged right or wrong, for which shapes and which shaders.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::judge::Verdict;
 use crate::error::{Error, Result};
 use crate::files::write_whole;
 use crate::gpu::Device;
-use crate::kernel::Key;
+use crate::kernel::{Choice, Key};
 use crate::rng::fnv1a;
 
 /// The version of wgpu that kernels are translated by, as Cargo.toml asks for it.
 const WGPU: &str = "30";
 
-const FORMAT: &str = "tilegrad tuning 1";
+const FORMAT: &str = "tilegrad tuning 2";
+/// What that of the version before was: its keys were written in another form.
+const OLD_FORMAT: &str = "tilegrad tuning 1";
 
 /// What was measured for one key.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::gpu) struct Winner {
-    pub choice: String,
+    pub choice: Choice,
     /// Of the winner, and of what is taken without a choice.
     pub milliseconds: [f64; 2],
     /// The hash of the candidates' names and shaders.
@@ -31,6 +34,15 @@ pub(in crate::gpu) struct Winners {
     path: Option<PathBuf>,
     identity: Vec<(&'static str, String)>,
     by_key: BTreeMap<String, Winner>,
+    /// By key and candidate.
+    verdicts: BTreeMap<(String, String), Judged>,
+}
+
+/// What a candidate was judged to be, and the hash of the shaders of which that was.
+#[derive(Clone, Debug, PartialEq)]
+struct Judged {
+    shaders: u64,
+    verdict: Verdict,
 }
 
 /// The file of a device in the cache directory.
@@ -69,18 +81,18 @@ impl Winners {
     }
 
     fn of(identity: Vec<(&'static str, String)>, path: Option<PathBuf>) -> Self {
-        let mut by_key = BTreeMap::new();
+        let (mut by_key, mut verdicts) = (BTreeMap::new(), BTreeMap::new());
         if let Some(path) = &path {
             match std::fs::read_to_string(path) {
                 Ok(text) => match parse(&text, &identity) {
-                    Ok(winners) => by_key = winners,
+                    Ok(read) => (by_key, verdicts) = read,
                     Err(reason) => log::warn!("{}: {reason}; measuring anew", path.display()),
                 },
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => log::warn!("{}: {error}; measuring anew", path.display()),
             }
         }
-        Winners { path, identity, by_key }
+        Winners { path, identity, by_key, verdicts }
     }
 
     /// What won for `key` among candidates with these shaders.
@@ -92,6 +104,16 @@ impl Winners {
         self.by_key.insert(key.as_str().into(), winner);
     }
 
+    /// What the candidate was judged to be when it had these shaders.
+    pub fn verdict(&self, key: &Key, choice: &Choice, shaders: u64) -> Option<Verdict> {
+        let judged = self.verdicts.get(&(key.to_string(), choice.to_string()));
+        judged.filter(|judged| judged.shaders == shaders).map(|judged| judged.verdict.clone())
+    }
+
+    pub fn judged(&mut self, key: &Key, choice: &Choice, shaders: u64, verdict: Verdict) {
+        self.verdicts.insert((key.to_string(), choice.to_string()), Judged { shaders, verdict });
+    }
+
     /// Writes the file, whole or not at all, and its folder before it.
     pub fn write(&self) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
@@ -99,7 +121,7 @@ impl Winners {
         std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
         let winner = |winner: &Winner| {
             json!({
-                "choice": winner.choice,
+                "choice": winner.choice.to_string(),
                 "milliseconds": winner.milliseconds[0],
                 "milliseconds_without": winner.milliseconds[1],
                 "shaders": format!("{:016x}", winner.shaders),
@@ -107,14 +129,23 @@ impl Winners {
         };
         let winners: BTreeMap<&String, Value> = self.by_key.iter().map(|(key, won)| (key, winner(won))).collect();
         let made_on: BTreeMap<&str, &String> = self.identity.iter().map(|(name, value)| (*name, value)).collect();
-        let json = json!({ "format": FORMAT, "made_on": made_on, "winners": winners });
+        let mut verdicts: BTreeMap<&String, BTreeMap<&String, Value>> = BTreeMap::new();
+        for ((key, choice), Judged { shaders, verdict }) in &self.verdicts {
+            let fault = if let Verdict::Wrong(fault) = verdict { Some(fault) } else { None };
+            let judged = json!({ "shaders": format!("{shaders:016x}"), "fault": fault });
+            verdicts.entry(key).or_default().insert(choice, judged);
+        }
+        let json = json!({ "format": FORMAT, "made_on": made_on, "winners": winners, "verdicts": verdicts });
         write_whole(path, format!("{json:#}\n").as_bytes())
     }
 }
 
 /// The winners in the text of a file, or why there are none for this identity.
-fn parse(text: &str, identity: &[(&'static str, String)]) -> Result<BTreeMap<String, Winner>, String> {
+fn parse(text: &str, identity: &[(&'static str, String)]) -> Result<Known, String> {
     let json: Value = serde_json::from_str(text).map_err(|error| format!("is damaged: {error}"))?;
+    if json["format"] == OLD_FORMAT {
+        return Err(format!("was made by an older version of tilegrad (\"{OLD_FORMAT}\")"));
+    }
     if json["format"] != FORMAT {
         return Err(format!("is no file of \"{FORMAT}\""));
     }
@@ -136,8 +167,23 @@ fn parse(text: &str, identity: &[(&'static str, String)]) -> Result<BTreeMap<Str
         Some(winner) => Ok((key.clone(), winner)),
         None => Err(format!("is damaged: \"{key}\" is {value}")),
     };
-    winners.iter().map(entry).collect()
+    let winners = winners.iter().map(entry).collect::<Result<_, _>>()?;
+    let mut verdicts = BTreeMap::new();
+    for (key, of_key) in json["verdicts"].as_object().ok_or("is damaged: \"verdicts\" is missing")? {
+        for (choice, value) in of_key.as_object().into_iter().flatten() {
+            let shaders = value["shaders"].as_str().and_then(|text| u64::from_str_radix(text, 16).ok());
+            let shaders =
+                shaders.ok_or_else(|| format!("is damaged: the verdict on \"{choice}\" of \"{key}\" is {value}"))?;
+            let fault = value["fault"].as_str().map(str::to_string);
+            let verdict = fault.map_or(Verdict::Right, Verdict::Wrong);
+            verdicts.insert((key.clone(), choice.clone()), Judged { shaders, verdict });
+        }
+    }
+    Ok((winners, verdicts))
 }
+
+/// Winners by key, and verdicts by key and candidate.
+type Known = (BTreeMap<String, Winner>, BTreeMap<(String, String), Judged>);
 
 #[cfg(test)]
 mod tests {
@@ -154,13 +200,21 @@ mod tests {
         let read = |driver| Winners::of(made_by(driver), Some(path.clone()));
         let (key, winner) = (
             Key::from("conv2d [1,2]"),
-            Winner { choice: "vec4:32x8".into(), milliseconds: [1.5, 2.25], shaders: u64::MAX - 1 },
+            Winner { choice: "subgroup8:32x8".into(), milliseconds: [1.5, 2.25], shaders: u64::MAX - 1 },
         );
         let mut winners = read("1.0");
         assert!(winners.get(&key, winner.shaders).is_none());
         winners.insert(&key, winner.clone());
+        let (right, wrong) = (Choice::from("direct"), Choice::from("workgroup:64x64x16"));
+        let fault = Verdict::Wrong("at [0]".into());
+        winners.judged(&key, &right, 1, Verdict::Right);
+        winners.judged(&key, &wrong, 2, fault.clone());
         winners.write().unwrap();
         assert_eq!(read("1.0").get(&key, winner.shaders), Some(&winner));
+        assert_eq!(read("1.0").verdict(&key, &right, 1), Some(Verdict::Right));
+        assert_eq!(read("1.0").verdict(&key, &wrong, 2), Some(fault));
+        assert_eq!(read("1.0").verdict(&key, &wrong, 3), None, "the shaders have changed");
+        assert_eq!(read("1.1").verdict(&key, &right, 1), None, "the driver has changed");
         assert_eq!(read("1.0").get(&key, 7), None, "the shaders have changed");
         assert_eq!(read("1.1").get(&key, winner.shaders), None, "the driver has changed");
         assert_eq!(std::fs::read_dir(folder.join("deeper")).unwrap().count(), 1, "no temporary file stays");
@@ -169,9 +223,11 @@ mod tests {
         let reason = |text: &str| parse(text, &made_by("1.0")).unwrap_err();
         assert!(reason(&whole[..whole.len() / 2]).contains("is damaged"));
         assert!(
-            reason(&whole.replace("vec4:32x8\"", "vec4\", \"choice\": 3")).contains("is damaged: \"conv2d [1,2]\"")
+            reason(&whole.replace("subgroup8:32x8\"", "subgroup8\", \"choice\": 3"))
+                .contains("is damaged: \"conv2d [1,2]\"")
         );
         assert!(reason("{}").contains("is no file of"));
+        assert!(reason(&whole.replace(FORMAT, OLD_FORMAT)).contains("by an older version"));
         assert!(reason(&whole.replace("1.0", "0.9")).contains("was made with driver \"0.9\", this is \"1.0\""));
         std::fs::write(&path, &whole[1..]).unwrap();
         let mut damaged = read("1.0");

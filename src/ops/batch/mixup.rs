@@ -1,7 +1,7 @@
 //! mixup: each image of a batch with a share of another, and a loss with the same shares of both their targets.
 
 use crate::error::{Error, Result};
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
@@ -163,13 +163,7 @@ impl Operation for Mix {
         Ok(vec![Spec::like(inputs[0])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         no_lambda_gradient(self.name(), node, needs, 1)?;
         let mut grads = vec![None; needs.len()];
         if let Some(grad_output) = grad_outputs[0].filter(|_| needs[0]) {
@@ -249,13 +243,7 @@ impl Operation for MixLoss {
         Ok(vec![Spec::f32([1]), Spec::f32([4])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         no_lambda_gradient(self.name(), node, needs, 4)?;
         let mut grads = vec![None; needs.len()];
         if let Some(grad_output) = grad_outputs[0] {

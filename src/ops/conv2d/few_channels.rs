@@ -1,10 +1,10 @@
 //! The kernels of a convolution with few input channels, as the first layer of a network is: too shallow for a tiled product,
 //! whose vectors would lie along the input channels; here they lie along the lines of input and output.
 
-use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, Source, source};
-use crate::ops::column_sum::sum_rows;
-use crate::ops::conv2d::params::Params;
-use crate::ops::product::tiles;
+use super::params::{Params, Problem};
+use super::push_forward;
+use crate::kernel::{Candidate, DeviceClass, Dispatch, Extent, Kernel, Source, source};
+use crate::ops::product::column_sum::sum_rows;
 
 /// Multiply-adds of one piece, which are compiled one after the other: with more of them drivers take seconds.
 const LONGEST: u32 = 1200;
@@ -78,80 +78,66 @@ impl Piece {
     }
 }
 
-/// Puts these kernels among the variants of a convolution for which they are right: first on software devices, where
-/// they load least for what they compute; last on others, where they have not been measured.
-pub(crate) fn among(mut variants: Vec<&'static str>, caps: &Caps, params: &Params) -> Vec<&'static str> {
-    if Piece::new(params).is_some() {
-        let at = if caps.class == DeviceClass::Software { 0 } else { variants.len() };
-        variants.insert(at, "few");
-    }
-    variants
-}
-
-/// Output from input, weight and, if there are three operands, bias; `params` as the product's.
-pub(crate) fn forward(lowering: &mut Lowering<'_>, mut params: Params) {
-    let Some(piece) = Piece::new(&params) else { return };
-    let (input, weight, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
-    let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
-    let finishing = lowering.finishing(0);
-    let kernel = piece
-        .kernel("conv2d/few", [source!("conv2d/few_channels.wgsl"), source!("lib/workgroup.wgsl")], &params)
-        .parts(if piece.block.is_multiple_of(4) { 4 } else { 1 })
-        .with(&[tiles::epilogue(bias.is_some())])
-        .with(&finishing.files);
-    // Few enough on a software device that loading the weights costs little.
-    let wanted = match lowering.caps().class {
-        DeviceClass::Software => 1 << 10,
-        DeviceClass::Integrated => 1 << 14,
-        DeviceClass::Discrete => 1 << 16,
-    };
-    let (each, chunks) = piece.chunks(&params, params.m, wanted);
-    params.k_chunk = each;
-    let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
-    lowering.push(
-        finishing.bind(
-            Dispatch::new(kernel, &params, extent)
-                // Four pixels of a piece side by side.
-                .k_places(each * params.k)
-                .bind("input", input)
-                .bind("weight", weight)
-                .bind("output", output)
-                .bind_all(bias.map(|bias| ("bias", bias))),
-        ),
-    );
+/// Output from input, weight and, if there are three operands, bias.
+pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
+    let params = of.params;
+    let Some(piece) = Piece::new(&params) else { return Vec::new() };
+    vec![Candidate::new("few_channels", move |lowering| {
+        let files = [source!("conv2d/few_channels.wgsl"), source!("lib/workgroup.wgsl")];
+        let kernel = piece.kernel("conv2d/few_channels", files, &params).parts(if piece.block.is_multiple_of(4) {
+            4
+        } else {
+            1
+        });
+        // Few enough on a software device that loading the weights costs little.
+        let wanted = match lowering.caps().class {
+            DeviceClass::Software => 1 << 10,
+            DeviceClass::Integrated => 1 << 14,
+            DeviceClass::Discrete => 1 << 16,
+        };
+        let (each, chunks) = piece.chunks(&params, params.m, wanted);
+        let params = Params { k_chunk: each, ..params };
+        let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
+        // Four pixels of a piece side by side.
+        push_forward(lowering, Dispatch::new(kernel, &params, extent).k_places(each * params.k), None);
+        Ok(())
+    })]
 }
 
 /// grad_weight from input and grad_output; `params.k` counts pixels.
-pub(crate) fn grad_weight(lowering: &mut Lowering<'_>, mut params: Params) {
-    let Some(piece) = Piece::new(&params) else { return };
-    let (input, grad_output, grad_weight) = (lowering.input(0), lowering.input(1), lowering.output(0));
-    let files = [source!("conv2d/grad_weight_few_channels.wgsl"), source!("lib/each.wgsl")];
-    let kernel = piece.kernel("conv2d_grad_weight/few", files, &params);
-    // Every chunk's sums are stored and added up once more.
-    let wanted = match lowering.caps().class {
-        DeviceClass::Software => 1 << 8,
-        DeviceClass::Integrated => 1 << 11,
-        DeviceClass::Discrete => 1 << 13,
-    };
-    let weights = params.m * params.n;
-    // All of them lie in one binding.
-    let most = lowering.caps().max_binding / (u64::from(weights) * 4);
-    let wanted = wanted.min(most.min(1 << 13) as u32 * piece.blocks(&params));
-    let (each, chunks) = piece.chunks(&params, params.k, wanted);
-    params.k_chunk = each;
-    let partials = match chunks {
-        1 => grad_weight,
-        _ => lowering.scratch(u64::from(chunks) * u64::from(weights) * 4),
-    };
-    let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
-    lowering.push(
-        Dispatch::new(kernel, &params, extent)
+pub(super) fn grad_weight(of: &Problem) -> Vec<Candidate<'static>> {
+    let params = of.params;
+    let Some(piece) = Piece::new(&params) else { return Vec::new() };
+    vec![Candidate::new("few_channels", move |lowering| {
+        let files = [source!("conv2d/grad_weight_few_channels.wgsl"), source!("lib/each.wgsl")];
+        let kernel = piece.kernel("conv2d_grad_weight/few_channels", files, &params);
+        // Every chunk's sums are stored and added up once more.
+        let wanted = match lowering.caps().class {
+            DeviceClass::Software => 1 << 8,
+            DeviceClass::Integrated => 1 << 11,
+            DeviceClass::Discrete => 1 << 13,
+        };
+        let weights = params.m * params.n;
+        // All of them lie in one binding.
+        let most = lowering.caps().max_binding / (u64::from(weights) * 4);
+        let wanted = wanted.min(most.min(1 << 13) as u32 * piece.blocks(&params));
+        let (each, chunks) = piece.chunks(&params, params.k, wanted);
+        let params = Params { k_chunk: each, ..params };
+        let grad_weight = lowering.output(0);
+        let partials = match chunks {
+            1 => grad_weight,
+            _ => lowering.scratch(u64::from(chunks) * u64::from(weights) * 4),
+        };
+        let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
+        let dispatch = Dispatch::new(kernel, &params, extent)
             .k_places(each * PIXELS)
-            .bind("input", input)
-            .bind("grad_output", grad_output)
-            .bind("grad_weight", partials),
-    );
-    if chunks > 1 {
-        sum_rows(lowering, partials, grad_weight, chunks, weights);
-    }
+            .bind("input", lowering.input(0))
+            .bind("grad_output", lowering.input(1))
+            .bind("grad_weight", partials);
+        lowering.push(dispatch);
+        if chunks > 1 {
+            sum_rows(lowering, partials, grad_weight, chunks, weights);
+        }
+        Ok(())
+    })]
 }

@@ -1,17 +1,36 @@
 //! What the kernels of a convolution are told, and the product that each of its three is.
 
+use crate::kernel::Caps;
 use crate::ops::conv2d::Conv2d;
-use crate::ops::product::tiles::Extents;
+use crate::ops::product::tiles::GemmShape;
 use crate::params;
 use crate::shape::Shape;
 
 params! {
-    /// Extents and attributes of a convolution, and of the product that it is: rows m, columns n, depth k.
+    /// Extents and attributes of a convolution, and of the product that it is: rows m, columns n, and k products a sum, of
+    /// which a split takes k_chunk.
+    ///
+    /// Memory: input [batch, in_h, in_w, in_c], output [batch, out_h, out_w, out_c], weight [kernel_h, kernel_w, in_c / groups,
+    /// out_c]; their gradients alike.
     pub(crate) struct Params {
         m: u32, n: u32, k: u32, k_chunk: u32,
         in_h: u32, in_w: u32, in_c: u32, out_h: u32, out_w: u32, out_c: u32,
         kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_top: u32, pad_left: u32,
         dilation_h: u32, dilation_w: u32, groups: u32,
+    }
+}
+
+/// A convolution or one of its gradients, as its candidates see it.
+pub(crate) struct Problem {
+    pub conv: Conv2d,
+    pub params: Params,
+    pub caps: Caps,
+}
+
+impl Problem {
+    /// The GEMM shape of the product; the weight's gradient may split its K dimension.
+    pub fn shape(&self) -> GemmShape {
+        GemmShape::new([self.params.m, self.params.n, self.params.k])
     }
 }
 
@@ -22,7 +41,7 @@ impl Conv2d {
         output.nchw().map_or(0, |[n, _, h, w]| (n * h * w) as u64 * weight.len() as u64)
     }
 
-    pub(crate) fn params(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4], [m, n, k]: [u32; 3]) -> Params {
+    fn params(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4], [m, n, k]: [u32; 3]) -> Params {
         Params {
             m,
             n,
@@ -64,17 +83,5 @@ impl Conv2d {
     /// Whether a line of the input has zeros beside it.
     pub(crate) fn pads_lines(&self) -> bool {
         self.padding[2..] != [0; 2]
-    }
-}
-
-/// The extents of a shape of four axes, zeros for another.
-pub(crate) fn extents(shape: &Shape) -> [u32; 4] {
-    shape.nchw().unwrap_or_default().map(|extent| extent as u32)
-}
-
-impl Params {
-    /// What the product's tiles are chosen by.
-    pub(crate) fn tiled(&self) -> Extents {
-        Extents::new([self.m, self.n, self.k])
     }
 }

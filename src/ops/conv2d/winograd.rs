@@ -4,11 +4,9 @@
 //! A value that is infinite or NaN reaches all four results of each tile whose patch it lies in, not only those whose window it
 //! lies in, since patches are differences of their elements.
 
-use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
-use crate::ops::conv2d::Conv2d;
-use crate::ops::conv2d::params::Params as Convolution;
-use crate::ops::matmul::{self, Matmul};
-use crate::ops::product::tiles;
+use super::params::{Params as Convolution, Problem};
+use crate::kernel::{Candidate, Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, Needs, Operand, Source, source};
+use crate::ops::product::matmul::{self, Matmul};
 use crate::params;
 
 params! {
@@ -85,9 +83,14 @@ impl Winograd {
         u64::from(PLACES) * 4 * (u64::from(self.source[2]) + u64::from(self.result[2]))
     }
 
-    /// Whether bindings hold the weights and the smallest chunk.
-    fn fits(&self, caps: &Caps) -> bool {
-        self.weight_bytes().max(u64::from(CHUNK_STEP) * self.tile_bytes()) <= caps.max_binding
+    /// The candidate: bindings must hold the weights and the smallest chunk.
+    fn candidate(self, names: [&'static str; 3]) -> Vec<Candidate<'static>> {
+        let binding = self.weight_bytes().max(u64::from(CHUNK_STEP) * self.tile_bytes());
+        let lower = move |lowering: &mut Lowering<'_>| {
+            self.lower(lowering, names);
+            Ok(())
+        };
+        vec![Candidate::new("winograd", lower).needs(Needs { binding, ..Needs::default() })]
     }
 
     /// How many tiles are computed at a time. It depends on shapes and the class of the device alone.
@@ -105,8 +108,7 @@ impl Winograd {
     /// Result from source and weight, operands 0 and 1, and, if there are three, the bias.
     fn lower(&self, lowering: &mut Lowering<'_>, names: [&'static str; 3]) {
         let (source, weight, result) = (lowering.input(0), lowering.input(1), lowering.output(0));
-        let bias = (lowering.inputs().len() == 3).then(|| lowering.input(2));
-        let finishing = lowering.finishing(0);
+        let epilogue = lowering.epilogue(0).bias(lowering.optional_input(2));
         let [tiles_h, tiles_w] = self.tiles();
         let [depth, columns] = [self.source[2] / 4, self.result[2] / 4];
         let [weight_rows, weight_columns] =
@@ -135,36 +137,21 @@ impl Winograd {
         let [of_weight, of_input, of_output] = names;
         let extent = Extent::Invocations(u64::from(weight_rows) * u64::from(weight_columns));
         let transform = kernel(of_weight, source!("conv2d/winograd_weight.wgsl"));
-        lowering.push(
-            Dispatch::new(transform, &params, extent)
-                .bind("weight", weight)
-                .bind("transformed", weights)
-                .elements(PLACES),
-        );
+        let dispatch = Dispatch::new(transform, &params, extent);
+        lowering.push(dispatch.bind("weight", weight).bind("transformed", weights).elements(PLACES));
         for first_tile in (0..all).step_by(chunk as usize) {
             (params.first_tile, params.tiles) = (first_tile, chunk.min(all - first_tile));
             let extent = |channels: u32| Extent::Invocations(u64::from(params.tiles) * u64::from(channels));
             let transform = kernel(of_input, source!("conv2d/winograd_input.wgsl"));
-            lowering.push(
-                Dispatch::new(transform, &params, extent(depth))
-                    .bind("source", source)
-                    .bind("patches", patches)
-                    .elements(PLACES),
-            );
+            let dispatch = Dispatch::new(transform, &params, extent(depth));
+            lowering.push(dispatch.bind("source", source).bind("patches", patches).elements(PLACES));
             self.products(lowering, params.tiles, [patches, weights, sums]);
-            let transform = kernel(of_output, source!("conv2d/winograd_output.wgsl"))
-                .elements(4)
-                .with(&[tiles::epilogue(bias.is_some())])
-                .with(&finishing.files);
-            lowering.push(
-                finishing.bind(
-                    Dispatch::new(transform, &params, extent(columns))
-                        .bind("sums", sums)
-                        .bind("result", result)
-                        .elements(PLACES)
-                        .bind_all(bias.map(|bias| ("bias", bias))),
-                ),
-            );
+            let transform = kernel(of_output, source!("conv2d/winograd_output.wgsl")).elements(4);
+            let dispatch = Dispatch::new(transform, &params, extent(columns))
+                .bind("sums", sums)
+                .bind("result", result)
+                .elements(PLACES);
+            lowering.push(epilogue.apply(dispatch));
         }
     }
 
@@ -194,52 +181,41 @@ fn kernel(name: &'static str, file: Source) -> Kernel {
 }
 
 /// Whether the kernels of this file are right: a window of 3x3 that moves by 1, padded by at most 2, over whole vectors of
-/// channels, and scratch memory that bindings hold.
-fn is_valid(conv: &Conv2d, of: &Convolution, caps: &Caps) -> bool {
+/// channels.
+fn is_right(of: &Problem) -> bool {
+    let (conv, params) = (&of.conv, &of.params);
     let plain = conv.stride == [1; 2] && conv.dilation == [1; 2] && conv.groups == 1;
-    let window = [of.kernel_h, of.kernel_w] == [3; 2] && conv.padding.iter().all(|&pad| pad <= 2);
-    let vectors = of.in_c.is_multiple_of(4) && of.out_c.is_multiple_of(4);
-    plain && window && vectors && Winograd::forward(of).fits(caps)
+    let window = [params.kernel_h, params.kernel_w] == [3; 2] && conv.padding.iter().all(|&pad| pad <= 2);
+    plain && window && params.in_c.is_multiple_of(4) && params.out_c.is_multiple_of(4)
 }
 
-/// Puts these kernels among the variants where they are right: first where they win, else after the tiled products, since on
-/// GPUs they have not been measured.
-fn among(mut variants: Vec<&'static str>, caps: &Caps, of: &Winograd) -> Vec<&'static str> {
-    let first = caps.class == DeviceClass::Software && of.wins();
-    let after = variants.iter().position(|&name| name == "workgroup").map_or(variants.len(), |at| at + 1);
-    variants.insert(if first { 0 } else { after }, "winograd");
-    variants
-}
-
-/// The variants of a convolution, these kernels among them where they are right.
-pub(crate) fn among_forward(
-    variants: Vec<&'static str>,
-    caps: &Caps,
-    conv: &Conv2d,
-    of: &Convolution,
-) -> Vec<&'static str> {
-    if is_valid(conv, of, caps) { among(variants, caps, &Winograd::forward(of)) } else { variants }
-}
-
-/// The variants of the input's gradient, these kernels among them where they are right.
-pub(crate) fn among_grad_input(
-    variants: Vec<&'static str>,
-    caps: &Caps,
-    conv: &Conv2d,
-    of: &Convolution,
-) -> Vec<&'static str> {
-    if is_valid(conv, of, caps) { among(variants, caps, &Winograd::grad_input(of)) } else { variants }
-}
-
-/// Output from input, weight and, if there are three operands, bias; `of` as the product's.
-pub(crate) fn forward(lowering: &mut Lowering<'_>, of: &Convolution) {
+/// Output from input, weight and, if there are three operands, bias.
+pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
+    if !is_right(of) {
+        return Vec::new();
+    }
     let names = ["conv2d/winograd_weight", "conv2d/winograd_input", "conv2d/winograd_output"];
-    Winograd::forward(of).lower(lowering, names);
+    Winograd::forward(&of.params).candidate(names)
 }
 
 /// grad_input from grad_output and weight.
-pub(crate) fn grad_input(lowering: &mut Lowering<'_>, of: &Convolution) {
+pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
+    if !is_right(of) {
+        return Vec::new();
+    }
     let names =
         ["conv2d_grad_input/winograd_weight", "conv2d_grad_input/winograd_input", "conv2d_grad_input/winograd_output"];
-    Winograd::grad_input(of).lower(lowering, names);
+    Winograd::grad_input(&of.params).candidate(names)
+}
+
+/// The forward pass where these kernels need the least time on a software device.
+pub(super) fn forward_where_it_wins(of: &Problem) -> Vec<Candidate<'static>> {
+    let wins = is_right(of) && Winograd::forward(&of.params).wins();
+    if wins { forward(of) } else { Vec::new() }
+}
+
+/// grad_input where these kernels need the least time on a software device.
+pub(super) fn grad_input_where_it_wins(of: &Problem) -> Vec<Candidate<'static>> {
+    let wins = is_right(of) && Winograd::grad_input(&of.params).wins();
+    if wins { grad_input(of) } else { Vec::new() }
 }

@@ -13,7 +13,7 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 /// place.
 ///
 /// The predicted class is the one that the accuracy of
-/// [`SoftmaxCrossEntropy`](super::softmax_cross_entropy::SoftmaxCrossEntropy) goes by: the first of the largest logits, and
+/// [`SoftmaxCrossEntropy`](crate::ops::softmax_cross_entropy::SoftmaxCrossEntropy) goes by: the first of the largest logits, and
 /// NaN is no largest unless it is the first class's. A target is among the top k where fewer than k logits are greater than
 /// its own, as with torch.topk; a tie is decided for the target. A logit of NaN is greater than any number, as torch.topk
 /// sorts it, but a target whose own logit is NaN is not among the top k, so that a network that has diverged looks like one.

@@ -4,7 +4,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Kernel, Lowering, Source, source};
 use crate::ops::arity;
 use crate::ops::elementwise::{elementwise, elementwise_with};
@@ -49,10 +49,6 @@ pub enum Approximate {
 /// the gradient of its output.
 #[derive(Clone, Copy, Debug)]
 pub struct ActivationGrad(pub Activation);
-
-/// An [`Activation`] in the memory of its input, which nobody else reads; the plan puts it in the other's place.
-#[derive(Clone, Copy, Debug)]
-pub struct ActivationInPlace(pub Activation);
 
 params! {
     /// E of the header in the tensors, and the slope of leaky_relu below 0.
@@ -119,7 +115,7 @@ impl Activation {
     }
 
     /// Applies the formulas to all elements as the file `main` says.
-    fn dispatch(
+    pub(crate) fn dispatch(
         self,
         lowering: &mut Lowering<'_>,
         name: &'static str,
@@ -155,13 +151,7 @@ impl Operation for Activation {
         Ok(vec![Spec::like(inputs[0])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         let saved = if self.gradient_reads_output() { node.outputs[0] } else { node.inputs[0] };
         let operands = [saved, grad_output];
@@ -192,24 +182,6 @@ impl Operation for ActivationGrad {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         self.0.dispatch(lowering, self.name(), source!("elementwise/activation_grad.wgsl"), &["saved", "grad_output"])
-    }
-}
-
-impl Operation for ActivationInPlace {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        self.0.infer(inputs)
-    }
-
-    fn is_in_place(&self) -> bool {
-        true
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        self.0.dispatch(lowering, self.name(), source!("fused/activation_in_place.wgsl"), &[])
     }
 }
 
@@ -264,12 +236,6 @@ impl Twin for Activation {
                 Activation::Silu => silu(x).0,
             };
         }
-    }
-}
-
-impl Twin for ActivationInPlace {
-    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
-        self.0.eval(inputs, outputs);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sum of two tensors of one shape: residual connections, and gradients that meet.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Lowering, source};
 use crate::ops::elementwise::{binary, same_shape};
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -27,17 +27,11 @@ impl Operation for Add {
         same_shape(inputs)
     }
 
-    fn gradient(
-        &self,
-        _tape: &mut Tape,
-        _node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, _tape: &mut Tape, _node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         Ok(vec![grad_outputs[0]; 2])
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 

@@ -1,7 +1,7 @@
 //! A copy, for a tensor that must lie in two places.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::elementwise::elementwise;
@@ -29,13 +29,7 @@ impl Operation for Copy {
         Ok(vec![Spec::like(inputs[0])])
     }
 
-    fn gradient(
-        &self,
-        _tape: &mut Tape,
-        _node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, _tape: &mut Tape, _node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         Ok(vec![grad_outputs[0]])
     }
 

@@ -35,10 +35,9 @@ pub(crate) fn same_shape(inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
 /// The kernel `combine` of two operands, as the file `function` has it.
 pub(crate) fn binary(lowering: &mut Lowering<'_>, name: &'static str, function: Source) -> Result<()> {
     let files = [function, source!("elementwise/binary.wgsl"), source!("lib/each.wgsl")];
-    let finishing = lowering.finishing(0);
-    let kernel = Kernel::new(name, &files).with(&finishing.files).constant("WG", 64);
+    let kernel = Kernel::new(name, &files).constant("WG", 64);
     let dispatch = elementwise_dispatch(lowering, kernel, &["a", "b"], &|len| Params { len });
-    lowering.push(finishing.bind(dispatch));
+    lowering.push(lowering.epilogue(0).apply(dispatch));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The elementwise product of two tensors of one shape.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Lowering, source};
 use crate::ops::elementwise::{binary, same_shape};
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -27,13 +27,7 @@ impl Operation for Mul {
         same_shape(inputs)
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let mut grads = vec![None; 2];
         let Some(grad_output) = grad_outputs[0] else { return Ok(grads) };
         for (i, other) in [node.inputs[1], node.inputs[0]].into_iter().enumerate() {

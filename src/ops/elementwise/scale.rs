@@ -1,7 +1,7 @@
 //! A tensor times a constant.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::elementwise::elementwise_with;
@@ -38,13 +38,7 @@ impl Operation for Scale {
         Ok(vec![Spec::like(inputs[0])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         Ok(vec![Some(tape.append(&node.name, *self, &[grad_output], &[])?[0])])
     }

@@ -1,7 +1,7 @@
 //! The difference of two tensors of one shape.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Lowering, source};
 use crate::ops::elementwise::{binary, same_shape};
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -27,13 +27,7 @@ impl Operation for Sub {
         same_shape(inputs)
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let negative = match grad_outputs[0].filter(|_| needs[1]) {
             Some(grad_output) => Some(tape.scale(&node.name, grad_output, -1.0)?),
             None => None,

@@ -1,21 +1,13 @@
 //! conv2d that makes the partial statistics of its output on the way, for the batch norm that follows.
-//!
-//! Tapes have no such operation: a rule of [`crate::plan::fuse`] puts it in the place of a convolution.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
-use crate::kernel::{Caps, Lowering, Source, source};
+use crate::kernel::{Candidate, Caps, Lowering, Tensors};
 use crate::ops::arity;
-use crate::ops::batch_norm2d::{CHUNK, partials_shape};
+use crate::ops::batch_norm2d::{CHUNK, partial_statistics, partials_shape};
 use crate::ops::conv2d::Conv2d;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
-
-/// What a tiled product is linked with so that it makes the statistics of its result, or none.
-pub(crate) fn files(wanted: bool) -> [Source; 2] {
-    let statistics = if wanted { source!("lib/statistics.wgsl") } else { source!("lib/statistics_none.wgsl") };
-    [source!("lib/moments.wgsl"), statistics]
-}
 
 /// A convolution without bias. Outputs: its own, then mean and sum of squared deviations of each channel in chunks of 32 of
 /// its pixels, [chunks, 2, C].
@@ -39,18 +31,21 @@ impl Operation for Conv2dStatistics {
         self.0.multiply_adds(inputs)
     }
 
-    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.0.variants(inputs, caps)
+    fn key(&self) -> Option<String> {
+        Some(format!("{} + statistics", Operation::key(&self.0)?))
     }
 
-    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        self.0.tiles(variant, inputs, caps)
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let partials = lowering.output(1);
-        self.0.lower_forward(lowering, Some(partials));
-        Ok(())
+    fn candidates<'a>(&'a self, tensors: &Tensors<'_>, caps: &Caps) -> Vec<Candidate<'a>> {
+        let with_statistics = |lowering: &mut Lowering<'_>, lower: &dyn Fn(&mut Lowering<'_>) -> Result<()>| {
+            lowering.want_statistics(lowering.output(1));
+            lower(lowering)?;
+            // The tiled products have made them on the way; after others the output is read once more.
+            if let Some(partials) = lowering.take_statistics() {
+                partial_statistics(lowering, lowering.output_dims(0), lowering.output(0), partials);
+            }
+            Ok(())
+        };
+        self.0.candidates(tensors, caps).into_iter().map(|candidate| candidate.wrapped(with_statistics)).collect()
     }
 }
 

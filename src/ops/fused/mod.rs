@@ -1,4 +1,8 @@
-//! Operations that only a plan makes, by the rules of [`crate::plan::fuse`]; no tape has them.
+//! Operations that only a plan makes, by the rules of its file `fuse`; no tape has them.
 
+pub mod activation_in_place;
+pub mod batch_norm2d_from_partials;
 pub mod conv2d_statistics;
 pub mod epilogue;
+pub mod max_pool2d_grad_relu;
+pub mod softmax_cross_entropy_both;

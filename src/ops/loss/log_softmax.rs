@@ -1,7 +1,7 @@
 //! log_softmax over classes, and its gradient.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::{arity, channels_of};
 use crate::params;
@@ -33,7 +33,7 @@ impl Tape {
 fn rows(lowering: &mut Lowering<'_>, name: &'static str, main: Source, bindings: &[&'static str]) -> Result<()> {
     let [n, classes, h, w] = lowering.output_dims(0);
     let params = Params { rows: n * h * w, classes };
-    let mut operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
+    let mut operands: Vec<_> = (0..lowering.input_count()).map(|i| lowering.input(i)).collect();
     operands.push(lowering.output(0));
     let files = [main, source!("lib/nan.wgsl"), source!("lib/each.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).elements(1);
@@ -57,13 +57,7 @@ impl Operation for LogSoftmax {
         Ok(vec![Spec::like(inputs[0])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         Ok(vec![Some(tape.append(&node.name, LogSoftmaxGrad, &[node.outputs[0], grad_output], &[])?[0])])
     }

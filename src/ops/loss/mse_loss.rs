@@ -1,7 +1,7 @@
 //! The squared error of two tensors, and its gradient.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::elementwise::{elementwise_with, same_shape};
@@ -64,13 +64,7 @@ impl Operation for MseLoss {
         Ok(vec![Spec::f32([1])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let mut grads = vec![None; 2];
         let Some(grad_output) = grad_outputs[0] else { return Ok(grads) };
         let (input, target) = (node.inputs[0], node.inputs[1]);
@@ -83,7 +77,7 @@ impl Operation for MseLoss {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let len = lowering.inputs()[0].shape.len();
+        let len = lowering.input_tensor(0).shape.len();
         let inputs = [("input", lowering.input(0)), ("targets", lowering.input(1))];
         let kernel = Kernel::new("mse_loss", &[source!("loss/mse_loss.wgsl")]);
         let output = lowering.output(0);
@@ -103,7 +97,7 @@ impl Operation for MseLossGrad {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let scale = 2.0 * self.0.scale(lowering.inputs()[1].shape.len()) as f32;
+        let scale = 2.0 * self.0.scale(lowering.input_tensor(1).shape.len()) as f32;
         let files = [source!("loss/mse_loss_grad.wgsl"), source!("lib/each.wgsl")];
         let kernel = Kernel::new("mse_loss_grad", &files).constant("WG", 64);
         let params = |len| Params { len, scale };

@@ -1,7 +1,7 @@
 //! The negative log-likelihood of class labels, with class weights and ignored targets, and its gradient.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::softmax_cross_entropy::{
     CrossEntropy, Params, ROW, Reduction, class_weight, no_weight_gradient, totals,
@@ -31,8 +31,8 @@ impl Default for NllLoss {
 pub struct NllLossGrad(pub NllLoss);
 
 impl Tape {
-    /// The loss of `log_probs` [N, classes] for `target` [N], or pixel by pixel of [N, classes, H, W] for [N, H, W]; the
-    /// targets are class indices as i32. With optional class `weight` [classes].
+    /// The loss of `log_probs` [N, classes] for `target` \[N\], or pixel by pixel of [N, classes, H, W] for [N, H, W]; the
+    /// targets are class indices as i32. With optional class `weight` \[classes\].
     pub fn nll_loss(
         &mut self,
         name: &str,
@@ -77,13 +77,7 @@ impl Operation for NllLoss {
         Ok(vec![Spec::f32([1]), Spec::f32([target.shape.len(), ROW]), Spec::f32([4])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         no_weight_gradient(self.name(), node, needs)?;
         let mut grads = vec![None; needs.len()];
         if let Some(grad_output) = grad_outputs[0].filter(|_| needs[0]) {
@@ -95,7 +89,7 @@ impl Operation for NllLoss {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.params(lowering.input_dims(0));
-        let weight = (lowering.inputs().len() == 3).then(|| lowering.input(2));
+        let weight = lowering.optional_input(2);
         let (log_probs, target, rows) = (lowering.input(0), lowering.input(1), lowering.output(1));
         let files = [
             source!("loss/nll_loss.wgsl"),

@@ -1,13 +1,13 @@
 //! The cross-entropy of softmax(logits) and class labels, with class weights, label smoothing and ignored targets.
 
 use crate::error::{Error, Result};
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::arity;
 use crate::params;
 use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
-use crate::twin::{Inputs, Outputs, Real, Twin, Value};
+use crate::twin::{Inputs, Outputs, Real, Twin};
 
 /// How the losses of a batch become one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,17 +40,12 @@ impl Default for SoftmaxCrossEntropy {
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxCrossEntropyGrad(pub SoftmaxCrossEntropy);
 
-/// [`SoftmaxCrossEntropy`] and its gradient in one, grad_output being 1; the plan puts it in their place. Outputs: those of
-/// the loss, and the gradient by the logits.
-#[derive(Clone, Copy, Debug)]
-pub struct SoftmaxCrossEntropyBoth(pub SoftmaxCrossEntropy);
-
 /// What [`Tape::softmax_cross_entropy`] and [`Tape::nll_loss`] make.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
     /// The loss, \[1\].
     pub loss: TensorId,
-    /// [4]: the sum of the losses, the sum of the weights, how many predictions are right, how many targets count.
+    /// \[4\]: the sum of the losses, the sum of the weights, how many predictions are right, how many targets count.
     pub totals: TensorId,
 }
 
@@ -63,7 +58,7 @@ params! {
 }
 
 impl Tape {
-    /// The loss of `logits` [N, classes] for `target` [N], class indices as i32, with optional class `weight` [classes].
+    /// The loss of `logits` [N, classes] for `target` \[N\], class indices as i32, with optional class `weight` \[classes\].
     pub fn softmax_cross_entropy(
         &mut self,
         name: &str,
@@ -79,7 +74,7 @@ impl Tape {
 }
 
 impl SoftmaxCrossEntropy {
-    fn params(&self, [rows, classes, ..]: [u32; 4]) -> Params {
+    pub(crate) fn params(&self, [rows, classes, ..]: [u32; 4]) -> Params {
         Params {
             rows,
             classes,
@@ -151,13 +146,7 @@ impl Operation for SoftmaxCrossEntropy {
         Ok(vec![Spec::f32([1]), Spec::f32([n, ROW]), Spec::f32([4])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         no_weight_gradient(self.name(), node, needs)?;
         let mut grads = vec![None; needs.len()];
         if let Some(grad_output) = grad_outputs[0].filter(|_| needs[0]) {
@@ -171,7 +160,7 @@ impl Operation for SoftmaxCrossEntropy {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.params(lowering.input_dims(0));
-        let weighted = lowering.inputs().len() == 3;
+        let weighted = lowering.input_count() == 3;
         let (logits, target) = (lowering.input(0), lowering.input(1));
         let rows = lowering.output(1);
         let weight = weighted.then(|| lowering.input(2));
@@ -209,8 +198,8 @@ impl Operation for SoftmaxCrossEntropyGrad {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.0.params(lowering.input_dims(1));
-        let weighted = lowering.inputs().len() == 6;
-        let operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
+        let weighted = lowering.input_count() == 6;
+        let operands: Vec<_> = (0..lowering.input_count()).map(|i| lowering.input(i)).collect();
         let grad_logits = lowering.output(0);
         let files = [
             source!("loss/softmax_cross_entropy_grad.wgsl"),
@@ -225,51 +214,6 @@ impl Operation for SoftmaxCrossEntropyGrad {
             Dispatch::new(kernel, &params, extent)
                 .elements(1_u32)
                 .bind_all(names.into_iter().zip(operands))
-                .bind("grad_logits", grad_logits),
-        );
-        Ok(())
-    }
-}
-
-impl SoftmaxCrossEntropyBoth {
-    /// Whether one workgroup has no more to do than is soon done.
-    pub(crate) fn is_small(logits: &Tensor) -> bool {
-        logits.shape.dims().first().is_some_and(|&rows| rows <= 512) && logits.shape.len() <= 1 << 14
-    }
-}
-
-impl Operation for SoftmaxCrossEntropyBoth {
-    fn name(&self) -> &'static str {
-        "softmax_cross_entropy"
-    }
-
-    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        let mut specs = self.0.infer(inputs)?;
-        specs.push(Spec::like(inputs[0]));
-        Ok(specs)
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let params = self.0.params(lowering.input_dims(0));
-        let weighted = lowering.inputs().len() == 3;
-        let operands: Vec<_> = (0..lowering.inputs().len()).map(|i| lowering.input(i)).collect();
-        let (loss, totals, grad_logits) = (lowering.output(0), lowering.output(2), lowering.output(3));
-        let files = [
-            source!("fused/softmax_cross_entropy_both.wgsl"),
-            source!("loss/softmax_cross_entropy_row.wgsl"),
-            class_weight(weighted),
-            source!("lib/workgroup_sum.wgsl"),
-            source!("lib/workgroup.wgsl"),
-        ];
-        let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64);
-        // Three passes over each of its rows, the gradient, and that once more for its factor.
-        let passes = 5 * params.rows.div_ceil(64) * params.classes;
-        lowering.push(
-            Dispatch::new(kernel, &params, Extent::Workgroups(1))
-                .elements(passes + 64)
-                .bind_all(["logits", "targets", "class_weights"].into_iter().zip(operands))
-                .bind("loss", loss)
-                .bind("totals", totals)
                 .bind("grad_logits", grad_logits),
         );
         Ok(())
@@ -345,21 +289,5 @@ impl Twin for SoftmaxCrossEntropyGrad {
             let even = smoothing / R::of(classes as f64) * (p * row[5] - weight_of(class));
             *grad = scale * ((R::of(1.0) - smoothing) * row[1] * (p - hit) + even);
         }
-    }
-}
-
-impl Twin for SoftmaxCrossEntropyBoth {
-    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
-        self.0.eval(inputs, outputs);
-        let one = Value::Real(vec![R::of(1.0)]);
-        let (rows, totals) = (outputs.outputs[1].clone(), outputs.outputs[2].clone());
-        let [loss, rows_shape, totals_shape, grad] = inputs.outputs[..] else { return };
-        let mut operands = vec![(loss, &one), inputs.values[0], inputs.values[1]];
-        operands.extend([(rows_shape, &rows), (totals_shape, &totals)]);
-        operands.extend(inputs.values.get(2));
-        let inputs = Inputs { values: operands, outputs: vec![grad] };
-        let mut gradient = Outputs { outputs: vec![outputs.outputs[3].clone()], updates: Vec::new() };
-        SoftmaxCrossEntropyGrad(self.0).eval(&inputs, &mut gradient);
-        outputs.outputs[3] = gradient.outputs.remove(0);
     }
 }

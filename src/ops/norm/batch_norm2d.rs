@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Constant, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::{arity, nchw};
 use crate::params;
@@ -29,11 +29,6 @@ impl Default for BatchNorm2d {
     }
 }
 
-/// [`BatchNorm2d`] whose last operand are the partial statistics of the input, [chunks, 2, C]: mean and sum of squared
-/// deviations of each channel in 32 pixels. Plans make such nodes, no tape has them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BatchNorm2dFromPartials(pub BatchNorm2d);
-
 /// Normalises every channel by the running statistics. Source: torch.nn.BatchNorm2d in evaluation.
 ///
 /// Operands: input, running_mean, running_var, then weight and bias or neither. Outputs as [`BatchNorm2d`]'s.
@@ -58,11 +53,11 @@ pub struct BatchNorm2dGrad {
 /// The buffers of a batch norm.
 #[derive(Clone, Copy, Debug)]
 pub struct Running {
-    /// running_mean, [C].
+    /// running_mean, \[C\].
     pub mean: TensorId,
-    /// running_var, [C].
+    /// running_var, \[C\].
     pub var: TensorId,
-    /// num_batches_tracked, [1] of i32.
+    /// num_batches_tracked, \[1\] of i32.
     pub batches: TensorId,
 }
 
@@ -75,7 +70,7 @@ impl Tape {
     /// `(input - mean) / √(variance + eps) * weight + bias` for each channel of `input` [N, C, H, W].
     ///
     /// On a tape for training mean and variance are the batch's, and `running` moves; on one for evaluation they are
-    /// `running`. `affine` is weight [C] and bias [C].
+    /// `running`. `affine` is weight \[C\] and bias \[C\].
     pub fn batch_norm2d(
         &mut self,
         name: &str,
@@ -236,23 +231,20 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
         None => source!("norm/batch_norm2d_count_none.wgsl"),
     }]);
     let params = params.per(each);
-    let finishing = lowering.finishing(0);
-    let (kernel, extent, rows_each) = by_rows(lowering, kernel.with(&finishing.files), params);
-    lowering.push(
-        finishing
-            .bind(Dispatch::new(kernel, &params, extent))
-            .elements(rows_each)
-            .bind("input", input)
-            .bind("statistics", statistics)
-            .bind("output", output)
-            .bind_all(affine.into_iter().flat_map(|(weight, bias)| [("weight", weight), ("bias", bias)]))
-            .bind_all(batches.map(|batches| ("batches", batches))),
-    );
+    let (kernel, extent, rows_each) = by_rows(lowering, kernel, params);
+    let dispatch = Dispatch::new(kernel, &params, extent)
+        .elements(rows_each)
+        .bind("input", input)
+        .bind("statistics", statistics)
+        .bind("output", output)
+        .bind_all(affine.into_iter().flat_map(|(weight, bias)| [("weight", weight), ("bias", bias)]))
+        .bind_all(batches.map(|batches| ("batches", batches)));
+    lowering.push(lowering.epilogue(0).apply(dispatch));
 }
 
 impl BatchNorm2d {
     /// What is to be done once there are partial statistics: statistics, running statistics, output.
-    fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
+    pub(crate) fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
         let mut params = Params::new(lowering.input_dims(0), self.eps);
         params.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
         let statistics = lowering.output(1);
@@ -294,17 +286,11 @@ impl Operation for BatchNorm2d {
         Ok(outputs(dims))
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         gradient(tape, node, grad_outputs[0], needs, (true, 1))
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 
@@ -313,35 +299,8 @@ impl Operation for BatchNorm2d {
         let partials = Params::new(dims, self.eps).partials(lowering);
         let input = lowering.input(0);
         partial_statistics(lowering, dims, input, partials);
-        let affine = (lowering.inputs().len() > 1).then_some(1);
+        let affine = (lowering.input_count() > 1).then_some(1);
         self.lower_from(lowering, partials, affine);
-        Ok(())
-    }
-}
-
-impl Operation for BatchNorm2dFromPartials {
-    fn name(&self) -> &'static str {
-        "batch_norm2d"
-    }
-
-    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        arity(inputs, &[2, 4])?;
-        let specs = self.0.infer(&inputs[..inputs.len() - 1])?;
-        let (partials, expected) = (&inputs[inputs.len() - 1].shape, partials_shape(nchw(inputs[0], "input")?));
-        match partials.dims() == expected {
-            true => Ok(specs),
-            false => Err(Misfit::Shape(format!("partial statistics must be {expected:?}, they are {partials}"))),
-        }
-    }
-
-    fn finishes(&self) -> bool {
-        true
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let last = lowering.inputs().len() - 1;
-        let partials = lowering.input(last);
-        self.0.lower_from(lowering, partials, (last > 1).then_some(1));
         Ok(())
     }
 }
@@ -356,17 +315,11 @@ impl Operation for BatchNorm2dEval {
         normalised(inputs[0], &inputs[1..], self.eps).map(outputs)
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         gradient(tape, node, grad_outputs[0], needs, (false, 3))
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 
@@ -381,7 +334,7 @@ impl Operation for BatchNorm2dEval {
                 .bind("running_var", var)
                 .bind("statistics", statistics),
         );
-        let affine = (lowering.inputs().len() > 3).then_some(3);
+        let affine = (lowering.input_count() > 3).then_some(3);
         apply(lowering, params, affine, None);
         Ok(())
     }
@@ -447,7 +400,7 @@ impl Operation for BatchNorm2dGrad {
             return Ok(());
         }
         let (input, grad_output, statistics) = (lowering.input(0), lowering.input(1), lowering.input(2));
-        let weight = (lowering.inputs().len() == 4).then(|| lowering.input(3));
+        let weight = lowering.optional_input(3);
         let grad_input = lowering.output(if self.sums() { 2 } else { 0 });
         let (name, file) = match self.training {
             true => ("batch_norm2d_grad", source!("norm/batch_norm2d_grad.wgsl")),
@@ -535,15 +488,6 @@ impl Twin for BatchNorm2d {
                 *running += share * (value - *running);
             }
         }
-    }
-}
-
-impl Twin for BatchNorm2dFromPartials {
-    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
-        // The partial statistics say nothing that the input does not.
-        let own = inputs.len() - 1;
-        let inputs = Inputs { values: inputs.values[..own].to_vec(), outputs: inputs.outputs.clone() };
-        R::eval(&self.0, &inputs, outputs);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::{arity, nchw, positive};
 use crate::params;
@@ -58,13 +58,13 @@ fn pool(
         source!("lib/divide.wgsl"),
         source!("lib/each.wgsl"),
     ];
-    let finishing = lowering.finishing(0);
-    let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
+    let kernel = Kernel::new(name, &files).elements(1).constant("WG", 64);
     let (from, to) = (lowering.input(0), lowering.output(0));
     // Windows overlap by less than one place at either end.
     let window = (in_h.div_ceil(output[2]) + 1) * (in_w.div_ceil(output[3]) + 1);
     let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(len)).elements(window);
-    lowering.push(finishing.bind(dispatch.bind(names[0], from).bind(names[1], to)));
+    let dispatch = dispatch.bind(names[0], from).bind(names[1], to);
+    lowering.push(lowering.epilogue(0).apply(dispatch));
 }
 
 impl Operation for AdaptiveAvgPool2d {
@@ -79,13 +79,7 @@ impl Operation for AdaptiveAvgPool2d {
         Ok(vec![Spec::f32([n, c, self.output[0], self.output[1]])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         let op = AdaptiveAvgPool2dGrad { input: tape.shape(node.inputs[0]).clone() };
         Ok(vec![Some(tape.append(&node.name, op, &[grad_output], &[])?[0])])
@@ -109,7 +103,7 @@ impl Operation for AdaptiveAvgPool2dGrad {
         Ok(vec![Spec::f32(self.input.clone())])
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 

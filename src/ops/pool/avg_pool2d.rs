@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, Dispatch, Extent, Kernel, Lowering, source};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
+use crate::kernel::{Candidate, Caps, Dispatch, Extent, Kernel, Lowering, Tensors, source};
 use crate::ops::arity;
-use crate::ops::max_pool2d::{pooled, side_by_side_variants};
+use crate::ops::max_pool2d::pooled;
 use crate::params;
 use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -103,13 +103,7 @@ impl Operation for AvgPool2d {
         Ok(vec![Spec::f32(output)])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         let op = AvgPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone() };
         Ok(vec![Some(tape.append(&node.name, op, &[grad_output], &[])?[0])])
@@ -147,42 +141,52 @@ impl Operation for AvgPool2dGrad {
         Ok(vec![Spec::f32(self.input.clone())])
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 
-    fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
-        side_by_side_variants(self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2])
+    fn key(&self) -> Option<String> {
+        let AvgPool2d { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw], .. } = self.pool;
+        let AvgPool2d { ceil_mode, count_include_pad, divisor_override, .. } = self.pool;
+        let divisor = divisor_override.map_or_else(|| "none".to_string(), |divisor| divisor.to_string());
+        Some(format!(
+            "avg_pool2d_grad kernel={kh},{kw} stride={sh},{sw} padding={ph},{pw} ceil_mode={ceil_mode} \
+             count_include_pad={count_include_pad} divisor_override={divisor} input={}",
+            self.input
+        ))
     }
 
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let params = self.pool.params(lowering.output_dims(0), lowering.input_dims(0));
-        let (grad_output, grad_input) = (lowering.input(0), lowering.output(0));
-        let (name, file, owners) = match lowering.variant() {
-            "windows" => {
-                ("avg_pool2d_grad/windows", source!("pool/avg_pool2d_grad_windows.wgsl"), lowering.input_dims(0))
-            }
-            _ => ("avg_pool2d_grad/direct", source!("pool/avg_pool2d_grad.wgsl"), lowering.output_dims(0)),
+    fn candidates<'a>(&'a self, tensors: &Tensors<'_>, _caps: &Caps) -> Vec<Candidate<'a>> {
+        let [input, output] = [tensors.output_dims(0), tensors.input_dims(0)];
+        // An invocation owns a window, or an element of the input.
+        let candidate = |name, kernel, file, owners: [u32; 4]| {
+            Candidate::new(name, move |lowering| {
+                let files = [
+                    file,
+                    source!("pool/avg_pool2d_window.wgsl"),
+                    source!("pool/window.wgsl"),
+                    source!("lib/divide.wgsl"),
+                    source!("lib/each.wgsl"),
+                ];
+                let params = self.pool.params(input, output);
+                let kernel = Kernel::new(kernel, &files).elements(1).constant("WG", 64);
+                let extent = Extent::Invocations(owners.iter().map(|&extent| u64::from(extent)).product());
+                let dispatch = Dispatch::new(kernel, &params, extent)
+                    .bind("grad_output", lowering.input(0))
+                    .bind("grad_input", lowering.output(0))
+                    .elements(params.kernel_h * params.kernel_w);
+                let dispatch = lowering.epilogue(0).apply(dispatch);
+                lowering.push(dispatch);
+                Ok(())
+            })
         };
-        let files = [
-            file,
-            source!("pool/avg_pool2d_window.wgsl"),
-            source!("pool/window.wgsl"),
-            source!("lib/divide.wgsl"),
-            source!("lib/each.wgsl"),
-        ];
-        let finishing = lowering.finishing(0);
-        let kernel = Kernel::new(name, &files).with(&finishing.files).elements(1).constant("WG", 64);
-        let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product());
-        lowering.push(
-            finishing.bind(
-                Dispatch::new(kernel, &params, extent)
-                    .bind("grad_output", grad_output)
-                    .bind("grad_input", grad_input)
-                    .elements(params.kernel_h * params.kernel_w),
-            ),
-        );
-        Ok(())
+        let (direct, windows) = (source!("pool/avg_pool2d_grad.wgsl"), source!("pool/avg_pool2d_grad_windows.wgsl"));
+        let mut candidates = vec![candidate("direct", "avg_pool2d_grad/direct", direct, input)];
+        // Where windows lie side by side each can be looked at by itself.
+        if self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2] {
+            candidates.insert(0, candidate("windows", "avg_pool2d_grad/windows", windows, output));
+        }
+        candidates
     }
 }
 

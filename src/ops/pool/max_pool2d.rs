@@ -1,8 +1,8 @@
 //! max_pool2d and its gradient, which goes to the one element that won.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, Dispatch, Extent, Kernel, Lowering, source};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
+use crate::kernel::{Candidate, Caps, Dispatch, Extent, Kernel, Tensors, source};
 use crate::ops::{arity, nchw, positive};
 use crate::params;
 use crate::shape::{Shape, pool_output};
@@ -31,15 +31,13 @@ impl MaxPool2d {
     }
 }
 
-/// The gradient of [`MaxPool2d`]: operands are grad_output and the indices of the winners; with `relu`, then the output.
+/// The gradient of [`MaxPool2d`]: operands are grad_output and the indices of the winners.
 #[derive(Clone, Debug)]
 pub struct MaxPool2dGrad {
     /// The pooling.
     pub pool: MaxPool2d,
     /// The shape of its input.
     pub input: Shape,
-    /// Whether the gradient is that of relu and pooling in one, relu's output being the pooling's input.
-    pub relu: bool,
 }
 
 params! {
@@ -52,13 +50,15 @@ params! {
 }
 
 impl Params {
-    /// Counts channels in as many as one invocation of this variant owns, which is what comes back.
-    fn count_together(&mut self, variant: &str) -> u32 {
-        let divides = |each: &u32| self.channels.is_multiple_of(*each);
-        let each = if variant == "windows" { [4, 2].into_iter().find(divides).unwrap_or(1) } else { 1 };
-        self.channels /= each;
-        each
+    /// Counts channels in as many as one invocation owns.
+    fn per(self, each: u32) -> Self {
+        Params { channels: self.channels / each, ..self }
     }
+}
+
+/// How many channels an invocation takes that looks at a window by itself.
+fn together(channels: u32) -> u32 {
+    [4, 2].into_iter().find(|&each| channels.is_multiple_of(each)).unwrap_or(1)
 }
 
 impl Tape {
@@ -92,14 +92,23 @@ pub(crate) fn pooled(
     Ok([n, c, extent(h, 0)?, extent(w, 1)?])
 }
 
-/// The variants of a pooling: where windows lie side by side each can be looked at by itself.
-pub(crate) fn side_by_side_variants(side_by_side: bool) -> Vec<&'static str> {
-    if side_by_side { vec!["windows", "direct"] } else { vec!["direct"] }
-}
-
 impl MaxPool2d {
+    /// Whether windows lie side by side, so that each can be looked at by itself.
     fn side_by_side(&self) -> bool {
         self.kernel == self.stride && self.padding == [0; 2] && self.dilation == [1; 2]
+    }
+
+    /// The attributes as keys name them.
+    pub(crate) fn attributes(&self, operation: &str) -> String {
+        let MaxPool2d { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw], dilation: [dh, dw], ceil_mode } = self;
+        format!(
+            "{operation} kernel={kh},{kw} stride={sh},{sw} padding={ph},{pw} dilation={dh},{dw} ceil_mode={ceil_mode}"
+        )
+    }
+
+    /// How many elements a window has.
+    fn taps(&self) -> u32 {
+        (self.kernel[0] * self.kernel[1]) as u32
     }
 
     fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
@@ -133,46 +142,76 @@ impl Operation for MaxPool2d {
         Ok(vec![Spec::f32(output), Spec::i32(output)])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
-        let op = MaxPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone(), relu: false };
+        let op = MaxPool2dGrad { pool: *self, input: tape.shape(node.inputs[0]).clone() };
         let operands = [grad_output, node.outputs[1]];
         Ok(vec![Some(tape.append(&node.name, op, &operands, &[])?[0])])
     }
 
-    fn variants(&self, inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
-        // With ceil_mode a last window may reach beyond the input.
-        let whole = !self.ceil_mode
-            || matches!(inputs[0].shape.nchw(), Some([_, _, h, w]) if h % self.kernel[0] == 0 && w % self.kernel[1] == 0);
-        side_by_side_variants(whole && self.side_by_side())
+    fn key(&self) -> Option<String> {
+        Some(self.attributes("max_pool2d"))
     }
 
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let mut params = self.params(lowering.input_dims(0), lowering.output_dims(0));
-        let each = params.count_together(lowering.variant());
-        let (name, file) = match lowering.variant() {
-            "windows" => ("max_pool2d/windows", source!("pool/max_pool2d_windows.wgsl")),
-            _ => ("max_pool2d/direct", source!("pool/max_pool2d.wgsl")),
+    fn candidates<'a>(&'a self, tensors: &Tensors<'_>, _caps: &Caps) -> Vec<Candidate<'a>> {
+        let [input, output] = [tensors.input_dims(0), tensors.output_dims(0)];
+        let candidate = |name, kernel, file, each| {
+            Candidate::new(name, move |lowering| {
+                let files = [file, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
+                let kernel = Kernel::new(kernel, &files).elements(each).constant("WG", 64);
+                let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
+                let dispatch = Dispatch::new(kernel, &self.params(input, output).per(each), extent)
+                    .elements(self.taps())
+                    .bind("input", lowering.input(0))
+                    .bind("output", lowering.output(0))
+                    .bind("indices", lowering.output(1));
+                lowering.push(dispatch);
+                Ok(())
+            })
         };
-        let files = [file, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
-        let kernel = Kernel::new(name, &files).elements(each).constant("WG", 64);
-        let (input, output, indices) = (lowering.input(0), lowering.output(0), lowering.output(1));
-        let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
-        lowering.push(
-            Dispatch::new(kernel, &params, extent)
-                .elements(params.kernel_h * params.kernel_w)
-                .bind("input", input)
-                .bind("output", output)
-                .bind("indices", indices),
-        );
-        Ok(())
+        let windows = source!("pool/max_pool2d_windows.wgsl");
+        let mut candidates = vec![candidate("direct", "max_pool2d/direct", source!("pool/max_pool2d.wgsl"), 1)];
+        // With ceil_mode a last window may reach beyond the input.
+        let whole = !self.ceil_mode || (input[2] % self.kernel[0] as u32 == 0 && input[3] % self.kernel[1] as u32 == 0);
+        if whole && self.side_by_side() {
+            candidates.insert(0, candidate("windows", "max_pool2d/windows", windows, together(input[1])));
+        }
+        candidates
     }
+}
+
+/// The candidates of the gradient, by relu too where relu's output was pooled; `input` is the pooling's input.
+pub(crate) fn grad_candidates<'a>(op: &'a MaxPool2dGrad, tensors: &Tensors<'_>, relu: bool) -> Vec<Candidate<'a>> {
+    let [input, output] = [tensors.output_dims(0), tensors.input_dims(0)];
+    let arriving = match relu {
+        true => source!("pool/max_pool2d_grad_arriving_relu.wgsl"),
+        false => source!("pool/max_pool2d_grad_arriving.wgsl"),
+    };
+    // An invocation owns elements of the window's result, or of the input.
+    let candidate = |name, kernel, file, owners: [u32; 4], each| {
+        Candidate::new(name, move |lowering| {
+            let files =
+                [file, arriving, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
+            let kernel = Kernel::new(kernel, &files).elements(each).constant("WG", 64);
+            let len = owners.iter().map(|&extent| u64::from(extent)).product::<u64>();
+            let params = op.pool.params(input, output).per(each);
+            let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(len / u64::from(each)))
+                .bind("grad_output", lowering.input(0))
+                .bind("indices", lowering.input(1))
+                .bind("grad_input", lowering.output(0))
+                .elements(op.pool.taps())
+                .bind_all(relu.then(|| ("output", lowering.input(2))));
+            lowering.push(dispatch);
+            Ok(())
+        })
+    };
+    let (direct, windows) = (source!("pool/max_pool2d_grad.wgsl"), source!("pool/max_pool2d_grad_windows.wgsl"));
+    let mut candidates = vec![candidate("direct", "max_pool2d_grad/direct", direct, input, 1)];
+    if op.pool.side_by_side() {
+        let each = together(input[1]);
+        candidates.insert(0, candidate("windows", "max_pool2d_grad/windows", windows, output, each));
+    }
+    candidates
 }
 
 impl Operation for MaxPool2dGrad {
@@ -181,50 +220,16 @@ impl Operation for MaxPool2dGrad {
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        arity(inputs, &[2 + usize::from(self.relu)])?;
+        arity(inputs, &[2])?;
         Ok(vec![Spec::f32(self.input.clone())])
     }
 
-    fn variants(&self, _inputs: &[&Tensor], _caps: &Caps) -> Vec<&'static str> {
-        side_by_side_variants(self.pool.side_by_side())
+    fn key(&self) -> Option<String> {
+        Some(format!("{} input={}", self.pool.attributes("max_pool2d_grad"), self.input))
     }
 
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let mut params = self.pool.params(lowering.output_dims(0), lowering.input_dims(0));
-        let each = params.count_together(lowering.variant());
-        let (name, file, owners) = match lowering.variant() {
-            "windows" => {
-                ("max_pool2d_grad/windows", source!("pool/max_pool2d_grad_windows.wgsl"), lowering.input_dims(0))
-            }
-            _ => ("max_pool2d_grad/direct", source!("pool/max_pool2d_grad.wgsl"), lowering.output_dims(0)),
-        };
-        let kernel = Kernel::new(
-            name,
-            &[
-                file,
-                match self.relu {
-                    true => source!("pool/max_pool2d_grad_arriving_relu.wgsl"),
-                    false => source!("pool/max_pool2d_grad_arriving.wgsl"),
-                },
-                source!("pool/window.wgsl"),
-                source!("lib/divide.wgsl"),
-                source!("lib/each.wgsl"),
-            ],
-        )
-        .elements(each)
-        .constant("WG", 64);
-        let (grad_output, indices, grad_input) = (lowering.input(0), lowering.input(1), lowering.output(0));
-        let output = self.relu.then(|| lowering.input(2));
-        let extent = Extent::Invocations(owners.iter().map(|&d| u64::from(d)).product::<u64>() / u64::from(each));
-        lowering.push(
-            Dispatch::new(kernel, &params, extent)
-                .bind("grad_output", grad_output)
-                .bind("indices", indices)
-                .bind("grad_input", grad_input)
-                .elements(params.kernel_h * params.kernel_w)
-                .bind_all(output.map(|output| ("output", output))),
-        );
-        Ok(())
+    fn candidates<'a>(&'a self, tensors: &Tensors<'_>, _caps: &Caps) -> Vec<Candidate<'a>> {
+        grad_candidates(self, tensors, false)
     }
 }
 
@@ -269,9 +274,6 @@ impl Twin for MaxPool2dGrad {
         let [_, _, in_h, in_w] = inputs.output_nchw(0);
         let grad_input = outputs.real(0);
         for (i, (&dy, &index)) in grad_output.iter().zip(indices).enumerate() {
-            if self.relu && inputs.real(2)[i] <= R::default() {
-                continue;
-            }
             if let Ok(index) = usize::try_from(index) {
                 grad_input[i / (out_h * out_w) * in_h * in_w + index] += dy;
             }

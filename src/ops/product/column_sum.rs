@@ -9,7 +9,7 @@ use crate::shape::Layout;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// The sum over every axis but channels: [N, C, H, W] or [N, C] to [C].
+/// The sum over every axis but channels: [N, C, H, W] or [N, C] to \[C\].
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnSum;
 
@@ -22,7 +22,7 @@ params! {
 const CHUNK: u32 = 256;
 
 impl Tape {
-    /// The sum over every axis but channels: [N, C, H, W] or [N, C] to [C].
+    /// The sum over every axis but channels: [N, C, H, W] or [N, C] to \[C\].
     pub fn column_sum(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
         Ok(self.append(name, ColumnSum, &[input], &[])?[0])
     }

@@ -3,16 +3,17 @@
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::graph::{Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
+use crate::kernel::{
+    Candidate, Caps, Dispatch, Epilogue, Extent, Kernel, Lowering, Make, Operand, Tensors, in_order, source,
+};
 use crate::ops::arity;
-use crate::ops::fused::epilogue::Finishing;
-use crate::ops::product::tiles::{self, Extents, Operands, Tiling};
+use crate::ops::product::tiles::{self, Core, GemmShape, Names, Operands, Tiling};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// `op(a) op(b) + bias`, where op transposes or not; [m, k] by [k, n], bias [n]. Source: torch.matmul, torch.nn.Linear.
+/// `op(a) op(b) + bias`, where op transposes or not; [m, k] by [k, n], bias \[n\]. Source: torch.matmul, torch.nn.Linear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Matmul {
     /// `a` is [k, m].
@@ -22,7 +23,7 @@ pub struct Matmul {
 }
 
 params! {
-    /// Extents, how far apart rows, columns and places of the depth lie in each operand, and where this piece of it starts.
+    /// Extents, how far apart rows, columns and places of the K dimension lie in each operand, and where this piece of it starts.
     pub(crate) struct Params {
         m: u32, n: u32, k: u32, k_chunk: u32,
         a_row: u32, a_depth: u32, a_first: u32,
@@ -38,7 +39,7 @@ impl Tape {
         self.product(name, Matmul::default(), a, b, None)
     }
 
-    /// `input weight^T + bias`: [N, in] by [out, in], bias [out].
+    /// `input weight^T + bias`: [N, in] by [out, in], bias \[out\].
     pub fn linear(
         &mut self,
         name: &str,
@@ -73,8 +74,8 @@ impl Matmul {
         (k == depth && m * n * k > 0).then_some([m, n, k])
     }
 
-    /// The kernel of a tiled product.
-    fn kernel(&self, tiling: &Tiling, params: &Params, epilogue: Source, accumulate: bool) -> Kernel {
+    /// The kernel of a tiled product; the epilogue links the rest.
+    fn kernel(&self, tiling: &Tiling, params: &Params, accumulate: bool) -> Kernel {
         // The distance between rows, the elements used of each, and where the first one lies.
         let runs_a = if self.transpose_a { [params.a_depth, params.m] } else { [params.a_row, params.k] };
         let runs_b = if self.transpose_b { [params.b_column, params.k] } else { [params.b_depth, params.n] };
@@ -88,19 +89,120 @@ impl Matmul {
                 tiles::width(&[params.output_row, params.n, params.output_first, params.bias_first]),
             ],
         };
-        let files = [source!("product/matmul_tiled.wgsl"), source!("product/matmul.wgsl"), epilogue];
-        tiling.kernel(["matmul/workgroup", "matmul/vec4"], &files, &operands).flag("ACCUMULATE", accumulate)
+        let files = [source!("product/matmul_tiled.wgsl"), source!("product/matmul.wgsl")];
+        let names = Names { workgroup: "matmul/workgroup", subgroup8: "matmul/subgroup8" };
+        tiling.kernel(&names, &files, &operands, false).flag("ACCUMULATE", accumulate)
     }
 
-    /// How far apart rows of A and places of its depth lie, then places of the depth and columns of B, for operands [m, n, k].
+    /// How far apart rows of A and places of its K dimension lie, then those of B and its columns, for operands [m, n, k].
     fn distances(&self, [m, n, k]: [u32; 3]) -> ([u32; 2], [u32; 2]) {
         (if self.transpose_a { [1, m] } else { [k, 1] }, if self.transpose_b { [1, k] } else { [n, 1] })
     }
 
-    /// What the product's tiles are chosen by.
-    fn tiled(&self, a: &Tensor, b: &Tensor) -> Option<Extents> {
-        self.extents(a, b).map(|extents| Extents::new(extents.map(|extent| extent as u32)))
+    /// Pushes a dispatch of `kernel` for each piece of the operand that one binding can't hold, if there is one.
+    fn lower_pieces(
+        &self,
+        lowering: &mut Lowering<'_>,
+        kernel: impl Fn(&Params, bool) -> (Kernel, Extent),
+    ) -> Result<()> {
+        let [m, n, k] =
+            self.extents(lowering.input_tensor(0), lowering.input_tensor(1)).expect("the shape rule has agreed");
+        let cuts = [lowering.input_pieces(0)?, lowering.input_pieces(1)?, lowering.output_pieces(0)?];
+        let (a, b, output) = (0, 1, 2);
+        let cut: Vec<usize> = (0..3).filter(|&i| cuts[i].len() > 1).collect();
+        if cut.len() > 1 {
+            let [a, b] = [0, 1].map(|i| &lowering.input_tensor(i).shape);
+            return Err(Error::Limit {
+                what: format!("the product of {a} and {b}"),
+                needed: "two operands cut into pieces".into(),
+                allowed: "one operand larger than a binding".into(),
+                hint: "use a smaller batch or layer".into(),
+            });
+        }
+        // Which of m, n, k the rows of the cut operand are.
+        let axis = match (cut.first(), self.transpose_a, self.transpose_b) {
+            (Some(&i), true, _) if i == a => 'k',
+            (Some(&i), _, true) if i == b => 'n',
+            (Some(&i), _, false) if i == b => 'k',
+            _ => 'm',
+        };
+        let pieces = &cuts[cut.first().copied().unwrap_or(output)];
+        let ([a_row, a_depth], [b_depth, b_column]) = self.distances([m, n, k].map(|extent| extent as u32));
+        for (piece, (first, rows)) in pieces.rows().enumerate() {
+            let part = |name, full| if name == axis { (first, rows) } else { (0, full) };
+            let ((m0, m), (n0, n_rows), (k0, k_rows)) = (part('m', m), part('n', n), part('k', k));
+            // Inside a piece of its own an operand starts at 0.
+            let start = |operand, offset: usize| if cut.contains(&operand) { 0 } else { offset };
+            let bias = lowering.optional_input(2).filter(|_| axis != 'k' || piece == 0);
+            let params = Params {
+                m: m as u32,
+                n: n_rows as u32,
+                k: k_rows as u32,
+                k_chunk: k_rows as u32,
+                a_row,
+                a_depth,
+                a_first: start(a, m0 * a_row as usize + k0 * a_depth as usize) as u32,
+                b_depth,
+                b_column,
+                b_first: start(b, k0 * b_depth as usize + n0 * b_column as usize) as u32,
+                output_row: n as u32,
+                output_first: start(output, m0 * n + n0) as u32,
+                bias_first: n0 as u32,
+            };
+            let (kernel, extent) = kernel(&params, axis == 'k' && piece > 0);
+            let at = |operand| if cut.contains(&operand) { piece } else { 0 };
+            let dispatch = Dispatch::new(kernel, &params, extent)
+                .k_places(params.k)
+                .bind("a", lowering.input_piece(0, at(a)))
+                .bind("b", lowering.input_piece(1, at(b)))
+                .bind("output", lowering.output_piece(0, at(output)));
+            // Of a sum over pieces only the last is the result.
+            let last = axis != 'k' || piece + 1 == pieces.len();
+            let epilogue = if last { lowering.epilogue(at(output)) } else { Epilogue::default() };
+            lowering.push(epilogue.bias(bias).apply(dispatch));
+        }
+        Ok(())
     }
+}
+
+/// A product, as its candidates see it.
+struct Problem {
+    op: Matmul,
+    shape: GemmShape,
+    caps: Caps,
+}
+
+/// The candidates in order of preference.
+fn order(of: &Problem) -> &'static [Make<Problem>] {
+    match of.shape.fills_tiles(&of.caps) {
+        true => &[|of| tiled(Core::Subgroup8, of), |of| tiled(Core::Workgroup, of), direct],
+        false => &[direct, |of| tiled(Core::Workgroup, of)],
+    }
+}
+
+/// The tiled product of `core`.
+fn tiled(core: Core, of: &Problem) -> Vec<Candidate<'static>> {
+    let op = of.op;
+    core.candidates(&of.caps, of.shape, move |lowering, tiling| {
+        op.lower_pieces(lowering, |params, accumulate| {
+            let tiling = tiling.of(&GemmShape::new([params.m, params.n, params.k]));
+            (op.kernel(&tiling, params, accumulate), tiling.extent())
+        })
+    })
+}
+
+/// One invocation an element of the result.
+fn direct(of: &Problem) -> Vec<Candidate<'static>> {
+    let op = of.op;
+    vec![Candidate::new("direct", move |lowering| {
+        op.lower_pieces(lowering, |params, accumulate| {
+            let files =
+                [source!("product/matmul_direct.wgsl"), source!("product/matmul.wgsl"), source!("lib/each.wgsl")];
+            let kernel =
+                tiles::scalars(Kernel::new("matmul/direct", &files)).constant("WG", 64).flag("ACCUMULATE", accumulate);
+            (kernel, Extent::Invocations(u64::from(params.m) * u64::from(params.n)))
+        })
+    })]
 }
 
 impl Operation for Matmul {
@@ -129,13 +231,7 @@ impl Operation for Matmul {
         Ok(vec![Spec::f32([m, n])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad) = grad_outputs[0] else { return Ok(vec![None; needs.len()]) };
         let (a, b) = (node.inputs[0], node.inputs[1]);
         let mut product = |ta, tb, x, y| {
@@ -161,105 +257,25 @@ impl Operation for Matmul {
         self.extents(inputs[0], inputs[1]).map_or(0, |[m, n, k]| m as u64 * n as u64 * k as u64)
     }
 
-    fn finishes(&self) -> bool {
+    fn has_epilogue(&self) -> bool {
         true
     }
 
-    fn variants(&self, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        match self.tiled(inputs[0], inputs[1]) {
-            Some(product) => tiles::variants(caps, &product),
-            None => vec!["direct"],
-        }
+    fn key(&self) -> Option<String> {
+        let Matmul { transpose_a, transpose_b } = self;
+        Some(format!("{} transpose_a={transpose_a} transpose_b={transpose_b}", self.name()))
     }
 
-    fn tiles(&self, variant: &str, inputs: &[&Tensor], caps: &Caps) -> Vec<&'static str> {
-        let product = self.tiled(inputs[0], inputs[1]);
-        product.map_or_else(Vec::new, |product| tiles::tiles(variant, caps, &product))
-    }
-
-    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let inputs = lowering.inputs();
-        let [m, n, k] = self.extents(inputs[0], inputs[1]).expect("the shape rule has agreed");
-        let cuts = [lowering.input_pieces(0)?, lowering.input_pieces(1)?, lowering.output_pieces(0)?];
-        let (a, b, output) = (0, 1, 2);
-        let cut: Vec<usize> = (0..3).filter(|&i| cuts[i].len() > 1).collect();
-        if cut.len() > 1 {
-            return Err(Error::Limit {
-                what: format!("the product of {} and {}", inputs[0].shape, inputs[1].shape),
-                needed: "two operands cut into pieces".into(),
-                allowed: "one operand larger than a binding".into(),
-                hint: "use a smaller batch or layer".into(),
-            });
-        }
-        // Which of m, n, k the rows of the cut operand are.
-        let axis = match (cut.first(), self.transpose_a, self.transpose_b) {
-            (Some(&i), true, _) if i == a => 'k',
-            (Some(&i), _, true) if i == b => 'n',
-            (Some(&i), _, false) if i == b => 'k',
-            _ => 'm',
-        };
-        let pieces = &cuts[cut.first().copied().unwrap_or(output)];
-        let ([a_row, a_depth], [b_depth, b_column]) = self.distances([m, n, k].map(|extent| extent as u32));
-        for (piece, (first, rows)) in pieces.rows().enumerate() {
-            let part = |name, full| if name == axis { (first, rows) } else { (0, full) };
-            let ((m0, m), (n0, n_rows), (k0, k_rows)) = (part('m', m), part('n', n), part('k', k));
-            // Inside a piece of its own an operand starts at 0.
-            let start = |operand, offset: usize| if cut.contains(&operand) { 0 } else { offset };
-            let bias = (inputs.len() == 3 && (axis != 'k' || piece == 0)).then(|| lowering.input(2));
-            let accumulate = axis == 'k' && piece > 0;
-            let params = Params {
-                m: m as u32,
-                n: n_rows as u32,
-                k: k_rows as u32,
-                k_chunk: k_rows as u32,
-                a_row,
-                a_depth,
-                a_first: start(a, m0 * a_row as usize + k0 * a_depth as usize) as u32,
-                b_depth,
-                b_column,
-                b_first: start(b, k0 * b_depth as usize + n0 * b_column as usize) as u32,
-                output_row: n as u32,
-                output_first: start(output, m0 * n + n0) as u32,
-                bias_first: n0 as u32,
-            };
-            let at = |operand| if cut.contains(&operand) { piece } else { 0 };
-            let finished_piece = at(output);
-            let (a, b, output) =
-                (lowering.input_piece(0, at(a)), lowering.input_piece(1, at(b)), lowering.output_piece(0, at(output)));
-            let epilogue = tiles::epilogue(bias.is_some());
-            // Of a sum over pieces only the last is the result.
-            let last = axis != 'k' || piece + 1 == pieces.len();
-            let finishing = if last { lowering.finishing(finished_piece) } else { Finishing::none() };
-            let dispatch = match lowering.variant() {
-                "direct" => {
-                    let files = [
-                        source!("product/matmul_direct.wgsl"),
-                        source!("product/matmul.wgsl"),
-                        epilogue,
-                        source!("lib/each.wgsl"),
-                    ];
-                    let kernel = tiles::scalars(Kernel::new("matmul/direct", &files))
-                        .constant("WG", 64)
-                        .flag("ACCUMULATE", accumulate)
-                        .with(&finishing.files);
-                    let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
-                    Dispatch::new(kernel, &params, extent)
-                }
-                _ => {
-                    let tiling = Tiling::new(lowering, &Extents::new([params.m, params.n, params.k]));
-                    let kernel = self.kernel(&tiling, &params, epilogue, accumulate).with(&finishing.files);
-                    Dispatch::new(kernel, &params, tiling.extent())
-                }
-            };
-            let dispatch = dispatch.k_places(params.k).bind("a", a).bind("b", b).bind("output", output);
-            lowering.push(finishing.bind(dispatch.bind_all(bias.map(|bias| ("bias", bias)))));
-        }
-        Ok(())
+    fn candidates<'a>(&'a self, tensors: &Tensors<'_>, caps: &Caps) -> Vec<Candidate<'a>> {
+        let extents = self.extents(tensors.input(0), tensors.input(1)).expect("the shape rule has agreed");
+        let shape = GemmShape::new(extents.map(|extent| extent as u32));
+        let problem = Problem { op: *self, shape, caps: caps.clone() };
+        in_order(order(&problem), &problem)
     }
 }
 
 /// Appends the product of parts of `a` and `b` into a part of `output`, whose first elements are numbers `firsts`; in the core
-/// and tile that suit the device, whatever the variant of the node is.
+/// and tile that suit the device, whatever the candidate of the node is.
 pub(crate) fn part(
     lowering: &mut Lowering<'_>,
     op: &Matmul,
@@ -284,15 +300,13 @@ pub(crate) fn part(
         output_first,
         bias_first: 0,
     };
-    let tiling = Tiling::best(lowering.caps(), &Extents::new([m, n, k]));
-    let kernel = op.kernel(&tiling, &params, tiles::epilogue(false), false).with(&Finishing::none().files);
-    lowering.push(
-        Dispatch::new(kernel, &params, tiling.extent())
-            .k_places(params.k)
-            .bind("a", a)
-            .bind("b", b)
-            .bind("output", output),
-    );
+    let tiling = Tiling::best(lowering.caps(), &GemmShape::new([m, n, k]));
+    let dispatch = Dispatch::new(op.kernel(&tiling, &params, false), &params, tiling.extent())
+        .k_places(params.k)
+        .bind("a", a)
+        .bind("b", b)
+        .bind("output", output);
+    lowering.push(Epilogue::default().bias(None).apply(dispatch));
 }
 
 impl Twin for Matmul {

@@ -1,66 +1,59 @@
 //! The tiled product that matmul and the three products of a convolution share: which core, which tile, how many of them.
 //!
 //! A core (`shaders/lib/product_*.wgsl`) computes C\[m, n\] = sum over k of A\[m, k\] B\[k, n\] tile by tile; the operation's own file
-//! says what an element of A and of B is and where one of C goes. The depth k may be split: each split writes partial
-//! sums, which one more dispatch adds in a fixed order.
+//! says what an element of A and of B is and where one of C goes. The K dimension may be split: each split writes partial
+//! sums, which one more dispatch adds in a fixed order (split-K).
 
-use crate::kernel::{Caps, Constant, DeviceClass, Extent, Kernel, Lowering, Source, source};
-use crate::ops::fused::conv2d_statistics;
+use crate::error::Result;
+use crate::kernel::{Candidate, Caps, Constant, DeviceClass, Extent, Kernel, Lowering, Needs, Source, source};
 
-/// What a variant and a tile are chosen by: an [m, n] result of depth k.
+/// The GEMM shape by which a core and a tile are chosen: an [m, n] result, k products a sum.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Extents {
+pub(crate) struct GemmShape {
     m: u32,
     n: u32,
     k: u32,
-    /// Whether the depth may be split.
+    /// Whether the K dimension may be split.
     splits: bool,
 }
 
 /// What computes a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Core {
+pub(crate) enum Core {
     /// `lib/product_workgroup.wgsl`: the tile's operands in workgroup memory.
     Workgroup,
     /// `lib/product_subgroup8.wgsl`: vectors of four, shuffled among eight lanes.
-    Vec4,
+    Subgroup8,
 }
 
-/// A tile of C, and who computes it.
+/// A workgroup tile of C, and the thread tiles that it falls into.
 #[derive(Debug, PartialEq)]
 struct Tile {
     name: &'static str,
     rows: u32,
     columns: u32,
-    /// Places of the depth that are in workgroup memory at a time.
-    depth: u32,
+    /// Places of the K dimension that are in workgroup memory at a time.
+    k: u32,
     /// Invocations.
     threads: u32,
     /// Rows and columns that each of them owns.
-    of_thread: [u32; 2],
+    thread_tile: [u32; 2],
 }
 
-const fn tile(name: &'static str, [rows, columns, depth]: [u32; 3], threads: u32, of_thread: [u32; 2]) -> Tile {
-    Tile { name, rows, columns, depth, threads, of_thread }
-}
-
-impl Tile {
-    /// Bytes of workgroup memory in `lib/product_workgroup.wgsl`.
-    fn memory(&self) -> u32 {
-        16 * self.depth * (self.rows / 4 + self.columns / 4 + 2)
-    }
+const fn tile(name: &'static str, [rows, columns, k]: [u32; 3], threads: u32, thread_tile: [u32; 2]) -> Tile {
+    Tile { name, rows, columns, k, threads, thread_tile }
 }
 
 /// Tiles of eight lanes. A wide one loads least for what it computes.
-static VEC4: [Tile; 3] = [
+static SUBGROUP8: &[Tile] = &[
     tile("32x32", [32, 32, 4], 8, [4, 32]),
     tile("32x16", [32, 16, 4], 8, [4, 16]),
     tile("32x8", [32, 8, 4], 8, [4, 8]),
 ];
 
-/// Tiles of a workgroup, the largest first: those for many columns, then those for few. A name is rows, columns and depth,
-/// and what one invocation owns where that tells two apart.
-static WORKGROUP: [Tile; 7] = [
+/// Tiles of a workgroup, the largest first: those for many columns, then those for few. A name is rows, columns and k, and the
+/// thread tile where that tells two apart.
+static WORKGROUP: &[Tile] = &[
     tile("128x128x8", [128, 128, 8], 256, [8, 8]),
     tile("128x64x16", [128, 64, 16], 256, [8, 4]),
     tile("64x64x16", [64, 64, 16], 128, [8, 4]),
@@ -84,74 +77,102 @@ fn preferred(class: DeviceClass) -> (&'static [&'static str], u64) {
 }
 
 impl Core {
-    /// The core of this variant, if it is one of a tiled product.
-    fn of(variant: &str) -> Option<Self> {
-        match variant {
-            "vec4" => Some(Core::Vec4),
-            "workgroup" => Some(Core::Workgroup),
-            _ => None,
+    /// The name of its candidates.
+    fn name(self) -> &'static str {
+        match self {
+            Core::Workgroup => "workgroup",
+            Core::Subgroup8 => "subgroup8",
         }
     }
 
-    /// Its tiles that this device can run.
-    fn tiles(self, caps: &Caps) -> impl Iterator<Item = &'static Tile> {
-        let tiles: &'static [Tile] = match self {
-            Core::Vec4 => &VEC4,
-            Core::Workgroup => &WORKGROUP,
-        };
-        let (memory, invocations) = (caps.max_workgroup_memory, caps.max_invocations);
-        tiles
-            .iter()
-            .filter(move |tile| self != Core::Workgroup || (tile.memory() <= memory && tile.threads <= invocations))
+    fn table(self) -> &'static [Tile] {
+        match self {
+            Core::Workgroup => WORKGROUP,
+            Core::Subgroup8 => SUBGROUP8,
+        }
+    }
+
+    /// What a tile of it needs of a device.
+    fn needs(self, tile: &Tile) -> Needs {
+        match self {
+            Core::Workgroup => Needs {
+                invocations: tile.threads,
+                // As `lib/product_workgroup.wgsl` pads it.
+                workgroup_memory: 16 * tile.k * (tile.rows / 4 + tile.columns / 4 + 2),
+                ..Needs::default()
+            },
+            Core::Subgroup8 => Needs { eight_lanes: true, ..Needs::default() },
+        }
+    }
+
+    /// The tile of this name, if the device can run it.
+    fn tile(self, name: &str, caps: &Caps) -> Option<&'static Tile> {
+        self.table().iter().find(|tile| tile.name == name && self.needs(tile).are_met_by(caps))
     }
 
     /// The tile to take where none is chosen.
-    fn default_tile(self, caps: &Caps, of: &Extents) -> &'static Tile {
+    fn default_tile(self, caps: &Caps, shape: &GemmShape) -> &'static Tile {
         match self {
             // Half of a wide tile may lie beyond the last column; eight columns are enough where there are no more.
-            Core::Vec4 => match of.n {
-                ..=8 => &VEC4[2],
-                9..=16 | 33..=48 => &VEC4[1],
-                _ => &VEC4[0],
+            Core::Subgroup8 => match shape.n {
+                ..=8 => &SUBGROUP8[2],
+                9..=16 | 33..=48 => &SUBGROUP8[1],
+                _ => &SUBGROUP8[0],
             },
-            Core::Workgroup => of.default_workgroup(caps),
+            Core::Workgroup => shape.default_workgroup_tile(caps),
         }
+    }
+
+    /// A candidate for each of its tiles, the one that is taken without a choice first; `lower` pushes the dispatches of a product
+    /// that is tiled so.
+    pub fn candidates(
+        self,
+        caps: &Caps,
+        shape: GemmShape,
+        lower: impl Fn(&mut Lowering<'_>, &Tiling) -> Result<()> + Copy + 'static,
+    ) -> Vec<Candidate<'static>> {
+        let first = self.default_tile(caps, &shape);
+        let others = self.table().iter().filter(|&tile| tile != first);
+        let candidate = |tile: &'static Tile| {
+            let lower =
+                move |lowering: &mut Lowering<'_>| lower(lowering, &Tiling::new(self, tile, &shape, lowering.caps()));
+            Candidate::new(self.name(), lower).tile(tile.name).needs(self.needs(tile))
+        };
+        std::iter::once(first).chain(others).map(candidate).collect()
     }
 }
 
-/// The tile of one dispatch.
+/// The tiles of one product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tiling {
     core: Core,
     tile: &'static Tile,
     tiles: u64,
-    /// Into how many pieces the depth is cut.
+    /// Into how many pieces the K dimension is cut.
     pub splits: u32,
-    /// The depth of one piece.
-    pub chunk: u32,
-    /// Whether the statistics of chunks of rows are made too, for batch norm; see `lib/statistics.wgsl`.
-    pub statistics: bool,
+    /// The places of one piece.
+    pub k_chunk: u32,
 }
 
 /// Invocations of a workgroup whose eights share nothing: few, so that there is work for every core.
 const SHUFFLING: u32 = 32;
 
-impl Extents {
-    /// An [m, n] result of depth `k`.
+impl GemmShape {
+    /// An [m, n] result of `k` products a sum.
     pub fn new([m, n, k]: [u32; 3]) -> Self {
-        Extents { m, n, k, splits: false }
+        GemmShape { m, n, k, splits: false }
     }
 
-    /// The same, with a depth that may be split.
+    /// The same, with a K dimension that may be split.
     pub fn split(self) -> Self {
-        Extents { splits: true, ..self }
+        GemmShape { splits: true, ..self }
     }
 
     fn tiles(&self, tile: &Tile) -> u64 {
         u64::from(self.m.div_ceil(tile.rows)) * u64::from(self.n.div_ceil(tile.columns))
     }
 
-    /// Into how many pieces the depth may be cut: one is not worth its sums below 64 places.
+    /// Into how many pieces the K dimension may be cut: one is not worth its sums below 64 places.
     fn most_splits(&self) -> u64 {
         if self.splits { u64::from(self.k.div_ceil(64)) } else { 1 }
     }
@@ -161,17 +182,23 @@ impl Extents {
         self.tiles(tile) * u64::from(tile.rows * tile.columns)
     }
 
+    /// Whether half of a tile is used at least (a layer with six channels would leave most of it idle); where values are
+    /// shuffled among eight lanes tiles are cheap enough in any case.
+    pub fn fills_tiles(&self, caps: &Caps) -> bool {
+        let tile = self.default_workgroup_tile(caps);
+        caps.shuffles_eight_lanes() || 2 * u64::from(self.m) * u64::from(self.n) >= self.computed(tile)
+    }
+
     /// The tile of a workgroup to take where none is chosen: the first of those preferred that leaves enough workgroups and
     /// does not compute a quarter more than the last and smallest would.
-    fn default_workgroup(&self, caps: &Caps) -> &'static Tile {
+    fn default_workgroup_tile(&self, caps: &Caps) -> &'static Tile {
         let (names, enough) = preferred(caps.class);
         let names = match self.n {
             ..=16 => &["64x16x16"],
             17..=32 => &["64x32x16"],
             _ => names,
         };
-        let of_name = |&name: &&str| Core::Workgroup.tiles(caps).find(|tile| tile.name == name);
-        let mut tiles = names.iter().filter_map(of_name);
+        let mut tiles = names.iter().filter_map(|name| Core::Workgroup.tile(name, caps));
         let last = tiles.clone().next_back().unwrap_or(&WORKGROUP[WORKGROUP.len() - 1]);
         let fits = |tile: &&Tile| {
             let wasteful = 4 * self.computed(tile) > 5 * self.computed(last);
@@ -181,32 +208,10 @@ impl Extents {
     }
 }
 
-/// The variants that are right on this device, the best first: where values can be shuffled among eight lanes that is the
-/// cheapest; elsewhere the shared tile is, on software devices too, whose barriers cost less than the loads it saves, unless
-/// less than half of it would be used (a layer with six channels, say).
-pub(crate) fn variants(caps: &Caps, of: &Extents) -> Vec<&'static str> {
-    if caps.shuffles_eight_lanes() {
-        return vec!["vec4", "workgroup", "direct"];
-    }
-    let tile = Core::Workgroup.default_tile(caps, of);
-    if 2 * u64::from(of.m) * u64::from(of.n) >= of.computed(tile) {
-        vec!["workgroup", "direct"]
-    } else {
-        vec!["direct", "workgroup"]
-    }
-}
-
-/// The tiles of a variant that are right on this device, the one that is taken where none is chosen first.
-pub(crate) fn tiles(variant: &str, caps: &Caps, of: &Extents) -> Vec<&'static str> {
-    let Some(core) = Core::of(variant) else { return Vec::new() };
-    let first = core.default_tile(caps, of);
-    let others = core.tiles(caps).filter(|&tile| tile != first);
-    std::iter::once(first).chain(others).map(|tile| tile.name).collect()
-}
-
-/// What is done to an element of C before it is stored.
-pub(crate) fn epilogue(bias: bool) -> Source {
-    if bias { source!("lib/bias.wgsl") } else { source!("lib/bias_none.wgsl") }
+/// What a kernel of a product is called on each core.
+pub(crate) struct Names {
+    pub workgroup: &'static str,
+    pub subgroup8: &'static str,
 }
 
 /// How the operands and the result lie in memory.
@@ -214,9 +219,9 @@ pub(crate) fn epilogue(bias: bool) -> Source {
 pub(crate) struct Operands {
     /// Whether a run of A may begin or end outside it.
     pub lines: bool,
-    /// Whether neighbours in the memory of A, and of B, are places of the depth.
+    /// Whether neighbours in the memory of A, and of B, are places of the K dimension.
     pub along_k: [bool; 2],
-    /// Whether every run of the depth is a multiple of four long.
+    /// Whether every run of the K dimension is a multiple of four long.
     pub whole_runs: bool,
     /// How many elements of A, of B and of C can be loaded or stored at once; see [`width`].
     pub widths: [u32; 3],
@@ -239,25 +244,28 @@ fn widths(mut kernel: Kernel, of: [Constant; 3]) -> Kernel {
 }
 
 impl Tiling {
-    /// Tiles of the variant that `lowering` has, and of the size that was chosen or is best.
-    pub fn new(lowering: &Lowering<'_>, of: &Extents) -> Self {
-        let core = Core::of(lowering.variant()).unwrap_or(Core::Workgroup);
-        let chosen = lowering.tile().and_then(|name| core.tiles(lowering.caps()).find(|tile| tile.name == name));
-        let tile = chosen.unwrap_or_else(|| core.default_tile(lowering.caps(), of));
-        Tiling::of(core, tile, of).split(lowering.caps(), of.most_splits())
+    fn new(core: Core, tile: &'static Tile, shape: &GemmShape, caps: &Caps) -> Self {
+        let tiling = Tiling { core, tile, tiles: shape.tiles(tile), splits: 1, k_chunk: shape.k };
+        tiling.split(caps, shape.most_splits())
     }
 
-    /// Tiles of the core that suits the device, of the size that is best, and a depth that is not split.
-    pub fn best(caps: &Caps, of: &Extents) -> Self {
-        let core = if caps.shuffles_eight_lanes() { Core::Vec4 } else { Core::Workgroup };
-        Tiling::of(core, core.default_tile(caps, of), of)
+    /// Tiles of the core that suits the device, of the size that is best.
+    pub fn best(caps: &Caps, shape: &GemmShape) -> Self {
+        let core = if caps.shuffles_eight_lanes() { Core::Subgroup8 } else { Core::Workgroup };
+        Tiling::new(core, core.default_tile(caps, shape), shape, caps)
     }
 
-    fn of(core: Core, tile: &'static Tile, of: &Extents) -> Self {
-        Tiling { core, tile, tiles: of.tiles(tile), splits: 1, chunk: of.k, statistics: false }
+    /// The same tiles for a piece of the product, whose K dimension is not split.
+    pub fn of(&self, shape: &GemmShape) -> Self {
+        Tiling { tiles: shape.tiles(self.tile), splits: 1, k_chunk: shape.k, ..*self }
     }
 
-    /// Cuts a long depth so that there are tiles enough to fill the device. The count depends on the shape and on the
+    /// Whether it is computed among eight lanes.
+    pub fn shuffles(&self) -> bool {
+        self.core == Core::Subgroup8
+    }
+
+    /// Cuts a long K dimension so that there are tiles enough to fill the device. The count depends on the shape and on the
     /// class of the device, never on the moment, so the order of the sum is fixed.
     fn split(mut self, caps: &Caps, most: u64) -> Self {
         if most == 1 {
@@ -267,24 +275,25 @@ impl Tiling {
             DeviceClass::Software => 32,
             class => 4 * preferred(class).1,
         };
-        let depth = self.chunk;
+        let k = self.k_chunk;
         // Whole vectors: a piece may begin in the middle of a run, but not of one.
-        self.chunk =
-            depth.div_ceil((wanted / self.tiles.max(1)).clamp(1, most) as u32).next_multiple_of(4.max(self.tile.depth));
+        self.k_chunk =
+            k.div_ceil((wanted / self.tiles.max(1)).clamp(1, most) as u32).next_multiple_of(4.max(self.tile.k));
         // Rounding the piece up may leave fewer of them; an empty one would leave its partial sums unwritten.
-        self.splits = depth.div_ceil(self.chunk);
+        self.splits = k.div_ceil(self.k_chunk);
         self
     }
 
-    /// The kernel of `files` on this core, named after it: `names` for the workgroup-memory core and that of eight lanes.
-    pub fn kernel(&self, names: [&'static str; 2], files: &[Source], operands: &Operands) -> Kernel {
+    /// The kernel of `files` on this core, called "operation/core"; `statistics` says whether it notes those of its result.
+    pub fn kernel(&self, names: &Names, files: &[Source], operands: &Operands, statistics: bool) -> Kernel {
         let (core, name) = match self.core {
-            Core::Workgroup => (source!("lib/product_workgroup.wgsl"), names[0]),
-            Core::Vec4 => (source!("lib/product_subgroup8.wgsl"), names[1]),
+            Core::Workgroup => (source!("lib/product_workgroup.wgsl"), names.workgroup),
+            Core::Subgroup8 => (source!("lib/product_subgroup8.wgsl"), names.subgroup8),
         };
+        let statistics = if statistics { source!("lib/statistics.wgsl") } else { source!("lib/statistics_none.wgsl") };
         let mut kernel = Kernel::new(name, files)
             .with(&[core, source!("lib/product.wgsl"), source!("lib/divide.wgsl"), source!("lib/workgroup.wgsl")])
-            .with(&conv2d_statistics::files(self.statistics))
+            .with(&[source!("lib/moments.wgsl"), statistics])
             .constant("WG", if self.core == Core::Workgroup { self.tile.threads } else { SHUFFLING })
             .constant("TILE_N", self.tile.columns)
             .flag("LINES", operands.lines)
@@ -298,16 +307,16 @@ impl Tiling {
                     true => source!("lib/product_workgroup_vectors.wgsl"),
                     false => source!("lib/product_workgroup_scalars.wgsl"),
                 };
-                let [rows, columns] = self.tile.of_thread;
+                let [rows, columns] = self.tile.thread_tile;
                 let width = Constant::Elements(if vectors { 4 } else { 1 });
                 kernel = widths(kernel, [width; 3])
                     .with(&[blocks])
                     .constant("TILE_M", self.tile.rows)
-                    .constant("TILE_K", self.tile.depth)
+                    .constant("TILE_K", self.tile.k)
                     .constant("ROWS", rows)
                     .constant("COLUMNS", columns);
             }
-            Core::Vec4 => {
+            Core::Subgroup8 => {
                 kernel = widths(kernel, operands.widths.map(Constant::Parts)).flag("WHOLE_RUNS", operands.whole_runs);
                 kernel.subgroups = true;
             }

@@ -1,7 +1,7 @@
 //! Sums and means over some of the dims, and their gradient.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::params;
@@ -103,20 +103,14 @@ impl Operation for Reduce {
         }
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         let op = ReduceGrad { reduce: *self, input: Spec::like(tape.tensor(node.inputs[0])) };
         Ok(vec![Some(tape.append(&node.name, op, &[grad_output], &[])?[0])])
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let len = lowering.inputs()[0].shape.len() as u64;
+        let len = lowering.input_tensor(0).shape.len() as u64;
         let (extents, scale) = self.extents(lowering.input_dims(0), len);
         let (input, output) = (lowering.input(0), lowering.output(0));
         sum_terms(lowering, terms(self.name()), &[("input", input)], output, extents, scale);

@@ -1,7 +1,7 @@
 //! Tensors one after another along channels.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Operand, source};
 use crate::ops::channels_of;
 use crate::params;
@@ -51,13 +51,7 @@ impl Operation for Concat {
         Ok(vec![Spec::f32(Shape::new(shape))])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let mut grads = vec![None; needs.len()];
         let Some(grad_output) = grad_outputs[0] else { return Ok(grads) };
         let mut start = 0;
@@ -74,7 +68,7 @@ impl Operation for Concat {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (output, to_channels) = (lowering.output(0), lowering.output_dims(0)[1]);
         let mut to_first = 0;
-        for i in 0..lowering.inputs().len() {
+        for i in 0..lowering.input_count() {
             let [n, count, h, w] = lowering.input_dims(i);
             let params =
                 Params { pixels: n * h * w, count, from_channels: count, from_first: 0, to_channels, to_first };

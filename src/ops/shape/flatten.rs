@@ -1,7 +1,7 @@
 //! flatten(1) of an [N, C, H, W] tensor, in PyTorch's order of elements, and its gradient.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::{arity, nchw};
 use crate::params;
@@ -45,13 +45,7 @@ impl Operation for Flatten {
         Ok(vec![Spec::f32([n, c * h * w])])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         let dims = tape.shape(node.inputs[0]).dims();
         let op = Unflatten { dims: [dims[1], dims[2], dims[3]] };

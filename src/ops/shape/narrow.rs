@@ -1,7 +1,7 @@
 //! A run of channels, and its gradient.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::{arity, channels_of, concat};
 use crate::params;
@@ -64,13 +64,7 @@ impl Operation for Narrow {
         Ok(vec![with_channels(inputs[0], length)])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         let op = NarrowGrad { start: self.start, channels: tape.shape(node.inputs[0]).dims()[1] };
         Ok(vec![Some(tape.append(&node.name, op, &[grad_output], &[])?[0])])

@@ -1,7 +1,7 @@
 //! Nearest upsampling by whole factors, and its gradient.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::{arity, bounded, nchw};
 use crate::params;
@@ -72,13 +72,7 @@ impl Operation for Upsample {
         bounded([n, c, h.saturating_mul(scale_h), w.saturating_mul(scale_w)])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         Ok(vec![Some(tape.append(&node.name, UpsampleGrad(*self), &[grad_output], &[])?[0])])
     }

@@ -1,7 +1,7 @@
 //! Zero padding and cropping of images.
 
 use crate::error::Result;
-use crate::graph::{Misfit, Node, Operation, Tape};
+use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::{arity, bounded, nchw};
 use crate::params;
@@ -54,13 +54,7 @@ impl Operation for ZeroPad2d {
         bounded([n, c, out_h, out_w])
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        grad_outputs: &[Option<TensorId>],
-        _needs: &[bool],
-    ) -> Result<Vec<Option<TensorId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {
         let Some(grad_output) = grad_outputs[0] else { return Ok(vec![None]) };
         Ok(vec![Some(tape.zero_pad2d(&node.name, grad_output, self.padding.map(|side| -side))?)])
     }

@@ -71,7 +71,7 @@ impl Operation for SgdUpdate {
             }
             Clip::Norm => {
                 files.push(source!("update/clip_norm.wgsl"));
-                grad_norm = Some(lowering.input(lowering.inputs().len() - 1));
+                grad_norm = Some(lowering.input(lowering.input_count() - 1));
             }
         }
         for (piece, bytes) in lowering.flat_pieces(self.group).into_iter().enumerate() {

@@ -1,0 +1,208 @@
+//! Fetching files by HTTP: mirror after mirror, going on where an earlier try stopped, and never placing a file whose
+//! SHA-256 is not the one expected.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use ureq::http::{StatusCode, header};
+use ureq::{Agent, ResponseExt};
+
+use crate::error::{Error, Result};
+
+/// A connection that brings nothing for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes between two reports.
+const CHUNK: usize = 1 << 17;
+
+/// A file that is to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirrored {
+    /// Its name in the folder that it comes to.
+    pub name: String,
+    /// The SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+    /// Where it can be had, the best address first.
+    pub urls: Vec<String>,
+}
+
+/// How far a file has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The file's name.
+    pub file: &'a str,
+    /// Where it comes from, after redirections.
+    pub url: &'a str,
+    /// Bytes that are there, those of an earlier try included.
+    pub done: u64,
+    /// Bytes of the whole file, where the server says so.
+    pub total: Option<u64>,
+}
+
+/// Brings `file` to the folder `dir`, which is made if it is not there, and says where it lies.
+///
+/// A file that is there with the right SHA-256 is not fetched. While it comes it is called `NAME.part`; a try that is
+/// interrupted leaves that behind, and the next one asks only for the rest, from whichever mirror. It gets its name when
+/// its SHA-256 is right, and is thrown away where that is wrong. [`Error::Data`] names the file and says for each address
+/// what went wrong; [`Error::Io`] names what the system refuses, as an unwritable folder.
+pub fn fetch(file: &Mirrored, dir: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
+    let path = dir.join(&file.name);
+    if path.is_file() && sha256(&path)?.eq_ignore_ascii_case(&file.sha256) {
+        return Ok(path);
+    }
+    fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
+    let part = dir.join(format!("{}.part", file.name));
+    let agent = Agent::config_builder()
+        // Each status says what to do next.
+        .http_status_as_error(false)
+        .timeout_connect(Some(PATIENCE))
+        .timeout_recv_response(Some(PATIENCE))
+        .timeout_per_read(Some(PATIENCE))
+        .user_agent(concat!("tilegrad/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent();
+    let mut transfer = Transfer { agent, file, part, progress };
+    let mut failures = String::new();
+    for url in &file.urls {
+        match transfer.whole(url) {
+            Ok(()) => {
+                fs::rename(&transfer.part, &path).map_err(|error| Error::io(&path, error))?;
+                return Ok(path);
+            }
+            Err(Failure::Fatal(error)) => return Err(error),
+            Err(Failure::Mirror(reason)) => {
+                log::warn!("{url}: {reason}");
+                // Writing to a String cannot fail.
+                let _ = write!(failures, "; {url}: {reason}");
+            }
+        }
+    }
+    let message = format!("could not be fetched{failures}; a copy from elsewhere can be put in its place");
+    Err(Error::data(&path, message))
+}
+
+/// Why a mirror did not give a file.
+enum Failure {
+    /// The next mirror may do better.
+    Mirror(String),
+    /// No mirror can.
+    Fatal(Error),
+}
+
+/// A file on its way.
+struct Transfer<'a> {
+    agent: Agent,
+    file: &'a Mirrored,
+    part: PathBuf,
+    progress: &'a mut dyn FnMut(Progress<'_>),
+}
+
+impl Transfer<'_> {
+    /// Brings the file from `url` to its temporary name, whole and checked.
+    fn whole(&mut self, url: &str) -> Result<(), Failure> {
+        let mut restarted = false;
+        loop {
+            let before = self.length()?;
+            match self.rest(url, before) {
+                Ok(()) => match self.check() {
+                    // What an earlier try left may be of another file: once more from the start.
+                    Err(Failure::Mirror(_)) if before > 0 && !restarted => restarted = true,
+                    result => return result,
+                },
+                // A connection that broke after it brought something is taken up again.
+                Err(Failure::Mirror(reason)) if self.length()? > before => log::info!("{url}: {reason}; going on"),
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Bytes of the file that are there.
+    fn length(&self) -> Result<u64, Failure> {
+        match fs::metadata(&self.part) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(self.system(error)),
+        }
+    }
+
+    /// Asks `url` for what follows the first `start` bytes and appends it; a server that sends everything starts anew.
+    fn rest(&mut self, url: &str, start: u64) -> Result<(), Failure> {
+        let mut request = self.agent.get(url);
+        if start > 0 {
+            request = request.header(header::RANGE, format!("bytes={start}-"));
+        }
+        let mut response = request.call().map_err(|error| Failure::Mirror(error.to_string()))?;
+        let status = response.status();
+        let start = match status {
+            StatusCode::OK => 0,
+            StatusCode::PARTIAL_CONTENT if begins_at(response.headers(), start) => start,
+            // There is no rest: either it is all here, or what is here is of another file. The digest will tell.
+            StatusCode::RANGE_NOT_SATISFIABLE if start > 0 => return Ok(()),
+            _ => return Err(Failure::Mirror(format!("the server answers {status}"))),
+        };
+        let from = response.get_uri().to_string();
+        let length = response.body().content_length();
+        let total = length.map(|rest| start + rest);
+        let mut part = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&self.part)
+            .map_err(|error| self.system(error))?;
+        part.set_len(start)
+            .and_then(|()| io::Seek::seek(&mut part, io::SeekFrom::Start(start)))
+            .map_err(|error| self.system(error))?;
+        // No limit of ureq's own, which is meant for pages.
+        let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
+        let (mut done, mut buffer) = (start, vec![0; CHUNK]);
+        loop {
+            (self.progress)(Progress { file: &self.file.name, url: &from, done, total });
+            let count = match body.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Failure::Mirror(format!("the connection broke after {done} bytes: {error}"))),
+            };
+            part.write_all(&buffer[..count]).map_err(|error| self.system(error))?;
+            done += count as u64;
+        }
+        if let Some(total) = total
+            && done < total
+        {
+            return Err(Failure::Mirror(format!("the connection ended after {done} of {total} bytes")));
+        }
+        part.sync_all().map_err(|error| self.system(error))
+    }
+
+    /// Holds what has come against its digest, and throws it away where that is wrong.
+    fn check(&self) -> Result<(), Failure> {
+        let found = sha256(&self.part).map_err(Failure::Fatal)?;
+        if found.eq_ignore_ascii_case(&self.file.sha256) {
+            return Ok(());
+        }
+        fs::remove_file(&self.part).map_err(|error| self.system(error))?;
+        Err(Failure::Mirror(format!("the SHA-256 of what came is {found}, expected {}", self.file.sha256)))
+    }
+
+    fn system(&self, error: io::Error) -> Failure {
+        Failure::Fatal(Error::io(&self.part, error))
+    }
+}
+
+/// Whether the part that a server sends is what follows the first `start` bytes: "bytes START-END/TOTAL".
+fn begins_at(headers: &header::HeaderMap, start: u64) -> bool {
+    let range = headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let first = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-'));
+    first.is_some_and(|(first, _)| first.trim().parse() == Ok(start))
+}
+
+/// The SHA-256 of the file at `path`, in hexadecimal.
+pub fn sha256(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut copy = || io::copy(&mut File::open(path)?, &mut hash);
+    copy().map_err(|error| Error::io(path, error))?;
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,305 @@
+//! The images of a folder, each decoded when it is asked for.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use image::imageops::FilterType;
+use image::{DynamicImage, ImageDecoder, ImageReader};
+use rayon::prelude::*;
+
+use super::cache::{Cache, Content, key};
+use super::listing::{File, Files};
+use super::options::FolderOptions;
+use crate::data::{Dataset, ImageSet};
+use crate::error::{Error, Result};
+
+/// Files that are decoded at once where all are: enough for all cores, few enough to hold.
+const AT_ONCE: usize = 512;
+
+/// The images of a folder by class, decoded when they are asked for, from the files or from a cache file:
+/// [`super::open`] makes it.
+#[derive(Debug)]
+pub struct FolderDataset {
+    /// The path and the label of each image.
+    files: Vec<(PathBuf, i32)>,
+    names: Vec<String>,
+    format: Format,
+    cache: Option<Cache>,
+    kept: Kept,
+}
+
+/// What every image is brought to.
+#[derive(Clone, Copy, Debug)]
+struct Format {
+    resize: Option<[usize; 2]>,
+    /// [height, width, channels].
+    extents: [usize; 3],
+}
+
+impl FolderDataset {
+    /// The images of `files`, which of the files they are, and what is wrong with those left out.
+    pub(super) fn open(files: &Files, options: &FolderOptions) -> Result<(Self, Vec<usize>, Vec<Error>)> {
+        let (format, kept, skipped, cache) = match &options.cache {
+            Some(path) => {
+                let (content, cache) = cached(path, files, options)?;
+                let skipped = content.skipped.into_iter();
+                let skipped = skipped.map(|(i, message)| Error::data(&files.files[i].path, message)).collect();
+                (Format { resize: options.resize, extents: content.extents }, content.kept, skipped, Some(cache))
+            }
+            None => {
+                let (format, kept, skipped) = inspect(files, options)?;
+                (format, kept, skipped, None)
+            }
+        };
+        let dataset = FolderDataset {
+            files: kept.iter().map(|&i| (files.files[i].path.clone(), files.files[i].class as i32)).collect(),
+            names: files.names.clone(),
+            format,
+            cache,
+            kept: Kept::new(kept.len(), options.keep),
+        };
+        Ok((dataset, kept, skipped))
+    }
+
+    /// The file that image `i` comes from.
+    pub fn path(&self, i: usize) -> Option<&Path> {
+        self.files.get(i).map(|(path, _)| path.as_path())
+    }
+}
+
+impl Dataset for FolderDataset {
+    fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    fn extents(&self) -> [usize; 3] {
+        self.format.extents
+    }
+
+    fn classes(&self) -> usize {
+        self.names.len()
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)> {
+        let Some((path, label)) = self.files.get(i) else {
+            return Err(Error::config("data set", format!("image {i} of a data set of {}", self.files.len())));
+        };
+        if let Some(bytes) = self.kept.get(i) {
+            return Ok((Cow::Borrowed(bytes), *label));
+        }
+        let bytes = match self.cache.as_ref().and_then(|cache| cache.image(i)) {
+            Some(bytes) => bytes,
+            None => self.format.decode(path)?,
+        };
+        Ok((self.kept.keep(i, bytes), *label))
+    }
+}
+
+/// Images that stay in memory: the first ones asked for, because each epoch asks for all in another order and so none is
+/// more worth keeping than another.
+#[derive(Debug)]
+struct Kept {
+    images: Vec<OnceLock<Vec<u8>>>,
+    /// Bytes that more may take.
+    room: AtomicU64,
+}
+
+impl Kept {
+    fn new(count: usize, bytes: u64) -> Self {
+        let count = if bytes > 0 { count } else { 0 };
+        Kept { images: (0..count).map(|_| OnceLock::new()).collect(), room: AtomicU64::new(bytes) }
+    }
+
+    fn get(&self, i: usize) -> Option<&[u8]> {
+        self.images.get(i)?.get().map(Vec::as_slice)
+    }
+
+    /// Keeps image `i` if there is room for it.
+    fn keep(&self, i: usize, bytes: Vec<u8>) -> Cow<'_, [u8]> {
+        let Some(slot) = self.images.get(i) else { return Cow::Owned(bytes) };
+        let take = |room: u64| room.checked_sub(bytes.len() as u64);
+        match self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => Cow::Borrowed(slot.get_or_init(|| bytes)),
+            Err(_) => Cow::Owned(bytes),
+        }
+    }
+}
+
+/// All images of `files` in memory, which of the files they are, and what was wrong with those left out.
+pub(super) fn decode(files: &Files, options: &FolderOptions) -> Result<(ImageSet, Vec<usize>, Vec<Error>)> {
+    let mut images = Vec::new();
+    let (format, kept, skipped) = decode_all(files, options, &mut |image| {
+        images.extend_from_slice(image);
+        Ok(())
+    })?;
+    let labels = kept.iter().map(|&i| files.files[i].class as i32).collect();
+    let set = ImageSet::new(images, labels, format.extents, files.names.len())?;
+    Ok((set.named(files.names.iter().cloned())?, kept, skipped))
+}
+
+/// The cache file at `path` of the decoded images of `files`, made where there is none that holds them.
+fn cached(path: &Path, files: &Files, options: &FolderOptions) -> Result<(Content, Cache)> {
+    let key = key(files, options)?;
+    match Cache::open(path, key) {
+        Ok(found) => return Ok(found),
+        Err(reason) => log::info!("images are decoded anew into {}: {reason}", path.display()),
+    }
+    Cache::write(path, key, |sink| {
+        let (format, kept, skipped) = decode_all(files, options, sink)?;
+        let place = |path: &Path| files.files.iter().position(|file| file.path == path);
+        let skipped = skipped.into_iter().filter_map(|error| match error {
+            Error::Data { path, message } => Some((place(&path)?, message)),
+            _ => None,
+        });
+        Ok(Content { extents: format.extents, kept, skipped: skipped.collect() })
+    })?;
+    Cache::open(path, key).map_err(|reason| Error::data(path, format!("was written and can't be read: {reason}")))
+}
+
+/// Hands the decoded images of all files to `sink`, in order, and says which of the files they are and what was wrong with
+/// those left out.
+fn decode_all(
+    files: &Files,
+    options: &FolderOptions,
+    sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<(Format, Vec<usize>, Vec<Error>)> {
+    let (format, candidates, mut skipped) = inspect(files, options)?;
+    let mut kept = Vec::new();
+    for some in candidates.chunks(AT_ONCE) {
+        let decoded: Vec<Result<Vec<u8>>> = some.par_iter().map(|&i| format.decode(&files.files[i].path)).collect();
+        for (&i, result) in some.iter().zip(decoded) {
+            if let Some(image) = good(result, options, &mut skipped)? {
+                sink(&image)?;
+                kept.push(i);
+            }
+        }
+    }
+    match kept.is_empty() {
+        true => Err(none(files)),
+        false => Ok((format, kept, skipped)),
+    }
+}
+
+/// What the beginnings of the files say: what all are brought to, which can be read so far, and what is wrong with the
+/// others.
+fn inspect(files: &Files, options: &FolderOptions) -> Result<(Format, Vec<usize>, Vec<Error>)> {
+    let look = |file: &File| Ok(Opened::new(&file.path)?.extents());
+    let seen: Vec<Result<[usize; 3]>> = files.files.par_iter().map(look).collect();
+    let (mut kept, mut skipped, mut extents) = (Vec::new(), Vec::new(), Vec::new());
+    for (i, result) in seen.into_iter().enumerate() {
+        if let Some(found) = good(result, options, &mut skipped)? {
+            kept.push(i);
+            extents.push(found);
+        }
+    }
+    let Some(&[height, width, _]) = extents.first() else { return Err(none(files)) };
+    let size = options.resize.unwrap_or([height, width]);
+    if options.resize.is_none()
+        && let Some(other) = extents.iter().position(|found| found[..2] != size)
+    {
+        let show = |extents: [usize; 3]| format!("{} wide and {} high", extents[1], extents[0]);
+        let first = files.files[kept[0]].path.display();
+        let (found, expected) = (show(extents[other]), show(extents[0]));
+        let message = format!("is {found}, but {first} is {expected}: set resize to bring all to one size");
+        return Err(Error::data(&files.files[kept[other]].path, message));
+    }
+    let channels = extents.iter().map(|&[.., channels]| channels).max().unwrap_or(1);
+    Ok((Format { resize: options.resize, extents: [size[0], size[1], channels] }, kept, skipped))
+}
+
+/// What was got, or none where bad files are left out.
+fn good<T>(result: Result<T>, options: &FolderOptions, skipped: &mut Vec<Error>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        // What the system refuses is no matter of one file.
+        Err(error @ Error::Data { .. }) if options.skip_bad => {
+            log::warn!("left out: {error}");
+            skipped.push(error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn none(files: &Files) -> Error {
+    Error::data(&files.dir, format!("has no image that can be read among {} files", files.files.len()))
+}
+
+/// A file that has been recognised by its content, whatever its name says.
+struct Opened<'a> {
+    path: &'a Path,
+    decoder: Box<dyn ImageDecoder + 'a>,
+}
+
+impl<'a> Opened<'a> {
+    fn new(path: &'a Path) -> Result<Self> {
+        let system = |error| Error::io(path, error);
+        let reader = ImageReader::open(path).map_err(system)?.with_guessed_format().map_err(system)?;
+        let decoder = reader.into_decoder().map_err(|error| unreadable(path, &error))?;
+        Ok(Opened { path, decoder: Box::new(decoder) })
+    }
+
+    /// [height, width, channels], the channels 1 or 3.
+    fn extents(&self) -> [usize; 3] {
+        let (width, height) = self.decoder.dimensions();
+        [height as usize, width as usize, if self.decoder.color_type().has_color() { 3 } else { 1 }]
+    }
+
+    fn decode(self) -> Result<DynamicImage> {
+        DynamicImage::from_decoder(self.decoder).map_err(|error| unreadable(self.path, &error))
+    }
+}
+
+fn unreadable(path: &Path, error: &image::ImageError) -> Error {
+    Error::data(path, format!("is no image that can be read: {error}"))
+}
+
+/// The image in the file at `path`, scaled and converted to bytes of `extents`, [height, width, channels]: as a folder's images
+/// are for a network that was trained on such ones.
+///
+/// [`Error::Io`] and [`Error::Data`] name the file that is missing or no image; [`Error::Config`] if the channels are not 1 or 3.
+pub fn image_file(path: &Path, extents: [usize; 3]) -> Result<Vec<u8>> {
+    let [height, width, channels] = extents;
+    let image = Opened::new(path)?.decode()?;
+    let image: DynamicImage = match channels {
+        1 => image.into_luma8().into(),
+        3 => image.into_rgb8().into(),
+        other => return Err(Error::config("channels", format!("of an image file can be 1 or 3, not {other}"))),
+    };
+    if [image.height() as usize, image.width() as usize] == [height, width] {
+        return Ok(image.into_bytes());
+    }
+    Ok(image.resize_exact(width as u32, height as u32, FilterType::Triangle).into_bytes())
+}
+
+impl Format {
+    /// The image in the file at `path` as bytes [height, width, channels].
+    fn decode(&self, path: &Path) -> Result<Vec<u8>> {
+        let image = Opened::new(path)?.decode()?;
+        let gray = !image.color().has_color();
+        let scaled = |image: DynamicImage| match self.resize {
+            Some([height, width]) if [image.height() as usize, image.width() as usize] != [height, width] => {
+                image.resize_exact(width as u32, height as u32, FilterType::Triangle)
+            }
+            _ => image,
+        };
+        // To eight bits a channel first, so that scaling works on what is kept.
+        let image = scaled(if gray { image.into_luma8().into() } else { image.into_rgb8().into() });
+        let [height, width, channels] = self.extents;
+        let size = [image.height() as usize, image.width() as usize];
+        if size != [height, width] || (channels == 1 && !gray) {
+            return Err(Error::data(path, "has changed since the folder was opened; open it again"));
+        }
+        Ok(match gray && channels == 3 {
+            // Gray among colours.
+            true => image.into_bytes().into_iter().flat_map(|byte| [byte; 3]).collect(),
+            false => image.into_bytes(),
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! The epilogue: all that is done to the elements of an output before they are stored.
+
+use super::dispatch::{Dispatch, Operand};
+use super::wgsl::{Kernel, Source, source};
+
+/// The steps that a plan has moved into a kernel from the nodes after it, in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Steps {
+    /// The element of another tensor is added.
+    pub add: bool,
+    /// relu.
+    pub relu: bool,
+    /// relu's gradient: 0 where the element of another tensor, the output of a relu, is not above 0.
+    pub mask: bool,
+}
+
+impl Steps {
+    /// How many operands they read.
+    pub fn operands(self) -> usize {
+        usize::from(self.add) + usize::from(self.mask)
+    }
+}
+
+/// What a kernel does to the elements of its output before it stores them: bias, then the [`Steps`], then statistics of what
+/// is stored. It links the files for that and binds their operands.
+#[derive(Clone, Debug, Default)]
+pub struct Epilogue {
+    steps: Steps,
+    /// Whether a bias may be added, and which.
+    bias: Option<Option<Operand>>,
+    addend: Option<Operand>,
+    mask: Option<Operand>,
+    statistics: Option<Operand>,
+}
+
+impl Epilogue {
+    /// Makes the epilogue of `steps`, whose operands are `operands` in the order of the steps that have one.
+    pub(crate) fn new(steps: Steps, operands: impl IntoIterator<Item = Operand>) -> Self {
+        let mut operands = operands.into_iter();
+        let addend = steps.add.then(|| operands.next()).flatten();
+        let mask = steps.mask.then(|| operands.next()).flatten();
+        Epilogue { steps, addend, mask, ..Epilogue::default() }
+    }
+
+    /// Adds the bias of each column first, a \[columns\] tensor, where there is one; for kernels that ask for it.
+    pub fn bias(self, bias: Option<Operand>) -> Self {
+        Epilogue { bias: Some(bias), ..self }
+    }
+
+    /// Notes mean and sum of squared deviations of chunks of rows in `partials`, for kernels that hold whole chunks.
+    pub(crate) fn statistics(self, partials: Option<Operand>) -> Self {
+        Epilogue { statistics: partials, ..self }
+    }
+
+    /// Links the dispatch's kernel with the files and binds the operands.
+    pub fn apply(&self, mut dispatch: Dispatch) -> Dispatch {
+        dispatch.kernel = self.link(dispatch.kernel);
+        let operands = [
+            ("bias", self.bias.flatten()),
+            ("addend", self.addend),
+            ("masking", self.mask),
+            ("partials", self.statistics),
+        ];
+        dispatch.bind_all(operands.into_iter().filter_map(|(name, operand)| Some((name, operand?))))
+    }
+
+    fn link(&self, kernel: Kernel) -> Kernel {
+        let Steps { add, relu, mask } = self.steps;
+        let either = |wanted: bool, [with, without]: [Source; 2]| if wanted { with } else { without };
+        let kernel = match self.bias {
+            Some(bias) => {
+                kernel.with(&[either(bias.is_some(), [source!("lib/bias.wgsl"), source!("lib/bias_none.wgsl")])])
+            }
+            None => kernel,
+        };
+        if self.steps == Steps::default() {
+            return kernel.with(&[source!("lib/epilogue_none.wgsl")]);
+        }
+        kernel.with(&[
+            source!("lib/epilogue.wgsl"),
+            either(add, [source!("lib/epilogue_add.wgsl"), source!("lib/epilogue_add_none.wgsl")]),
+            either(relu, [source!("lib/epilogue_relu.wgsl"), source!("lib/epilogue_relu_none.wgsl")]),
+            either(mask, [source!("lib/epilogue_mask.wgsl"), source!("lib/epilogue_mask_none.wgsl")]),
+        ])
+    }
+}

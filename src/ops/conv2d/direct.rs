@@ -1,0 +1,51 @@
+//! The direct kernels of a convolution: one invocation an element of the result, right for every attribute.
+
+use super::params::Problem;
+use super::push_forward;
+use crate::kernel::{Candidate, Dispatch, Extent, Kernel, Source, source};
+
+fn kernel(name: &'static str, file: Source) -> Kernel {
+    Kernel::new(name, &[file, source!("lib/each.wgsl")]).elements(1).constant("WG", 64)
+}
+
+/// Output from input, weight and, if there are three operands, bias.
+pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
+    let params = of.params;
+    vec![Candidate::new("direct", move |lowering| {
+        let kernel = kernel("conv2d/direct", source!("conv2d/direct.wgsl"));
+        let extent = Extent::Invocations(lowering.output_len(0));
+        push_forward(lowering, Dispatch::new(kernel, &params, extent).k_places(params.k), None);
+        Ok(())
+    })]
+}
+
+/// grad_input from grad_output and weight.
+pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
+    let params = of.params;
+    vec![Candidate::new("direct", move |lowering| {
+        let kernel = kernel("conv2d_grad_input/direct", source!("conv2d/grad_input_direct.wgsl"));
+        let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(lowering.output_len(0)))
+            .k_places(params.k / params.groups)
+            .bind("grad_output", lowering.input(0))
+            .bind("weight", lowering.input(1))
+            .bind("grad_input", lowering.output(0));
+        let dispatch = lowering.epilogue(0).apply(dispatch);
+        lowering.push(dispatch);
+        Ok(())
+    })]
+}
+
+/// grad_weight from input and grad_output.
+pub(super) fn grad_weight(of: &Problem) -> Vec<Candidate<'static>> {
+    let params = of.params;
+    vec![Candidate::new("direct", move |lowering| {
+        let kernel = kernel("conv2d_grad_weight/direct", source!("conv2d/grad_weight_direct.wgsl"));
+        let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(lowering.output_len(0)))
+            .k_places(params.k)
+            .bind("input", lowering.input(0))
+            .bind("grad_output", lowering.input(1))
+            .bind("grad_weight", lowering.output(0));
+        lowering.push(dispatch);
+        Ok(())
+    })]
+}

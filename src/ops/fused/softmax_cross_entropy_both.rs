@@ -1,0 +1,74 @@
+//! The cross-entropy of few rows and its gradient by one kernel.
+
+use crate::error::Result;
+use crate::graph::{Misfit, Operation};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
+use crate::ops::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, class_weight};
+use crate::tensor::{Spec, Tensor};
+use crate::twin::{Inputs, Outputs, Real, Twin, Value};
+
+/// [`SoftmaxCrossEntropy`] and its gradient in one, grad_output being 1; the plan puts it in their place. Outputs: those of
+/// the loss, and the gradient by the logits.
+#[derive(Clone, Copy, Debug)]
+pub struct SoftmaxCrossEntropyBoth(pub SoftmaxCrossEntropy);
+
+impl SoftmaxCrossEntropyBoth {
+    /// Whether one workgroup has no more to do than is soon done.
+    pub(crate) fn is_small(logits: &Tensor) -> bool {
+        logits.shape.dims().first().is_some_and(|&rows| rows <= 512) && logits.shape.len() <= 1 << 14
+    }
+}
+
+impl Operation for SoftmaxCrossEntropyBoth {
+    fn name(&self) -> &'static str {
+        "softmax_cross_entropy"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        let mut specs = self.0.infer(inputs)?;
+        specs.push(Spec::like(inputs[0]));
+        Ok(specs)
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let params = self.0.params(lowering.input_dims(0));
+        let weighted = lowering.input_count() == 3;
+        let operands: Vec<_> = (0..lowering.input_count()).map(|i| lowering.input(i)).collect();
+        let (loss, totals, grad_logits) = (lowering.output(0), lowering.output(2), lowering.output(3));
+        let files = [
+            source!("fused/softmax_cross_entropy_both.wgsl"),
+            source!("loss/softmax_cross_entropy_row.wgsl"),
+            class_weight(weighted),
+            source!("lib/workgroup_sum.wgsl"),
+            source!("lib/workgroup.wgsl"),
+        ];
+        let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64);
+        // Three passes over each of its rows, the gradient, and that once more for its factor.
+        let passes = 5 * params.rows.div_ceil(64) * params.classes;
+        lowering.push(
+            Dispatch::new(kernel, &params, Extent::Workgroups(1))
+                .elements(passes + 64)
+                .bind_all(["logits", "targets", "class_weights"].into_iter().zip(operands))
+                .bind("loss", loss)
+                .bind("totals", totals)
+                .bind("grad_logits", grad_logits),
+        );
+        Ok(())
+    }
+}
+
+impl Twin for SoftmaxCrossEntropyBoth {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        self.0.eval(inputs, outputs);
+        let one = Value::Real(vec![R::of(1.0)]);
+        let (rows, totals) = (outputs.outputs[1].clone(), outputs.outputs[2].clone());
+        let [loss, rows_shape, totals_shape, grad] = inputs.outputs[..] else { return };
+        let mut operands = vec![(loss, &one), inputs.values[0], inputs.values[1]];
+        operands.extend([(rows_shape, &rows), (totals_shape, &totals)]);
+        operands.extend(inputs.values.get(2));
+        let inputs = Inputs { values: operands, outputs: vec![grad] };
+        let mut gradient = Outputs { outputs: vec![outputs.outputs[3].clone()], updates: Vec::new() };
+        SoftmaxCrossEntropyGrad(self.0).eval(&inputs, &mut gradient);
+        outputs.outputs[3] = gradient.outputs.remove(0);
+    }
+}

@@ -1,0 +1,111 @@
+//! The pass that takes a candidate for each node and makes its dispatches.
+
+use super::flat::ParameterLayout;
+use crate::error::{Error, Result};
+use crate::graph::{Node, Tape};
+use crate::kernel::{Candidate, Caps, Choice, Choices, Dispatch, Key, Lowering, Tensors};
+use crate::tensor::TensorId;
+
+/// A node that several candidates can compute, and which does.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The node.
+    pub node: Node,
+    /// What it is as far as choices are concerned.
+    pub key: Key,
+    /// What it could be computed by, the one that is taken without a choice first.
+    pub candidates: Vec<Choice>,
+    /// What it is computed by, one of `candidates`.
+    pub taken: Choice,
+}
+
+impl Chosen {
+    /// Whether `choice` is one of the candidates, or the algorithm of one.
+    pub fn offers(&self, choice: &Choice) -> bool {
+        let offered =
+            |candidate: &Choice| candidate == choice || (choice.tile.is_none() && candidate.name == choice.name);
+        self.candidates.iter().any(offered)
+    }
+}
+
+/// A node with its dispatches.
+pub(super) struct LoweredNode {
+    /// Its number on the tape.
+    pub number: usize,
+    pub dispatches: Vec<Dispatch>,
+    /// The bytes of each piece of its scratch memory.
+    pub scratch: Vec<u64>,
+}
+
+/// All nodes that run, with their dispatches.
+pub(super) struct Lowered {
+    pub nodes: Vec<LoweredNode>,
+    /// The nodes for which there was a choice.
+    pub chosen: Vec<Chosen>,
+}
+
+/// Everything that `node` of `tape` can be computed by on this device, the one that is taken without a choice first.
+pub fn candidates(tape: &Tape, node: &Node, caps: &Caps) -> Vec<Choice> {
+    candidates_of(&tensors(tape, node), node, caps).iter().map(Candidate::choice).collect()
+}
+
+fn candidates_of<'a>(tensors: &Tensors<'_>, node: &'a Node, caps: &Caps) -> Vec<Candidate<'a>> {
+    let mut candidates = node.op.candidates(tensors, caps);
+    candidates.retain(|candidate| candidate.needs.are_met_by(caps));
+    candidates
+}
+
+fn tensors<'a>(tape: &'a Tape, node: &Node) -> Tensors<'a> {
+    let of = |ids: &[TensorId]| ids.iter().map(|&id| (id, tape.tensor(id))).collect();
+    Tensors { inputs: of(&node.inputs), outputs: of(&node.outputs), updates: of(&node.updates) }
+}
+
+/// Lowers every node but those that only look at another tensor, whose memory is the tensor's of `roots`.
+pub(super) fn lower(
+    tape: &Tape,
+    roots: &[TensorId],
+    layout: &ParameterLayout,
+    caps: &Caps,
+    choices: &Choices,
+) -> Result<Lowered> {
+    let flat = |group: usize| layout.pieces(group).to_vec();
+    let mut lowered = Lowered { nodes: Vec::new(), chosen: Vec::new() };
+    for (number, node) in tape.nodes().iter().enumerate() {
+        let is_view = node.outputs.first().is_some_and(|id| roots[id.0] != *id) && !node.op.is_in_place();
+        if is_view {
+            continue;
+        }
+        let tensors = tensors(tape, node);
+        let candidates = candidates_of(&tensors, node, caps);
+        let taken = match candidates.len() {
+            0 => return Err(fault(node, "has no candidate for this device")),
+            1 => 0,
+            _ => {
+                let chosen = choose(node, &tensors, &candidates, choices)?;
+                let taken = chosen.taken.among(&chosen.candidates).unwrap_or_default();
+                lowered.chosen.push(chosen);
+                taken
+            }
+        };
+        let mut lowering = Lowering::new(&tensors, caps, &flat);
+        candidates[taken].lower(&mut lowering)?;
+        lowered.nodes.push(LoweredNode { number, dispatches: lowering.dispatches, scratch: lowering.scratch });
+    }
+    Ok(lowered)
+}
+
+/// Takes the candidate that was chosen, or the first.
+fn choose(node: &Node, tensors: &Tensors<'_>, candidates: &[Candidate<'_>], choices: &Choices) -> Result<Chosen> {
+    let Some(operation) = node.op.key() else {
+        return Err(fault(node, "has several candidates, but no key() by which to choose among them"));
+    };
+    let key = Key::new(&operation, tensors.inputs.iter().map(|(_, tensor)| &tensor.shape));
+    let candidates: Vec<Choice> = candidates.iter().map(Candidate::choice).collect();
+    let taken = choices.of(node.op.name(), &key).find_map(|choice| choice.among(&candidates));
+    let taken = candidates[taken.unwrap_or_default()].clone();
+    Ok(Chosen { node: node.clone(), key, candidates, taken })
+}
+
+fn fault(node: &Node, message: &str) -> Error {
+    Error::Validation(format!("{} \"{}\" {message}", node.op.name(), node.name))
+}

@@ -1,0 +1,91 @@
+//! The pass that says where each tensor lies.
+
+use std::collections::HashMap;
+
+use super::assign::Interval;
+use super::flat::ParameterLayout;
+use super::live::{Lifetimes, Owner};
+use super::{Buffer, Span, too_large};
+use crate::error::Result;
+use crate::graph::Tape;
+use crate::kernel::{Caps, FlatBuffer, tensor_pieces};
+use crate::tensor::{Role, TensorId};
+
+/// Where everything lies.
+pub(super) struct Places {
+    /// The memory of each tensor that has any, piece by piece.
+    pub tensors: HashMap<TensorId, Vec<Span>>,
+    /// The memory of each piece of a node's scratch memory, by the node's number.
+    pub scratch: HashMap<(usize, usize), Span>,
+    /// The tensors that have a slot, with the nodes between which they are alive.
+    pub intervals: Vec<(TensorId, Interval, usize)>,
+}
+
+/// Places what has a slot there, what outlives the step in buffers of its own, and views where their roots are.
+pub(super) fn place(
+    tape: &Tape,
+    roots: &[TensorId],
+    lifetimes: &Lifetimes,
+    slot_of: &[usize],
+    layout: &ParameterLayout,
+    caps: &Caps,
+) -> Result<Places> {
+    let mut places = Places { tensors: HashMap::new(), scratch: HashMap::new(), intervals: Vec::new() };
+    for ((owner, (interval, bytes)), &slot) in lifetimes.owners.iter().zip(&lifetimes.wanted).zip(slot_of) {
+        let span = Span { buffer: Buffer::Slot(slot), offset: 0, bytes: *bytes };
+        match *owner {
+            Owner::Tensor(id) => {
+                places.intervals.push((id, *interval, slot));
+                places.tensors.insert(id, vec![span]);
+            }
+            Owner::Scratch(node, piece) => {
+                places.scratch.insert((node, piece), span);
+            }
+        }
+    }
+    let read = lifetimes.used.iter().filter(|&&id| tape.tensor(id).role != Role::Activation);
+    for &id in read.chain(tape.nodes().iter().flat_map(|node| &node.updates)) {
+        places.tensors.insert(id, kept_place(tape, id, layout, caps)?);
+    }
+    for (id, &root) in roots.iter().enumerate() {
+        if root.0 != id
+            && let Some(spans) = places.tensors.get(&root)
+        {
+            places.tensors.insert(TensorId(id), spans.clone());
+        }
+    }
+    Ok(places)
+}
+
+/// Where a tensor lies that outlives the step.
+fn kept_place(tape: &Tape, id: TensorId, layout: &ParameterLayout, caps: &Caps) -> Result<Vec<Span>> {
+    let tensor = tape.tensor(id);
+    let limit = caps.max_binding.min(caps.max_buffer);
+    let whole = |buffer| {
+        if tensor.bytes() > limit {
+            return Err(too_large(tensor, limit));
+        }
+        Ok(vec![Span { buffer, offset: 0, bytes: tensor.bytes().next_multiple_of(4) }])
+    };
+    match tensor.role {
+        Role::Parameter { .. } => layout.spans(FlatBuffer::Parameter, tensor),
+        Role::Gradient { of } => layout.spans(FlatBuffer::Gradient, tape.tensor(of)),
+        Role::Momentum { of } => layout.spans(FlatBuffer::Momentum, tape.tensor(of)),
+        Role::Accumulated { of } => layout.spans(FlatBuffer::Accumulated, tape.tensor(of)),
+        Role::Input => whole(Buffer::Input(tensor.name.clone())),
+        Role::State | Role::Buffer { .. } => whole(Buffer::State(tensor.name.clone())),
+        Role::Constant(value) => whole(Buffer::Constant(value.to_bits())),
+        Role::Resident => {
+            let pieces = tensor_pieces(tensor, caps)?;
+            let rows = *pieces.bounds.last().expect("pieces have an end") as u64;
+            let row_bytes = tensor.bytes() / rows.max(1);
+            let span = |(piece, (_, count)): (usize, (usize, usize))| Span {
+                buffer: Buffer::Resident { name: tensor.name.clone(), piece },
+                offset: 0,
+                bytes: (count as u64 * row_bytes).next_multiple_of(4),
+            };
+            Ok(pieces.rows().enumerate().map(span).collect())
+        }
+        Role::Activation => unreachable!("activations have slots"),
+    }
+}

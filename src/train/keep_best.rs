@@ -1,0 +1,33 @@
+//! The model of a run's best epoch in a file.
+
+use std::path::{Path, PathBuf};
+
+use super::callback::{Callback, Event, Flow};
+use super::early_stopping::Monitor;
+use super::trainer::Trainer;
+use crate::error::Result;
+
+/// Keeps the parameters and buffers of the best epoch in a file, which is whole at every moment.
+#[derive(Clone, Debug)]
+pub struct KeepBest {
+    path: PathBuf,
+    monitor: Monitor,
+}
+
+impl KeepBest {
+    /// The model of the best epoch by `monitor` in the file at `path`.
+    pub fn new(path: impl AsRef<Path>, monitor: Monitor) -> Self {
+        KeepBest { path: path.as_ref().to_path_buf(), monitor }
+    }
+}
+
+impl Callback for KeepBest {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow> {
+        if let Event::Epoch(epoch) = event
+            && trainer.history().best(self.monitor).is_some_and(|best| best.epoch == epoch.epoch)
+        {
+            trainer.save_model(&self.path)?;
+        }
+        Ok(Flow::Continue)
+    }
+}
