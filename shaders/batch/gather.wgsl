@@ -7,9 +7,9 @@
 // A data set larger than one binding is dispatched a piece at a time: rows of other pieces are left alone.
 // One invocation owns one pixel of the output, all channels. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> data: array<u32>;
-@group(0) @binding(2) var<storage, read> indices: array<i32>;
-@group(0) @binding(3) var<storage, read_write> output: array<T>;
+@group(0) @binding(DATA) var<storage, read> data: array<u32>;
+@group(0) @binding(INDICES) var<storage, read> indices: array<i32>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
 fn count() -> u32 {
     return params.rows * params.pixels;

@@ -4,7 +4,7 @@
 // random: the seed's two words, the step, unused. Of the words drawn for item and step the first two give the crop's corner
 // in the padded image, each 0 .. 2 padding, and the third flips where its upper 24 bits are below params.flip.
 
-@group(0) @binding(4) var<storage, read> random: array<i32>;
+@group(0) @binding(RANDOM) var<storage, read> random: array<i32>;
 
 fn pixel_of(item: u32, pixel: u32) -> u32 {
     let counter = vec4u(item, u32(random[2]), params.stream_low, params.stream_high);

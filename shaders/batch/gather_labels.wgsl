@@ -3,9 +3,9 @@
 // data: the labels first .. first + count; indices, output: [rows]. Rows of other pieces are left alone.
 // One invocation owns one label. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> data: array<i32>;
-@group(0) @binding(2) var<storage, read> indices: array<i32>;
-@group(0) @binding(3) var<storage, read_write> output: array<i32>;
+@group(0) @binding(DATA) var<storage, read> data: array<i32>;
+@group(0) @binding(INDICES) var<storage, read> indices: array<i32>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<i32>;
 
 fn count() -> u32 {
     return params.rows;

@@ -5,9 +5,9 @@
 // input, output: [rows, row] of E, any layout whose outermost extent is the batch, both the same; lambda: [1].
 // One invocation owns one E. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> lambda: array<T>;
-@group(0) @binding(3) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(LAMBDA) var<storage, read> lambda: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
 fn count() -> u32 {
     return params.rows * params.row;

@@ -6,13 +6,13 @@
 // lambda: [1].
 // One invocation does it all. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> own_loss: array<T>;
-@group(0) @binding(2) var<storage, read> own_totals: array<T>;
-@group(0) @binding(3) var<storage, read> other_loss: array<T>;
-@group(0) @binding(4) var<storage, read> other_totals: array<T>;
-@group(0) @binding(5) var<storage, read> lambda: array<T>;
-@group(0) @binding(6) var<storage, read_write> loss: array<T>;
-@group(0) @binding(7) var<storage, read_write> totals: array<T>;
+@group(0) @binding(OWN_LOSS) var<storage, read> own_loss: array<T>;
+@group(0) @binding(OWN_TOTALS) var<storage, read> own_totals: array<T>;
+@group(0) @binding(OTHER_LOSS) var<storage, read> other_loss: array<T>;
+@group(0) @binding(OTHER_TOTALS) var<storage, read> other_totals: array<T>;
+@group(0) @binding(LAMBDA) var<storage, read> lambda: array<T>;
+@group(0) @binding(LOSS) var<storage, read_write> loss: array<T>;
+@group(0) @binding(TOTALS) var<storage, read_write> totals: array<T>;
 
 @compute @workgroup_size(1)
 fn main(@builtin(local_invocation_index) local: u32) {

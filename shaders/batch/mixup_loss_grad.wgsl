@@ -3,10 +3,10 @@
 // grad_output, lambda, grad_own, grad_other: [1].
 // One invocation does it all. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
-@group(0) @binding(2) var<storage, read> lambda: array<T>;
-@group(0) @binding(3) var<storage, read_write> grad_own: array<T>;
-@group(0) @binding(4) var<storage, read_write> grad_other: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(LAMBDA) var<storage, read> lambda: array<T>;
+@group(0) @binding(GRAD_OWN) var<storage, read_write> grad_own: array<T>;
+@group(0) @binding(GRAD_OTHER) var<storage, read_write> grad_other: array<T>;
 
 @compute @workgroup_size(1)
 fn main(@builtin(local_invocation_index) local: u32) {

@@ -3,8 +3,8 @@
 // targets, output: [rows].
 // One invocation owns one label. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> targets: array<i32>;
-@group(0) @binding(2) var<storage, read_write> output: array<i32>;
+@group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<i32>;
 
 fn count() -> u32 {
     return params.rows;

@@ -10,7 +10,7 @@
 //
 // The file with the colours (batch/transform_color.wgsl, batch/transform_color_none.wgsl) has color_of and channel_of.
 
-@group(0) @binding(6) var<storage, read_write> output: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
 fn count() -> u32 {
     return params.rows * params.pixels;

@@ -4,7 +4,7 @@
 // One workgroup owns one image; its invocation i adds up the pixels i, i + WG, .., and the first adds up those sums. Whole
 // numbers below 2^32: the host allows 2^20 pixels. Workgroup memory and barrier: lib/workgroup_sum.wgsl, 4 WG bytes.
 
-@group(0) @binding(5) var<storage, read_write> gray_means: array<u32>;
+@group(0) @binding(GRAY_MEANS) var<storage, read_write> gray_means: array<u32>;
 
 alias Sum = u32;
 

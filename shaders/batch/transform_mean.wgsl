@@ -1,6 +1,6 @@
 // The mean gray of each image, means [rows], as batch/transform_gray.wgsl has found it.
 
-@group(0) @binding(4) var<storage, read> means: array<u32>;
+@group(0) @binding(MEANS) var<storage, read> means: array<u32>;
 
 fn mean_of(row: u32) -> u32 {
     return means[row];

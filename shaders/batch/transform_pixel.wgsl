@@ -9,9 +9,9 @@
 //     place_of(row, pixel)              the place in the image that comes to this pixel of the batch
 //     sampled(image, place, channel)    what is there
 
-@group(0) @binding(1) var<storage, read> data: array<u32>;
-@group(0) @binding(2) var<storage, read> indices: array<i32>;
-@group(0) @binding(3) var<storage, read> draws: array<i32>;
+@group(0) @binding(DATA) var<storage, read> data: array<u32>;
+@group(0) @binding(INDICES) var<storage, read> indices: array<i32>;
+@group(0) @binding(DRAWS) var<storage, read> draws: array<i32>;
 
 const BRIGHTEST: i32 = 4080;
 

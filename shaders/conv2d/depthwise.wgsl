@@ -5,9 +5,9 @@
 // Bindings as conv2d/params.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n count E.
 // One invocation owns one E of the output. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> weight: array<E>;
-@group(0) @binding(3) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
 fn count() -> u32 {
     return params.m * params.n;

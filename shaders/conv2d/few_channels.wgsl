@@ -12,9 +12,9 @@
 // because weights that are loaded under a condition cost software devices a quarter of the whole time; invocations beyond
 // the last piece have a loop of no rounds.
 
-@group(0) @binding(1) var<storage, read> input: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read> weight: array<E>;
-@group(0) @binding(3) var<storage, read_write> output: array<vec4<T>>;
+@group(0) @binding(INPUT) var<storage, read> input: array<vec4<T>>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<vec4<T>>;
 
 var<private> weights: array<ACC, KERNEL_H * TAPS * BLOCK>;
 var<private> sums: array<ACC, PIXELS * BLOCK>;

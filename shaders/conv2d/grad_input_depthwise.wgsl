@@ -4,9 +4,9 @@
 // Bindings as conv2d/params.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n count E.
 // One invocation owns one E of grad_input. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
-@group(0) @binding(2) var<storage, read> weight: array<E>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 fn count() -> u32 {
     return params.m * params.n;

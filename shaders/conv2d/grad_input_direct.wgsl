@@ -4,9 +4,9 @@
 //
 // Bindings as conv2d/params.wgsl says. One invocation owns one element of grad_input. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
-@group(0) @binding(2) var<storage, read> weight: array<T>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<T>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;
 
 fn count() -> u32 {
     return params.m * params.n;

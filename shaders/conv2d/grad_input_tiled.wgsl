@@ -8,9 +8,9 @@
 // counts (ih, iw, image): a tile then holds one pixel of many images, and taps beside the output are skipped too; but its
 // images may lie a power of two apart, so that they fight for the same lines of a cache.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<EA>;
-@group(0) @binding(2) var<storage, read> weight: array<EB>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<EA>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<EB>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 // An input pixel: the first element of its image's grad_output, and its place in the padded input.
 struct Row { image: u32, h: u32, w: u32, valid: bool }

@@ -6,9 +6,9 @@
 // and grad_weight is [chunks, kernel_h, kernel_w, n]; m is kernel_h kernel_w.
 // One invocation owns one chunk of one E of grad_weight. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> grad_output: array<E>;
-@group(0) @binding(3) var<storage, read_write> grad_weight: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(GRAD_WEIGHT) var<storage, read_write> grad_weight: array<E>;
 
 fn count() -> u32 {
     return divide(params.k + params.k_chunk - 1, params.k_chunk) * params.m * params.n;

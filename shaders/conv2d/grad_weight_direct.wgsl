@@ -3,9 +3,9 @@
 //
 // Bindings as conv2d/params.wgsl says. One invocation owns one element of grad_weight. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read> grad_output: array<T>;
-@group(0) @binding(3) var<storage, read_write> grad_weight: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(GRAD_WEIGHT) var<storage, read_write> grad_weight: array<T>;
 
 fn count() -> u32 {
     return params.m * params.n;

@@ -7,9 +7,9 @@
 // One invocation owns one chunk of BLOCK output channels and keeps their sums in registers: KERNEL_H rows of TAPS (kernel_w
 // times in_c). No workgroup memory, no barrier. Why calls are written out is said in conv2d/few_channels.wgsl.
 
-@group(0) @binding(1) var<storage, read> input: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read> grad_output: array<vec4<T>>;
-@group(0) @binding(3) var<storage, read_write> grad_weight: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<vec4<T>>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<vec4<T>>;
+@group(0) @binding(GRAD_WEIGHT) var<storage, read_write> grad_weight: array<T>;
 
 var<private> grads: array<vec4<ACC>, PIXELS * BLOCK / 4>;
 var<private> sums: array<ACC, KERNEL_H * TAPS * BLOCK>;

@@ -3,9 +3,9 @@
 // The formula is that of conv2d/grad_weight_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
 // The depth is long, so it is split: grad_weight is [splits, m, n], added up by product/column_sum.wgsl if there are several.
 
-@group(0) @binding(1) var<storage, read> input: array<EA>;
-@group(0) @binding(2) var<storage, read> grad_output: array<EB>;
-@group(0) @binding(3) var<storage, read_write> grad_weight: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<EA>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<EB>;
+@group(0) @binding(GRAD_WEIGHT) var<storage, read_write> grad_weight: array<E>;
 
 // A weight's tap, as the distance from an output pixel's corner, which may be negative, and its input channel.
 struct Row { h: u32, w: u32, channel: u32, valid: bool }

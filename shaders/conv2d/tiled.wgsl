@@ -3,9 +3,9 @@
 // The formula is that of conv2d/direct.wgsl with one group; the tile and its memory are the core's (lib/product_*.wgsl).
 // TAPS says that the taps of a line lie at one distance from one another, channels and all: there is one channel, or no dilation.
 
-@group(0) @binding(1) var<storage, read> input: array<EA>;
-@group(0) @binding(2) var<storage, read> weight: array<EB>;
-@group(0) @binding(3) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<EA>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<EB>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
 // An output pixel: the first element of its image, and the window's corner, which may lie above or left of the input.
 struct Row { image: u32, h: u32, w: u32, valid: bool }

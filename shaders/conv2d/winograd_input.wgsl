@@ -4,8 +4,8 @@
 // source: [batch, source_h, source_w, depth]; patches: [16, tiles, depth].
 // One invocation owns four neighbouring channels of a tile, in all 16 matrices. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> source: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read_write> patches: array<vec4<T>>;
+@group(0) @binding(SOURCE) var<storage, read> source: array<vec4<T>>;
+@group(0) @binding(PATCHES) var<storage, read_write> patches: array<vec4<T>>;
 
 fn count() -> u32 {
     return params.tiles * params.depth;

@@ -4,8 +4,8 @@
 // sums: [16, tiles, columns]; result: [batch, result_h, result_w, columns].
 // One invocation owns four neighbouring channels of a tile: up to four pixels. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> sums: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read_write> result: array<vec4<T>>;
+@group(0) @binding(SUMS) var<storage, read> sums: array<vec4<T>>;
+@group(0) @binding(RESULT) var<storage, read_write> result: array<vec4<T>>;
 
 fn count() -> u32 {
     return params.tiles * params.columns;

@@ -4,8 +4,8 @@
 // weight: [3, 3, weight_rows, weight_columns]; transformed: [16, weight_rows, weight_columns].
 // One invocation owns four neighbouring columns of a row, in all 16 matrices. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> weight: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read_write> transformed: array<vec4<T>>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<vec4<T>>;
+@group(0) @binding(TRANSFORMED) var<storage, read_write> transformed: array<vec4<T>>;
 
 fn count() -> u32 {
     return params.weight_rows * params.weight_columns;

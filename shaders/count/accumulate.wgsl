@@ -5,9 +5,9 @@
 // compensation, sum of weights, right predictions, rows that count, steps, two unused, losses.
 // One invocation does it all. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> loss: array<T>;
-@group(0) @binding(2) var<storage, read> totals: array<T>;
-@group(0) @binding(3) var<storage, read_write> state: array<T>;
+@group(0) @binding(LOSS) var<storage, read> loss: array<T>;
+@group(0) @binding(TOTALS) var<storage, read> totals: array<T>;
+@group(0) @binding(STATE) var<storage, read_write> state: array<T>;
 
 @compute @workgroup_size(1)
 fn main() {

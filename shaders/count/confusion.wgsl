@@ -8,9 +8,9 @@
 // One invocation owns one row. Counts are shared, but sums of whole numbers are the same in any order.
 // No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> logits: array<T>;
-@group(0) @binding(2) var<storage, read> targets: array<i32>;
-@group(0) @binding(3) var<storage, read_write> state: array<atomic<u32>>;
+@group(0) @binding(LOGITS) var<storage, read> logits: array<T>;
+@group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
+@group(0) @binding(STATE) var<storage, read_write> state: array<atomic<u32>>;
 
 fn is_nan(x: T) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;

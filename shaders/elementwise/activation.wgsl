@@ -3,8 +3,8 @@
 // input, output: [len] of E, any layout, both the same.
 // One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
 fn count() -> u32 {
     return params.len;

@@ -3,9 +3,9 @@
 // a, b, output: [len] of E, any layout, all the same.
 // One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> a: array<E>;
-@group(0) @binding(2) var<storage, read> b: array<E>;
-@group(0) @binding(3) var<storage, read_write> output: array<E>;
+@group(0) @binding(A) var<storage, read> a: array<E>;
+@group(0) @binding(B) var<storage, read> b: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
 fn count() -> u32 {
     return params.len;

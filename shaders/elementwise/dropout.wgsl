@@ -6,9 +6,9 @@
 // memory has word i % 4 of Philox's counter (i / 4, step, stream).
 // One invocation owns four elements. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read> random: array<i32>;
-@group(0) @binding(3) var<storage, read_write> output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(RANDOM) var<storage, read> random: array<i32>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
 fn count() -> u32 {
     return (params.len + 3) / 4;

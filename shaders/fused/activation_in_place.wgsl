@@ -4,7 +4,7 @@
 // output: [len] of E, any layout.
 // One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read_write> output: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
 fn count() -> u32 {
     return params.len;

@@ -6,9 +6,9 @@
 // One workgroup; its invocation i owns the rows i, i + WG, .. and adds up all sums for itself. Workgroup memory and barrier:
 // lib/workgroup_sum.wgsl, 16 WG bytes.
 
-@group(0) @binding(3) var<storage, read_write> totals: array<T>;
-@group(0) @binding(4) var<storage, read_write> loss: array<T>;
-@group(0) @binding(5) var<storage, read_write> grad_logits: array<T>;
+@group(0) @binding(TOTALS) var<storage, read_write> totals: array<T>;
+@group(0) @binding(LOSS) var<storage, read_write> loss: array<T>;
+@group(0) @binding(GRAD_LOGITS) var<storage, read_write> grad_logits: array<T>;
 
 alias Sum = vec4<ACC>;
 

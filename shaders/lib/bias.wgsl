@@ -1,6 +1,6 @@
 // Epilogue: sum + bias[column], the column being the output channel or feature; one E of columns at a time.
 
-@group(0) @binding(8) var<storage, read> bias: array<E>;
+@group(0) @binding(BIAS) var<storage, read> bias: array<E>;
 
 fn epilogue(sum: EACC, column: u32) -> E {
     return E(sum + bias[column / E_LEN]);

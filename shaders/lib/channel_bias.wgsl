@@ -1,6 +1,6 @@
 // A bias for each channel, [columns] of E.
 
-@group(0) @binding(7) var<storage, read> bias: array<E>;
+@group(0) @binding(BIAS) var<storage, read> bias: array<E>;
 
 fn bias_of(column: u32) -> E {
     return bias[column];

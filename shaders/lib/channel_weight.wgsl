@@ -1,6 +1,6 @@
 // A weight for each channel, [columns] of E.
 
-@group(0) @binding(6) var<storage, read> weight: array<E>;
+@group(0) @binding(WEIGHT) var<storage, read> weight: array<E>;
 
 fn weight_of(column: u32) -> E {
     return weight[column];

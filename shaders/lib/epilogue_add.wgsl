@@ -2,7 +2,7 @@
 //
 // addend: as the result.
 
-@group(0) @binding(9) var<storage, read> addend: array<E>;
+@group(0) @binding(ADDEND) var<storage, read> addend: array<E>;
 
 fn finish_added(at: u32, value: E) -> E {
     return value + addend[at];

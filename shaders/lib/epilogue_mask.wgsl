@@ -2,7 +2,7 @@
 //
 // masking: as the result.
 
-@group(0) @binding(10) var<storage, read> masking: array<E>;
+@group(0) @binding(MASKING) var<storage, read> masking: array<E>;
 
 fn finish_masked(at: u32, value: E) -> E {
     return select(value, E(0), masking[at] <= E(0));

@@ -118,7 +118,7 @@ fn main(
     store_row(tile, first_m + 1, 1, &sums);
     store_row(tile, first_m + 2, 2, &sums);
     store_row(tile, first_m + 3, 3, &sums);
-    if STATISTICS {
+    if HAS_STATISTICS {
         note_columns(tile, lane, 0, &sums);
         note_columns(tile, lane, 1, &sums);
         if QUADS > 2 {

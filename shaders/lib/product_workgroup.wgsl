@@ -31,7 +31,7 @@ const PITCH_B: u32 = QUADS_N + 1;
 
 // Blocks of what an invocation owns, where their statistics are wanted; how many of the chunk's eight lie below one another.
 const PARTS_M: u32 = ROWS / 4;
-const PARTS: u32 = select(0u, PARTS_M * (COLUMNS / 4), STATISTICS);
+const PARTS: u32 = select(0u, PARTS_M * (COLUMNS / 4), HAS_STATISTICS);
 const BLOCKS: u32 = min(GRID_M, 8u);
 const_assert BLOCKS == 8 || (BLOCKS == 4 && PARTS_M == 2);
 const_assert WG <= TILE_K * PITCH_A && WG <= TILE_K * PITCH_B;

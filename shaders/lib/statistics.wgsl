@@ -3,9 +3,9 @@
 //
 // partials: [chunks, 2, n].
 
-const STATISTICS: bool = true;
+const HAS_STATISTICS: bool = true;
 
-@group(0) @binding(11) var<storage, read_write> partials: array<E>;
+@group(0) @binding(PARTIALS) var<storage, read_write> partials: array<E>;
 
 fn note(at: u32, value: EACC) {
     partials[at / E_LEN] = E(value);

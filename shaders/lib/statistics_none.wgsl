@@ -1,5 +1,5 @@
 // No statistics of the result are wanted.
 
-const STATISTICS: bool = false;
+const HAS_STATISTICS: bool = false;
 
 fn note(at: u32, value: EACC) {}

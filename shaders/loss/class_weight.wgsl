@@ -1,6 +1,6 @@
 // Class weights of the cross-entropy: class_weights [classes].
 
-@group(0) @binding(8) var<storage, read> class_weights: array<T>;
+@group(0) @binding(CLASS_WEIGHTS) var<storage, read> class_weights: array<T>;
 
 fn weight_of(class_index: u32) -> T {
     return class_weights[class_index];

@@ -3,8 +3,8 @@
 // input, output: [rows, classes]; a row is a sample, or a pixel of one.
 // One invocation owns one row. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read_write> output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
 fn count() -> u32 {
     return params.rows;

@@ -4,9 +4,9 @@
 // output, grad_output, grad_input: [rows, classes].
 // One invocation owns one row. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> output: array<T>;
-@group(0) @binding(2) var<storage, read> grad_output: array<T>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read> output: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;
 
 fn count() -> u32 {
     return params.rows;

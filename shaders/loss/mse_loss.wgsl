@@ -2,8 +2,8 @@
 //
 // input, targets: [count] in any layout, both the same.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read> targets: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(TARGETS) var<storage, read> targets: array<T>;
 
 fn term(i: u32) -> ACC {
     let difference = ACC(input[i]) - ACC(targets[i]);

@@ -4,10 +4,10 @@
 // grad_output: [1]; input, targets, grad_input: [len] of E, any layout, all the same.
 // One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
-@group(0) @binding(2) var<storage, read> input: array<E>;
-@group(0) @binding(3) var<storage, read> targets: array<E>;
-@group(0) @binding(4) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(TARGETS) var<storage, read> targets: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 fn count() -> u32 {
     return params.len;

@@ -1,13 +1,13 @@
 // Of each row of log-probabilities x with target t and class weights w the loss -w[t] x[t]; a row whose target is
 // ignore_index counts for nothing. Source: torch.nn.NLLLoss.
 //
-// log_probs: [rows, classes]; targets: [rows]; rows: [rows, 6] = loss, w[t], whether the largest is the target's, whether
+// log_probs: [rows, classes]; targets: [rows]; row_results: [rows, 6] = loss, w[t], whether the largest is the target's, whether
 // the row counts, and two zeros: loss/softmax_cross_entropy.wgsl's form, so that the same kernel adds them up.
 // One invocation owns one row. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> log_probs: array<T>;
-@group(0) @binding(2) var<storage, read> targets: array<i32>;
-@group(0) @binding(3) var<storage, read_write> rows: array<T>;
+@group(0) @binding(LOG_PROBS) var<storage, read> log_probs: array<T>;
+@group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
+@group(0) @binding(ROW_RESULTS) var<storage, read_write> row_results: array<T>;
 
 // By the bits: OpenGL's compilers may take x > y for the opposite of x <= y, and then NaN is larger than all.
 fn is_nan(x: T) -> bool {
@@ -42,10 +42,10 @@ fn each(i: u32) {
         // A label that is no class makes the loss NaN rather than something plausible.
         loss = nan();
     }
-    rows[i * 6] = T(loss);
-    rows[i * 6 + 1] = weight;
-    rows[i * 6 + 2] = correct;
-    rows[i * 6 + 3] = select(T(0), T(1), counts);
-    rows[i * 6 + 4] = T(0);
-    rows[i * 6 + 5] = T(0);
+    row_results[i * 6] = T(loss);
+    row_results[i * 6 + 1] = weight;
+    row_results[i * 6 + 2] = correct;
+    row_results[i * 6 + 3] = select(T(0), T(1), counts);
+    row_results[i * 6 + 4] = T(0);
+    row_results[i * 6 + 5] = T(0);
 }

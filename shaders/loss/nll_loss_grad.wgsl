@@ -1,15 +1,15 @@
 // The gradient of the negative log-likelihood by the log-probabilities: -s w[t] at the target, 0 elsewhere, with
 // s = grad_output / sum of weights for the mean, grad_output for the sum. Source: torch.nn.NLLLoss.
 //
-// grad_output: [1]; targets: [rows]; rows, totals: loss/nll_loss.wgsl, loss/softmax_cross_entropy_totals.wgsl; grad_log_probs:
+// grad_output: [1]; targets: [rows]; row_results, totals: loss/nll_loss.wgsl, loss/softmax_cross_entropy_totals.wgsl; grad_log_probs:
 // [rows, classes].
 // One invocation owns one element of grad_log_probs. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
-@group(0) @binding(2) var<storage, read> targets: array<i32>;
-@group(0) @binding(3) var<storage, read> rows: array<T>;
-@group(0) @binding(4) var<storage, read> totals: array<T>;
-@group(0) @binding(5) var<storage, read_write> grad_log_probs: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
+@group(0) @binding(ROW_RESULTS) var<storage, read> row_results: array<T>;
+@group(0) @binding(TOTALS) var<storage, read> totals: array<T>;
+@group(0) @binding(GRAD_LOG_PROBS) var<storage, read_write> grad_log_probs: array<T>;
 
 fn count() -> u32 {
     return params.rows * params.classes;
@@ -19,8 +19,8 @@ fn each(i: u32) {
     let row = divide(i, params.classes);
     var grad = T(0);
     // Where all targets are ignored the mean divides by 0, but no element gets that.
-    if rows[row * 6 + 3] != T(0) && targets[row] == i32(i - row * params.classes) {
-        grad = -grad_output[0] * rows[row * 6 + 1];
+    if row_results[row * 6 + 3] != T(0) && targets[row] == i32(i - row * params.classes) {
+        grad = -grad_output[0] * row_results[row * 6 + 1];
         if params.mean != 0u {
             grad /= totals[1];
         }

@@ -7,8 +7,8 @@
 //
 // logits: [rows, classes]; targets: [rows].
 
-@group(0) @binding(1) var<storage, read> logits: array<T>;
-@group(0) @binding(2) var<storage, read> targets: array<i32>;
+@group(0) @binding(LOGITS) var<storage, read> logits: array<T>;
+@group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
 
 // correct: whether the largest logit is the target's; counts: whether the row does; weights: the sum of w.
 struct Row { loss: T, weight: T, correct: T, counts: T, log_sum: T, weights: T }

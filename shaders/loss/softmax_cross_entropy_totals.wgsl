@@ -1,20 +1,20 @@
 // The sums over all rows of the cross-entropy, and the loss: their sum, or their mean, over the sum of the weights.
 //
-// rows: [rows, 6], as loss/softmax_cross_entropy.wgsl has it; totals: [4] = sum of losses, sum of weights, right predictions,
+// row_results: [rows, 6], as loss/softmax_cross_entropy.wgsl has it; totals: [4] = sum of losses, sum of weights, right predictions,
 // rows that count; loss: [1].
 // One workgroup; its invocation i adds up the rows i, i + WG, .. and the first adds up those sums, in a fixed order.
 // Workgroup memory and barrier: lib/workgroup_sum.wgsl, 16 WG bytes.
 
-@group(0) @binding(1) var<storage, read> rows: array<T>;
-@group(0) @binding(2) var<storage, read_write> totals: array<T>;
-@group(0) @binding(3) var<storage, read_write> loss: array<T>;
+@group(0) @binding(ROW_RESULTS) var<storage, read> row_results: array<T>;
+@group(0) @binding(TOTALS) var<storage, read_write> totals: array<T>;
+@group(0) @binding(LOSS) var<storage, read_write> loss: array<T>;
 
 alias Sum = vec4<ACC>;
 
 fn part(workgroup: u32, local: u32) -> Sum {
     var sum = Sum();
     for (var row = local; row < params.rows; row += WG) {
-        sum += vec4<ACC>(rows[row * 6], rows[row * 6 + 1], rows[row * 6 + 2], rows[row * 6 + 3]);
+        sum += vec4<ACC>(row_results[row * 6], row_results[row * 6 + 1], row_results[row * 6 + 2], row_results[row * 6 + 3]);
     }
     return sum;
 }

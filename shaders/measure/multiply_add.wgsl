@@ -7,7 +7,7 @@
 // Factor and addend come from the host and the sum is stored, so that no compiler can leave anything out. With a factor
 // below 1 the numbers stay near addend / (1 - factor), neither overflowing nor denormal. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read_write> output: array<f32>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<f32>;
 
 fn count() -> u32 {
     return params.len;

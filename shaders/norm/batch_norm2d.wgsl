@@ -4,9 +4,9 @@
 // input, output: [rows, columns]; statistics: [2, columns]; weight, bias: [columns], or 1 and 0 (lib/channel_weight.wgsl, ..).
 // One invocation owns ROWS_EACH E of the output in one column (norm/batch_norm2d_rows.wgsl). No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> statistics: array<E>;
-@group(0) @binding(3) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(STATISTICS) var<storage, read> statistics: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
 fn each(i: u32) {
     count_batch(i);

@@ -2,7 +2,7 @@
 //
 // batches: [1].
 
-@group(0) @binding(8) var<storage, read_write> batches: array<i32>;
+@group(0) @binding(BATCHES) var<storage, read_write> batches: array<i32>;
 
 fn count_batch(i: u32) {
     if i == 0 {

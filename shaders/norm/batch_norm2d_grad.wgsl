@@ -6,12 +6,12 @@
 // input, grad_output, grad_input: [rows, columns]; statistics: [2, columns]; grad_weight, grad_bias: [columns].
 // One invocation owns ROWS_EACH E of grad_input in one column (norm/batch_norm2d_rows.wgsl). No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> grad_output: array<E>;
-@group(0) @binding(3) var<storage, read> statistics: array<E>;
-@group(0) @binding(4) var<storage, read> grad_weight: array<E>;
-@group(0) @binding(5) var<storage, read> grad_bias: array<E>;
-@group(0) @binding(8) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(STATISTICS) var<storage, read> statistics: array<E>;
+@group(0) @binding(GRAD_WEIGHT) var<storage, read> grad_weight: array<E>;
+@group(0) @binding(GRAD_BIAS) var<storage, read> grad_bias: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 fn each(i: u32) {
     let column = column_of(i);

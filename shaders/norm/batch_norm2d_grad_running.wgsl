@@ -4,9 +4,9 @@
 // grad_output, grad_input: [rows, columns]; statistics: [2, columns].
 // One invocation owns ROWS_EACH E of grad_input in one column (norm/batch_norm2d_rows.wgsl). No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
-@group(0) @binding(2) var<storage, read> statistics: array<E>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(STATISTICS) var<storage, read> statistics: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 fn each(i: u32) {
     let column = column_of(i);

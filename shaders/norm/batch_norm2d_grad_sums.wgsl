@@ -4,10 +4,10 @@
 // input, grad_output: [rows, columns]; statistics: [2, columns]; partials: [chunks, 2, columns].
 // One invocation owns one chunk of one column of E. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read> grad_output: array<E>;
-@group(0) @binding(3) var<storage, read> statistics: array<E>;
-@group(0) @binding(4) var<storage, read_write> partials: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(STATISTICS) var<storage, read> statistics: array<E>;
+@group(0) @binding(PARTIALS) var<storage, read_write> partials: array<E>;
 
 fn count() -> u32 {
     return chunk_count() * params.columns;

@@ -6,9 +6,9 @@
 // invocations have is added to what as many others have. Workgroup memory: up to 32 WG bytes; a barrier parts the writes of
 // one round from the reads of the next.
 
-@group(0) @binding(1) var<storage, read> partials: array<E>;
-@group(0) @binding(2) var<storage, read_write> grad_weight: array<E>;
-@group(0) @binding(3) var<storage, read_write> grad_bias: array<E>;
+@group(0) @binding(PARTIALS) var<storage, read> partials: array<E>;
+@group(0) @binding(GRAD_WEIGHT) var<storage, read_write> grad_weight: array<E>;
+@group(0) @binding(GRAD_BIAS) var<storage, read_write> grad_bias: array<E>;
 
 struct Sums { products: E, sum: E }
 

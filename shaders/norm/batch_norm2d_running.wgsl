@@ -3,9 +3,9 @@
 // running_mean, running_var: [columns]; statistics: [2, columns].
 // One invocation owns one channel. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> running_mean: array<T>;
-@group(0) @binding(2) var<storage, read> running_var: array<T>;
-@group(0) @binding(3) var<storage, read_write> statistics: array<T>;
+@group(0) @binding(RUNNING_MEAN) var<storage, read> running_mean: array<T>;
+@group(0) @binding(RUNNING_VAR) var<storage, read> running_var: array<T>;
+@group(0) @binding(STATISTICS) var<storage, read_write> statistics: array<T>;
 
 fn count() -> u32 {
     return params.columns;

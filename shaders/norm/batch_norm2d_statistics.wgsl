@@ -9,11 +9,11 @@
 // invocations have is merged with what as many others have. Workgroup memory: 36 WG bytes; a barrier parts the writes of
 // one round from the reads of the next.
 
-@group(0) @binding(1) var<storage, read> partials: array<E>;
-@group(0) @binding(2) var<storage, read> batches: array<i32>;
-@group(0) @binding(3) var<storage, read_write> statistics: array<E>;
-@group(0) @binding(4) var<storage, read_write> running_mean: array<E>;
-@group(0) @binding(5) var<storage, read_write> running_var: array<E>;
+@group(0) @binding(PARTIALS) var<storage, read> partials: array<E>;
+@group(0) @binding(BATCHES) var<storage, read> batches: array<i32>;
+@group(0) @binding(STATISTICS) var<storage, read_write> statistics: array<E>;
+@group(0) @binding(RUNNING_MEAN) var<storage, read_write> running_mean: array<E>;
+@group(0) @binding(RUNNING_VAR) var<storage, read_write> running_var: array<E>;
 
 var<workgroup> parts: array<Moments, WG>;
 

@@ -4,8 +4,8 @@
 // input: [rows, columns]; partials: [chunks, 2, columns] = mean, m2.
 // One invocation owns one chunk of one column of E. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read_write> partials: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(PARTIALS) var<storage, read_write> partials: array<E>;
 
 fn count() -> u32 {
     return chunk_count() * params.columns;

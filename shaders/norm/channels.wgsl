@@ -6,8 +6,8 @@
 // One invocation owns one E of the run: one channel, or four where all counts and places divide by 4. No workgroup memory,
 // no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
 fn count() -> u32 {
     return params.pixels * params.count;

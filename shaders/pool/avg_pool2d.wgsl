@@ -4,8 +4,8 @@
 // input: [batch, in_h, in_w, channels]; output: [batch, out_h, out_w, channels].
 // One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read_write> output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
 fn count() -> u32 {
     return params.batch * params.out_h * params.out_w * params.channels;

@@ -6,8 +6,8 @@
 // One invocation owns one window of one channel, and the last ones of a row or column also what lies beyond them.
 // No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<T>;
-@group(0) @binding(2) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;
 
 fn count() -> u32 {
     return params.batch * params.out_h * params.out_w * params.channels;

@@ -5,9 +5,9 @@
 // input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels].
 // One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read_write> output: array<T>;
-@group(0) @binding(3) var<storage, read_write> indices: array<i32>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
+@group(0) @binding(INDICES) var<storage, read_write> indices: array<i32>;
 
 // Compilers may take x != x for false, so NaN is told by its bits.
 fn is_nan(x: T) -> bool {

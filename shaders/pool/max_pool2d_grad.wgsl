@@ -4,8 +4,8 @@
 // grad_output (pool/max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
 // One invocation owns one element of grad_input, channels fastest. No workgroup memory, no barrier.
 
-@group(0) @binding(2) var<storage, read> indices: array<i32>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(INDICES) var<storage, read> indices: array<i32>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;
 
 fn count() -> u32 {
     return params.batch * params.in_h * params.in_w * params.channels;

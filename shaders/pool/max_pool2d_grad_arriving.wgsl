@@ -2,7 +2,7 @@
 //
 // grad_output: [batch, out_h, out_w, channels], counted in E.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
 
 fn arriving(i: u32) -> E {
     return grad_output[i];

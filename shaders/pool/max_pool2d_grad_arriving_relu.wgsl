@@ -3,8 +3,8 @@
 //
 // grad_output, output: [batch, out_h, out_w, channels], counted in E.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
-@group(0) @binding(4) var<storage, read> output: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read> output: array<E>;
 
 fn arriving(i: u32) -> E {
     return select(grad_output[i], E(0), output[i] <= E(0));

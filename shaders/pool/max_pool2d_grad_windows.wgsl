@@ -6,8 +6,8 @@
 // channels counted in E. One invocation owns one window of one E of channels, and the last ones of a row or column also what lies beyond them.
 // No workgroup memory, no barrier.
 
-@group(0) @binding(2) var<storage, read> indices: array<EU>;
-@group(0) @binding(3) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(INDICES) var<storage, read> indices: array<EU>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 fn count() -> u32 {
     return params.batch * params.out_h * params.out_w * params.channels;

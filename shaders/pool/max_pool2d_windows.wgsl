@@ -4,9 +4,9 @@
 // input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels], channels counted in E.
 // One invocation owns one E of the output, channels fastest: as many channels as their number allows, up to four. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read_write> output: array<E>;
-@group(0) @binding(3) var<storage, read_write> indices: array<EU>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
+@group(0) @binding(INDICES) var<storage, read_write> indices: array<EU>;
 
 fn count() -> u32 {
     return params.batch * params.out_h * params.out_w * params.channels;

@@ -4,8 +4,8 @@
 // input: [rows, columns]; output: [ceil(rows / chunk), columns].
 // One invocation owns one element of the output. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
-@group(0) @binding(2) var<storage, read_write> output: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
 fn count() -> u32 {
     return (params.rows + params.chunk - 1) / params.chunk * params.columns;

@@ -3,9 +3,9 @@
 // operand is too large for one binding a dispatch sees a piece of it, and ACCUMULATE adds to what earlier pieces gave. It is a
 // constant, since a branch at every store would slow the whole kernel down on software devices.
 
-@group(0) @binding(1) var<storage, read> a: array<EA>;
-@group(0) @binding(2) var<storage, read> b: array<EB>;
-@group(0) @binding(3) var<storage, read_write> output: array<E>;
+@group(0) @binding(A) var<storage, read> a: array<EA>;
+@group(0) @binding(B) var<storage, read> b: array<EB>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
 fn place_c(split: u32, m: u32) -> u32 {
     return params.output_first + m * params.output_row;

@@ -6,7 +6,7 @@
 // One invocation owns one element of the output; those side by side read side by side. The order of the terms is fixed by
 // the extents. No workgroup memory, no barrier.
 
-@group(0) @binding(3) var<storage, read_write> output: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 
 fn count() -> u32 {
     return params.outer * params.runs * params.inner;

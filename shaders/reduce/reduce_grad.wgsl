@@ -4,8 +4,8 @@
 // grad_output: [outer, inner] of E; grad_input: [outer, count, inner] of E; inner is in E too.
 // One invocation owns one E of grad_input: one element, or four where inner divides by 4. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
-@group(0) @binding(2) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 fn count() -> u32 {
     return params.outer * params.count * params.inner;

@@ -2,7 +2,7 @@
 //
 // input: [outer, count, inner].
 
-@group(0) @binding(1) var<storage, read> input: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
 
 fn term(i: u32) -> ACC {
     return ACC(input[i]);

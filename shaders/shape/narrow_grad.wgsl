@@ -5,8 +5,8 @@
 // One invocation owns one E of grad_input: one channel, or four where all of them divide by 4. No workgroup memory, no
 // barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
-@group(0) @binding(2) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 fn count() -> u32 {
     return params.pixels * params.channels;

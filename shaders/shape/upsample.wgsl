@@ -6,8 +6,8 @@
 // One invocation owns one E of the output: one channel, or four where their number allows it. No workgroup memory, no
 // barrier.
 
-@group(0) @binding(1) var<storage, read> input: array<E>;
-@group(0) @binding(2) var<storage, read_write> output: array<E>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
 fn count() -> u32 {
     return params.batch * params.in_h * params.scale_h * params.in_w * params.scale_w * params.channels;

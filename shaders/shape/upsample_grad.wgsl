@@ -6,8 +6,8 @@
 // One invocation owns one E of grad_input: one channel, or four where their number allows it. No workgroup memory, no
 // barrier.
 
-@group(0) @binding(1) var<storage, read> grad_output: array<E>;
-@group(0) @binding(2) var<storage, read_write> grad_input: array<E>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 fn count() -> u32 {
     return params.batch * params.in_h * params.in_w * params.channels;

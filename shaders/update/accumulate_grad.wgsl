@@ -5,9 +5,9 @@
 // grad, sum: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
 // One invocation owns four elements. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> share: array<T>;
-@group(0) @binding(2) var<storage, read_write> grad: array<vec4<T>>;
-@group(0) @binding(3) var<storage, read_write> sum: array<vec4<T>>;
+@group(0) @binding(SHARE) var<storage, read> share: array<T>;
+@group(0) @binding(GRAD) var<storage, read_write> grad: array<vec4<T>>;
+@group(0) @binding(SUM) var<storage, read_write> sum: array<vec4<T>>;
 
 fn count() -> u32 {
     return params.len;

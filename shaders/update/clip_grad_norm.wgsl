@@ -6,8 +6,8 @@
 // Invocation i of all adds up the elements i, i + workgroups WG, ..; the first of a workgroup adds up its workgroup's
 // sums, all in a fixed order. Workgroup memory and barrier: lib/workgroup_sum.wgsl, 4 WG bytes.
 
-@group(0) @binding(1) var<storage, read> grad: array<vec4<T>>;
-@group(0) @binding(2) var<storage, read_write> partial: array<T>;
+@group(0) @binding(GRAD) var<storage, read> grad: array<vec4<T>>;
+@group(0) @binding(PARTIAL) var<storage, read_write> partial: array<T>;
 
 alias Sum = ACC;
 

@@ -6,8 +6,8 @@
 // One workgroup; its invocation i adds up the numbers i, i + WG, .. and the first adds up those sums, in a fixed order.
 // Workgroup memory and barrier: lib/workgroup_sum.wgsl, 4 WG bytes.
 
-@group(0) @binding(1) var<storage, read> partial: array<T>;
-@group(0) @binding(2) var<storage, read_write> grad_norm: array<T>;
+@group(0) @binding(PARTIAL) var<storage, read> partial: array<T>;
+@group(0) @binding(GRAD_NORM) var<storage, read_write> grad_norm: array<T>;
 
 alias Sum = ACC;
 

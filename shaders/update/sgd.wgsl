@@ -11,10 +11,10 @@
 // grad, parameter, momentum_buffer: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
 // One invocation owns four parameters; tensors are padded to 64. No workgroup memory, no barrier.
 
-@group(0) @binding(1) var<storage, read> hyper: array<T>;
-@group(0) @binding(2) var<storage, read> grad: array<vec4<T>>;
-@group(0) @binding(3) var<storage, read_write> parameter: array<vec4<T>>;
-@group(0) @binding(4) var<storage, read_write> momentum_buffer: array<vec4<T>>;
+@group(0) @binding(HYPER) var<storage, read> hyper: array<T>;
+@group(0) @binding(GRAD) var<storage, read> grad: array<vec4<T>>;
+@group(0) @binding(PARAMETER) var<storage, read_write> parameter: array<vec4<T>>;
+@group(0) @binding(MOMENTUM_BUFFER) var<storage, read_write> momentum_buffer: array<vec4<T>>;
 
 fn count() -> u32 {
     return params.len;

@@ -31,6 +31,9 @@ macro_rules! source {
 }
 pub(crate) use source;
 
+/// The numbers of the library's bindings, by name.
+const BINDINGS: Source = source!("lib/bindings.wgsl");
+
 /// A value of the generated header that stands before a kernel's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Constant {
@@ -111,7 +114,7 @@ impl Kernel {
         self.sources.iter().all(|source| source.builtin)
     }
 
-    /// The whole WGSL text: header, then files.
+    /// The whole WGSL text: header, then files, among the library's the table of its bindings' numbers.
     pub fn link(&self) -> String {
         // T is what is stored and ACC what accumulates: half precision is a change of this line, not of the kernels.
         let mut text = String::from(match self.f16 {
@@ -140,7 +143,8 @@ impl Kernel {
             text += &format!("struct Params {{ {} }}\n", fields.join(", "));
             text += "@group(0) @binding(0) var<uniform> params: Params;\n";
         }
-        for source in &self.sources {
+        let bindings = self.sources.iter().any(|source| source.builtin).then_some(&BINDINGS);
+        for source in bindings.into_iter().chain(&self.sources) {
             text += &format!("// ---- {} ----\n{}\n", source.file, source.text);
         }
         text

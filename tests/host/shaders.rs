@@ -141,7 +141,7 @@ fn the_zoo_has_every_algorithm() {
 fn every_file_is_used_and_says_what_it_is() {
     let used: BTreeSet<&str> = kernels().iter().flat_map(|l| &l.kernel.sources).map(|source| source.file).collect();
     for (file, text) in files() {
-        assert!(used.contains(file.as_str()), "no kernel uses shaders/{file}");
+        assert!(used.contains(file.as_str()) || file == BINDINGS, "no kernel uses shaders/{file}");
         assert!(text.starts_with("// "), "shaders/{file} does not start with a comment");
         let code = code(&text);
         assert!(!code.contains("arrayLength"), "shaders/{file}: bindings are parts of buffers, arrayLength misleads");
@@ -152,6 +152,38 @@ fn every_file_is_used_and_says_what_it_is() {
         let entry = file.starts_with("lib/") || own || file == "conv2d/few_channels.wgsl";
         assert!(entry || !code.contains("@compute"), "shaders/{file}: the entry point is that of lib/each.wgsl");
     }
+}
+
+/// The table of the bindings' numbers, which is a part of every kernel.
+const BINDINGS: &str = "lib/bindings.wgsl";
+
+/// The names in the table are those of the variables in capitals, and there are no others.
+#[test]
+fn numbers_of_bindings_stand_in_one_table() {
+    let files = files();
+    let table = code(&files[BINDINGS]);
+    let mut rows: Vec<(&str, u32)> = Vec::new();
+    for line in table.lines().filter(|line| !line.is_empty()) {
+        let row = line.strip_prefix("const ").and_then(|row| row.strip_suffix(";")?.split_once(": u32 = "));
+        let (name, number) = row.unwrap_or_else(|| panic!("shaders/{BINDINGS}: \"{line}\""));
+        rows.push((name, number.parse().unwrap_or_else(|_| panic!("shaders/{BINDINGS}: \"{line}\""))));
+    }
+    let numbers: Vec<u32> = rows.iter().map(|&(_, number)| number).collect();
+    let expected: Vec<u32> = (1..).take(rows.len()).collect();
+    assert_eq!(numbers, expected, "shaders/{BINDINGS}: numbers go up by one from 1; 0 is params");
+    let mut used = BTreeSet::new();
+    for (file, text) in &files {
+        for line in code(text).lines().filter(|line| line.contains("@binding")) {
+            let parts = line.strip_prefix("@group(0) @binding(").and_then(|rest| rest.split_once(") var<"));
+            let variable = line.split_once("> ").and_then(|(_, rest)| Some(rest.split_once(": ")?.0));
+            let (Some((name, _)), Some(variable)) = (parts, variable) else { panic!("shaders/{file}: \"{line}\"") };
+            let fits = name == variable.to_uppercase() && rows.iter().any(|&(row, _)| row == name);
+            assert!(fits, "shaders/{file}: {variable} is at {name}, not at a row of {BINDINGS} of its own name");
+            used.insert(name.to_string());
+        }
+    }
+    let unused: Vec<&str> = rows.iter().map(|&(name, _)| name).filter(|&name| !used.contains(name)).collect();
+    assert_eq!(unused, [""; 0], "shaders/{BINDINGS}: no file has a variable of that name");
 }
 
 #[test]

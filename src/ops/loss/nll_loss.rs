@@ -103,7 +103,7 @@ impl Operation for NllLoss {
             Dispatch::new(kernel, &params, extent)
                 .bind("log_probs", log_probs)
                 .bind("targets", target)
-                .bind("rows", rows)
+                .bind("row_results", rows)
                 .elements(params.classes)
                 .bind_all(weight.map(|weight| ("class_weights", weight))),
         );
@@ -131,7 +131,7 @@ impl Operation for NllLossGrad {
         let extent = Extent::Invocations(lowering.output_len(0));
         lowering.push(
             Dispatch::new(kernel, &params, extent)
-                .bind_all(["grad_output", "targets", "rows", "totals"].into_iter().zip(operands))
+                .bind_all(["grad_output", "targets", "row_results", "totals"].into_iter().zip(operands))
                 .bind("grad_log_probs", grad_log_probs)
                 .elements(1_u32),
         );

@@ -114,7 +114,7 @@ pub(crate) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
     lowering.push(
         Dispatch::new(kernel, params, Extent::Workgroups(1))
             .elements(params.rows.div_ceil(64) + 64)
-            .bind("rows", rows)
+            .bind("row_results", rows)
             .bind("totals", totals)
             .bind("loss", loss),
     );
@@ -177,7 +177,7 @@ impl Operation for SoftmaxCrossEntropy {
                 // Three passes over a row.
                 .bind("logits", logits)
                 .bind("targets", target)
-                .bind("rows", rows)
+                .bind("row_results", rows)
                 .elements(3 * params.classes)
                 .bind_all(weight.map(|weight| ("class_weights", weight))),
         );
@@ -209,7 +209,7 @@ impl Operation for SoftmaxCrossEntropyGrad {
         ];
         let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64);
         let extent = Extent::Invocations(lowering.output_len(0));
-        let names = ["grad_output", "logits", "targets", "rows", "totals", "class_weights"];
+        let names = ["grad_output", "logits", "targets", "row_results", "totals", "class_weights"];
         lowering.push(
             Dispatch::new(kernel, &params, extent)
                 .elements(1_u32)
