@@ -33,5 +33,5 @@ fn each(i: u32) {
             sum += input[at] * weight[(kh * params.kernel_w + kw) * params.n + channel];
         }
     }
-    output[i] = finish(i, epilogue(sum, channel * E_LEN));
+    output[i] = epilogue(i, biased(sum, channel * E_LEN));
 }

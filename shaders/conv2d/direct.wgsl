@@ -36,5 +36,5 @@ fn each(i: u32) {
             }
         }
     }
-    output[i] = finish(i, epilogue(sum, channel));
+    output[i] = epilogue(i, biased(sum, channel));
 }

@@ -36,7 +36,7 @@ fn main(
     // Loaded before the loop, and, with a single block, from places that are constants.
     var bias: array<ACC, BLOCK>;
     for (var c = 0u; c < BLOCK; c += E_LEN) {
-        let of_channels = vec4<ACC>(epilogue(EACC(0), channel + c));
+        let of_channels = vec4<ACC>(biased(EACC(0), channel + c));
         for (var j = 0u; j < E_LEN; j++) {
             bias[c + j] = of_channels[j];
         }
@@ -112,7 +112,7 @@ fn store(at: u32, sum: vec4<ACC>) {
     let parts = E_parts(sum);
     var results: array<E, 4 / E_LEN>;
     for (var i = 0u; i < 4 / E_LEN; i++) {
-        results[i] = finish(at / E_LEN + i, E(parts[i]));
+        results[i] = epilogue(at / E_LEN + i, E(parts[i]));
     }
     output[at / 4] = vec4<T>(E_four(results));
 }

@@ -34,5 +34,5 @@ fn each(i: u32) {
             sum += grad_output[at] * weight[(kh * params.kernel_w + kw) * params.n + channel];
         }
     }
-    grad_input[i] = finish(i, sum);
+    grad_input[i] = epilogue(i, sum);
 }

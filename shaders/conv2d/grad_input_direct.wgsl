@@ -39,5 +39,5 @@ fn each(i: u32) {
             }
         }
     }
-    grad_input[i] = finish(i, T(sum));
+    grad_input[i] = epilogue(i, T(sum));
 }

@@ -48,26 +48,26 @@ fn row_of(m: u32) -> Row {
 }
 
 // A tap of the window, its distance from the window's corner, and an output channel.
-struct Depth { tap: u32, h: u32, w: u32, kw: u32, channel: u32 }
+struct KPlace { tap: u32, h: u32, w: u32, kw: u32, channel: u32 }
 
-fn depth_of(k: u32) -> Depth {
+fn k_place_of(k: u32) -> KPlace {
     let tap = divide(k, params.out_c);
     let kh = divide(tap, params.kernel_w);
     let kw = tap - kh * params.kernel_w;
-    return Depth(tap, kh * params.dilation_h, kw * params.dilation_w, kw, k - tap * params.out_c);
+    return KPlace(tap, kh * params.dilation_h, kw * params.dilation_w, kw, k - tap * params.out_c);
 }
 
 // The rest of a tap's channels lies in a row in both operands.
-fn run_of(depth: Depth) -> u32 {
-    return params.out_c - depth.channel;
+fn run_of(k_place: KPlace) -> u32 {
+    return params.out_c - k_place.channel;
 }
 
-fn further(depth: Depth, count: u32) -> Depth {
-    return Depth(depth.tap, depth.h, depth.w, depth.kw, depth.channel + count);
+fn next_by(k_place: KPlace, count: u32) -> KPlace {
+    return KPlace(k_place.tap, k_place.h, k_place.w, k_place.kw, k_place.channel + count);
 }
 
-fn next_run(depth: Depth) -> Depth {
-    var d = depth;
+fn next_run(k_place: KPlace) -> KPlace {
+    var d = k_place;
     d.channel = 0u;
     d.tap++;
     d.kw++;
@@ -80,19 +80,19 @@ fn next_run(depth: Depth) -> Depth {
     return d;
 }
 
-fn place_a(row: Row, depth: Depth) -> Place {
+fn place_a(row: Row, k_place: KPlace) -> Place {
     // Negative distances wrap around to huge numbers, which no output reaches.
-    let h = row.h - depth.h;
-    let w = row.w - depth.w;
+    let h = row.h - k_place.h;
+    let w = row.w - k_place.w;
     let oh = h / STRIDE_H;
     let ow = w / STRIDE_W;
     let whole = oh * STRIDE_H == h && ow * STRIDE_W == w;
     let inside = row.valid && whole && oh < params.out_h && ow < params.out_w;
-    return place(row.image + (oh * params.out_w + ow) * params.out_c + depth.channel, 1, inside);
+    return place(row.image + (oh * params.out_w + ow) * params.out_c + k_place.channel, 1, inside);
 }
 
-fn place_b(depth: Depth, n: u32) -> Place {
-    return place((depth.tap * params.in_c + n) * params.out_c + depth.channel, 1, n < params.n);
+fn place_b(k_place: KPlace, n: u32) -> Place {
+    return place((k_place.tap * params.in_c + n) * params.out_c + k_place.channel, 1, n < params.n);
 }
 
 fn fetch_a(at: u32) -> EA {
@@ -108,5 +108,5 @@ fn place_c(split: u32, m: u32) -> u32 {
 }
 
 fn store(at: u32, n: u32, sum: EACC) {
-    grad_input[at / E_LEN] = finish(at / E_LEN, E(sum));
+    grad_input[at / E_LEN] = epilogue(at / E_LEN, E(sum));
 }

@@ -1,7 +1,7 @@
 // The gradient of conv2d by its weight as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with m = (kh, kw,
 // ci), n = output channel and k = (image, oh, ow); A is the input under the window, B is grad_output as it lies in memory.
 // The formula is that of conv2d/grad_weight_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
-// The depth is long, so it is split: grad_weight is [splits, m, n], added up by product/column_sum.wgsl if there are several.
+// K is long, so it is split: grad_weight is [splits, m, n], added up by product/column_sum.wgsl if there are several.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<EA>;
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<EB>;
@@ -22,30 +22,30 @@ fn row_of(m: u32) -> Row {
 }
 
 // An output pixel: the corner of its window, and the first element of its image in the input.
-struct Depth { k: u32, oh: u32, ow: u32, h: u32, w: u32, image: u32 }
+struct KPlace { k: u32, oh: u32, ow: u32, h: u32, w: u32, image: u32 }
 
-fn depth_of(k: u32) -> Depth {
+fn k_place_of(k: u32) -> KPlace {
     let line = divide(k, params.out_w);
     let image = divide(line, params.out_h);
     let oh = line - image * params.out_h;
     let ow = k - line * params.out_w;
     let first = image * params.in_h * params.in_w * params.in_c;
-    return Depth(k, oh, ow, oh * params.stride_h, ow * params.stride_w, first);
+    return KPlace(k, oh, ow, oh * params.stride_h, ow * params.stride_w, first);
 }
 
 // The rest of a line of pixels lies at equal distances in both operands.
-fn run_of(depth: Depth) -> u32 {
-    return params.out_w - depth.ow;
+fn run_of(k_place: KPlace) -> u32 {
+    return params.out_w - k_place.ow;
 }
 
-fn further(depth: Depth, count: u32) -> Depth {
-    let w = depth.w + count * params.stride_w;
-    return Depth(depth.k + count, depth.oh, depth.ow + count, depth.h, w, depth.image);
+fn next_by(k_place: KPlace, count: u32) -> KPlace {
+    let w = k_place.w + count * params.stride_w;
+    return KPlace(k_place.k + count, k_place.oh, k_place.ow + count, k_place.h, w, k_place.image);
 }
 
-fn next_run(depth: Depth) -> Depth {
-    var d = depth;
-    d.k += params.out_w - depth.ow;
+fn next_run(k_place: KPlace) -> KPlace {
+    var d = k_place;
+    d.k += params.out_w - k_place.ow;
     d.ow = 0u;
     d.w = 0u;
     d.oh++;
@@ -58,17 +58,17 @@ fn next_run(depth: Depth) -> Depth {
     return d;
 }
 
-fn place_a(row: Row, depth: Depth) -> Place {
+fn place_a(row: Row, k_place: KPlace) -> Place {
     // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
-    let h = row.h + depth.h;
-    let w = row.w + depth.w;
+    let h = row.h + k_place.h;
+    let w = row.w + k_place.w;
     let limit = select(0u, params.in_w, row.valid && h < params.in_h);
-    let at = depth.image + (h * params.in_w + w) * params.in_c + row.channel;
+    let at = k_place.image + (h * params.in_w + w) * params.in_c + row.channel;
     return Place(at, params.stride_w * params.in_c, w, params.stride_w, limit);
 }
 
-fn place_b(depth: Depth, n: u32) -> Place {
-    return place(depth.k * params.n + n, params.n, n < params.n);
+fn place_b(k_place: KPlace, n: u32) -> Place {
+    return place(k_place.k * params.n + n, params.n, n < params.n);
 }
 
 fn fetch_a(at: u32) -> EA {

@@ -22,37 +22,37 @@ fn row_of(m: u32) -> Row {
 }
 
 // A tap of the window, its distance from the window's corner, and an input channel.
-struct Depth { k: u32, h: u32, w: u32, kw: u32, channel: u32 }
+struct KPlace { k: u32, h: u32, w: u32, kw: u32, channel: u32 }
 
-fn depth_of(k: u32) -> Depth {
+fn k_place_of(k: u32) -> KPlace {
     let tap = divide(k, params.in_c);
     let kh = divide(tap, params.kernel_w);
     let kw = tap - kh * params.kernel_w;
-    return Depth(k, kh * params.dilation_h, kw * params.dilation_w, kw, k - tap * params.in_c);
+    return KPlace(k, kh * params.dilation_h, kw * params.dilation_w, kw, k - tap * params.in_c);
 }
 
 // The rest of a tap's channels lies in a row in both operands, and with TAPS the rest of a line of taps does.
-fn run_of(depth: Depth) -> u32 {
+fn run_of(k_place: KPlace) -> u32 {
     if TAPS {
-        return (params.kernel_w - depth.kw) * params.in_c - depth.channel;
+        return (params.kernel_w - k_place.kw) * params.in_c - k_place.channel;
     }
-    return params.in_c - depth.channel;
+    return params.in_c - k_place.channel;
 }
 
-fn further(depth: Depth, count: u32) -> Depth {
+fn next_by(k_place: KPlace, count: u32) -> KPlace {
     let taps = select(0u, count, params.in_c == 1u);
-    return Depth(
-        depth.k + count,
-        depth.h,
-        depth.w + taps * params.dilation_w,
-        depth.kw + taps,
-        depth.channel + count - taps,
+    return KPlace(
+        k_place.k + count,
+        k_place.h,
+        k_place.w + taps * params.dilation_w,
+        k_place.kw + taps,
+        k_place.channel + count - taps,
     );
 }
 
-fn next_run(depth: Depth) -> Depth {
-    var d = depth;
-    d.k += run_of(depth);
+fn next_run(k_place: KPlace) -> KPlace {
+    var d = k_place;
+    d.k += run_of(k_place);
     d.channel = 0u;
     d.kw++;
     d.w += params.dilation_w;
@@ -64,20 +64,20 @@ fn next_run(depth: Depth) -> Depth {
     return d;
 }
 
-fn place_a(row: Row, depth: Depth) -> Place {
+fn place_a(row: Row, k_place: KPlace) -> Place {
     // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
-    let h = row.h + depth.h;
-    let w = row.w + depth.w;
+    let h = row.h + k_place.h;
+    let w = row.w + k_place.w;
     let limit = select(0u, params.in_w, row.valid && h < params.in_h);
-    let at = row.image + (h * params.in_w + w) * params.in_c + depth.channel;
+    let at = row.image + (h * params.in_w + w) * params.in_c + k_place.channel;
     if TAPS {
-        return Place(at, params.dilation_w, w * params.in_c + depth.channel, params.dilation_w, limit * params.in_c);
+        return Place(at, params.dilation_w, w * params.in_c + k_place.channel, params.dilation_w, limit * params.in_c);
     }
     return Place(at, 1, w, 0, limit);
 }
 
-fn place_b(depth: Depth, n: u32) -> Place {
-    return place(depth.k * params.n + n, params.n, n < params.n);
+fn place_b(k_place: KPlace, n: u32) -> Place {
+    return place(k_place.k * params.n + n, params.n, n < params.n);
 }
 
 fn fetch_a(at: u32) -> EA {
@@ -93,5 +93,5 @@ fn place_c(split: u32, m: u32) -> u32 {
 }
 
 fn store(at: u32, n: u32, sum: EACC) {
-    output[at / E_LEN] = finish(at / E_LEN, epilogue(sum, n));
+    output[at / E_LEN] = epilogue(at / E_LEN, biased(sum, n));
 }

@@ -1,4 +1,4 @@
-// Winograd's transform of the sums to results, A^T m A, then the bias and what finishes a result: the formula and the memory are
+// Winograd's transform of the sums to results, A^T m A, then the epilogue: the formula and the memory are
 // those of conv2d/winograd.wgsl. A tile at the last line or column of an odd image has results outside it, which are not stored.
 //
 // sums: [16, tiles, columns]; result: [batch, result_h, result_w, columns].
@@ -45,6 +45,6 @@ fn store(tile: Tile, row: u32, column: u32, channel: u32, sum: Four) {
     let w = 2 * tile.column + column;
     if h < params.result_h && w < params.result_w {
         let at = ((tile.image * params.result_h + h) * params.result_w + w) * params.columns + channel;
-        result[at] = finish(at, epilogue(sum, 4 * channel));
+        result[at] = epilogue(at, biased(sum, 4 * channel));
     }
 }

@@ -12,10 +12,6 @@
 @group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
 @group(0) @binding(STATE) var<storage, read_write> state: array<atomic<u32>>;
 
-fn is_nan(x: T) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
-}
-
 fn count() -> u32 {
     return params.rows;
 }

@@ -12,5 +12,5 @@ fn count() -> u32 {
 }
 
 fn each(i: u32) {
-    output[i] = finish(i, combine(a[i], b[i]));
+    output[i] = epilogue(i, combine(a[i], b[i]));
 }

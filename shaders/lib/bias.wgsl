@@ -2,6 +2,6 @@
 
 @group(0) @binding(BIAS) var<storage, read> bias: array<E>;
 
-fn epilogue(sum: EACC, column: u32) -> E {
+fn biased(sum: EACC, column: u32) -> E {
     return E(sum + bias[column / E_LEN]);
 }

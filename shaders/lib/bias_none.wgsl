@@ -1,5 +1,5 @@
 // Epilogue: the sum is stored as it is.
 
-fn epilogue(sum: EACC, column: u32) -> E {
+fn biased(sum: EACC, column: u32) -> E {
     return E(sum);
 }

@@ -1,8 +1,8 @@
 // What is done to E of a result before they are stored, as a plan has joined other nodes to the one that makes it:
-//     finish(x) = masked(rectified(x + addend))
+//     epilogue(x) = masked(rectified(x + addend))
 // each step being there or not (lib/epilogue_add.wgsl, lib/epilogue_relu.wgsl, lib/epilogue_mask.wgsl, and what does nothing in their places).
 // `at` counts E of the result, which the addend and the mask lie like.
 
-fn finish(at: u32, value: E) -> E {
-    return finish_masked(at, finish_rectified(finish_added(at, value)));
+fn epilogue(at: u32, value: E) -> E {
+    return epilogue_masked(at, epilogue_rectified(epilogue_added(at, value)));
 }

@@ -4,6 +4,6 @@
 
 @group(0) @binding(ADDEND) var<storage, read> addend: array<E>;
 
-fn finish_added(at: u32, value: E) -> E {
+fn epilogue_added(at: u32, value: E) -> E {
     return value + addend[at];
 }

@@ -1,5 +1,5 @@
 // Nothing is added.
 
-fn finish_added(at: u32, value: E) -> E {
+fn epilogue_added(at: u32, value: E) -> E {
     return value;
 }

@@ -4,6 +4,6 @@
 
 @group(0) @binding(MASKING) var<storage, read> masking: array<E>;
 
-fn finish_masked(at: u32, value: E) -> E {
+fn epilogue_masked(at: u32, value: E) -> E {
     return select(value, E(0), masking[at] <= E(0));
 }

@@ -1,5 +1,5 @@
 // No mask.
 
-fn finish_masked(at: u32, value: E) -> E {
+fn epilogue_masked(at: u32, value: E) -> E {
     return value;
 }

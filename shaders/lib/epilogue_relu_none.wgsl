@@ -1,5 +1,5 @@
 // No relu.
 
-fn finish_rectified(value: E) -> E {
+fn epilogue_rectified(value: E) -> E {
     return value;
 }

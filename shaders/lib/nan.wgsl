@@ -1,14 +1,24 @@
-// NaN and infinities, told by their bits, since compilers may take x != x for false, and some devices' exp() makes a number
-// of NaN. E is one element or a vector of four, and EU as many unsigned integers.
+// NaN and infinities, told by their bits, since compilers may take x != x for false, and x > y for the opposite of x <= y, and
+// some devices' exp() makes a number of NaN. E is one element or a vector of four, EU as many unsigned integers, EBOOL as
+// many truth values.
+
+fn is_nan(x: E) -> EBOOL {
+    return (bitcast<EU>(x) & EU(0x7fffffffu)) > EU(0x7f800000u);
+}
 
 // y, but x where x is NaN.
 fn keep_nan(x: E, y: E) -> E {
-    return select(y, x, (bitcast<EU>(x) & EU(0x7fffffffu)) > EU(0x7f800000u));
+    return select(y, x, is_nan(x));
 }
 
 fn nan() -> E {
     // A variable, since a constant of this value is refused.
     var bits = EU(0x7fc00000u);
+    return bitcast<E>(bits);
+}
+
+fn minus_infinity() -> E {
+    var bits = EU(0xff800000u);
     return bitcast<E>(bits);
 }
 

@@ -1,19 +1,19 @@
 // What the cores of a tiled product share. The file that a core is linked with says what A, B and C are:
-//     row_of(m), depth_of(k)            prepare a row of A, and a place in the depth
-//     place_a(row, depth), place_b(depth, n)    where an element lies, and how far the next one in the depth is from it
-//     run_of(depth), next_run(depth)    for how many places of the depth that distance holds, and the place after them
-//     further(depth, count)             the place that many further on in the same run
+//     row_of(m), k_place_of(k)            prepare a row of A, and a place in K
+//     place_a(row, k_place), place_b(k_place, n)    where an element lies, and how far the next one in K is from it
+//     run_of(k_place), next_run(k_place)    for how many places in K that distance holds, and the place after them
+//     next_by(k_place, count)           the place that many further on in the same run
 //     fetch_a(at), fetch_b(at)          the EA or EB there: an element, or two or four that are neighbours in memory
 //     place_c(split, m), store(at, n, sum)      where a row of C begins, and what takes an E of it, which may be as many
-// and has m, n, k, and k_chunk, the depth of one split, in its params.
+// and has m, n, k, and k_chunk, the part of K of one split, in its params.
 
 // LINES says whether a run may begin or end outside A, as a line of pixels with padding does.
 
-// A tile of C, by its first row and column, and the part of the depth that it adds up; TILE_N columns wide.
+// A tile of C, by its first row and column, and the part of K that it adds up; TILE_N columns wide.
 struct Tile { split: u32, first_m: u32, first_n: u32, first_k: u32, last_k: u32 }
 
 // The tile of this number, `rows` rows high. Beyond the last tile, where a dispatch folded to two dimensions or a workgroup
-// of several tiles may lead, the depth is empty.
+// of several tiles may lead, K is empty.
 fn tile_of(number: u32, rows: u32) -> Tile {
     let tiles_m = (params.m + rows - 1) / rows;
     let tiles_n = (params.n + TILE_N - 1) / TILE_N;
@@ -29,7 +29,7 @@ fn tile_of(number: u32, rows: u32) -> Tile {
 }
 
 // Where an element lies in memory, and on a line of which `limit` elements exist: from there on A and B are 0. The next
-// one in the depth lies `step` further in memory and `line_step` on the line.
+// one in K lies `step` further in memory and `line_step` on the line.
 struct Place { at: u32, step: u32, line: u32, line_step: u32, limit: u32 }
 
 // A place on no line: all that is asked is whether it is there.
@@ -50,7 +50,7 @@ fn start(p: Place) -> Place {
     return start_b(p);
 }
 
-fn after(p: Place) -> Place {
+fn next_place(p: Place) -> Place {
     if LINES {
         return Place(p.at + p.step, p.step, p.line + p.line_step, p.line_step, p.limit);
     }

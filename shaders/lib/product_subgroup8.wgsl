@@ -4,11 +4,11 @@
 //
 // product.wgsl says what the file that this is linked with gives. All is done on vectors of four, put together from as many
 // EA, EB or E as that takes: of four elements each where the extents that lie along memory allow it, else of two or one.
-// A_ALONG_K and B_ALONG_K say whether neighbours in memory are places of the depth, or rows of A, columns of B; WHOLE_RUNS
-// that every run of the depth is a multiple of four long.
+// A_ALONG_K and B_ALONG_K say whether neighbours in memory are places in K, or rows of A, columns of B; WHOLE_RUNS
+// that every run of K is a multiple of four long.
 //
 // Eight lanes (one subgroup) own one tile of 32 rows and TILE_N columns (8, 16 or 32) of one split: each lane four rows
-// that follow one another. They take four places of the depth at a time, for which a lane loads its rows of A, and
+// that follow one another. They take four places in K at a time, for which a lane loads its rows of A, and
 // TILE_N / 8 of the vectors of B; it gets the others by shuffle. A workgroup is WG / 8 such subgroups that have nothing to
 // do with one another. Right only where the subgroup size is exactly 8.
 
@@ -35,7 +35,7 @@ fn main(
     for (var i = 0u; i < PLACES; i++) {
         rows[i] = row_of(first_m + i * (4 / PLACES));
     }
-    var depth = depth_of(tile.first_k);
+    var k_place = k_place_of(tile.first_k);
     // Four columns of a row each: sums[4 q + r] are columns 4 q .. 4 q + 3 of row r.
     var sums: array<Four, 4 * QUADS>;
     var k = tile.first_k;
@@ -46,25 +46,25 @@ fn main(
         var p: array<Place, PLACES>;
         // At the edges a tap of the window may lie outside the input for all rows of the tile: nothing to add.
         loop {
-            end = min(k + run_of(depth), tile.last_k);
+            end = min(k + run_of(k_place), tile.last_k);
             var any = false;
             for (var i = 0u; i < PLACES; i++) {
-                p[i] = start(place_a(rows[i], depth));
+                p[i] = start(place_a(rows[i], k_place));
                 any |= has_inside(p[i]);
             }
             if subgroupAny(any) { break; }
             k = end;
-            depth = next_run(depth);
+            k_place = next_run(k_place);
             if k >= tile.last_k { break; }
         }
         if k >= tile.last_k { break; }
         var q: array<Place, LOADS>;
         for (var j = 0u; j < LOADS; j++) {
-            q[j] = start_b(place_b(depth, tile.first_n + column_of(lane, j)));
+            q[j] = start_b(place_b(k_place, tile.first_n + column_of(lane, j)));
             q[j].at += place_of(lane, j) * q[j].step;
         }
         loop {
-            // Rows of A by places of the depth, or the other way round.
+            // Rows of A by places in K, or the other way round.
             var a: array<Four, 4>;
             if A_ALONG_K {
                 for (var i = 0u; i < PLACES; i++) {
@@ -107,7 +107,7 @@ fn main(
         }
         // A run may end within four places.
         k = end;
-        depth = next_run(depth);
+        k_place = next_run(k_place);
         if k >= tile.last_k { break; }
     }
 
@@ -197,7 +197,7 @@ fn store_four(at: u32, n: u32, last_n: u32, sum: Four) {
     }
 }
 
-// The column of B, and the place of the depth among four, from which vector j of this lane begins.
+// The column of B, and the place in K among four, from which vector j of this lane begins.
 fn column_of(lane: u32, j: u32) -> u32 {
     return select((lane + j * 8) % QUADS * 4, lane + j * 8, B_ALONG_K);
 }
@@ -221,40 +221,40 @@ fn until(p: Place, within: bool) -> Place {
     return place;
 }
 
-// The place `by` further in the depth.
-fn onward(p: Place, by: u32) -> Place {
+// The place `by` further in K.
+fn next_place_by(p: Place, by: u32) -> Place {
     return Place(p.at + by * p.step, p.step, p.line + by * p.line_step, p.line_step, p.limit);
 }
 
-// Four places of the depth in one row of A, of which `left` are the run's.
+// Four places in K in one row of A, of which `left` are the run's.
 fn run_of_a(p: Place, left: u32) -> Four {
     var parts: array<EA, A_PARTS>;
     for (var i = 0u; i < A_PARTS; i++) {
-        parts[i] = load_a(until(onward(p, i * EA_LEN), i * EA_LEN < left));
+        parts[i] = load_a(until(next_place_by(p, i * EA_LEN), i * EA_LEN < left));
     }
     return EA_four(parts);
 }
 
-// The lane's four rows of A at one place of the depth; goes on to the next place.
+// The lane's four rows of A at one place in K; goes on to the next place.
 fn rows_of_a(p: ptr<function, array<Place, PLACES>>, within: bool) -> Four {
     var parts: array<EA, A_PARTS>;
     for (var i = 0u; i < A_PARTS; i++) {
         parts[i] = load_a(until(p[i], within));
-        p[i] = after(p[i]);
+        p[i] = next_place(p[i]);
     }
     return EA_four(parts);
 }
 
-// Four places of the depth in one column of B, of which `left` are the run's.
+// Four places in K in one column of B, of which `left` are the run's.
 fn run_of_b(q: Place, left: u32) -> Four {
     var parts: array<EB, B_PARTS>;
     for (var i = 0u; i < B_PARTS; i++) {
-        parts[i] = load_b(until(onward(q, i * EB_LEN), i * EB_LEN < left));
+        parts[i] = load_b(until(next_place_by(q, i * EB_LEN), i * EB_LEN < left));
     }
     return EB_four(parts);
 }
 
-// Four columns of B at one place of the depth; the last ones may not be there.
+// Four columns of B at one place in K; the last ones may not be there.
 fn columns_of_b(q: Place, n: u32, within: bool) -> Four {
     var parts: array<EB, B_PARTS>;
     for (var i = 0u; i < B_PARTS; i++) {

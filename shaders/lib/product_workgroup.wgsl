@@ -4,15 +4,15 @@
 //
 // product.wgsl says what the file that this is linked with gives; product_workgroup_scalars.wgsl and
 // product_workgroup_vectors.wgsl load and store for an E of one element and of four. A_ALONG_K and B_ALONG_K say whether
-// neighbours in memory are places of the depth, or rows of A, columns of B.
+// neighbours in memory are places in K, or rows of A, columns of B.
 //
 // One workgroup owns one tile of TILE_M rows and TILE_N columns of one split. Its WG invocations lie in a grid GRID_N wide;
 // each owns ROWS rows (4 or 8) of COLUMNS columns (4 or 8; 8 with 8 rows only), in blocks of four by four that lie GRID_M
-// and GRID_N blocks apart, so that neighbours read neighbours in workgroup memory. For each TILE_K places of the depth an
+// and GRID_N blocks apart, so that neighbours read neighbours in workgroup memory. For each TILE_K places in K an
 // invocation loads at most a block of four by four of A and one of B.
 //
-// Workgroup memory: 16 TILE_K (TILE_M / 4 + TILE_N / 4 + 2) bytes, 12,800 with 128 x 64 x 16. Both operands lie there depth
-// by depth, A turned if need be, so that four rows of A and four columns of B are one load each.
+// Workgroup memory: 16 TILE_K (TILE_M / 4 + TILE_N / 4 + 2) bytes, 12,800 with 128 x 64 x 16. Both operands lie there place
+// by place in K, A turned if need be, so that four rows of A and four columns of B are one load each.
 // Barriers: one before the tiles are written, so that none is overwritten while others still read it, and one after, so
 // that all of it is there. Between the second and the next loads there is none: who is done may load already.
 
@@ -25,7 +25,7 @@ const BLOCKS_A: u32 = QUADS_M * QUADS_K;
 const BLOCKS_B: u32 = QUADS_N * QUADS_K;
 const_assert ((COLUMNS == 4 && (ROWS == 4 || ROWS == 8)) || (COLUMNS == 8 && ROWS == 8));
 const_assert GRID_M * GRID_N == WG && BLOCKS_A <= WG && BLOCKS_B <= WG;
-// One vector further than need be from a place of the depth to the next: writes of turned blocks meet fewer equal banks.
+// One vector further than need be from a place in K to the next: writes of turned blocks meet fewer equal banks.
 const PITCH_A: u32 = QUADS_M + 1;
 const PITCH_B: u32 = QUADS_N + 1;
 
@@ -62,8 +62,8 @@ fn main(
     let first_m = tile.first_m + quad_a * 4;
     let rows = Rows(row_of(first_m), row_of(first_m + 1), row_of(first_m + 2), row_of(first_m + 3));
     let column = tile.first_n + quad_b * 4;
-    var depth_a = depth_of(tile.first_k + place_in_a);
-    var depth_b = depth_of(tile.first_k + place_in_b);
+    var k_a = k_place_of(tile.first_k + place_in_a);
+    var k_b = k_place_of(tile.first_k + place_in_b);
 
     let x = local % GRID_N;
     let y = local / GRID_N;
@@ -76,13 +76,13 @@ fn main(
         var b: Block;
         if number_a < BLOCKS_A {
             let at = k + place_in_a;
-            a = block_a(rows, depth_a, tile.last_k - min(at, tile.last_k));
-            depth_a = advanced(depth_a, at + TILE_K);
+            a = block_a(rows, k_a, tile.last_k - min(at, tile.last_k));
+            k_a = next_block(k_a, at + TILE_K);
         }
         if number_b < BLOCKS_B {
             let at = k + place_in_b;
-            b = block_b(column, depth_b, tile.last_k - min(at, tile.last_k));
-            depth_b = advanced(depth_b, at + TILE_K);
+            b = block_b(column, k_b, tile.last_k - min(at, tile.last_k));
+            k_b = next_block(k_b, at + TILE_K);
         }
         workgroupBarrier();
         if number_a < BLOCKS_A {
@@ -168,7 +168,7 @@ fn main(
     }
 }
 
-// Which four rows or columns of the tile block `number` holds, and from which place of its depth on. Invocations that are
+// Which four rows or columns of the tile block `number` holds, and from which place in K on. Invocations that are
 // neighbours load neighbours in memory.
 fn quad_of(number: u32, quads: u32, along_k: bool) -> u32 {
     return select(number % quads, number / QUADS_K, along_k);
@@ -178,50 +178,50 @@ fn place_of(number: u32, quads: u32, along_k: bool) -> u32 {
     return 4 * select(number / quads, number % QUADS_K, along_k);
 }
 
-// The place of the depth TILE_K further on, which is place k: the same run's, where an addition will do.
-fn advanced(depth: Depth, k: u32) -> Depth {
-    if TILE_K < run_of(depth) {
-        return further(depth, TILE_K);
+// The place in K TILE_K further on, which is place k: the same run's, where an addition will do.
+fn next_block(k_place: KPlace, k: u32) -> KPlace {
+    if TILE_K < run_of(k_place) {
+        return next_by(k_place, TILE_K);
     }
-    return depth_of(k);
+    return k_place_of(k);
 }
 
 // The next place.
-fn following(depth: Depth) -> Depth {
-    if 1 < run_of(depth) {
-        return further(depth, 1);
+fn next_k(k_place: KPlace) -> KPlace {
+    if 1 < run_of(k_place) {
+        return next_by(k_place, 1);
     }
-    return next_run(depth);
+    return next_run(k_place);
 }
 
-// Four rows of A by four places of the depth, of which `left` exist, loaded place by place; and as many columns of B.
-fn block_of_a(rows: Rows, first: Depth, left: u32) -> Block {
+// Four rows of A by four places in K, of which `left` exist, loaded place by place; and as many columns of B.
+fn block_of_a(rows: Rows, first: KPlace, left: u32) -> Block {
     var block: Block;
-    var depth = first;
-    if left > 0 { block.v0 = four_a(rows, depth); }
-    depth = following(depth);
-    if left > 1 { block.v1 = four_a(rows, depth); }
-    depth = following(depth);
-    if left > 2 { block.v2 = four_a(rows, depth); }
-    depth = following(depth);
-    if left > 3 { block.v3 = four_a(rows, depth); }
+    var k_place = first;
+    if left > 0 { block.v0 = four_a(rows, k_place); }
+    k_place = next_k(k_place);
+    if left > 1 { block.v1 = four_a(rows, k_place); }
+    k_place = next_k(k_place);
+    if left > 2 { block.v2 = four_a(rows, k_place); }
+    k_place = next_k(k_place);
+    if left > 3 { block.v3 = four_a(rows, k_place); }
     return block;
 }
 
-fn block_of_b(column: u32, first: Depth, left: u32) -> Block {
+fn block_of_b(column: u32, first: KPlace, left: u32) -> Block {
     var block: Block;
-    var depth = first;
-    if left > 0 { block.v0 = four_b(depth, column); }
-    depth = following(depth);
-    if left > 1 { block.v1 = four_b(depth, column); }
-    depth = following(depth);
-    if left > 2 { block.v2 = four_b(depth, column); }
-    depth = following(depth);
-    if left > 3 { block.v3 = four_b(depth, column); }
+    var k_place = first;
+    if left > 0 { block.v0 = four_b(k_place, column); }
+    k_place = next_k(k_place);
+    if left > 1 { block.v1 = four_b(k_place, column); }
+    k_place = next_k(k_place);
+    if left > 2 { block.v2 = four_b(k_place, column); }
+    k_place = next_k(k_place);
+    if left > 3 { block.v3 = four_b(k_place, column); }
     return block;
 }
 
-// Adds one place of the depth: four rows of A by four columns of B.
+// Adds one place in K: four rows of A by four columns of B.
 fn added(sums: Block, a: vec4<ACC>, b: vec4<ACC>) -> Block {
     return Block(sums.v0 + a.x * b, sums.v1 + a.y * b, sums.v2 + a.z * b, sums.v3 + a.w * b);
 }

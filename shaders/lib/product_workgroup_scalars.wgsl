@@ -1,29 +1,29 @@
 // What product_workgroup.wgsl loads and stores where E is one element: any extents will do.
 
-fn four_a(rows: Rows, depth: Depth) -> vec4<ACC> {
+fn four_a(rows: Rows, k_place: KPlace) -> vec4<ACC> {
     return vec4<ACC>(
-        load_a(start(place_a(rows.r0, depth))),
-        load_a(start(place_a(rows.r1, depth))),
-        load_a(start(place_a(rows.r2, depth))),
-        load_a(start(place_a(rows.r3, depth))),
+        load_a(start(place_a(rows.r0, k_place))),
+        load_a(start(place_a(rows.r1, k_place))),
+        load_a(start(place_a(rows.r2, k_place))),
+        load_a(start(place_a(rows.r3, k_place))),
     );
 }
 
-fn four_b(depth: Depth, n: u32) -> vec4<ACC> {
+fn four_b(k_place: KPlace, n: u32) -> vec4<ACC> {
     return vec4<ACC>(
-        load_b(start_b(place_b(depth, n))),
-        load_b(start_b(place_b(depth, n + 1))),
-        load_b(start_b(place_b(depth, n + 2))),
-        load_b(start_b(place_b(depth, n + 3))),
+        load_b(start_b(place_b(k_place, n))),
+        load_b(start_b(place_b(k_place, n + 1))),
+        load_b(start_b(place_b(k_place, n + 2))),
+        load_b(start_b(place_b(k_place, n + 3))),
     );
 }
 
-fn block_a(rows: Rows, depth: Depth, left: u32) -> Block {
-    return block_of_a(rows, depth, left);
+fn block_a(rows: Rows, k_place: KPlace, left: u32) -> Block {
+    return block_of_a(rows, k_place, left);
 }
 
-fn block_b(column: u32, depth: Depth, left: u32) -> Block {
-    return block_of_b(column, depth, left);
+fn block_b(column: u32, k_place: KPlace, left: u32) -> Block {
+    return block_of_b(column, k_place, left);
 }
 
 fn store_four(at: u32, n: u32, sum: vec4<ACC>) {

@@ -1,46 +1,46 @@
 // What product_workgroup.wgsl loads and stores where E is a vector of four: operands and result lie in memory along
-// extents that are multiples of four. A vector holds four places of the depth, all of one run, or else four rows of A or
+// extents that are multiples of four. A vector holds four places in K, all of one run, or else four rows of A or
 // four columns of B at one place.
 
-fn four_a(rows: Rows, depth: Depth) -> EACC {
-    return EACC(load_a(start(place_a(rows.r0, depth))));
+fn four_a(rows: Rows, k_place: KPlace) -> EACC {
+    return EACC(load_a(start(place_a(rows.r0, k_place))));
 }
 
-fn four_b(depth: Depth, n: u32) -> EACC {
-    return EACC(load_b(start_b(place_b(depth, n))));
+fn four_b(k_place: KPlace, n: u32) -> EACC {
+    return EACC(load_b(start_b(place_b(k_place, n))));
 }
 
-fn block_a(rows: Rows, depth: Depth, left: u32) -> Block {
+fn block_a(rows: Rows, k_place: KPlace, left: u32) -> Block {
     if !A_ALONG_K {
-        return block_of_a(rows, depth, left);
+        return block_of_a(rows, k_place, left);
     }
     if left == 0 {
         return Block();
     }
     return turned(
-        EACC(load_a(start(place_a(rows.r0, depth)))),
-        EACC(load_a(start(place_a(rows.r1, depth)))),
-        EACC(load_a(start(place_a(rows.r2, depth)))),
-        EACC(load_a(start(place_a(rows.r3, depth)))),
+        EACC(load_a(start(place_a(rows.r0, k_place)))),
+        EACC(load_a(start(place_a(rows.r1, k_place)))),
+        EACC(load_a(start(place_a(rows.r2, k_place)))),
+        EACC(load_a(start(place_a(rows.r3, k_place)))),
     );
 }
 
-fn block_b(column: u32, depth: Depth, left: u32) -> Block {
+fn block_b(column: u32, k_place: KPlace, left: u32) -> Block {
     if !B_ALONG_K {
-        return block_of_b(column, depth, left);
+        return block_of_b(column, k_place, left);
     }
     if left == 0 {
         return Block();
     }
     return turned(
-        EACC(load_b(start_b(place_b(depth, column)))),
-        EACC(load_b(start_b(place_b(depth, column + 1)))),
-        EACC(load_b(start_b(place_b(depth, column + 2)))),
-        EACC(load_b(start_b(place_b(depth, column + 3)))),
+        EACC(load_b(start_b(place_b(k_place, column)))),
+        EACC(load_b(start_b(place_b(k_place, column + 1)))),
+        EACC(load_b(start_b(place_b(k_place, column + 2)))),
+        EACC(load_b(start_b(place_b(k_place, column + 3)))),
     );
 }
 
-// Vectors along the depth, as vectors across it.
+// Vectors along K, as vectors across it.
 fn turned(r0: EACC, r1: EACC, r2: EACC, r3: EACC) -> Block {
     return Block(
         EACC(r0.x, r1.x, r2.x, r3.x),

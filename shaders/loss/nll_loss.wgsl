@@ -9,11 +9,6 @@
 @group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
 @group(0) @binding(ROW_RESULTS) var<storage, read_write> row_results: array<T>;
 
-// By the bits: OpenGL's compilers may take x > y for the opposite of x <= y, and then NaN is larger than all.
-fn is_nan(x: T) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
-}
-
 fn count() -> u32 {
     return params.rows;
 }

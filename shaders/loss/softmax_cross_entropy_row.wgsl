@@ -13,11 +13,6 @@
 // correct: whether the largest logit is the target's; counts: whether the row does; weights: the sum of w.
 struct Row { loss: T, weight: T, correct: T, counts: T, log_sum: T, weights: T }
 
-// By the bits: OpenGL's compilers may take x > y for the opposite of x <= y, and then NaN is larger than all.
-fn is_nan(x: T) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
-}
-
 fn row_of(row: u32) -> Row {
     let first = row * params.classes;
     var largest = logits[first];
@@ -55,8 +50,7 @@ fn row_of(row: u32) -> Row {
         correct = select(T(0), T(1), best == target_class);
     } else if counts {
         // A label that is no class makes the loss NaN rather than something plausible.
-        var nan = 0x7fc00000u;
-        loss = bitcast<f32>(nan);
+        loss = nan();
     }
     return Row(T(loss), weight, correct, select(T(0), T(1), counts), T(log_sum), T(weights));
 }

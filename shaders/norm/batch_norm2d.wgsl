@@ -18,7 +18,7 @@ fn each(i: u32) {
     for (var j = 0u; j < ROWS_EACH; j++) {
         let at = i + j * apart;
         if at < params.rows * params.columns {
-            output[at] = finish(at, (input[at] - mean) * factor + bias);
+            output[at] = epilogue(at, (input[at] - mean) * factor + bias);
         }
     }
 }

@@ -29,5 +29,5 @@ fn each(i: u32) {
             sum += grad_output[at] / ACC(height * width);
         }
     }
-    grad_input[i] = finish(i, T(sum));
+    grad_input[i] = epilogue(i, T(sum));
 }

@@ -31,5 +31,5 @@ fn each(i: u32) {
             sum += grad_output[base] / divisor(rows, columns);
         }
     }
-    grad_input[i] = finish(i, T(sum));
+    grad_input[i] = epilogue(i, T(sum));
 }

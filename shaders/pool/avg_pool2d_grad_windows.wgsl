@@ -25,7 +25,7 @@ fn each(i: u32) {
         for (var w = columns.low; w < last_w; w++) {
             let inside = h < rows.high && w < columns.high;
             let at = (window.image + h * params.in_w + w) * params.channels + window.channel;
-            grad_input[at] = finish(at, select(T(0), value, inside));
+            grad_input[at] = epilogue(at, select(T(0), value, inside));
         }
     }
 }

@@ -10,10 +10,6 @@
 @group(0) @binding(INDICES) var<storage, read_write> indices: array<i32>;
 
 // Compilers may take x != x for false, so NaN is told by its bits.
-fn is_nan(x: T) -> bool {
-    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
-}
-
 fn count() -> u32 {
     return params.batch * params.out_h * params.out_w * params.channels;
 }
@@ -23,8 +19,7 @@ fn each(i: u32) {
 
     // Where all taps of a dilated window lie in the padding the result is minus infinity and nobody wins. WGSL has no
     // constant for it, and refuses one made from bits, so the bits come from a variable.
-    var minus_infinity = 0xff800000u;
-    var best = bitcast<T>(minus_infinity);
+    var best = minus_infinity();
     var index = -1;
     for (var kh = 0u; kh < params.kernel_h; kh++) {
         // Rows above the input wrap around to huge numbers, so one comparison finds both sides.

@@ -23,7 +23,7 @@ fn each(i: u32) {
         for (var kw = 0u; kw < params.kernel_w; kw++) {
             let value = input[at + kw * params.channels];
             // NaN is told by its bits, since compilers may take x != x for false.
-            let wins = (value > best) | ((bitcast<EU>(value) & EU(0x7fffffffu)) > EU(0x7f800000u));
+            let wins = (value > best) | is_nan(value);
             best = select(best, value, wins);
             winner = select(winner, EU(corner + kh * params.in_w + kw), wins);
         }

@@ -1,5 +1,5 @@
 // What every kernel of matmul is told. C[m, n] = sum over k of A[m, k] B[k, n], plus bias[n]; either operand may be
-// transposed in memory, which is only another distance between its rows, columns and places of the depth. Where an
+// transposed in memory, which is only another distance between its rows, columns and places in K. Where an
 // operand is too large for one binding a dispatch sees a piece of it, and ACCUMULATE adds to what earlier pieces gave. It is a
 // constant, since a branch at every store would slow the whole kernel down on software devices.
 
@@ -12,9 +12,9 @@ fn place_c(split: u32, m: u32) -> u32 {
 }
 
 fn store(at: u32, n: u32, sum: EACC) {
-    var value = epilogue(sum, params.bias_first + n);
+    var value = biased(sum, params.bias_first + n);
     if ACCUMULATE {
         value += output[at / E_LEN];
     }
-    output[at / E_LEN] = finish(at / E_LEN, value);
+    output[at / E_LEN] = epilogue(at / E_LEN, value);
 }

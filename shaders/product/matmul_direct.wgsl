@@ -13,8 +13,8 @@ fn each(i: u32) {
     var sum = ACC(0);
     for (var k = 0u; k < params.k; k++) {
         sum += a[from_a] * b[from_b];
-        from_a += params.a_depth;
-        from_b += params.b_depth;
+        from_a += params.a_k;
+        from_b += params.b_k;
     }
     store(place_c(0, m) + n, n, sum);
 }

@@ -6,31 +6,31 @@ fn row_of(m: u32) -> Row {
     return Row(params.a_first + m * params.a_row, m < params.m);
 }
 
-struct Depth { k: u32 }
+struct KPlace { k: u32 }
 
-fn depth_of(k: u32) -> Depth {
-    return Depth(k);
+fn k_place_of(k: u32) -> KPlace {
+    return KPlace(k);
 }
 
-// The whole depth lies at equal distances in both operands.
-fn run_of(depth: Depth) -> u32 {
-    return params.k - depth.k;
+// All of K lies at equal distances in both operands.
+fn run_of(k_place: KPlace) -> u32 {
+    return params.k - k_place.k;
 }
 
-fn further(depth: Depth, count: u32) -> Depth {
-    return Depth(depth.k + count);
+fn next_by(k_place: KPlace, count: u32) -> KPlace {
+    return KPlace(k_place.k + count);
 }
 
-fn next_run(depth: Depth) -> Depth {
-    return Depth(params.k);
+fn next_run(k_place: KPlace) -> KPlace {
+    return KPlace(params.k);
 }
 
-fn place_a(row: Row, depth: Depth) -> Place {
-    return place(row.first + depth.k * params.a_depth, params.a_depth, row.valid);
+fn place_a(row: Row, k_place: KPlace) -> Place {
+    return place(row.first + k_place.k * params.a_k, params.a_k, row.valid);
 }
 
-fn place_b(depth: Depth, n: u32) -> Place {
-    return place(params.b_first + depth.k * params.b_depth + n * params.b_column, params.b_depth, n < params.n);
+fn place_b(k_place: KPlace, n: u32) -> Place {
+    return place(params.b_first + k_place.k * params.b_k + n * params.b_column, params.b_k, n < params.n);
 }
 
 fn fetch_a(at: u32) -> EA {

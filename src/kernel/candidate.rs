@@ -17,8 +17,11 @@ pub struct Candidate<'a> {
     pub tile: Option<&'static str>,
     /// What it needs of a device.
     pub needs: Needs,
-    lower: Box<dyn Fn(&mut Lowering<'_>) -> Result<()> + 'a>,
+    lower: Box<Lower<'a>>,
 }
+
+/// What pushes the dispatches of a candidate.
+type Lower<'a> = dyn Fn(&mut Lowering<'_>) -> Result<()> + 'a;
 
 /// What a candidate needs of a device; the default needs nothing that WebGPU does not promise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -78,7 +78,8 @@ impl From<String> for Choice {
 
 impl PartialEq<&str> for Choice {
     fn eq(&self, other: &&str) -> bool {
-        *self == Choice::from(*other)
+        let (name, tile) = other.split_once(':').map_or((*other, None), |(name, tile)| (name, Some(tile)));
+        self.name == name && self.tile.as_deref() == tile
     }
 }
 

@@ -76,6 +76,7 @@ impl Epilogue {
         if self.steps == Steps::default() {
             return kernel.with(&[source!("lib/epilogue_none.wgsl")]);
         }
+        let kernel = if relu { kernel.with(&[source!("lib/nan.wgsl")]) } else { kernel };
         kernel.with(&[
             source!("lib/epilogue.wgsl"),
             either(add, [source!("lib/epilogue_add.wgsl"), source!("lib/epilogue_add_none.wgsl")]),

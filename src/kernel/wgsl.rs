@@ -41,7 +41,7 @@ pub enum Constant {
     U32(u32),
     /// `const NAME: bool = ..;`
     Bool(bool),
-    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`; NAMEU and NAMEACC for as many u32 and ACC, NAME_LEN for how many.
+    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`; NAMEU, NAMEBOOL and NAMEACC for as many u32, bool and ACC, NAME_LEN for how many.
     Elements(u32),
     /// The same, and NAME_four, which makes a vector of four of as many NAME as it takes, and NAME_parts, which undoes that.
     Parts(u32),
@@ -126,7 +126,7 @@ impl Kernel {
                 Constant::U32(value) => text += &format!("const {name}: u32 = {value}u;\n"),
                 Constant::Bool(value) => text += &format!("const {name}: bool = {value};\n"),
                 Constant::Elements(count) | Constant::Parts(count) => {
-                    for (alias, of) in [("", "T"), ("U", "u32"), ("ACC", "ACC")] {
+                    for (alias, of) in [("", "T"), ("U", "u32"), ("BOOL", "bool"), ("ACC", "ACC")] {
                         let vector = if *count == 1 { of.to_string() } else { format!("vec{count}<{of}>") };
                         text += &format!("alias {name}{alias} = {vector};\n");
                     }

@@ -74,9 +74,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// An operation, the shapes of its operands, and how many products an element of the result adds up.
 type Shaped = (Arc<dyn Operation>, Vec<Vec<usize>>, usize);
 
-/// Every operation that can finish its output does what the twin does, by every candidate.
+/// Every operation that applies its epilogue does what the twin does, by every candidate.
 #[test]
-fn what_finishes_an_output_is_what_the_twin_does() {
+fn an_epilogue_is_what_the_twin_does() {
     let Some(device) = device() else { return };
     let conv = Conv2d { padding: [1; 4], ..Conv2d::default() };
     let strided = Conv2d { stride: [2; 2], padding: [1; 4], ..Conv2d::default() };

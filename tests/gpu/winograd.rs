@@ -102,7 +102,7 @@ fn conv2d_winograd_in_chunks() {
 }
 
 #[test]
-fn what_finishes_a_result_is_what_the_twin_does() {
+fn an_epilogue_is_what_the_twin_does() {
     let Some(device) = device() else { return };
     let (conv, input, output) = (Conv2d { padding: [1, 0, 2, 1], ..Conv2d::default() }, [2, 8, 6, 5], [2, 12, 5, 6]);
     let forward: Arc<dyn Operation> = Arc::new(conv);

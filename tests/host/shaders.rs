@@ -147,6 +147,9 @@ fn every_file_is_used_and_says_what_it_is() {
         assert!(!code.contains("arrayLength"), "shaders/{file}: bindings are parts of buffers, arrayLength misleads");
         assert!(!code.contains("enable "), "shaders/{file}: the linked header has the enable lines");
         assert!(!code.contains("/*"), "shaders/{file}: comments are line comments");
+        let by_bits =
+            file == "lib/nan.wgsl" || !["0x7f8", "0xff8", "0x7fc", "0x7fff"].iter().any(|bits| code.contains(bits));
+        assert!(by_bits, "shaders/{file}: lib/nan.wgsl has what tells NaN and infinities by their bits");
         // Barriers stand at an entry point's top level, one invocation has no number, and few_channels.wgsl says why.
         let own = code.contains("workgroupBarrier") || code.contains("@workgroup_size(1)");
         let entry = file.starts_with("lib/") || own || file == "conv2d/few_channels.wgsl";

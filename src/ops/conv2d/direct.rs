@@ -2,10 +2,15 @@
 
 use super::params::Problem;
 use super::push_forward;
-use crate::kernel::{Candidate, Dispatch, Extent, Kernel, Source, source};
+use crate::kernel::{Candidate, Dispatch, Extent, Kernel, Make, Source, source};
 
 fn kernel(name: &'static str, file: Source) -> Kernel {
     Kernel::new(name, &[file, source!("lib/each.wgsl")]).elements(1).constant("WG", 64)
+}
+
+/// What `make` makes, where the tiles of the tiled product would be idle for the most part: there the direct kernel goes first.
+pub(super) fn where_tiles_are_idle(of: &Problem, make: Make<Problem>) -> Vec<Candidate<'static>> {
+    if of.shape().fills_tiles(&of.caps) { Vec::new() } else { make(of) }
 }
 
 /// Output from input, weight and, if there are three operands, bias.

@@ -47,10 +47,10 @@ impl Piece {
         (weights * block * PIXELS <= LONGEST && loads <= LOADS).then_some(Piece { block, shift, loads })
     }
 
-    /// The kernel of these files and the one that both share.
-    fn kernel(&self, name: &'static str, files: [Source; 2], params: &Params) -> Kernel {
+    /// The kernel of this file and the one that both share.
+    fn kernel(&self, name: &'static str, [file, entry]: [Source; 2], params: &Params) -> Kernel {
+        let files = [file, source!("conv2d/few_channels_line.wgsl"), source!("lib/divide.wgsl"), entry];
         Kernel::new(name, &files)
-            .with(&[source!("conv2d/few_channels_line.wgsl"), source!("lib/divide.wgsl")])
             .constant("WG", 32)
             .constant("KERNEL_H", params.kernel_h)
             .constant("TAPS", params.kernel_w * params.in_c)
@@ -83,12 +83,13 @@ pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
     let params = of.params;
     let Some(piece) = Piece::new(&params) else { return Vec::new() };
     vec![Candidate::new("few_channels", move |lowering| {
-        let files = [source!("conv2d/few_channels.wgsl"), source!("lib/workgroup.wgsl")];
-        let kernel = piece.kernel("conv2d/few_channels", files, &params).parts(if piece.block.is_multiple_of(4) {
-            4
-        } else {
-            1
-        });
+        let kernel = piece
+            .kernel(
+                "conv2d/few_channels",
+                [source!("conv2d/few_channels.wgsl"), source!("lib/workgroup.wgsl")],
+                &params,
+            )
+            .parts(if piece.block.is_multiple_of(4) { 4 } else { 1 });
         // Few enough on a software device that loading the weights costs little.
         let wanted = match lowering.caps().class {
             DeviceClass::Software => 1 << 10,

@@ -20,87 +20,64 @@ use crate::shape::{Layout, Shape, conv_output};
 use crate::tensor::{Spec, Tensor, TensorId};
 
 /// The candidates of the forward pass in order of preference. Each knows for which convolutions it is right.
-fn forward_order(of: &Problem) -> &'static [Make<Problem>] {
-    match (of.caps.class, of.shape().fills_tiles(&of.caps)) {
-        (DeviceClass::Software, true) => &[
+fn forward_order(class: DeviceClass) -> &'static [Make<Problem>] {
+    match class {
+        DeviceClass::Software => &[
             depthwise::forward,
             few_channels::forward, // loads least for what it computes
             winograd::forward_where_it_wins,
+            |of| direct::where_tiles_are_idle(of, direct::forward),
             |of| tiled::forward(Subgroup8, of),
             |of| tiled::forward(Workgroup, of),
             winograd::forward,
             direct::forward,
         ],
-        (DeviceClass::Software, false) => &[
+        DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::forward,
-            few_channels::forward,
-            winograd::forward_where_it_wins,
-            direct::forward,
+            |of| direct::where_tiles_are_idle(of, direct::forward),
             |of| tiled::forward(Workgroup, of),
-            winograd::forward,
-        ],
-        // Winograd's and those for few channels have not been measured on GPUs.
-        (_, true) => &[
-            depthwise::forward,
-            |of| tiled::forward(Workgroup, of),
-            winograd::forward,
+            winograd::forward, // has not been measured on a GPU, nor has the last
             direct::forward,
-            few_channels::forward,
-        ],
-        (_, false) => &[
-            depthwise::forward,
-            direct::forward,
-            |of| tiled::forward(Workgroup, of),
-            winograd::forward,
             few_channels::forward,
         ],
     }
 }
 
 /// The candidates of the gradient by the input in order of preference.
-fn grad_input_order(of: &Problem) -> &'static [Make<Problem>] {
-    match (of.caps.class, of.shape().fills_tiles(&of.caps)) {
-        (DeviceClass::Software, true) => &[
+fn grad_input_order(class: DeviceClass) -> &'static [Make<Problem>] {
+    match class {
+        DeviceClass::Software => &[
             depthwise::grad_input,
             winograd::grad_input_where_it_wins,
+            |of| direct::where_tiles_are_idle(of, direct::grad_input),
             |of| tiled::grad_input(Subgroup8, of),
             |of| tiled::grad_input(Workgroup, of),
             winograd::grad_input,
             direct::grad_input,
         ],
-        (DeviceClass::Software, false) => &[
+        DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::grad_input,
-            winograd::grad_input_where_it_wins,
-            direct::grad_input,
+            |of| direct::where_tiles_are_idle(of, direct::grad_input),
             |of| tiled::grad_input(Workgroup, of),
             winograd::grad_input,
+            direct::grad_input,
         ],
-        (_, true) => {
-            &[depthwise::grad_input, |of| tiled::grad_input(Workgroup, of), winograd::grad_input, direct::grad_input]
-        }
-        (_, false) => {
-            &[depthwise::grad_input, direct::grad_input, |of| tiled::grad_input(Workgroup, of), winograd::grad_input]
-        }
     }
 }
 
 /// The candidates of the gradient by the weight in order of preference.
-fn grad_weight_order(of: &Problem) -> &'static [Make<Problem>] {
-    match (of.caps.class, of.shape().fills_tiles(&of.caps)) {
-        (DeviceClass::Software, true) => &[
+fn grad_weight_order(class: DeviceClass) -> &'static [Make<Problem>] {
+    match class {
+        DeviceClass::Software => &[
             depthwise::grad_weight,
             few_channels::grad_weight,
+            |of| direct::where_tiles_are_idle(of, direct::grad_weight),
             |of| tiled::grad_weight(Subgroup8, of),
             |of| tiled::grad_weight(Workgroup, of),
             direct::grad_weight,
         ],
-        (DeviceClass::Software, false) => {
-            &[depthwise::grad_weight, few_channels::grad_weight, direct::grad_weight, |of| {
-                tiled::grad_weight(Workgroup, of)
-            }]
-        }
         // One invocation a weight would add up all pixels of the batch alone, on a card that is idle otherwise.
-        _ => &[
+        DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::grad_weight,
             |of| tiled::grad_weight(Workgroup, of),
             few_channels::grad_weight,
@@ -265,7 +242,7 @@ impl Operation for Conv2d {
     fn candidates<'a>(&'a self, tensors: &Tensors<'_>, caps: &Caps) -> Vec<Candidate<'a>> {
         let params = self.forward(tensors.input_dims(0), tensors.input_dims(1), tensors.output_dims(0));
         let problem = Problem { conv: *self, params, caps: caps.clone() };
-        in_order(forward_order(&problem), &problem)
+        in_order(forward_order(caps.class), &problem)
     }
 }
 
@@ -294,7 +271,7 @@ impl Operation for Conv2dGradInput {
     fn candidates<'a>(&'a self, tensors: &Tensors<'_>, caps: &Caps) -> Vec<Candidate<'a>> {
         let params = self.conv.grad_input(tensors.output_dims(0), tensors.input_dims(1), tensors.input_dims(0));
         let problem = Problem { conv: self.conv, params, caps: caps.clone() };
-        in_order(grad_input_order(&problem), &problem)
+        in_order(grad_input_order(caps.class), &problem)
     }
 }
 
@@ -319,6 +296,6 @@ impl Operation for Conv2dGradWeight {
     fn candidates<'a>(&'a self, tensors: &Tensors<'_>, caps: &Caps) -> Vec<Candidate<'a>> {
         let params = self.conv.grad_weight(tensors.input_dims(0), tensors.output_dims(0), tensors.input_dims(1));
         let problem = Problem { conv: self.conv, params, caps: caps.clone() };
-        in_order(grad_weight_order(&problem), &problem)
+        in_order(grad_weight_order(caps.class), &problem)
     }
 }

@@ -87,9 +87,10 @@ impl Operation for AccumulateConfusion {
         let [rows, classes, ..] = lowering.input_dims(0);
         let params = Params { rows, classes, ignore_index: self.ignore_index, top_k: self.top_k as u32 };
         let (logits, target, state) = (lowering.input(0), lowering.input(1), lowering.update(0));
-        let kernel = Kernel::new("confusion", &[source!("count/confusion.wgsl"), source!("lib/each.wgsl")]);
+        let files = [source!("count/confusion.wgsl"), source!("lib/nan.wgsl"), source!("lib/each.wgsl")];
+        let kernel = Kernel::new("confusion", &files).constant("WG", 64).elements(1);
         lowering.push(
-            Dispatch::new(kernel.constant("WG", 64), &params, Extent::Invocations(u64::from(rows)))
+            Dispatch::new(kernel, &params, Extent::Invocations(u64::from(rows)))
                 .elements(classes)
                 .bind("logits", logits)
                 .bind("targets", target)

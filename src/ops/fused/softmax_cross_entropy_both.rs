@@ -38,11 +38,12 @@ impl Operation for SoftmaxCrossEntropyBoth {
         let files = [
             source!("fused/softmax_cross_entropy_both.wgsl"),
             source!("loss/softmax_cross_entropy_row.wgsl"),
-            class_weight(weighted),
+            source!("lib/nan.wgsl"),
             source!("lib/workgroup_sum.wgsl"),
             source!("lib/workgroup.wgsl"),
+            class_weight(weighted),
         ];
-        let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64);
+        let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64).elements(1);
         // Three passes over each of its rows, the gradient, and that once more for its factor.
         let passes = 5 * params.rows.div_ceil(64) * params.classes;
         lowering.push(

@@ -167,10 +167,11 @@ impl Operation for SoftmaxCrossEntropy {
         let files = [
             source!("loss/softmax_cross_entropy.wgsl"),
             source!("loss/softmax_cross_entropy_row.wgsl"),
+            source!("lib/nan.wgsl"),
             class_weight(weighted),
             source!("lib/each.wgsl"),
         ];
-        let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64);
+        let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64).elements(1);
         let extent = Extent::Invocations(u64::from(params.rows));
         lowering.push(
             Dispatch::new(kernel, &params, extent)
@@ -204,10 +205,11 @@ impl Operation for SoftmaxCrossEntropyGrad {
         let files = [
             source!("loss/softmax_cross_entropy_grad.wgsl"),
             source!("loss/softmax_cross_entropy_row.wgsl"),
+            source!("lib/nan.wgsl"),
             class_weight(weighted),
             source!("lib/each.wgsl"),
         ];
-        let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64);
+        let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64).elements(1);
         let extent = Extent::Invocations(lowering.output_len(0));
         let names = ["grad_output", "logits", "targets", "row_results", "totals", "class_weights"];
         lowering.push(

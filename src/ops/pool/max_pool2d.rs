@@ -157,7 +157,13 @@ impl Operation for MaxPool2d {
         let [input, output] = [tensors.input_dims(0), tensors.output_dims(0)];
         let candidate = |name, kernel, file, each| {
             Candidate::new(name, move |lowering| {
-                let files = [file, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
+                let files = [
+                    file,
+                    source!("pool/window.wgsl"),
+                    source!("lib/nan.wgsl"),
+                    source!("lib/divide.wgsl"),
+                    source!("lib/each.wgsl"),
+                ];
                 let kernel = Kernel::new(kernel, &files).elements(each).constant("WG", 64);
                 let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
                 let dispatch = Dispatch::new(kernel, &self.params(input, output).per(each), extent)

@@ -26,8 +26,8 @@ params! {
     /// Extents, how far apart rows, columns and places of the K dimension lie in each operand, and where this piece of it starts.
     pub(crate) struct Params {
         m: u32, n: u32, k: u32, k_chunk: u32,
-        a_row: u32, a_depth: u32, a_first: u32,
-        b_depth: u32, b_column: u32, b_first: u32,
+        a_row: u32, a_k: u32, a_first: u32,
+        b_k: u32, b_column: u32, b_first: u32,
         output_row: u32, output_first: u32,
         bias_first: u32,
     }
@@ -77,8 +77,8 @@ impl Matmul {
     /// The kernel of a tiled product; the epilogue links the rest.
     fn kernel(&self, tiling: &Tiling, params: &Params, accumulate: bool) -> Kernel {
         // The distance between rows, the elements used of each, and where the first one lies.
-        let runs_a = if self.transpose_a { [params.a_depth, params.m] } else { [params.a_row, params.k] };
-        let runs_b = if self.transpose_b { [params.b_column, params.k] } else { [params.b_depth, params.n] };
+        let runs_a = if self.transpose_a { [params.a_k, params.m] } else { [params.a_row, params.k] };
+        let runs_b = if self.transpose_b { [params.b_column, params.k] } else { [params.b_k, params.n] };
         let operands = Operands {
             lines: false,
             along_k: [!self.transpose_a, self.transpose_b],
@@ -127,7 +127,7 @@ impl Matmul {
             _ => 'm',
         };
         let pieces = &cuts[cut.first().copied().unwrap_or(output)];
-        let ([a_row, a_depth], [b_depth, b_column]) = self.distances([m, n, k].map(|extent| extent as u32));
+        let ([a_row, a_k], [b_k, b_column]) = self.distances([m, n, k].map(|extent| extent as u32));
         for (piece, (first, rows)) in pieces.rows().enumerate() {
             let part = |name, full| if name == axis { (first, rows) } else { (0, full) };
             let ((m0, m), (n0, n_rows), (k0, k_rows)) = (part('m', m), part('n', n), part('k', k));
@@ -140,11 +140,11 @@ impl Matmul {
                 k: k_rows as u32,
                 k_chunk: k_rows as u32,
                 a_row,
-                a_depth,
-                a_first: start(a, m0 * a_row as usize + k0 * a_depth as usize) as u32,
-                b_depth,
+                a_k,
+                a_first: start(a, m0 * a_row as usize + k0 * a_k as usize) as u32,
+                b_k,
                 b_column,
-                b_first: start(b, k0 * b_depth as usize + n0 * b_column as usize) as u32,
+                b_first: start(b, k0 * b_k as usize + n0 * b_column as usize) as u32,
                 output_row: n as u32,
                 output_first: start(output, m0 * n + n0) as u32,
                 bias_first: n0 as u32,
@@ -172,13 +172,13 @@ struct Problem {
     caps: Caps,
 }
 
-/// The candidates in order of preference.
-fn order(of: &Problem) -> &'static [Make<Problem>] {
-    match of.shape.fills_tiles(&of.caps) {
-        true => &[|of| tiled(Core::Subgroup8, of), |of| tiled(Core::Workgroup, of), direct],
-        false => &[direct, |of| tiled(Core::Workgroup, of)],
-    }
-}
+/// The candidates in order of preference, on every device.
+const ORDER: &[Make<Problem>] = &[
+    |of| if of.shape.fills_tiles(&of.caps) { Vec::new() } else { direct(of) },
+    |of| tiled(Core::Subgroup8, of),
+    |of| tiled(Core::Workgroup, of),
+    direct,
+];
 
 /// The tiled product of `core`.
 fn tiled(core: Core, of: &Problem) -> Vec<Candidate<'static>> {
@@ -270,7 +270,7 @@ impl Operation for Matmul {
         let extents = self.extents(tensors.input(0), tensors.input(1)).expect("the shape rule has agreed");
         let shape = GemmShape::new(extents.map(|extent| extent as u32));
         let problem = Problem { op: *self, shape, caps: caps.clone() };
-        in_order(order(&problem), &problem)
+        in_order(ORDER, &problem)
     }
 }
 
@@ -283,7 +283,7 @@ pub(crate) fn part(
     [a, b, output]: [Operand; 3],
     firsts: [u32; 3],
 ) {
-    let ([a_row, a_depth], [b_depth, b_column]) = op.distances([m, n, k]);
+    let ([a_row, a_k], [b_k, b_column]) = op.distances([m, n, k]);
     let [a_first, b_first, output_first] = firsts;
     let params = Params {
         m,
@@ -291,9 +291,9 @@ pub(crate) fn part(
         k,
         k_chunk: k,
         a_row,
-        a_depth,
+        a_k,
         a_first,
-        b_depth,
+        b_k,
         b_column,
         b_first,
         output_row: n,

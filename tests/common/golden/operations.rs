@@ -1,4 +1,4 @@
-//! The golden values of the operations beside convolution and pooling; `tests/golden/more_ops.py` says what the file holds.
+//! The golden values of the operations beside convolution and pooling; `tests/golden/operations.py` says what the file holds.
 
 use serde_json::Value as Json;
 use tilegrad::graph::{Spec, Tape, TensorId};
@@ -61,9 +61,9 @@ fn apply(tape: &mut Tape, case: &Case, ids: &[TensorId]) -> tilegrad::Result<Ten
     }
 }
 
-/// Every case of more_ops.json: the output, and the gradients by all operands.
+/// Every case of operations.json: the output, and the gradients by all operands.
 pub fn operations(machine: &mut dyn Machine) {
-    for case in cases("more_ops") {
+    for case in cases("operations") {
         let (json, mut trial) = (&case.json, Trial::new());
         let bound = float(&json["bound"]) as f32;
         let mut wanted = Vec::new();

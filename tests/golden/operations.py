@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Writes more_ops.json: golden values of the operations beside convolution and pooling, from PyTorch on the CPU in float32.
+"""Writes operations.json: golden values of the operations beside convolution and pooling, from PyTorch on the CPU in float32.
 
     pip install torch numpy
-    python3 tests/golden/more_ops.py
+    python3 tests/golden/operations.py
 
 The file has the form of those that generate.py writes, which says how tensors are stored and streams are named. Attribute
 `op` is the operation, `attributes` what it was given, `shapes` the shapes of its operands. Operand i is
-Init::Uniform(bound).values(1, "more_ops/c/operand{i}", len) with attribute `bound`; the numbers of `special`, where there
-are any, then take the first places of operand 0. The gradient of the output is U(-1, 1) of stream "more_ops/c/grad_output".
-The class weights of nll_loss are 1 + U(-0.75, 0.75) of stream "more_ops/c/weight" where `weighted`; its targets are stored.
+Init::Uniform(bound).values(1, "operations/c/operand{i}", len) with attribute `bound`; the numbers of `special`, where there
+are any, then take the first places of operand 0. The gradient of the output is U(-1, 1) of stream "operations/c/grad_output".
+The class weights of nll_loss are 1 + U(-0.75, 0.75) of stream "operations/c/weight" where `weighted`; its targets are stored.
 `grads` has the gradient by each operand.
 """
 
@@ -24,7 +24,7 @@ cases, furthest = [], 0.0
 
 def case(name, op, shapes, call, bound=1.0, special=(), targets=None, weighted=False, **attributes):
     global furthest
-    full = f"more_ops/{name}"
+    full = f"operations/{name}"
     start = [values(f"{full}/operand{i}", shape, bound) for i, shape in enumerate(shapes)]
     start[0].view(-1)[: len(special)] = torch.tensor(special)
 
@@ -107,10 +107,10 @@ for shape in [[6, 5], [2, 4, 2, 2]]:
         for weighted in (False, True):
             for ignore_index in (-100, 2):
                 name = f"nll_loss {len(shape)} {reduction}{', weights' * weighted}, {ignore_index} ignored"
-                targets = torch.from_numpy(below(f"more_ops/{name}/target", math.prod(shape) // shape[1], shape[1]))
+                targets = torch.from_numpy(below(f"operations/{name}/target", math.prod(shape) // shape[1], shape[1]))
                 targets[[1, 4]] = ignore_index
                 targets = targets.reshape([shape[0]] + shape[2:])
-                weight = values(f"more_ops/{name}/weight", [shape[1]], 0.75) + 1 if weighted else None
+                weight = values(f"operations/{name}/weight", [shape[1]], 0.75) + 1 if weighted else None
                 call = lambda x: F.nll_loss(
                     x, targets, None if weight is None else weight.to(x.dtype), ignore_index=ignore_index,
                     reduction=reduction,
@@ -119,5 +119,5 @@ for shape in [[6, 5], [2, 4, 2, 2]]:
                 case(name, "nll_loss", [shape], call, 4.0, targets=targets, weighted=weighted, **attributes)
 
 if __name__ == "__main__":
-    write("more_ops", cases)
+    write("operations", cases)
     print(f"  furthest tensor from float64: {furthest:.1e}")
