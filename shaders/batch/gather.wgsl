@@ -6,6 +6,7 @@
 // output: [rows, pixels, channels], channels last as the bytes are. Channels from the fourth on share scale and shift.
 // A data set larger than one binding is dispatched a piece at a time: rows of other pieces are left alone.
 // One invocation owns one pixel of the output, all channels. No workgroup memory, no barrier.
+// Linked with: batch/gather_augmented.wgsl or batch/gather_whole.wgsl, lib/divide.wgsl, lib/each.wgsl. Header: T, params.
 
 @group(0) @binding(DATA) var<storage, read> data: array<u32>;
 @group(0) @binding(INDICES) var<storage, read> indices: array<i32>;

@@ -3,6 +3,7 @@
 //
 // random: the seed's two words, the step, unused. Of the words drawn for item and step the first two give the crop's corner
 // in the padded image, each 0 .. 2 padding, and the third flips where its upper 24 bits are below params.flip.
+// Linked with: lib/divide.wgsl, lib/philox.wgsl. Header: params.
 
 @group(0) @binding(RANDOM) var<storage, read> random: array<i32>;
 

@@ -2,6 +2,7 @@
 //
 // data: the labels first .. first + count; indices, output: [rows]. Rows of other pieces are left alone.
 // One invocation owns one label. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl. Header: params.
 
 @group(0) @binding(DATA) var<storage, read> data: array<i32>;
 @group(0) @binding(INDICES) var<storage, read> indices: array<i32>;

@@ -4,6 +4,7 @@
 //
 // input, output: [rows, row] of E, any layout whose outermost extent is the batch, both the same; lambda: [1].
 // One invocation owns one E. No workgroup memory, no barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(LAMBDA) var<storage, read> lambda: array<T>;

@@ -5,6 +5,7 @@
 // own_loss, other_loss, loss: [1]; own_totals, other_totals, totals: [4], as loss/softmax_cross_entropy_totals.wgsl has them;
 // lambda: [1].
 // One invocation does it all. No workgroup memory, no barrier.
+// Linked with: nothing. Header: T, params.
 
 @group(0) @binding(OWN_LOSS) var<storage, read> own_loss: array<T>;
 @group(0) @binding(OWN_TOTALS) var<storage, read> own_totals: array<T>;

@@ -2,6 +2,7 @@
 //
 // grad_output, lambda, grad_own, grad_other: [1].
 // One invocation does it all. No workgroup memory, no barrier.
+// Linked with: nothing. Header: T, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
 @group(0) @binding(LAMBDA) var<storage, read> lambda: array<T>;

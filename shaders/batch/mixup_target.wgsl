@@ -2,6 +2,7 @@
 //
 // targets, output: [rows].
 // One invocation owns one label. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl. Header: params.
 
 @group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<i32>;

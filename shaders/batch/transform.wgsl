@@ -9,6 +9,7 @@
 // One invocation owns one pixel of the output, all channels. No workgroup memory, no barrier.
 //
 // The file with the colours (batch/transform_color.wgsl, batch/transform_color_none.wgsl) has color_of and channel_of.
+// Linked with: batch/transform_color.wgsl or batch/transform_color_none.wgsl, batch/transform_cropped.wgsl or batch/transform_resized.wgsl, batch/transform_pixel.wgsl, lib/divide.wgsl, lib/each.wgsl. Header: T, params.
 
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 

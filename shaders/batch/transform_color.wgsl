@@ -1,6 +1,7 @@
 // Colours of one or three channels, changed by a factor f each of brightness, contrast and saturation, in this order:
 // blend(x, y) = f x + (1 - f) y, brought into 0 .. 4080, where y is black, the mean gray of the image, the pixel's own gray.
 // Source: torchvision's ColorJitter.
+// Linked with: batch/transform_cropped.wgsl or batch/transform_resized.wgsl, batch/transform_mean.wgsl or batch/transform_mean_none.wgsl, batch/transform_pixel.wgsl. Header: params.
 
 struct Color { values: vec3u }
 

@@ -1,4 +1,5 @@
 // Colours as they are, in any number of channels.
+// Linked with: batch/transform_cropped.wgsl or batch/transform_resized.wgsl. Header: nothing.
 
 struct Color { image: u32, place: Place }
 

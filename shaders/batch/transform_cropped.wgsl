@@ -1,5 +1,6 @@
 // The geometry of a crop of the padded image: a pixel of the batch is one of the image, or black where it lies in the padding.
 // Source: torchvision's RandomCrop and RandomHorizontalFlip.
+// Linked with: batch/transform_pixel.wgsl, lib/divide.wgsl. Header: params.
 
 struct Place { pixel: u32, inside: bool }
 

@@ -1,4 +1,5 @@
 // The mean gray of each image, means [rows], as batch/transform_gray.wgsl has found it.
+// Linked with: nothing. Header: nothing.
 
 @group(0) @binding(MEANS) var<storage, read> means: array<u32>;
 

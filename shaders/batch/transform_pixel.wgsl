@@ -8,6 +8,7 @@
 // The file with the geometry (batch/transform_cropped.wgsl, batch/transform_resized.wgsl) has
 //     place_of(row, pixel)              the place in the image that comes to this pixel of the batch
 //     sampled(image, place, channel)    what is there
+// Linked with: nothing. Header: params.
 
 @group(0) @binding(DATA) var<storage, read> data: array<u32>;
 @group(0) @binding(INDICES) var<storage, read> indices: array<i32>;

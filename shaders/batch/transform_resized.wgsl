@@ -2,6 +2,7 @@
 // axis, with `from` pixels resized to `to`, pixel x lies at max(0, (x + 1/2) from / to - 1/2), which is a whole number of
 // (2 to)ths. The weights of neighbours are in 4096ths, so that what is sampled fits into 32 bits.
 // Source: torch.nn.functional.interpolate, bilinear, align_corners=False, antialias=False, after torchvision's crop.
+// Linked with: batch/transform_pixel.wgsl, lib/divide.wgsl. Header: params.
 
 struct Place { top_left: u32, top_right: u32, bottom_left: u32, bottom_right: u32, weight_x: u32, weight_y: u32 }
 

@@ -2,7 +2,7 @@
 // conv2d/direct.wgsl. Such a product is shallow, and its depth no whole vectors; but the line of input under neighbouring
 // windows is, and so are the results.
 //
-// Bindings as conv2d/params.wgsl says; E of the header is a vector of output channels if BLOCK is whole vectors, else one element.
+// Bindings as conv2d/direct.wgsl says; E of the header is a vector of output channels if BLOCK is whole vectors, else one element.
 // k_chunk counts pieces of PIXELS pixels, a piece being part of one line of the output.
 // One invocation owns BLOCK output channels of k_chunk pieces, one after the other, and keeps their weights in registers:
 // KERNEL_H rows of TAPS (kernel_w times in_c). No workgroup memory, no barrier.
@@ -11,6 +11,7 @@
 // drivers to unroll, and arrays whose places are not constants go to memory. The entry point is not that of lib/each.wgsl,
 // because weights that are loaded under a condition cost software devices a quarter of the whole time; invocations beyond
 // the last piece have a loop of no rounds.
+// Linked with: conv2d/few_channels_line.wgsl, lib/bias.wgsl or lib/bias_none.wgsl, lib/divide.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/workgroup.wgsl. Header: ACC, BLOCK, BLOCKS, E, EACC, E_LEN, E_four, E_parts, KERNEL_H, PIXELS, T, TAPS, WG, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<vec4<T>>;
 @group(0) @binding(WEIGHT) var<storage, read> weight: array<E>;

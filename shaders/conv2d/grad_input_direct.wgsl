@@ -2,7 +2,8 @@
 //     grad_output[n, oh, ow, co] weight[kh, kw, ci, co]    where oh stride = ih + pad - kh dilation, and ow alike;
 // taps whose oh or ow is no whole number or lies outside the output add nothing.
 //
-// Bindings as conv2d/params.wgsl says. One invocation owns one element of grad_input. No workgroup memory, no barrier.
+// Bindings as conv2d/direct.wgsl says. One invocation owns one element of grad_input. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
 @group(0) @binding(WEIGHT) var<storage, read> weight: array<T>;

@@ -2,9 +2,10 @@
 // conv2d/grad_weight_direct.wgsl. There are few weights and many pixels, so the k = batch out_h out_w pixels are cut into
 // chunks of k_chunk, whose sums product/column_sum.wgsl adds if there are several.
 //
-// Bindings as conv2d/params.wgsl says, but E of the header, one channel or four, stands for an element, in_c, out_c, n count E,
+// Bindings as conv2d/direct.wgsl says, but E of the header, one channel or four, stands for an element, in_c, out_c, n count E,
 // and grad_weight is [chunks, kernel_h, kernel_w, n]; m is kernel_h kernel_w.
 // One invocation owns one chunk of one E of grad_weight. No workgroup memory, no barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;

@@ -1,7 +1,8 @@
 // The gradient of conv2d by its weight, plain: grad_weight[kh, kw, ci, co] = sum over n, oh, ow of
 //     input[n, oh stride - pad + kh dilation, ow stride - pad + kw dilation, g in_c/groups + ci] grad_output[n, oh, ow, co]
 //
-// Bindings as conv2d/params.wgsl says. One invocation owns one element of grad_weight. No workgroup memory, no barrier.
+// Bindings as conv2d/direct.wgsl says. One invocation owns one element of grad_weight. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;

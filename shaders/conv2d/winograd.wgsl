@@ -10,6 +10,7 @@
 // [3, 3, weight_rows, weight_columns]; what is transformed lies as 16 matrices, place 4 i + j of the patch being matrix 4 i + j:
 // weights [16, weight_rows, weight_columns], patches [16, tiles, depth], sums [16, tiles, columns]. A dispatch sees `tiles` tiles
 // from first_tile on, counted along lines of tiles_w, tiles_h lines an image. Channels count vectors of four.
+// Linked with: lib/divide.wgsl. Header: ACC, params.
 
 alias Four = vec4<ACC>;
 alias Line = array<Four, 4>;

@@ -3,6 +3,7 @@
 //
 // source: [batch, source_h, source_w, depth]; patches: [16, tiles, depth].
 // One invocation owns four neighbouring channels of a tile, in all 16 matrices. No workgroup memory, no barrier.
+// Linked with: conv2d/winograd.wgsl, lib/divide.wgsl, lib/each.wgsl. Header: T, params.
 
 @group(0) @binding(SOURCE) var<storage, read> source: array<vec4<T>>;
 @group(0) @binding(PATCHES) var<storage, read_write> patches: array<vec4<T>>;

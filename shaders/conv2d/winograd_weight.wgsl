@@ -3,6 +3,7 @@
 //
 // weight: [3, 3, weight_rows, weight_columns]; transformed: [16, weight_rows, weight_columns].
 // One invocation owns four neighbouring columns of a row, in all 16 matrices. No workgroup memory, no barrier.
+// Linked with: conv2d/winograd.wgsl, lib/each.wgsl. Header: T, params.
 
 @group(0) @binding(WEIGHT) var<storage, read> weight: array<vec4<T>>;
 @group(0) @binding(TRANSFORMED) var<storage, read_write> transformed: array<vec4<T>>;

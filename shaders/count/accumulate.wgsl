@@ -4,6 +4,7 @@
 // loss: [1]; totals: [4], as loss/softmax_cross_entropy_totals.wgsl has it; state: [8 + history] = sum of losses, its
 // compensation, sum of weights, right predictions, rows that count, steps, two unused, losses.
 // One invocation does it all. No workgroup memory, no barrier.
+// Linked with: nothing. Header: T, params.
 
 @group(0) @binding(LOSS) var<storage, read> loss: array<T>;
 @group(0) @binding(TOTALS) var<storage, read> totals: array<T>;

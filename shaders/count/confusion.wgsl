@@ -7,6 +7,7 @@
 // top-k right predictions, k, targets that are no class, unused, then the matrix; whole numbers, which no f32 holds.
 // One invocation owns one row. Counts are shared, but sums of whole numbers are the same in any order.
 // No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, lib/nan.wgsl. Header: T, params.
 
 @group(0) @binding(LOGITS) var<storage, read> logits: array<T>;
 @group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;

@@ -5,6 +5,7 @@
 // input, output: [len], any layout, both the same; random: [4] = seed (two words), step, unused. Element i in the order of
 // memory has word i % 4 of Philox's counter (i / 4, step, stream).
 // One invocation owns four elements. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, lib/philox.wgsl. Header: T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
 @group(0) @binding(RANDOM) var<storage, read> random: array<i32>;

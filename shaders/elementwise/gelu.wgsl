@@ -5,6 +5,7 @@
 // the largest error times (1 + |x|) exp(-x^2 / 2) is least: 2.4e-9. P(|x|) is 1 less P(-|x|), and beyond 14 they are 1 and
 // 0. So gelu is within an ulp or two of the larger of itself and 1, and within about 1e-7 below 0. As in PyTorch gelu of
 // minus infinity is NaN, and so is the gradient at either infinity. E is one element or a vector of four.
+// Linked with: lib/nan.wgsl. Header: E.
 
 struct Normal { density: E, below: E }
 

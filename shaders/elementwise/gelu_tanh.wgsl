@@ -4,6 +4,7 @@
 // (1 + tanh(u)) / 2 = s(2 u), s the logistic function, so the gradient is dy (s + x s (1 - s) 2 u'). Only exp(-2 |u|) is
 // taken, and x is held at 20, where s has long ended, so no infinity arises. As in PyTorch gelu of minus infinity is NaN,
 // and so is the gradient at either infinity. E is one element or a vector of four.
+// Linked with: lib/nan.wgsl. Header: E.
 
 struct Logistic { e: E, s: E, slope: E }
 

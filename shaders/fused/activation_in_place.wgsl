@@ -1,8 +1,8 @@
-// output = forward(output), element by element, in the memory of its input; `forward` and Params come from the function's files
-// (elementwise/relu.wgsl, ..).
+// output = forward(output), element by element, in the memory of its input, with the forward of a function's file.
 //
 // output: [len] of E, any layout.
 // One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
+// Linked with: elementwise/relu.wgsl or elementwise/sigmoid.wgsl or elementwise/tanh.wgsl, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 

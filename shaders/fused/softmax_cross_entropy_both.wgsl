@@ -5,6 +5,7 @@
 // totals: [4] = sum of losses, sum of weights, right predictions, rows that count; loss: [1]; grad_logits: [rows, classes].
 // One workgroup; its invocation i owns the rows i, i + WG, .. and adds up all sums for itself. Workgroup memory and barrier:
 // lib/workgroup_sum.wgsl, 16 WG bytes.
+// Linked with: lib/workgroup_sum.wgsl, loss/softmax_cross_entropy_row.wgsl. Header: ACC, T, WG, params.
 
 @group(0) @binding(TOTALS) var<storage, read_write> totals: array<T>;
 @group(0) @binding(LOSS) var<storage, read_write> loss: array<T>;

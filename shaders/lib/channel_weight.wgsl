@@ -1,4 +1,5 @@
 // A weight for each channel, [columns] of E.
+// Linked with: nothing. Header: E.
 
 @group(0) @binding(WEIGHT) var<storage, read> weight: array<E>;
 

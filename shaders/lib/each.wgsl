@@ -3,6 +3,7 @@
 //
 // The host folds a dispatch to two dimensions, because one holds at most 65,535 workgroups, so the last invocations may have
 // nothing to do. WG is the workgroup size, all along x.
+// Linked with: a file with each, a file with count. Header: WG.
 
 @compute @workgroup_size(WG)
 fn main(

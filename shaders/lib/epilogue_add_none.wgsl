@@ -1,4 +1,5 @@
 // Nothing is added.
+// Linked with: nothing. Header: E.
 
 fn epilogue_added(at: u32, value: E) -> E {
     return value;

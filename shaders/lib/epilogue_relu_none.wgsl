@@ -1,4 +1,5 @@
 // No relu.
+// Linked with: nothing. Header: E.
 
 fn epilogue_rectified(value: E) -> E {
     return value;

@@ -2,6 +2,7 @@
 // Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 //
 // WGSL has no product of 64 bits, so its upper word is put together from products of 16-bit halves.
+// Linked with: nothing. Header: nothing.
 
 // The upper 32 bits of a b.
 fn multiply_high(a: u32, b: u32) -> u32 {

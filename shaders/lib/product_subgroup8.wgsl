@@ -2,7 +2,7 @@
 // memory nor barriers, both of which cost such a device more than they save. It loads lane by lane, in a loop whose cost hardly
 // depends on the width of what is loaded, so what counts is how few loads there are for what is computed.
 //
-// product.wgsl says what the file that this is linked with gives. All is done on vectors of four, put together from as many
+// lib/product.wgsl says what the file that this is linked with gives. All is done on vectors of four, put together from as many
 // EA, EB or E as that takes: of four elements each where the extents that lie along memory allow it, else of two or one.
 // A_ALONG_K and B_ALONG_K say whether neighbours in memory are places in K, or rows of A, columns of B; WHOLE_RUNS
 // that every run of K is a multiple of four long.
@@ -11,6 +11,7 @@
 // that follow one another. They take four places in K at a time, for which a lane loads its rows of A, and
 // TILE_N / 8 of the vectors of B; it gets the others by shuffle. A workgroup is WG / 8 such subgroups that have nothing to
 // do with one another. Right only where the subgroup size is exactly 8.
+// Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul.wgsl, conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/moments.wgsl, lib/product.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl, lib/workgroup.wgsl. Header: ACC, A_ALONG_K, B_ALONG_K, EA, EA_LEN, EA_four, EB, EB_LEN, EB_four, E_LEN, E_parts, LINES, TILE_N, WG, WHOLE_RUNS, params.
 
 alias Four = vec4<ACC>;
 

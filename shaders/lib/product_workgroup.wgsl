@@ -2,8 +2,8 @@
 // sums in registers. The technique is that of CUTLASS (Kerr et al., "Fast Linear Algebra in CUDA C++", 2017); the sizes of
 // tiles are those that WGSL ports of it found good.
 //
-// product.wgsl says what the file that this is linked with gives; product_workgroup_scalars.wgsl and
-// product_workgroup_vectors.wgsl load and store for an E of one element and of four. A_ALONG_K and B_ALONG_K say whether
+// lib/product.wgsl says what the file that this is linked with gives; lib/product_workgroup_scalars.wgsl and
+// lib/product_workgroup_vectors.wgsl load and store for an E of one element and of four. A_ALONG_K and B_ALONG_K say whether
 // neighbours in memory are places in K, or rows of A, columns of B.
 //
 // One workgroup owns one tile of TILE_M rows and TILE_N columns of one split. Its WG invocations lie in a grid GRID_N wide;
@@ -15,6 +15,7 @@
 // by place in K, A turned if need be, so that four rows of A and four columns of B are one load each.
 // Barriers: one before the tiles are written, so that none is overwritten while others still read it, and one after, so
 // that all of it is there. Between the second and the next loads there is none: who is done may load already.
+// Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul.wgsl, conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/moments.wgsl, lib/product.wgsl, lib/product_workgroup_scalars.wgsl or lib/product_workgroup_vectors.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl, lib/workgroup.wgsl. Header: ACC, A_ALONG_K, B_ALONG_K, COLUMNS, ROWS, TILE_K, TILE_M, TILE_N, WG, params.
 
 const QUADS_M: u32 = TILE_M / 4;
 const QUADS_N: u32 = TILE_N / 4;

@@ -1,4 +1,5 @@
-// What product_workgroup.wgsl loads and stores where E is one element: any extents will do.
+// What lib/product_workgroup.wgsl loads and stores where E is one element: any extents will do.
+// Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul.wgsl, conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/product.wgsl, lib/product_workgroup.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl. Header: ACC, params.
 
 fn four_a(rows: Rows, k_place: KPlace) -> vec4<ACC> {
     return vec4<ACC>(

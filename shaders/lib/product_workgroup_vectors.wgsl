@@ -1,6 +1,7 @@
-// What product_workgroup.wgsl loads and stores where E is a vector of four: operands and result lie in memory along
+// What lib/product_workgroup.wgsl loads and stores where E is a vector of four: operands and result lie in memory along
 // extents that are multiples of four. A vector holds four places in K, all of one run, or else four rows of A or
 // four columns of B at one place.
+// Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul.wgsl, conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/product.wgsl, lib/product_workgroup.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl. Header: A_ALONG_K, B_ALONG_K, EACC, params.
 
 fn four_a(rows: Rows, k_place: KPlace) -> EACC {
     return EACC(load_a(start(place_a(rows.r0, k_place))));

@@ -1,7 +1,8 @@
 // Where a product that batch norm follows puts the statistics of its result: mean and sum of squared deviations of every
-// chunk of 32 rows (moments.wgsl), by column. `at` counts elements.
+// chunk of 32 rows (lib/moments.wgsl), by column. `at` counts elements.
 //
 // partials: [chunks, 2, n].
+// Linked with: lib/product_subgroup8.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EACC, E_LEN.
 
 const HAS_STATISTICS: bool = true;
 

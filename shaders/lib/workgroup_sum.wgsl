@@ -3,6 +3,7 @@
 // defines both, and Sum, the type of a part. All sums have a fixed order.
 //
 // Workgroup memory: WG times the size of a Sum. One barrier, so that all parts are there before they are read.
+// Linked with: a file with Sum and part and whole, lib/workgroup.wgsl. Header: WG.
 
 var<workgroup> parts: array<Sum, WG>;
 

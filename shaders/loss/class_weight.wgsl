@@ -1,4 +1,5 @@
 // Class weights of the cross-entropy: class_weights [classes].
+// Linked with: nothing. Header: T.
 
 @group(0) @binding(CLASS_WEIGHTS) var<storage, read> class_weights: array<T>;
 

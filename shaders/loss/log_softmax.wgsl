@@ -2,6 +2,7 @@
 //
 // input, output: [rows, classes]; a row is a sample, or a pixel of one.
 // One invocation owns one row. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, lib/nan.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;

@@ -3,6 +3,7 @@
 //
 // output, grad_output, grad_input: [rows, classes].
 // One invocation owns one row. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, lib/nan.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(OUTPUT) var<storage, read> output: array<T>;
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;

@@ -3,6 +3,7 @@
 //
 // grad_output: [1]; input, targets, grad_input: [len] of E, any layout, all the same.
 // One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl. Header: E, T, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;

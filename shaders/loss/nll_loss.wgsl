@@ -4,6 +4,7 @@
 // log_probs: [rows, classes]; targets: [rows]; row_results: [rows, 6] = loss, w[t], whether the largest is the target's, whether
 // the row counts, and two zeros: loss/softmax_cross_entropy.wgsl's form, so that the same kernel adds them up.
 // One invocation owns one row. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, lib/nan.wgsl, loss/class_weight.wgsl or loss/class_weight_none.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(LOG_PROBS) var<storage, read> log_probs: array<T>;
 @group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;

@@ -4,6 +4,7 @@
 // grad_output: [1]; targets: [rows]; row_results, totals: loss/nll_loss.wgsl, loss/softmax_cross_entropy_totals.wgsl; grad_log_probs:
 // [rows, classes].
 // One invocation owns one element of grad_log_probs. No workgroup memory, no barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: T, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
 @group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;

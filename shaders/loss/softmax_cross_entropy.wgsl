@@ -2,6 +2,7 @@
 //
 // row_results: [rows, 6] = loss, w[t], whether the largest logit is the target's, whether the row counts, log_sum, sum of w.
 // One invocation owns one row. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, loss/softmax_cross_entropy_row.wgsl. Header: T, params.
 
 @group(0) @binding(ROW_RESULTS) var<storage, read_write> row_results: array<T>;
 

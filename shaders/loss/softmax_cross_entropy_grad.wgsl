@@ -3,6 +3,7 @@
 //
 // grad_output: [1]; grad_logits: [rows, classes]; row_results, totals: loss/softmax_cross_entropy.wgsl, loss/softmax_cross_entropy_totals.wgsl.
 // One invocation owns one logit. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, loss/softmax_cross_entropy_row.wgsl. Header: T, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
 @group(0) @binding(ROW_RESULTS) var<storage, read> row_results: array<T>;

@@ -6,6 +6,7 @@
 // A row whose target is ignore_index counts for nothing. Source: torch.nn.CrossEntropyLoss.
 //
 // logits: [rows, classes]; targets: [rows].
+// Linked with: lib/nan.wgsl, loss/class_weight.wgsl or loss/class_weight_none.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(LOGITS) var<storage, read> logits: array<T>;
 @group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;

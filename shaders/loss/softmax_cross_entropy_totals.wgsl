@@ -4,6 +4,7 @@
 // rows that count; loss: [1].
 // One workgroup; its invocation i adds up the rows i, i + WG, .. and the first adds up those sums, in a fixed order.
 // Workgroup memory and barrier: lib/workgroup_sum.wgsl, 16 WG bytes.
+// Linked with: lib/workgroup_sum.wgsl. Header: ACC, T, WG, params.
 
 @group(0) @binding(ROW_RESULTS) var<storage, read> row_results: array<T>;
 @group(0) @binding(TOTALS) var<storage, read_write> totals: array<T>;

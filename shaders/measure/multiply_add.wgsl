@@ -6,6 +6,7 @@
 // a result can be used again, and few enough for the 16 vector registers of a CPU that runs eight invocations side by side.
 // Factor and addend come from the host and the sum is stored, so that no compiler can leave anything out. With a factor
 // below 1 the numbers stay near addend / (1 - factor), neither overflowing nor denormal. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl. Header: T, WG, params.
 
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<f32>;
 

@@ -3,6 +3,7 @@
 //
 // input, output: [rows, columns]; statistics: [2, columns]; weight, bias: [columns], or 1 and 0 (lib/channel_weight.wgsl, ..).
 // One invocation owns ROWS_EACH E of the output in one column (norm/batch_norm2d_rows.wgsl). No workgroup memory, no barrier.
+// Linked with: lib/channel_bias.wgsl or lib/channel_bias_none.wgsl, lib/channel_weight.wgsl or lib/channel_weight_none.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, norm/batch_norm2d_count.wgsl or norm/batch_norm2d_count_none.wgsl, norm/batch_norm2d_rows.wgsl. Header: E, ROWS_EACH, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(STATISTICS) var<storage, read> statistics: array<E>;

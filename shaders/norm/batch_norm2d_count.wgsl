@@ -1,6 +1,7 @@
 // Counts the batch, after the kernel that may need the number has read it.
 //
 // batches: [1].
+// Linked with: nothing. Header: nothing.
 
 @group(0) @binding(BATCHES) var<storage, read_write> batches: array<i32>;
 

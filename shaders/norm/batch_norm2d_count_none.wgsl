@@ -1,3 +1,4 @@
 // In evaluation no batch is counted.
+// Linked with: nothing. Header: nothing.
 
 fn count_batch(i: u32) {}

@@ -3,6 +3,7 @@
 //
 // input, grad_output: [rows, columns]; statistics: [2, columns]; partials: [chunks, 2, columns].
 // One invocation owns one chunk of one column of E. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, norm/batch_norm2d_chunks.wgsl. Header: E, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;

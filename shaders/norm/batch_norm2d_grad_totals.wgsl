@@ -5,6 +5,7 @@
 // One workgroup owns one column of E. Invocation i takes chunks i, i + WG and so on in order; then what WG / 2, WG / 4 ..
 // invocations have is added to what as many others have. Workgroup memory: up to 32 WG bytes; a barrier parts the writes of
 // one round from the reads of the next.
+// Linked with: lib/workgroup.wgsl, norm/batch_norm2d_chunks.wgsl. Header: E, WG, params.
 
 @group(0) @binding(PARTIALS) var<storage, read> partials: array<E>;
 @group(0) @binding(GRAD_WEIGHT) var<storage, read_write> grad_weight: array<E>;

@@ -2,6 +2,7 @@
 //
 // running_mean, running_var: [columns]; statistics: [2, columns].
 // One invocation owns one channel. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl. Header: T, params.
 
 @group(0) @binding(RUNNING_MEAN) var<storage, read> running_mean: array<T>;
 @group(0) @binding(RUNNING_VAR) var<storage, read> running_var: array<T>;

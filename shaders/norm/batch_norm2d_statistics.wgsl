@@ -1,4 +1,4 @@
-// The second step of batch_norm2d in training: merges the chunks of a channel, as moments.wgsl says, and moves the running
+// The second step of batch_norm2d in training: merges the chunks of a channel, as lib/moments.wgsl says, and moves the running
 // statistics.
 //     running = (1 - f) running + f batch,   f = momentum, or 1 / batches for a cumulative average (momentum below 0)
 // The batch is normalised by m2 / n; the running variance is of m2 / (n - 1). Source: torch.nn.BatchNorm2d.
@@ -8,6 +8,7 @@
 // One workgroup owns one column of E. Invocation i takes chunks i, i + WG and so on in order; then what WG / 2, WG / 4 ..
 // invocations have is merged with what as many others have. Workgroup memory: 36 WG bytes; a barrier parts the writes of
 // one round from the reads of the next.
+// Linked with: lib/moments.wgsl, lib/nan.wgsl, lib/workgroup.wgsl, norm/batch_norm2d_chunks.wgsl. Header: ACC, E, T, VACC, WG, params.
 
 @group(0) @binding(PARTIALS) var<storage, read> partials: array<E>;
 @group(0) @binding(BATCHES) var<storage, read> batches: array<i32>;

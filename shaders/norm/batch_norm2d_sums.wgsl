@@ -1,8 +1,9 @@
 // The first step of batch_norm2d in training: mean and sum of squared deviations of each chunk of 32 rows, by channel, as
-// moments.wgsl says.
+// lib/moments.wgsl says.
 //
 // input: [rows, columns]; partials: [chunks, 2, columns] = mean, m2.
 // One invocation owns one chunk of one column of E. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, lib/moments.wgsl, norm/batch_norm2d_chunks.wgsl. Header: E, VACC, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(PARTIALS) var<storage, read_write> partials: array<E>;

@@ -5,6 +5,7 @@
 // input: [pixels, from_channels] of E; output: [pixels, to_channels] of E. Counts and places of channels are in E too.
 // One invocation owns one E of the run: one channel, or four where all counts and places divide by 4. No workgroup memory,
 // no barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;

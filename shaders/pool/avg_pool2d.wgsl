@@ -3,6 +3,7 @@
 //
 // input: [batch, in_h, in_w, channels]; output: [batch, out_h, out_w, channels].
 // One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, pool/avg_pool2d_window.wgsl, pool/window.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;

@@ -3,6 +3,7 @@
 //
 // grad_output: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
 // One invocation owns one element of grad_input, channels fastest. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, pool/avg_pool2d_window.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;

@@ -1,4 +1,5 @@
 // The window of avg_pool2d and its divisor, for the pooling and for its gradient. Source: torch.nn.AvgPool2d.
+// Linked with: nothing. Header: T, params.
 
 // Along one axis, of a window that starts at `first` in the padded input: its part inside the input, from low to high,
 // and how much of it lies inside the padded input.

@@ -4,6 +4,7 @@
 //
 // input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels].
 // One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, lib/nan.wgsl, pool/window.wgsl. Header: T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;

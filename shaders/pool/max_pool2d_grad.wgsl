@@ -3,6 +3,7 @@
 //
 // grad_output (pool/max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
 // One invocation owns one element of grad_input, channels fastest. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, pool/max_pool2d_grad_arriving.wgsl or pool/max_pool2d_grad_arriving_relu.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(INDICES) var<storage, read> indices: array<i32>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;

@@ -2,6 +2,7 @@
 // grad_output where the winner, which is the pooling's output, is above 0 or NaN, else 0.
 //
 // grad_output, output: [batch, out_h, out_w, channels], counted in E.
+// Linked with: nothing. Header: E.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
 @group(0) @binding(OUTPUT) var<storage, read> output: array<E>;

@@ -3,6 +3,7 @@
 //
 // input: [rows, columns]; output: [ceil(rows / chunk), columns].
 // One invocation owns one element of the output. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;

@@ -1,5 +1,6 @@
 // matmul, plain: the formula and the bindings are those of product/matmul.wgsl.
 // One invocation owns one element of C, columns fastest. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, product/matmul.wgsl. Header: ACC, params.
 
 fn count() -> u32 {
     return params.m * params.n;

@@ -5,6 +5,7 @@
 // term: [outer, count, inner]; output: [outer, runs, inner].
 // One invocation owns one element of the output; those side by side read side by side. The order of the terms is fixed by
 // the extents. No workgroup memory, no barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl, loss/mse_loss.wgsl or reduce/reduce_term.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
 

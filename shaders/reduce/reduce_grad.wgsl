@@ -3,6 +3,7 @@
 //
 // grad_output: [outer, inner] of E; grad_input: [outer, count, inner] of E; inner is in E too.
 // One invocation owns one E of grad_input: one element, or four where inner divides by 4. No workgroup memory, no barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;

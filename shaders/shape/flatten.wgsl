@@ -3,6 +3,7 @@
 //
 // FORWARD: input [batch, pixels, channels], output [batch, channels, pixels]; otherwise the reverse.
 // One invocation owns one element of the output. No workgroup memory, no barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: FORWARD, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;

@@ -4,6 +4,7 @@
 // grad_output: [pixels, length] of E; grad_input: [pixels, channels] of E. Counts and places of channels are in E too.
 // One invocation owns one E of grad_input: one channel, or four where all of them divide by 4. No workgroup memory, no
 // barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;

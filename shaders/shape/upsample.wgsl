@@ -5,6 +5,7 @@
 // too.
 // One invocation owns one E of the output: one channel, or four where their number allows it. No workgroup memory, no
 // barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;

@@ -5,6 +5,7 @@
 // are in E too.
 // One invocation owns one E of grad_input: one channel, or four where their number allows it. No workgroup memory, no
 // barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;

@@ -4,6 +4,7 @@
 // share: [4] = weight, whether this is the first batch since the last update, two unused: written before each step.
 // grad, sum: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
 // One invocation owns four elements. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl. Header: T, params.
 
 @group(0) @binding(SHARE) var<storage, read> share: array<T>;
 @group(0) @binding(GRAD) var<storage, read_write> grad: array<vec4<T>>;

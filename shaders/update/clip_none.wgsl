@@ -1,4 +1,5 @@
 // clipped(g) = g: gradients are used as they are. For update/sgd.wgsl.
+// Linked with: nothing. Header: E.
 
 fn clipped(g: E) -> E {
     return g;

@@ -10,6 +10,7 @@
 // hyper: [4] = lr, momentum, whether this is the first step with momentum, unused: written before each step.
 // grad, parameter, momentum_buffer: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
 // One invocation owns four parameters; tensors are padded to 64. No workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, update/clip_none.wgsl or update/clip_norm.wgsl or update/clip_value.wgsl. Header: T, params.
 
 @group(0) @binding(HYPER) var<storage, read> hyper: array<T>;
 @group(0) @binding(GRAD) var<storage, read> grad: array<vec4<T>>;

@@ -19,6 +19,7 @@ mod fusion;
 mod golden;
 mod gradients;
 mod keys;
+mod links;
 mod load;
 mod memory;
 mod mixup;

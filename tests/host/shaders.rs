@@ -15,8 +15,8 @@ use tilegrad::plan::{Plan, Step};
 use crate::{barriers, zoo};
 
 /// A kernel as naga sees it, with a step for each way in which a plan binds it.
-struct Linked {
-    kernel: Kernel,
+pub struct Linked {
+    pub kernel: Kernel,
     module: Module,
     info: ModuleInfo,
     steps: Vec<Step>,
@@ -51,7 +51,7 @@ static KERNELS: LazyLock<Result<Vec<Linked>, String>> = LazyLock::new(|| {
 });
 
 /// [`KERNELS`], or a panic with the reason why there are none.
-fn kernels() -> &'static [Linked] {
+pub fn kernels() -> &'static [Linked] {
     KERNELS.as_ref().unwrap_or_else(|fault| panic!("{fault}"))
 }
 
@@ -97,7 +97,7 @@ pub fn written(kernel: &Kernel) -> BTreeSet<String> {
 }
 
 /// The files of shaders/, by their path below it.
-fn files() -> BTreeMap<String, String> {
+pub fn files() -> BTreeMap<String, String> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut files = BTreeMap::new();
     for folder in std::fs::read_dir(&root).expect("shaders/ is there") {
@@ -114,7 +114,7 @@ fn files() -> BTreeMap<String, String> {
 }
 
 /// WGSL without its line comments; there are no others.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
@@ -158,7 +158,7 @@ fn every_file_is_used_and_says_what_it_is() {
 }
 
 /// The table of the bindings' numbers, which is a part of every kernel.
-const BINDINGS: &str = "lib/bindings.wgsl";
+pub const BINDINGS: &str = "lib/bindings.wgsl";
 
 /// The names in the table are those of the variables in capitals, and there are no others.
 #[test]
@@ -258,9 +258,11 @@ fn kernels_that_change_what_they_read_are_known() {
         "batch_norm2d",
         "batch_norm2d/statistics",
         "confusion",
+        "relu",
         "sgd",
         "sigmoid",
         "softmax_cross_entropy/both",
+        "tanh",
     ];
     assert_eq!(names, BTreeSet::from(known));
     // A product does so only where it adds to what an earlier piece gave.

@@ -141,7 +141,7 @@ pub(crate) const CHUNK: usize = 32;
 /// A kernel over four channels at a time where their number allows it, with how many it takes.
 fn kernel(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
     let each = if channels.is_multiple_of(4) { 4 } else { 1 };
-    let files = [file, source!("norm/batch_norm2d_params.wgsl"), source!("lib/nan.wgsl"), source!("lib/divide.wgsl")];
+    let files = [file, source!("norm/batch_norm2d_chunks.wgsl"), source!("lib/nan.wgsl"), source!("lib/divide.wgsl")];
     (Kernel::new(name, &files).elements(each), each)
 }
 

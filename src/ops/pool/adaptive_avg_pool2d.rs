@@ -53,7 +53,7 @@ fn pool(
     let params = Params { batch, channels, in_h, in_w, out_h: output[2], out_w: output[3] };
     let files = [
         main,
-        source!("pool/adaptive_avg_pool2d_params.wgsl"),
+        source!("pool/adaptive_avg_pool2d_windows.wgsl"),
         source!("pool/window.wgsl"),
         source!("lib/divide.wgsl"),
         source!("lib/each.wgsl"),

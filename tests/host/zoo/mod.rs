@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use tilegrad::graph::{Spec, Tape, TensorId};
-use tilegrad::kernel::{Caps, Choice, Choices, DeviceClass};
+use tilegrad::kernel::{Caps, Choice, Choices, DeviceClass, Steps};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
+use tilegrad::ops::activation::Activation;
 use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::fused::epilogue::WithEpilogue;
 use tilegrad::ops::gather::{Augment, Gather};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{ParamGroup, Sgd};
@@ -240,6 +242,14 @@ pub fn tapes() -> Vec<(String, Tape)> {
         let first = cases::ConvCase { input: [2, 3, 8, 8], weight: [out, 3, 3, 3], conv: conv2d, bias };
         tapes.push((format!("{first:?}"), conv(&first)));
     }
+    // After what has no epilogue an activation is computed in the memory of its input.
+    for activation in [Activation::Relu, Activation::Sigmoid, Activation::Tanh] {
+        let scaled = unary([2, 3, 4, 5], move |tape, x| {
+            let scaled = tape.scale("scale", x, 0.5).unwrap();
+            tape.activation("activation", activation, scaled).unwrap()
+        });
+        tapes.push((format!("{activation:?} in place"), scaled));
+    }
     // Single pixels, as a bottleneck has them.
     for (groups, stride) in [(1, 1), (1, 2), (2, 1)] {
         let conv2d = Conv2d { stride: [stride; 2], groups, ..Conv2d::default() };
@@ -248,7 +258,31 @@ pub fn tapes() -> Vec<(String, Tape)> {
     }
     tapes.extend(augmentations::tapes());
     tapes.extend(families::tapes());
+    tapes.extend(epilogues(&tapes));
     tapes
+}
+
+/// One node of every operation and algorithm that has an epilogue, with all steps in it.
+fn epilogues(tapes: &[(String, Tape)]) -> Vec<(String, Tape)> {
+    let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+    for (_, tape) in tapes {
+        for node in tape.nodes().iter().filter(|node| node.op.has_epilogue() && node.updates.is_empty()) {
+            let algorithms = candidates(tape, node, &Caps::webgpu(DeviceClass::Software));
+            if !algorithms.into_iter().any(|choice| seen.insert((node.op.name(), choice.name))) {
+                continue;
+            }
+            let mut alone = Tape::new(true);
+            let inputs = node.inputs.iter().chain([&node.outputs[0]; 2]).enumerate();
+            let inputs: Vec<TensorId> = inputs
+                .map(|(i, &id)| alone.input(&format!("input{i}"), Spec::like(tape.tensor(id))).unwrap())
+                .collect();
+            let op = WithEpilogue { op: Arc::clone(&node.op), steps: Steps { add: true, relu: true, mask: true } };
+            let outputs = alone.append("fused", op, &inputs, &[]).unwrap();
+            alone.keep(outputs[0]);
+            found.push((format!("{:?} with an epilogue", node.op), alone));
+        }
+    }
+    found
 }
 
 /// Devices of every kind, all within WebGPU's default limits; the last can shuffle among exactly eight lanes.
