@@ -1,6 +1,7 @@
 // output[r, p, c] = scale[c] * byte + shift[c], where byte is channel c of a pixel of image indices[r]: a batch collected from
-// a data set that lies on the device. Which pixel, pixel_of says (batch/gather_whole.wgsl, batch/gather_augmented.wgsl): pixel p itself, or
-// one that a random crop and flip bring there; where that is outside of the image the byte is 0, before it is normalised.
+// a data set that lies on the device. Which pixel, pixel_of says (batch/gather_whole.wgsl, batch/gather_augmented.wgsl):
+// pixel p itself, or one that a random crop and flip bring there; where that is outside of the image the byte is 0, before
+// it is normalised.
 //
 // data: bytes of the images first .. first + count, four to a word, each image padded to whole words; indices: [rows];
 // output: [rows, pixels, channels], channels last as the bytes are. Channels from the fourth on share scale and shift.

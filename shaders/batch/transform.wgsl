@@ -2,9 +2,9 @@
 // image indices[r]: a batch collected from a data set that lies on the device. In the square that is cut out it is 0, the
 // mean of normalised images. Source of the square: DeVries and Taylor, arXiv 1708.04552.
 //
-// output: [rows, pixels, channels], channels last; the rest: batch/transform_pixel.wgsl. Channels from the fourth on share scale and
-// shift. The scale comes in two parts of 12 bits, as many as a value has: both products are exact, so that a device which
-// multiplies and adds in one go gets the same.
+// output: [rows, pixels, channels], channels last; the rest: batch/transform_pixel.wgsl. Channels from the fourth on share
+// scale and shift. The scale comes in two parts of 12 bits, as many as a value has: both products are exact, so that a
+// device which multiplies and adds in one go gets the same.
 // A data set larger than one binding is dispatched a piece at a time: rows of other pieces are left alone.
 // One invocation owns one pixel of the output, all channels. No workgroup memory, no barrier.
 //

@@ -2,7 +2,8 @@
 //     input[n, oh stride - pad + kh dilation, ow stride - pad + kw dilation, c] weight[kh, kw, c]
 // The formula is that of conv2d/direct.wgsl with as many groups as input and output channels.
 //
-// Bindings as conv2d/direct.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n count E.
+// Bindings as conv2d/direct.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n
+// count E.
 // One invocation owns one E of the output. No workgroup memory, no barrier.
 // Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/divide.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl. Header: E, E_LEN, params.
 

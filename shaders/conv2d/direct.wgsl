@@ -2,8 +2,8 @@
 //     input[n, oh stride - pad + kh dilation, ow stride - pad + kw dilation, g in_c/groups + ci] weight[kh, kw, ci, co]
 // with g = co / (out_c / groups), elements outside the input being 0. Cross-correlation; source: torch.nn.Conv2d.
 //
-// Memory: input [batch, in_h, in_w, in_c], weight [kernel_h, kernel_w, in_c / groups, out_c], output [batch, out_h, out_w, out_c]; their
-// gradients alike. One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
+// Memory: input [batch, in_h, in_w, in_c], weight [kernel_h, kernel_w, in_c / groups, out_c], output [batch, out_h, out_w,
+// out_c]; their gradients alike. One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
 // Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;

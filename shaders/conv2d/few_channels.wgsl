@@ -1,8 +1,9 @@
 // conv2d with few input channels and one group, as the first layer of a network has: the formula is that of
-// conv2d/direct.wgsl. Such a product is shallow, and its depth no whole vectors; but the line of input under neighbouring
+// conv2d/direct.wgsl. Such a product has a short K, which is no whole vectors; but the line of input under neighbouring
 // windows is, and so are the results.
 //
-// Bindings as conv2d/direct.wgsl says; E of the header is a vector of output channels if BLOCK is whole vectors, else one element.
+// Bindings as conv2d/direct.wgsl says; E of the header is a vector of output channels if BLOCK is whole vectors, else one
+// element.
 // k_chunk counts pieces of PIXELS pixels, a piece being part of one line of the output.
 // One invocation owns BLOCK output channels of k_chunk pieces, one after the other, and keeps their weights in registers:
 // KERNEL_H rows of TAPS (kernel_w times in_c). No workgroup memory, no barrier.

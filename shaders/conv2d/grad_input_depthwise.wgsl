@@ -1,7 +1,8 @@
 // The gradient of conv2d by its input where every channel is a group of its own; the formula is that of
 // conv2d/grad_input_direct.wgsl.
 //
-// Bindings as conv2d/direct.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n count E.
+// Bindings as conv2d/direct.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n
+// count E.
 // One invocation owns one E of grad_input. No workgroup memory, no barrier.
 // Linked with: lib/divide.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl. Header: E, STRIDE_H, STRIDE_W, params.
 

@@ -2,8 +2,8 @@
 // conv2d/grad_weight_direct.wgsl. There are few weights and many pixels, so these are cut into chunks, whose sums
 // product/column_sum.wgsl adds if there are several.
 //
-// Bindings as conv2d/direct.wgsl says, but grad_weight is [chunks, kernel_h, kernel_w, in_c, out_c]; k counts pixels, k_chunk pieces
-// of PIXELS pixels, a piece being part of one line of the output.
+// Bindings as conv2d/direct.wgsl says, but grad_weight is [chunks, kernel_h, kernel_w, in_c, out_c]; k counts pixels,
+// k_chunk pieces of PIXELS pixels, a piece being part of one line of the output.
 // One invocation owns one chunk of BLOCK output channels and keeps their sums in registers: KERNEL_H rows of TAPS (kernel_w
 // times in_c). No workgroup memory, no barrier. Why calls are written out is said in conv2d/few_channels.wgsl.
 // Linked with: conv2d/few_channels_line.wgsl, lib/divide.wgsl, lib/each.wgsl. Header: ACC, BLOCK, BLOCKS, KERNEL_H, PIXELS, T, TAPS, params.

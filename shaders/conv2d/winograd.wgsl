@@ -1,5 +1,6 @@
 // What every kernel of Winograd's convolution F(2x2, 3x3) is told: Y = A^T [(G g G^T) * (B^T d B)] A for each tile of 2x2
-// results, g being the 3x3 weights, d the 4x4 patch of the source under the tile, * the product of elements, summed over channels.
+// results, g being the 3x3 weights, d the 4x4 patch of the source under the tile, * the product of elements, summed over
+// channels.
 //     B^T = 1  0 -1  0      G =  1    0    0      A^T = 1  1  1  0
 //           0  1  1  0          1/2  1/2  1/2           0  1 -1 -1
 //           0 -1  1  0          1/2 -1/2  1/2

@@ -1,5 +1,5 @@
-// Winograd's transform of the patches, B^T d B: the formula and the memory are those of conv2d/winograd.wgsl. What lies outside the
-// source is 0.
+// Winograd's transform of the patches, B^T d B: the formula and the memory are those of conv2d/winograd.wgsl. What lies
+// outside the source is 0.
 //
 // source: [batch, source_h, source_w, depth]; patches: [16, tiles, depth].
 // One invocation owns four neighbouring channels of a tile, in all 16 matrices. No workgroup memory, no barrier.

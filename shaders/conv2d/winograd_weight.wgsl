@@ -1,5 +1,6 @@
-// Winograd's transform of the weights, G g G^T: the formula and the memory are those of conv2d/winograd.wgsl. Weights turned by half a
-// circle, which the input's gradient needs, give the same matrices in another order: rows and columns 0 and 3 change places.
+// Winograd's transform of the weights, G g G^T: the formula and the memory are those of conv2d/winograd.wgsl. Weights turned
+// by half a circle, which the input's gradient needs, give the same matrices in another order: rows and columns 0 and 3
+// change places.
 //
 // weight: [3, 3, weight_rows, weight_columns]; transformed: [16, weight_rows, weight_columns].
 // One invocation owns four neighbouring columns of a row, in all 16 matrices. No workgroup memory, no barrier.

@@ -1,6 +1,6 @@
 // The cross-entropy and its gradient by the logits in one, for few rows and classes, grad_output being 1: the formulas are
-// those of loss/softmax_cross_entropy_row.wgsl, loss/softmax_cross_entropy_totals.wgsl and loss/softmax_cross_entropy_grad.wgsl, and so is the order of
-// every sum.
+// those of loss/softmax_cross_entropy_row.wgsl, loss/softmax_cross_entropy_totals.wgsl and
+// loss/softmax_cross_entropy_grad.wgsl, and so is the order of every sum.
 //
 // totals: [4] = sum of losses, sum of weights, right predictions, rows that count; loss: [1]; grad_logits: [rows, classes].
 // One workgroup; its invocation i owns the rows i, i + WG, .. and adds up all sums for itself. Workgroup memory and barrier:

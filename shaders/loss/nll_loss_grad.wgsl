@@ -1,8 +1,8 @@
 // The gradient of the negative log-likelihood by the log-probabilities: -s w[t] at the target, 0 elsewhere, with
 // s = grad_output / sum of weights for the mean, grad_output for the sum. Source: torch.nn.NLLLoss.
 //
-// grad_output: [1]; targets: [rows]; row_results, totals: loss/nll_loss.wgsl, loss/softmax_cross_entropy_totals.wgsl; grad_log_probs:
-// [rows, classes].
+// grad_output: [1]; targets: [rows]; row_results, totals: loss/nll_loss.wgsl, loss/softmax_cross_entropy_totals.wgsl;
+// grad_log_probs: [rows, classes].
 // One invocation owns one element of grad_log_probs. No workgroup memory, no barrier.
 // Linked with: lib/divide.wgsl, lib/each.wgsl. Header: T, params.
 

@@ -1,7 +1,8 @@
-// The gradient of the cross-entropy by the logits: s times the slope of loss/softmax_cross_entropy_row.wgsl, with s = grad_output /
-// sum of weights for the mean, grad_output for the sum; 0 in a row that does not count.
+// The gradient of the cross-entropy by the logits: s times the slope of loss/softmax_cross_entropy_row.wgsl, with s =
+// grad_output / sum of weights for the mean, grad_output for the sum; 0 in a row that does not count.
 //
-// grad_output: [1]; grad_logits: [rows, classes]; row_results, totals: loss/softmax_cross_entropy.wgsl, loss/softmax_cross_entropy_totals.wgsl.
+// grad_output: [1]; grad_logits: [rows, classes]; row_results, totals: loss/softmax_cross_entropy.wgsl,
+// loss/softmax_cross_entropy_totals.wgsl.
 // One invocation owns one logit. No workgroup memory, no barrier.
 // Linked with: lib/each.wgsl, loss/softmax_cross_entropy_row.wgsl. Header: T, params.
 

@@ -1,7 +1,8 @@
 // The gradient of max_pool2d: grad_input[n, h, w, c] = the sum of grad_output over the windows that h, w has won, which
 // are looked for among those that hold it, in a fixed order. Overlapping windows add up. Source: torch.nn.MaxPool2d.
 //
-// grad_output (pool/max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
+// grad_output (pool/max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h,
+// in_w, channels].
 // One invocation owns one element of grad_input, channels fastest. No workgroup memory, no barrier.
 // Linked with: lib/each.wgsl, pool/max_pool2d_grad_arriving.wgsl or pool/max_pool2d_grad_arriving_relu.wgsl. Header: ACC, T, params.
 

@@ -14,7 +14,7 @@ use crate::tensor::{Spec, TensorId};
 /// 1 if it is the first since the last update and else 0, two unused.
 pub const ACCUMULATE: &str = "accumulate";
 
-/// torch.optim.SGD, plus an L1 penalty and gradient clipping. The update is written out in `shaders/sgd.wgsl`.
+/// torch.optim.SGD, plus an L1 penalty and gradient clipping. The update is written out in `shaders/update/sgd.wgsl`.
 #[derive(Clone, Debug)]
 pub struct Sgd {
     /// The learning rate: how far a parameter moves against its gradient.

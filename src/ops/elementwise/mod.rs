@@ -41,7 +41,7 @@ pub(crate) fn binary(lowering: &mut Lowering<'_>, name: &'static str, function: 
     Ok(())
 }
 
-/// [`elementwise_with`] for a kernel without attributes, whose Params is that of lib/len.wgsl.
+/// [`elementwise_with`] for a kernel without attributes, whose params are their number.
 pub(crate) fn elementwise(lowering: &mut Lowering<'_>, kernel: Kernel, inputs: &[&'static str]) -> Result<()> {
     elementwise_with(lowering, kernel, inputs, &|len| Params { len })
 }

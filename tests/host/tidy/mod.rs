@@ -15,7 +15,7 @@ use imports::{Files, Imports};
 use layers::{module, upward};
 
 /// The files below `folder` of the repository that end so, by their path below it, with their text.
-fn files(folder: &str, extension: &str) -> Files {
+pub fn files(folder: &str, extension: &str) -> Files {
     fn visit(folder: &Path, prefix: &str, extension: &str, files: &mut Files) {
         for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = entry.expect("it can be listed").path();
