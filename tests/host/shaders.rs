@@ -150,9 +150,11 @@ fn every_file_is_used_and_says_what_it_is() {
         let by_bits =
             file == "lib/nan.wgsl" || !["0x7f8", "0xff8", "0x7fc", "0x7fff"].iter().any(|bits| code.contains(bits));
         assert!(by_bits, "shaders/{file}: lib/nan.wgsl has what tells NaN and infinities by their bits");
-        // Barriers stand at an entry point's top level, one invocation has no number, and few_channels.wgsl says why.
+        // Barriers stand at an entry point's top level, one invocation has no number, and the two that are named say why.
         let own = code.contains("workgroupBarrier") || code.contains("@workgroup_size(1)");
-        let entry = file.starts_with("lib/") || own || file == "conv2d/few_channels.wgsl";
+        let entry = file.starts_with("lib/")
+            || own
+            || ["conv2d/few_channels.wgsl", "measure/multiply_add.wgsl"].contains(&file.as_str());
         assert!(entry || !code.contains("@compute"), "shaders/{file}: the entry point is that of lib/each.wgsl");
     }
 }
