@@ -154,7 +154,7 @@ case "$kind" in
 esac
 small() { if [ -n "$quick" ]; then echo "$1"; else echo "$2"; fi; }
 
-item 2-products 70 "2. Products in every variant" suite products --variants $quick
+item 2-products 70 "2. Products by every candidate" suite products --candidates $quick
 item 3-lenet5 30 "3. Training steps: LeNet-5" suite steps --network lenet5 --batch 64,256 $quick
 item 3-vgg11 25 "3. Training steps: VGG-11" suite steps --network vgg11 --batch "$(small 16 128)" $quick
 item 3-resnet18 45 "3. Training steps: ResNet-18" suite steps --network resnet18 --batch "$(small 4 16,128)" $quick

@@ -1,4 +1,4 @@
-//! How far each variant of ResNet-18's convolutions is from the same computed in f64, beside the direct kernel.
+//! How far each candidate of ResNet-18's convolutions is from the same computed in f64, beside the direct kernel.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -53,14 +53,14 @@ fn one(bench: &mut Bench, convolution: &Convolution, direction: Direction) -> Re
         let error = relative_error(&session.read_f32(result)?, &expected);
         errors.push((choice.name, error));
     }
-    let direct = errors.iter().find(|(variant, _)| variant == "direct").map_or(f64::NAN, |(_, error)| *error);
-    let others = errors.iter().filter(|(variant, _)| variant != "direct");
-    let others: Vec<String> = others.map(|(variant, error)| format!("{variant} {:.2}", error / direct)).collect();
-    let by_variant: serde_json::Map<String, Json> =
-        errors.iter().map(|(variant, error)| (variant.to_string(), Json::from(*error))).collect();
+    let direct = errors.iter().find(|(name, _)| name == "direct").map_or(f64::NAN, |(_, error)| *error);
+    let others = errors.iter().filter(|(name, _)| name != "direct");
+    let others: Vec<String> = others.map(|(name, error)| format!("{name} {:.2}", error / direct)).collect();
+    let by_candidate: serde_json::Map<String, Json> =
+        errors.iter().map(|(name, error)| (name.clone(), Json::from(*error))).collect();
     bench.report.row(
         &[convolution.label.clone(), direction.name().into(), format!("{direct:.2e}"), others.join(", ")],
-        json!({"convolution": convolution.label, "direction": direction.name(), "relative_error": by_variant}),
+        json!({"convolution": convolution.label, "direction": direction.name(), "relative_error": by_candidate}),
     );
     Ok(())
 }

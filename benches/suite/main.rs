@@ -2,7 +2,7 @@
 //!
 //!     cargo bench                                        # the sections marked *, with sizes that a real GPU wants
 //!     cargo bench -- --quick --json result.json          # ends within three minutes on two cores
-//!     cargo bench -- products --variants                 # one section
+//!     cargo bench -- products --candidates                 # one section
 //!     cargo bench -- steps --network lenet5,resnet18 --batch 64 --steps 50 --kinds
 //!
 //! | section | what it measures |
@@ -15,7 +15,7 @@
 //! | profile | where the time of a step goes, by kernel and by layer |
 //! | epoch | an epoch of training as users run it, on images in the device's memory |
 //! | scaling | a step's time against batch size and depth |
-//! | accuracy | how far each variant of a convolution is from the f64 twin |
+//! | accuracy | how far each candidate of a convolution is from the f64 twin |
 //! | host | what the host spends on a dispatch, and on a step beyond the device's time |
 //! | layout | bringing images from PyTorch's order into the device's, and back |
 //! | data | a training step on images that are collected, augmented, sent or decoded, beside one on a batch that stays |

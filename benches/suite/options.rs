@@ -91,9 +91,9 @@ pub struct Options {
     /// epoch: how many images there are [default: 50,000; 512 on a software device]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub images: Option<u32>,
-    /// products: every variant, not only the one that is taken
+    /// products: every candidate, not only the one that is taken
     #[arg(long)]
-    pub variants: bool,
+    pub candidates: bool,
     /// Begins nothing new after so many seconds, in place of the 130 of --quick
     #[arg(long, value_name = "N")]
     pub seconds: Option<f64>,

@@ -35,7 +35,7 @@ fn one(bench: &mut Bench, what: &str, size: usize, form: &str, op: Matmul) -> Re
     let c = tape.product("product", op, a, b, None)?;
     tape.keep(c);
     let node = tape.nodes()[0].clone();
-    let choices: Vec<Option<Choice>> = match bench.options.variants {
+    let choices: Vec<Option<Choice>> = match bench.options.candidates {
         true => algorithms(&tape, &node, &bench.device).into_iter().map(Some).collect(),
         false => vec![None],
     };

@@ -5,7 +5,7 @@
 //
 // What several functions use lies at module scope, not behind pointers: GLSL and HLSL have none, so that every call would
 // copy whole arrays in and out, thousands of copies, over which Mesa's OpenGL compiler does not end.
-// Linked with: conv2d/few_channels.wgsl, conv2d/few_channels.wgsl or conv2d/grad_weight_few_channels.wgsl, lib/divide.wgsl. Header: ACC, DILATION_W, IN_C, LEFT, LOADS, SHIFT, STRIDE_W, params.
+// Linked with: conv2d/few_channels.wgsl or conv2d/grad_weight_few_channels.wgsl, lib/divide.wgsl. Header: ACC, DILATION_W, IN_C, LEFT, LOADS, SHIFT, STRIDE_W, params.
 
 var<private> line: array<vec4<ACC>, LOADS>;
 

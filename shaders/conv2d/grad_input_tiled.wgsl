@@ -7,7 +7,7 @@
 // multiple of the stride: a tap meets outputs for all of a tile or, falling between two strides, for none. PIXELS_FIRST
 // counts (ih, iw, image): a tile then holds one pixel of many images, and taps beside the output are skipped too; but its
 // images may lie a power of two apart, so that they fight for the same lines of a cache.
-// Linked with: lib/divide.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl, lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, PHASES_FIRST, PIXELS_FIRST, STRIDE_H, STRIDE_W, params.
+// Linked with: lib/divide.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, PHASES_FIRST, PIXELS_FIRST, STRIDE_H, STRIDE_W, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<EA>;
 @group(0) @binding(WEIGHT) var<storage, read> weight: array<EB>;

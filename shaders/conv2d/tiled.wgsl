@@ -2,7 +2,7 @@
 // k = (kh, kw, ci); A is the input under the window, never written out, and B the weight as it lies in memory.
 // The formula is that of conv2d/direct.wgsl with one group; the tile and its memory are the core's (lib/product_*.wgsl).
 // TAPS says that the taps of a line lie at one distance from one another, channels and all: there is one channel, or no dilation.
-// Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/divide.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl, lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, TAPS, params.
+// Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/divide.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, TAPS, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<EA>;
 @group(0) @binding(WEIGHT) var<storage, read> weight: array<EB>;

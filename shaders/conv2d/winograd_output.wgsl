@@ -3,7 +3,7 @@
 //
 // sums: [16, tiles, columns]; result: [batch, result_h, result_w, columns].
 // One invocation owns four neighbouring channels of a tile: up to four pixels. No workgroup memory, no barrier.
-// Linked with: conv2d/winograd.wgsl, lib/bias_none.wgsl, lib/divide.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl. Header: T, params.
+// Linked with: conv2d/winograd.wgsl, lib/bias.wgsl or lib/bias_none.wgsl, lib/divide.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl. Header: T, params.
 
 @group(0) @binding(SUMS) var<storage, read> sums: array<vec4<T>>;
 @group(0) @binding(RESULT) var<storage, read_write> result: array<vec4<T>>;

@@ -1,5 +1,5 @@
 // Epilogue: sum + bias[column], the column being the output channel or feature; one E of columns at a time.
-// Linked with: conv2d/few_channels.wgsl. Header: E, EACC, E_LEN.
+// Linked with: nothing. Header: E, EACC, E_LEN.
 
 @group(0) @binding(BIAS) var<storage, read> bias: array<E>;
 

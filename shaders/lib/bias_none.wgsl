@@ -1,5 +1,5 @@
 // Epilogue: the sum is stored as it is.
-// Linked with: conv2d/few_channels.wgsl. Header: E, EACC.
+// Linked with: nothing. Header: E, EACC.
 
 fn biased(sum: EACC, column: u32) -> E {
     return E(sum);

@@ -3,7 +3,7 @@
 //
 // A quotient in f32 is off by at most a few parts in 2^24; what is left over is divided once more, and the last step puts
 // right what rounding may still have done, by one. The result is exact.
-// Linked with: conv2d/few_channels.wgsl. Header: nothing.
+// Linked with: nothing. Header: nothing.
 
 fn divide(a: u32, b: u32) -> u32 {
     let inverse = 1.0 / f32(b);

@@ -1,5 +1,5 @@
 // The result is stored as it is (lib/epilogue.wgsl says what else may happen).
-// Linked with: conv2d/few_channels.wgsl. Header: E.
+// Linked with: nothing. Header: E.
 
 fn epilogue(at: u32, value: E) -> E {
     return value;

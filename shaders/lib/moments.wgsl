@@ -4,7 +4,7 @@
 //
 // The statistics of batch norm begin with chunks of 32 rows: eight blocks of four rows, merged in pairs, pairs of pairs and
 // so on. Every kernel that makes a chunk's does it in this order, so that their results agree to the bit.
-// Linked with: lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl or norm/batch_norm2d_statistics.wgsl. Header: ACC, VACC.
+// Linked with: nothing. Header: ACC, VACC.
 
 const CHUNK: u32 = 32;
 

@@ -1,7 +1,7 @@
 // NaN and infinities, told by their bits, since compilers may take x != x for false, and x > y for the opposite of x <= y, and
 // some devices' exp() makes a number of NaN. E is one element or a vector of four, EU as many unsigned integers, EBOOL as
 // many truth values.
-// Linked with: norm/batch_norm2d_statistics.wgsl. Header: E, EBOOL, EU.
+// Linked with: nothing. Header: E, EBOOL, EU.
 
 fn is_nan(x: E) -> EBOOL {
     return (bitcast<EU>(x) & EU(0x7fffffffu)) > EU(0x7f800000u);

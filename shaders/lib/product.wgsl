@@ -6,7 +6,7 @@
 //     fetch_a(at), fetch_b(at)          the EA or EB there: an element, or two or four that are neighbours in memory
 //     place_c(split, m), store(at, n, sum)      where a row of C begins, and what takes an E of it, which may be as many
 // and has m, n, k, and k_chunk, the part of K of one split, in its params.
-// Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/product_subgroup8.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: EA, EB, LINES, TILE_N, params.
+// Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl. Header: EA, EB, LINES, TILE_N, params.
 
 // LINES says whether a run may begin or end outside A, as a line of pixels with padding does.
 

@@ -2,7 +2,7 @@
 // chunk of 32 rows (lib/moments.wgsl), by column. `at` counts elements.
 //
 // partials: [chunks, 2, n].
-// Linked with: lib/product_subgroup8.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EACC, E_LEN.
+// Linked with: nothing. Header: E, EACC, E_LEN.
 
 const HAS_STATISTICS: bool = true;
 

@@ -1,5 +1,5 @@
 // No statistics of the result are wanted.
-// Linked with: lib/product_subgroup8.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: EACC.
+// Linked with: nothing. Header: EACC.
 
 const HAS_STATISTICS: bool = false;
 

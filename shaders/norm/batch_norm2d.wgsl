@@ -1,9 +1,9 @@
 // batch_norm2d's last step: output = (input - mean) / sqrt(variance + eps) * weight + bias, by channel.
 // Source: torch.nn.BatchNorm2d; Ioffe, Szegedy, "Batch normalization", arXiv 1502.03167.
 //
-// input, output: [rows, columns]; statistics: [2, columns]; weight, bias: [columns], or 1 and 0 (lib/channel_weight.wgsl, ..).
+// input, output: [rows, columns]; statistics: [2, columns]; weight, bias: [columns], or 1 and 0 (norm/channel_weight.wgsl, ..).
 // One invocation owns ROWS_EACH E of the output in one column (norm/batch_norm2d_rows.wgsl). No workgroup memory, no barrier.
-// Linked with: lib/channel_bias.wgsl or lib/channel_bias_none.wgsl, lib/channel_weight.wgsl or lib/channel_weight_none.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, norm/batch_norm2d_count.wgsl or norm/batch_norm2d_count_none.wgsl, norm/batch_norm2d_rows.wgsl. Header: E, ROWS_EACH, params.
+// Linked with: lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, norm/batch_norm2d_count.wgsl or norm/batch_norm2d_count_none.wgsl, norm/batch_norm2d_rows.wgsl, norm/channel_bias.wgsl or norm/channel_bias_none.wgsl, norm/channel_weight.wgsl or norm/channel_weight_none.wgsl. Header: E, ROWS_EACH, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(STATISTICS) var<storage, read> statistics: array<E>;

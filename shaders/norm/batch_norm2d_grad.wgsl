@@ -5,7 +5,7 @@
 //
 // input, grad_output, grad_input: [rows, columns]; statistics: [2, columns]; grad_weight, grad_bias: [columns].
 // One invocation owns ROWS_EACH E of grad_input in one column (norm/batch_norm2d_rows.wgsl). No workgroup memory, no barrier.
-// Linked with: lib/channel_weight.wgsl or lib/channel_weight_none.wgsl, lib/each.wgsl, norm/batch_norm2d_rows.wgsl. Header: E, ROWS_EACH, T, params.
+// Linked with: lib/each.wgsl, norm/batch_norm2d_rows.wgsl, norm/channel_weight.wgsl or norm/channel_weight_none.wgsl. Header: E, ROWS_EACH, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;

@@ -3,7 +3,7 @@
 //
 // grad_output, grad_input: [rows, columns]; statistics: [2, columns].
 // One invocation owns ROWS_EACH E of grad_input in one column (norm/batch_norm2d_rows.wgsl). No workgroup memory, no barrier.
-// Linked with: lib/channel_weight.wgsl or lib/channel_weight_none.wgsl, lib/each.wgsl, norm/batch_norm2d_rows.wgsl. Header: E, ROWS_EACH, params.
+// Linked with: lib/each.wgsl, norm/batch_norm2d_rows.wgsl, norm/channel_weight.wgsl or norm/channel_weight_none.wgsl. Header: E, ROWS_EACH, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
 @group(0) @binding(STATISTICS) var<storage, read> statistics: array<E>;

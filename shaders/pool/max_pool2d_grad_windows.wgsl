@@ -6,7 +6,7 @@
 // in_w, channels], channels counted in E. One invocation owns one window of one E of channels, and the last ones of a row or
 // column also what lies beyond them.
 // No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, pool/max_pool2d_grad_arriving_relu.wgsl, pool/window.wgsl. Header: E, EU, params.
+// Linked with: lib/each.wgsl, pool/max_pool2d_grad_arriving.wgsl or pool/max_pool2d_grad_arriving_relu.wgsl, pool/window.wgsl. Header: E, EU, params.
 
 @group(0) @binding(INDICES) var<storage, read> indices: array<EU>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;

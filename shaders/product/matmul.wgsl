@@ -2,7 +2,7 @@
 // transposed in memory, which is only another distance between its rows, columns and places in K. Where an
 // operand is too large for one binding a dispatch sees a piece of it, and ACCUMULATE adds to what earlier pieces gave. It is a
 // constant, since a branch at every store would slow the whole kernel down on software devices.
-// Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product_subgroup8.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: ACCUMULATE, E, EA, EACC, EB, E_LEN, params.
+// Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: ACCUMULATE, E, EA, EACC, EB, E_LEN, params.
 
 @group(0) @binding(A) var<storage, read> a: array<EA>;
 @group(0) @binding(B) var<storage, read> b: array<EB>;

@@ -1,5 +1,5 @@
 // matmul as a tiled product: the elements of product/matmul.wgsl's operands for the cores of lib/product_*.wgsl.
-// Linked with: lib/product.wgsl, lib/product_subgroup8.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl, lib/product_workgroup.wgsl, product/matmul.wgsl. Header: EA, EA_LEN, EB, EB_LEN, params.
+// Linked with: lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl, product/matmul.wgsl. Header: EA, EA_LEN, EB, EB_LEN, params.
 
 struct Row { first: u32, valid: bool }
 

@@ -1,4 +1,4 @@
-//! Which kernel of several computes a node: the candidates, the choices among them, and the file that keeps choices.
+//! Choices among candidates: what they are made for, their names, and the file that keeps them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -55,18 +55,21 @@ pub struct Choice {
 impl Choice {
     /// The number of the candidate that it takes: itself, or the first of its name where no tile is named or that tile is
     /// none of them; `None` where the name is none of them.
-    pub fn among(&self, candidates: &[Choice]) -> Option<usize> {
+    pub(crate) fn among(&self, candidates: &[Choice]) -> Option<usize> {
         let same_name = || candidates.iter().position(|candidate| candidate.name == self.name);
         candidates.iter().position(|candidate| candidate == self).or_else(same_name)
     }
 }
 
+/// The name and the tile in the text of a choice.
+fn parts(text: &str) -> (&str, Option<&str>) {
+    text.split_once(':').map_or((text, None), |(name, tile)| (name, Some(tile)))
+}
+
 impl From<&str> for Choice {
     fn from(text: &str) -> Self {
-        match text.split_once(':') {
-            Some((name, tile)) => Choice { name: name.into(), tile: Some(tile.into()) },
-            None => Choice { name: text.into(), tile: None },
-        }
+        let (name, tile) = parts(text);
+        Choice { name: name.into(), tile: tile.map(str::to_string) }
     }
 }
 
@@ -78,8 +81,7 @@ impl From<String> for Choice {
 
 impl PartialEq<&str> for Choice {
     fn eq(&self, other: &&str) -> bool {
-        let (name, tile) = other.split_once(':').map_or((*other, None), |(name, tile)| (name, Some(tile)));
-        self.name == name && self.tile.as_deref() == tile
+        (self.name.as_str(), self.tile.as_deref()) == parts(other)
     }
 }
 
@@ -125,7 +127,7 @@ impl Choices {
     }
 
     /// The choices that apply to the operation called `name` under this key, that which goes before the others first.
-    pub fn of(&self, name: &str, key: &Key) -> impl Iterator<Item = &Choice> {
+    pub(crate) fn of(&self, name: &str, key: &Key) -> impl Iterator<Item = &Choice> {
         [self.by_shape.get(key), self.by_operation.get(name), self.everywhere.as_ref()].into_iter().flatten()
     }
 
@@ -190,7 +192,7 @@ impl Choices {
     }
 
     /// Whether the text is one that an older version has written, which [`Choices::from_json`] refuses.
-    pub fn is_old(text: &str) -> bool {
+    pub(crate) fn is_old(text: &str) -> bool {
         let json = serde_json::from_str::<serde_json::Value>(text);
         json.is_ok_and(|json| json["format"] == OLD_FORMAT)
     }

@@ -76,11 +76,10 @@ impl Epilogue {
         if self.steps == Steps::default() {
             return kernel.with(&[source!("lib/epilogue_none.wgsl")]);
         }
-        let kernel = if relu { kernel.with(&[source!("lib/nan.wgsl")]) } else { kernel };
-        kernel.with(&[
+        kernel.flag("RELU", relu).with(&[
             source!("lib/epilogue.wgsl"),
+            source!("lib/nan.wgsl"),
             either(add, [source!("lib/epilogue_add.wgsl"), source!("lib/epilogue_add_none.wgsl")]),
-            either(relu, [source!("lib/epilogue_relu.wgsl"), source!("lib/epilogue_relu_none.wgsl")]),
             either(mask, [source!("lib/epilogue_mask.wgsl"), source!("lib/epilogue_mask_none.wgsl")]),
         ])
     }

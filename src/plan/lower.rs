@@ -77,33 +77,54 @@ pub(super) fn lower(
         }
         let tensors = tensors(tape, node);
         let candidates = candidates_of(&tensors, node, caps);
-        let taken = match candidates.len() {
-            0 => return Err(fault(node, "has no candidate for this device")),
-            1 => 0,
-            _ => {
-                let chosen = choose(node, &tensors, &candidates, choices)?;
-                let taken = chosen.taken.among(&chosen.candidates).unwrap_or_default();
+        let candidate = match candidates.as_slice() {
+            [] => return Err(none_left(node, &tensors, caps)),
+            [only] => only,
+            several => {
+                let (taken, chosen) = choose(node, &tensors, several, choices)?;
                 lowered.chosen.push(chosen);
-                taken
+                &several[taken]
             }
         };
         let mut lowering = Lowering::new(&tensors, caps, &flat);
-        candidates[taken].lower(&mut lowering)?;
+        candidate.lower(&mut lowering)?;
+        if lowering.dispatches.is_empty() {
+            // Its outputs would stay unwritten.
+            return Err(fault(node, &format!("has a candidate \"{candidate}\" that pushes no dispatch")));
+        }
         lowered.nodes.push(LoweredNode { number, dispatches: lowering.dispatches, scratch: lowering.scratch });
     }
     Ok(lowered)
 }
 
-/// Takes the candidate that was chosen, or the first.
-fn choose(node: &Node, tensors: &Tensors<'_>, candidates: &[Candidate<'_>], choices: &Choices) -> Result<Chosen> {
+/// The number of the candidate that was chosen, or of the first.
+fn choose(
+    node: &Node,
+    tensors: &Tensors<'_>,
+    candidates: &[Candidate<'_>],
+    choices: &Choices,
+) -> Result<(usize, Chosen)> {
     let Some(operation) = node.op.key() else {
         return Err(fault(node, "has several candidates, but no key() by which to choose among them"));
     };
     let key = Key::new(&operation, tensors.inputs.iter().map(|(_, tensor)| &tensor.shape));
     let candidates: Vec<Choice> = candidates.iter().map(Candidate::choice).collect();
-    let taken = choices.of(node.op.name(), &key).find_map(|choice| choice.among(&candidates));
-    let taken = candidates[taken.unwrap_or_default()].clone();
-    Ok(Chosen { node: node.clone(), key, candidates, taken })
+    let number = choices.of(node.op.name(), &key).find_map(|choice| choice.among(&candidates)).unwrap_or_default();
+    let taken = candidates[number].clone();
+    Ok((number, Chosen { node: node.clone(), key, candidates, taken }))
+}
+
+/// The error for a node of whose candidates the device can run none.
+fn none_left(node: &Node, tensors: &Tensors<'_>, caps: &Caps) -> Error {
+    let needs =
+        node.op.candidates(tensors, caps).into_iter().map(|candidate| format!("\"{candidate}\" {:?}", candidate.needs));
+    let needs: Vec<String> = needs.collect();
+    Error::Limit {
+        what: format!("{} \"{}\"", node.op.name(), node.name),
+        needed: if needs.is_empty() { "a candidate, and it has none".into() } else { needs.join(" or ") },
+        allowed: format!("what {caps:?} has"),
+        hint: "run it on another device".into(),
+    }
 }
 
 fn fault(node: &Node, message: &str) -> Error {

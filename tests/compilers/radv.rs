@@ -301,7 +301,7 @@ fn header(driver: &str, kernels: usize) -> String {
          {driver}; {commit}. Made again by `TILEGRAD_COMPILERS_OUT=benches/results cargo test --test compilers amd`. The test \
          fails if a kernel is refused, spills a register or takes scratch memory.\n\n\
          A kernel is named with what tells it from the others of its name; 128x64x16 of 8x4 is a tile of 128 rows, 64 columns \
-         and 16 places of the depth, of which an invocation owns 8x4 sums. Wave: lanes. Registers are those of a lane (VGPRs, at \
+         and 16 places in K, of which an invocation owns 8x4 sums. Wave: lanes. Registers are those of a lane (VGPRs, at \
          most 256) and of a wave (SGPRs). Workgroup memory and code are in bytes. Waves a SIMD are those that registers and \
          workgroup memory let be there at once, counted on RDNA, by this driver, in halves of 32 lanes (of 32; 10 are five waves \
          of 64), on GCN whole (of 10). Latency (cycles of one wave) and inverse throughput (cycles in which one wave keeps the \

@@ -1,5 +1,5 @@
 //! From a kernel to what drivers are handed: naga with the options that wgpu-hal 30.0.1 passes for modules that are trusted, and
-//! for pipelines whose workgroup memory is not zeroed (as `src/gpu/kernel.rs` makes them).
+//! for pipelines whose workgroup memory is not zeroed (as `src/gpu/pipelines.rs` makes them).
 
 use naga::back::{hlsl, pipeline_constants, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};

@@ -50,9 +50,9 @@ fn matmul_by_vectors_in_every_tile() {
 }
 
 #[test]
-fn matmul_by_single_elements_in_the_tiles_that_are_no_default() {
+fn matmul_by_single_elements_in_every_tile() {
     let Some(device) = device() else { return };
-    for (choice, rows, columns) in tiles(device).into_iter().take(3) {
+    for (choice, rows, columns) in tiles(device) {
         check(device, matmul(rows + 1, columns - 1, 21), &choice);
         check(device, matmul(rows - 1, columns + 1, rows + 1), &choice);
         check(device, matmul(1, 1, 1), &choice);
@@ -77,7 +77,7 @@ fn convolutions_by_vectors_in_every_tile() {
 fn convolutions_with_strides_and_dilation() {
     let strided = Conv2d { stride: [2, 2], padding: [1, 2, 0, 1], dilation: [2, 1], ..Conv2d::default() };
     let Some(device) = device() else { return };
-    for (choice, ..) in tiles(device).into_iter().skip(1).take(2) {
+    for (choice, ..) in tiles(device) {
         check(device, conv([3, 20, 13, 10], 24, [3, 3], strided), &choice);
         check(device, conv([3, 3, 13, 10], 5, [5, 3], strided), &choice);
         check(device, conv([2, 1, 11, 9], 3, [3, 5], strided), &choice);

@@ -107,7 +107,7 @@ fn what_is_wrong_with_candidates_is_said() {
     let text = error(Own::default(), 32 << 10);
     assert!(text.contains("own \"node\" has several candidates, but no key()"), "{text}");
     let text = error(Own { large: true, ..own }, 16 << 10);
-    assert!(text.contains("own \"node\" has no candidate for this device"), "{text}");
+    assert!(text.contains("own \"node\"") && text.contains("\"wide\"") && text.contains("20480"), "{text}");
     let text = error(Own { nothing: true, ..own }, 16 << 10);
-    assert!(text.contains("the candidate \"nothing:8x8\" pushed no dispatch"), "{text}");
+    assert!(text.contains("own \"node\" has a candidate \"nothing:8x8\" that pushes no dispatch"), "{text}");
 }

@@ -114,8 +114,9 @@ fn lines() -> BTreeMap<String, String> {
             headers.entry(file).or_default().extend(used);
             for &(other, of_other) in sources.iter().filter(|(other, _)| *other != file) {
                 let used = of_other.defines.iter().filter(|name| of_file.uses(name));
-                // What the entry point calls is linked with it too.
-                let called = of_file.defines.iter().filter(|name| of_other.is_entry && of_other.uses(name));
+                // What a shared entry point calls is linked with it too.
+                let is_shared = of_other.is_entry && other.starts_with("lib/") && !file.starts_with("lib/");
+                let called = of_file.defines.iter().filter(|name| is_shared && of_other.uses(name));
                 for name in used.chain(called) {
                     linked.entry(file).or_default().entry(name).or_default().insert(other);
                 }
@@ -130,7 +131,9 @@ fn lines() -> BTreeMap<String, String> {
             ..MANY => defining.iter().copied().collect::<Vec<_>>().join(" or "),
             _ => format!("a file with {}", names.join(" and ")),
         };
-        let with: Vec<String> = groups.iter().map(group).collect();
+        // Where one of several files is named, what is one of fewer of them need not be.
+        let part = |defining: &BTreeSet<&str>| groups.keys().any(|&of| of != defining && of.is_superset(defining));
+        let with: Vec<String> = groups.iter().filter(|(defining, _)| !part(defining)).map(group).collect();
         let with = if with.is_empty() { "nothing".to_string() } else { with.join(", ") };
         let header: Vec<String> = headers.get(file).into_iter().flatten().cloned().collect();
         let header = if header.is_empty() { "nothing".to_string() } else { header.join(", ") };

@@ -267,7 +267,7 @@ mod tests {
             bytes: 6_000,
         };
         let timings = vec![
-            timing("conv", "conv2d/vec4", Stage::Forward, 0.0, 1_000.0, 5_000),
+            timing("conv", "conv2d/subgroup8", Stage::Forward, 0.0, 1_000.0, 5_000),
             timing("relu", "relu", Stage::Forward, 1_000.0, 500.0, 0),
             timing("conv", "conv2d_grad_weight/vec4", Stage::Backward, 1_500.0, 2_000.0, 5_000),
             timing("fc", "relu", Stage::Backward, 3_500.0, 500.0, 0),
@@ -300,7 +300,7 @@ mod tests {
         assert!((compute - 1.0 / 3.0).abs() < 1e-9 && (memory - 0.4).abs() < 1e-9);
         let kernels = profile.by_kernel();
         let times: Vec<_> = kernels.iter().map(|group| (group.name.as_str(), group.duration)).collect();
-        assert_eq!(times, [("conv2d_grad_weight/vec4", 2_000.0), ("conv2d/vec4", 1_000.0), ("relu", 1_000.0)]);
+        assert_eq!(times, [("conv2d_grad_weight/vec4", 2_000.0), ("conv2d/subgroup8", 1_000.0), ("relu", 1_000.0)]);
         for groups in [layers, kernels] {
             assert_eq!(groups.iter().map(|group| group.dispatches).sum::<usize>(), 4);
             assert_eq!(groups.iter().map(|group| group.duration).sum::<f64>(), profile.total().duration);

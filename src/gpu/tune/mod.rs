@@ -1,4 +1,4 @@
-//! Which of several kernels is fastest on this device.
+//! Which of several kernels is fastest on this device, and whether it is right.
 
 pub(super) mod judge;
 mod trial;

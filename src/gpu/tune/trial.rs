@@ -1,5 +1,6 @@
 //! One node of a plan on its own: the same operation on the same shapes, over random numbers, by any of its candidates.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::kernel::{Choice, Choices, Kernel, Key};
 use crate::plan::{Chosen, ParameterLayout, Plan};
 use crate::rng::Init;
 use crate::shape::DType;
-use crate::tensor::{Role, Spec, TensorId};
+use crate::tensor::{Role, Spec, Tensor, TensorId};
 use crate::twin::Value;
 
 /// The name of the node that is tried.
@@ -30,6 +31,8 @@ pub(in crate::gpu) struct Excerpt {
     key: Key,
     inputs: Vec<TensorId>,
     outputs: Vec<TensorId>,
+    /// Made when it is first asked for, since the twin is slow.
+    specimen: OnceCell<Specimen>,
 }
 
 impl Excerpt {
@@ -45,11 +48,36 @@ impl Excerpt {
         let inputs = ids.filter(|id| !made.contains(id) && to.tensor(*id).role == Role::Resident).collect();
         let layout = Arc::new(ParameterLayout::new(&to, device.caps())?);
         let store = Arc::new(Store::new(device, Arc::clone(&layout))?);
-        Ok(Some(Excerpt { tape: Arc::new(to), layout, store, key: chosen.key.clone(), inputs, outputs }))
+        Ok(Some(Excerpt {
+            tape: Arc::new(to),
+            layout,
+            store,
+            key: chosen.key.clone(),
+            inputs,
+            outputs,
+            specimen: OnceCell::new(),
+        }))
+    }
+
+    /// How many products the node adds up, on which the twin's time depends.
+    pub fn multiply_adds(&self) -> u64 {
+        let of_node = |node: &Node| {
+            let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| self.tape.tensor(id)).collect();
+            node.op.multiply_adds(&inputs)
+        };
+        self.tape.nodes().iter().map(of_node).sum()
     }
 
     /// What candidates for the node are judged by: the same numbers.
-    pub fn specimen(&self, noise: &[f32]) -> Result<Specimen> {
+    pub fn specimen(&self, noise: &[f32]) -> Result<&Specimen> {
+        if let Some(specimen) = self.specimen.get() {
+            return Ok(specimen);
+        }
+        let made = self.make_specimen(noise)?;
+        Ok(self.specimen.get_or_init(|| made))
+    }
+
+    fn make_specimen(&self, noise: &[f32]) -> Result<Specimen> {
         let value = |(i, &id): (usize, &TensorId)| {
             let tensor = self.tape.tensor(id);
             let values = tensor.layout.to_logical(&tensor.shape, &numbers(noise, i, tensor.shape.len()));
@@ -115,8 +143,11 @@ impl Excerpt {
         session.numbers(|step| step.node == NODE)
     }
 
-    /// How the outputs of two sessions that have run differ; `None` if they agree.
-    pub fn differ(&self, session: &Session, right: &Session) -> Result<Option<String>> {
+    /// How the outputs of two sessions differ after a step of each; `None` if they agree.
+    pub fn differ(&self, session: &mut Session, right: &mut Session) -> Result<Option<String>> {
+        // What ran many times to be timed may have changed its input each time.
+        session.step()?;
+        right.step()?;
         for &id in &self.outputs {
             let difference = match self.tape.tensor(id).dtype {
                 DType::F32 => {

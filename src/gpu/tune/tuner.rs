@@ -33,6 +33,8 @@ const SAMPLE: f64 = 0.5;
 /// From so many milliseconds on, candidates are first compared at a smaller batch, and only those run at the full shape
 /// that are nearly as fast as the fastest there.
 const SLOW: f64 = 40.0;
+/// Multiply-adds of a node that the twin, which does about 10⁹ a second, is asked for.
+const MOST_OF_TWIN: u64 = 1 << 30;
 /// What compiling a kernel on its first run takes at most, in milliseconds.
 const COMPILING: f64 = 800.0;
 
@@ -107,7 +109,7 @@ impl Tuner {
 
     /// The fastest candidate for each operation and shape of `tape` that no tape before has had.
     ///
-    /// `smaller` is the same program for a smaller batch: what is compared with the twin, which is slow, and where slow
+    /// `smaller` is the same program for a smaller batch: where kernels are judged beside the twin, which is slow, and where slow
     /// kernels are sorted out first.
     pub fn tune(
         &mut self,
@@ -239,7 +241,7 @@ impl Tuner {
         let without = first.least;
         sure.push(first);
         trials.splice(..0, sure.into_iter().chain(unsure));
-        self.right(full, small, chosen, &trials, without)
+        self.right(full, small, chosen, &mut trials, without)
     }
 
     /// The first of these that computes the right thing.
@@ -248,21 +250,26 @@ impl Tuner {
         full: &Excerpt,
         small: Option<&Excerpt>,
         chosen: &Chosen,
-        trials: &[Trial],
+        trials: &mut [Trial],
         without: f64,
     ) -> Result<Option<Winner>> {
-        for trial in trials {
-            let mut fault = match self.verdict(full, small, chosen, &trial.choice)? {
-                Verdict::Right => None,
-                Verdict::Wrong(fault) => Some(format!("the twin's: {fault}")),
+        let first = trials.iter().position(|trial| trial.choice == chosen.candidates[0]);
+        for i in 0..trials.len() {
+            let mut fault = match self.verdict(full, small, chosen, &trials[i].choice) {
+                Ok(Verdict::Right) => None,
+                Ok(Verdict::Wrong(fault)) => Some(format!("the twin's: {fault}")),
+                Err(error @ Error::OutOfMemory(_)) => {
+                    log::warn!("{}: \"{}\" is not judged and not taken: {error}", chosen.key, trials[i].choice);
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
             };
-            let first = trials.iter().find(|first| first.choice == chosen.candidates[0]);
-            if let (None, Some(first)) = (&fault, first)
-                && first.choice != trial.choice
-            {
-                let text = full.differ(&trial.session, &first.session)?;
+            if let (None, Some(first)) = (&fault, first.filter(|&first| first != i)) {
+                let [trial, first] = trials.get_disjoint_mut([i, first]).expect("two of the trials");
+                let text = full.differ(&mut trial.session, &mut first.session)?;
                 fault = text.map(|text| format!("those of \"{}\": {text}", first.choice));
             }
+            let trial = &trials[i];
             match fault {
                 None => {
                     let milliseconds = [trial.least, without];
@@ -279,7 +286,8 @@ impl Tuner {
     }
 
     /// Whether a candidate computes the right thing: as it was judged before, or at the smaller batch where the same pipelines
-    /// run, else at the full shape.
+    /// run. Where others do it is judged at the full shape, unless that takes the twin too long: then at the smaller batch, and what
+    /// is said of those pipelines is not kept.
     fn verdict(
         &mut self,
         full: &Excerpt,
@@ -292,11 +300,17 @@ impl Tuner {
         if let Some(known) = self.winners.verdict(&chosen.key, choice, shaders) {
             return Ok(known);
         }
-        let same = |small: &&Excerpt| small.kernels(choice).is_ok_and(|of_small| of_small == kernels);
-        let judged = small.filter(same).unwrap_or(full);
-        let specimen = judged.specimen(&self.noise)?;
-        let verdict = specimen.judge(&self.device, &judged.choices(choice), SessionOptions::default())?;
-        self.winners.judged(&chosen.key, choice, shaders, verdict.clone());
+        let same = small.filter(|small| small.kernels(choice).is_ok_and(|of_small| of_small == kernels));
+        let (judged, keep) = match (same, small) {
+            (Some(same), _) => (same, true),
+            (None, Some(small)) if full.multiply_adds() > MOST_OF_TWIN => (small, false),
+            _ => (full, true),
+        };
+        let verdict =
+            judged.specimen(&self.noise)?.judge(&self.device, &judged.choices(choice), SessionOptions::default())?;
+        if keep {
+            self.winners.judged(&chosen.key, choice, shaders, verdict.clone());
+        }
         Ok(verdict)
     }
 

@@ -2,9 +2,8 @@
 //! product to tile, and four channels that lie together are computed at once.
 
 use super::params::{Params, Problem};
-use super::push_forward;
+use super::{push_forward, push_grad_input, push_grad_weight};
 use crate::kernel::{Candidate, Dispatch, Extent, Kernel, Source, source};
-use crate::ops::product::column_sum::sum_rows;
 
 /// Pixels that one invocation of the weight's gradient adds up.
 const CHUNK: u32 = 256;
@@ -51,13 +50,8 @@ pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
         let (kernel, params) = kernel("conv2d_grad_input/depthwise", file, params);
         let kernel = kernel.constant("STRIDE_H", params.stride_h).constant("STRIDE_W", params.stride_w);
         let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
-        let dispatch = Dispatch::new(kernel, &params, extent)
-            .k_places(params.kernel_h * params.kernel_w)
-            .bind("grad_output", lowering.input(0))
-            .bind("weight", lowering.input(1))
-            .bind("grad_input", lowering.output(0));
-        let dispatch = lowering.epilogue(0).apply(dispatch);
-        lowering.push(dispatch);
+        let dispatch = Dispatch::new(kernel, &params, extent).k_places(params.kernel_h * params.kernel_w);
+        push_grad_input(lowering, dispatch);
         Ok(())
     })]
 }
@@ -71,23 +65,11 @@ pub(super) fn grad_weight(of: &Problem) -> Vec<Candidate<'static>> {
     vec![Candidate::new("depthwise", move |lowering| {
         let params = Params { k_chunk: CHUNK.min(params.k), ..params };
         let (chunks, weights) = (params.k.div_ceil(params.k_chunk), params.m * params.n);
-        let grad_weight = lowering.output(0);
-        let partials = match chunks {
-            1 => grad_weight,
-            _ => lowering.scratch(u64::from(chunks) * u64::from(weights) * 4),
-        };
         let file = source!("conv2d/grad_weight_depthwise.wgsl");
         let (kernel, params) = kernel("conv2d_grad_weight/depthwise", file, params);
         let extent = Extent::Invocations(u64::from(chunks) * u64::from(params.m) * u64::from(params.n));
-        let dispatch = Dispatch::new(kernel, &params, extent)
-            .k_places(params.k_chunk)
-            .bind("input", lowering.input(0))
-            .bind("grad_output", lowering.input(1))
-            .bind("grad_weight", partials);
-        lowering.push(dispatch);
-        if chunks > 1 {
-            sum_rows(lowering, partials, grad_weight, chunks, weights);
-        }
+        let dispatch = Dispatch::new(kernel, &params, extent).k_places(params.k_chunk);
+        push_grad_weight(lowering, dispatch, chunks, weights);
         Ok(())
     })]
 }

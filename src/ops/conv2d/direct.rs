@@ -1,7 +1,7 @@
 //! The direct kernels of a convolution: one invocation an element of the result, right for every attribute.
 
 use super::params::Problem;
-use super::push_forward;
+use super::{push_forward, push_grad_input, push_grad_weight};
 use crate::kernel::{Candidate, Dispatch, Extent, Kernel, Make, Source, source};
 
 fn kernel(name: &'static str, file: Source) -> Kernel {
@@ -30,12 +30,8 @@ pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
     vec![Candidate::new("direct", move |lowering| {
         let kernel = kernel("conv2d_grad_input/direct", source!("conv2d/grad_input_direct.wgsl"));
         let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(lowering.output_len(0)))
-            .k_places(params.k / params.groups)
-            .bind("grad_output", lowering.input(0))
-            .bind("weight", lowering.input(1))
-            .bind("grad_input", lowering.output(0));
-        let dispatch = lowering.epilogue(0).apply(dispatch);
-        lowering.push(dispatch);
+            .k_places(params.k / params.groups);
+        push_grad_input(lowering, dispatch);
         Ok(())
     })]
 }
@@ -45,12 +41,8 @@ pub(super) fn grad_weight(of: &Problem) -> Vec<Candidate<'static>> {
     let params = of.params;
     vec![Candidate::new("direct", move |lowering| {
         let kernel = kernel("conv2d_grad_weight/direct", source!("conv2d/grad_weight_direct.wgsl"));
-        let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(lowering.output_len(0)))
-            .k_places(params.k)
-            .bind("input", lowering.input(0))
-            .bind("grad_output", lowering.input(1))
-            .bind("grad_weight", lowering.output(0));
-        lowering.push(dispatch);
+        let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(lowering.output_len(0))).k_places(params.k);
+        push_grad_weight(lowering, dispatch, 1, params.m * params.n);
         Ok(())
     })]
 }

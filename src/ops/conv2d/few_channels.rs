@@ -2,9 +2,8 @@
 //! whose vectors would lie along the input channels; here they lie along the lines of input and output.
 
 use super::params::{Params, Problem};
-use super::push_forward;
+use super::{push_forward, push_grad_weight};
 use crate::kernel::{Candidate, DeviceClass, Dispatch, Extent, Kernel, Source, source};
-use crate::ops::product::column_sum::sum_rows;
 
 /// Multiply-adds of one piece, which are compiled one after the other: with more of them drivers take seconds.
 const LONGEST: u32 = 1200;
@@ -124,21 +123,9 @@ pub(super) fn grad_weight(of: &Problem) -> Vec<Candidate<'static>> {
         let wanted = wanted.min(most.min(1 << 13) as u32 * piece.blocks(&params));
         let (each, chunks) = piece.chunks(&params, params.k, wanted);
         let params = Params { k_chunk: each, ..params };
-        let grad_weight = lowering.output(0);
-        let partials = match chunks {
-            1 => grad_weight,
-            _ => lowering.scratch(u64::from(chunks) * u64::from(weights) * 4),
-        };
         let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
-        let dispatch = Dispatch::new(kernel, &params, extent)
-            .k_places(each * PIXELS)
-            .bind("input", lowering.input(0))
-            .bind("grad_output", lowering.input(1))
-            .bind("grad_weight", partials);
-        lowering.push(dispatch);
-        if chunks > 1 {
-            sum_rows(lowering, partials, grad_weight, chunks, weights);
-        }
+        let dispatch = Dispatch::new(kernel, &params, extent).k_places(each * PIXELS);
+        push_grad_weight(lowering, dispatch, chunks, weights);
         Ok(())
     })]
 }

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Candidate, Caps, DeviceClass, Dispatch, Lowering, Make, Operand, Tensors, in_order};
 use crate::ops::conv2d::params::Problem;
+use crate::ops::product::column_sum::sum_rows;
 use crate::ops::product::tiles::Core::{Subgroup8, Workgroup};
 use crate::ops::{arity, nchw, positive};
 use crate::shape::{Layout, Shape, conv_output};
@@ -189,6 +190,30 @@ fn push_forward(lowering: &mut Lowering<'_>, dispatch: Dispatch, partials: Optio
     let dispatch =
         dispatch.bind("input", lowering.input(0)).bind("weight", lowering.input(1)).bind("output", lowering.output(0));
     lowering.push(epilogue.apply(dispatch));
+}
+
+/// Pushes a dispatch of the gradient by the input with its operands and epilogue.
+fn push_grad_input(lowering: &mut Lowering<'_>, dispatch: Dispatch) {
+    let dispatch = dispatch
+        .bind("grad_output", lowering.input(0))
+        .bind("weight", lowering.input(1))
+        .bind("grad_input", lowering.output(0));
+    lowering.push(lowering.epilogue(0).apply(dispatch));
+}
+
+/// Pushes a dispatch of the gradient by the weight, of which each of `parts` gives sums for all `weights`, and what adds them up.
+fn push_grad_weight(lowering: &mut Lowering<'_>, dispatch: Dispatch, parts: u32, weights: u32) {
+    let grad_weight = lowering.output(0);
+    let sums = match parts {
+        1 => grad_weight,
+        _ => lowering.scratch(u64::from(parts) * u64::from(weights) * 4),
+    };
+    let dispatch =
+        dispatch.bind("input", lowering.input(0)).bind("grad_output", lowering.input(1)).bind("grad_weight", sums);
+    lowering.push(dispatch);
+    if parts > 1 {
+        sum_rows(lowering, sums, grad_weight, parts, weights);
+    }
 }
 
 impl Operation for Conv2d {

@@ -1,9 +1,8 @@
 //! A convolution as an implicit product on the tiled cores: its operands are never written out as matrices.
 
 use super::params::{Params, Problem};
-use super::push_forward;
-use crate::kernel::{Candidate, Dispatch, Operand, source};
-use crate::ops::product::column_sum::sum_rows;
+use super::{push_forward, push_grad_input, push_grad_weight};
+use crate::kernel::{Candidate, Dispatch, source};
 use crate::ops::product::tiles::{self, Core, Names, Operands};
 
 /// Output from input, weight and, if there are three operands, bias. The tiles note the statistics of the output if they are
@@ -56,13 +55,8 @@ pub(super) fn grad_input(core: Core, of: &Problem) -> Vec<Candidate<'static>> {
             .constant("STRIDE_W", stride[1])
             .flag("PHASES_FIRST", tiling.shuffles() && whole && stride != [1; 2])
             .flag("PIXELS_FIRST", tiling.shuffles() && skips_taps(&params));
-        let dispatch = Dispatch::new(kernel, &params, tiling.extent())
-            .k_places(params.k)
-            .bind("grad_output", lowering.input(0))
-            .bind("weight", lowering.input(1))
-            .bind("grad_input", lowering.output(0));
-        let dispatch = lowering.epilogue(0).apply(dispatch);
-        lowering.push(dispatch);
+        let dispatch = Dispatch::new(kernel, &params, tiling.extent()).k_places(params.k);
+        push_grad_input(lowering, dispatch);
         Ok(())
     })
 }
@@ -99,20 +93,8 @@ pub(super) fn grad_weight(core: Core, of: &Problem) -> Vec<Candidate<'static>> {
         };
         let names = Names { workgroup: "conv2d_grad_weight/workgroup", subgroup8: "conv2d_grad_weight/subgroup8" };
         let kernel = tiling.kernel(&names, &[source!("conv2d/grad_weight_tiled.wgsl")], &operands, false);
-        let grad_weight = lowering.output(0);
-        let partials = match tiling.splits {
-            1 => grad_weight,
-            splits => lowering.scratch(u64::from(splits * params.m * params.n) * 4),
-        };
-        let dispatch = Dispatch::new(kernel, &params, tiling.extent())
-            .k_places(params.k_chunk)
-            .bind("input", lowering.input(0))
-            .bind("grad_output", lowering.input(1))
-            .bind("grad_weight", partials);
-        lowering.push(dispatch);
-        if let Operand::Scratch(_) = partials {
-            sum_rows(lowering, partials, grad_weight, tiling.splits, params.m * params.n);
-        }
+        let dispatch = Dispatch::new(kernel, &params, tiling.extent()).k_places(params.k_chunk);
+        push_grad_weight(lowering, dispatch, tiling.splits, params.m * params.n);
         Ok(())
     })
 }

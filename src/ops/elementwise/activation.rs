@@ -129,7 +129,7 @@ impl Activation {
                 let params = |len| LeakyParams { len, negative_slope };
                 elementwise_with(lowering, kernel, inputs, &params)
             }
-            _ => elementwise(lowering, kernel.with(&[]), inputs),
+            _ => elementwise(lowering, kernel, inputs),
         }
     }
 }

@@ -223,8 +223,8 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
     let affine = affine.map(|weight| (lowering.input(weight), lowering.input(weight + 1)));
     let (kernel, each) = elementwise("batch_norm2d", source!("norm/batch_norm2d.wgsl"), params.columns);
     let kernel = match affine {
-        Some(_) => kernel.with(&[source!("lib/channel_weight.wgsl"), source!("lib/channel_bias.wgsl")]),
-        None => kernel.with(&[source!("lib/channel_weight_none.wgsl"), source!("lib/channel_bias_none.wgsl")]),
+        Some(_) => kernel.with(&[source!("norm/channel_weight.wgsl"), source!("norm/channel_bias.wgsl")]),
+        None => kernel.with(&[source!("norm/channel_weight_none.wgsl"), source!("norm/channel_bias_none.wgsl")]),
     };
     let kernel = kernel.with(&[match batches {
         Some(_) => source!("norm/batch_norm2d_count.wgsl"),
@@ -410,8 +410,8 @@ impl Operation for BatchNorm2dGrad {
         let params = params.per(each);
         let sums = self.training.then(|| (lowering.output(0), lowering.output(1)));
         let kernel = kernel.with(&[match weight {
-            Some(_) => source!("lib/channel_weight.wgsl"),
-            None => source!("lib/channel_weight_none.wgsl"),
+            Some(_) => source!("norm/channel_weight.wgsl"),
+            None => source!("norm/channel_weight_none.wgsl"),
         }]);
         let (kernel, extent, rows_each) = by_rows(lowering, kernel, params);
         lowering.push(

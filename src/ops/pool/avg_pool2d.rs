@@ -181,12 +181,12 @@ impl Operation for AvgPool2dGrad {
             })
         };
         let (direct, windows) = (source!("pool/avg_pool2d_grad.wgsl"), source!("pool/avg_pool2d_grad_windows.wgsl"));
-        let mut candidates = vec![candidate("direct", "avg_pool2d_grad/direct", direct, input)];
+        let direct = candidate("direct", "avg_pool2d_grad/direct", direct, input);
         // Where windows lie side by side each can be looked at by itself.
-        if self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2] {
-            candidates.insert(0, candidate("windows", "avg_pool2d_grad/windows", windows, output));
+        match self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2] {
+            true => vec![candidate("windows", "avg_pool2d_grad/windows", windows, output), direct],
+            false => vec![direct],
         }
-        candidates
     }
 }
 

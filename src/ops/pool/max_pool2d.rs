@@ -175,14 +175,14 @@ impl Operation for MaxPool2d {
                 Ok(())
             })
         };
-        let windows = source!("pool/max_pool2d_windows.wgsl");
-        let mut candidates = vec![candidate("direct", "max_pool2d/direct", source!("pool/max_pool2d.wgsl"), 1)];
+        let (direct, windows) = (source!("pool/max_pool2d.wgsl"), source!("pool/max_pool2d_windows.wgsl"));
+        let direct = candidate("direct", "max_pool2d/direct", direct, 1);
         // With ceil_mode a last window may reach beyond the input.
         let whole = !self.ceil_mode || (input[2] % self.kernel[0] as u32 == 0 && input[3] % self.kernel[1] as u32 == 0);
-        if whole && self.side_by_side() {
-            candidates.insert(0, candidate("windows", "max_pool2d/windows", windows, together(input[1])));
+        match whole && self.side_by_side() {
+            true => vec![candidate("windows", "max_pool2d/windows", windows, together(input[1])), direct],
+            false => vec![direct],
         }
-        candidates
     }
 }
 
@@ -212,12 +212,11 @@ pub(crate) fn grad_candidates<'a>(op: &'a MaxPool2dGrad, tensors: &Tensors<'_>, 
         })
     };
     let (direct, windows) = (source!("pool/max_pool2d_grad.wgsl"), source!("pool/max_pool2d_grad_windows.wgsl"));
-    let mut candidates = vec![candidate("direct", "max_pool2d_grad/direct", direct, input, 1)];
-    if op.pool.side_by_side() {
-        let each = together(input[1]);
-        candidates.insert(0, candidate("windows", "max_pool2d_grad/windows", windows, output, each));
+    let direct = candidate("direct", "max_pool2d_grad/direct", direct, input, 1);
+    match op.pool.side_by_side() {
+        true => vec![candidate("windows", "max_pool2d_grad/windows", windows, output, together(input[1])), direct],
+        false => vec![direct],
     }
-    candidates
 }
 
 impl Operation for MaxPool2dGrad {

@@ -91,7 +91,7 @@ fn copy_channels(lowering: &mut Lowering<'_>, name: &'static str, from: Operand,
     ];
     let each = if channels.iter().all(|count| count.is_multiple_of(4)) { 4 } else { 1 };
     channels.into_iter().for_each(|count| *count /= each);
-    let files = [source!("norm/channels.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
+    let files = [source!("shape/channels.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
     let kernel = Kernel::new(name, &files).constant("WG", 64).elements(each);
     let extent = Extent::Invocations(u64::from(params.pixels) * u64::from(params.count));
     lowering.push(Dispatch::new(kernel, &params, extent).elements(1_u32).bind("input", from).bind("output", to));

@@ -14,6 +14,7 @@ use tilegrad::ops::activation::Activation;
 use tilegrad::ops::conv2d::Conv2d;
 use tilegrad::ops::fused::epilogue::WithEpilogue;
 use tilegrad::ops::gather::{Augment, Gather};
+use tilegrad::ops::max_pool2d::MaxPool2d;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{ParamGroup, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan, candidates};
@@ -250,6 +251,12 @@ pub fn tapes() -> Vec<(String, Tape)> {
         });
         tapes.push((format!("{activation:?} in place"), scaled));
     }
+    // Winograd's kernels with a bias, and the gradient of a pooling that no relu stands before.
+    let square = Conv2d { padding: [1; 4], ..Conv2d::default() };
+    let biased = cases::ConvCase { input: [2, 8, 6, 7], weight: [12, 8, 3, 3], conv: square, bias: true };
+    tapes.push((format!("{biased:?}"), conv(&biased)));
+    let pool = |tape: &mut Tape, x| tape.max_pool2d("pool", x, MaxPool2d::new([2, 2])).unwrap();
+    tapes.push(("max_pool2d side by side".into(), unary([2, 4, 6, 6], pool)));
     // Single pixels, as a bottleneck has them.
     for (groups, stride) in [(1, 1), (1, 2), (2, 1)] {
         let conv2d = Conv2d { stride: [stride; 2], groups, ..Conv2d::default() };

@@ -1,6 +1,0 @@
-// No relu.
-// Linked with: nothing. Header: E.
-
-fn epilogue_rectified(value: E) -> E {
-    return value;
-}
