@@ -243,6 +243,17 @@ pub fn tapes() -> Vec<(String, Tape)> {
         let first = cases::ConvCase { input: [2, 3, 8, 8], weight: [out, 3, 3, 3], conv: conv2d, bias };
         tapes.push((format!("{first:?}"), conv(&first)));
     }
+    tapes.extend(chosen_by_attributes());
+    tapes.extend(augmentations::tapes());
+    tapes.extend(families::tapes());
+    tapes.extend(epilogues(&tapes));
+    tapes
+}
+
+/// What rules and algorithms take for its attributes: activations in place, Winograd's kernels with a bias, windows side by side,
+/// single pixels.
+fn chosen_by_attributes() -> Vec<(String, Tape)> {
+    let mut tapes = Vec::new();
     // After what has no epilogue an activation is computed in the memory of its input.
     for activation in [Activation::Relu, Activation::Sigmoid, Activation::Tanh] {
         let scaled = unary([2, 3, 4, 5], move |tape, x| {
@@ -263,9 +274,6 @@ pub fn tapes() -> Vec<(String, Tape)> {
         let case = cases::ConvCase { input: [2, 8, 5, 6], weight: [12, 8 / groups, 1, 1], conv: conv2d, bias: true };
         tapes.push((format!("{case:?}"), conv(&case)));
     }
-    tapes.extend(augmentations::tapes());
-    tapes.extend(families::tapes());
-    tapes.extend(epilogues(&tapes));
     tapes
 }
 
