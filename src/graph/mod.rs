@@ -55,7 +55,7 @@ pub trait Operation: DynTwin + Debug + Any + Send + Sync {
         false
     }
 
-    /// Whether its kernels change input 0 in its memory, which is output 0 then. A plan makes such nodes, no tape has them.
+    /// Whether its kernels change input 0 in its memory, which is output 0 then. A plan makes such nodes where nothing else reads the input.
     fn is_in_place(&self) -> bool {
         false
     }

@@ -119,7 +119,8 @@ impl Trainer<'_> {
     }
 
     /// Goes back, or on, to where `snapshot` was taken; `path` is what errors name. The next [`Trainer::fit`] does what the
-    /// run would have done that it was taken of, to the bit.
+    /// run would have done that it was taken of, to the bit; without the choices of kernels in a form of an older version, which a
+    /// warning names.
     ///
     /// [`Error::Data`] names a setting or tensor that is not that of this run, and then nothing is changed.
     pub fn restore(&mut self, snapshot: &Arc<Snapshot>, path: &Path) -> Result<()> {

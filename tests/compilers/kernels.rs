@@ -111,14 +111,18 @@ fn marks(kernel: &Kernel) -> BTreeMap<String, String> {
     for (name, value) in kernel.constants.iter().filter(|(name, _)| !(tiled && TILE.contains(name))) {
         let text = match value {
             Constant::U32(value) => format!("{name}={value}"),
-            Constant::Bool(true) => name.to_string(),
+            Constant::Bool(true) => name.to_lowercase(),
             Constant::Bool(false) => String::new(),
             Constant::Elements(count) | Constant::Parts(count) => format!("{name}={count}"),
         };
         marks.insert(name.to_string(), text);
     }
     for source in &kernel.sources {
-        let file = source.file.trim_start_matches("lib/").trim_end_matches(".wgsl");
+        let file = source.file.trim_end_matches(".wgsl").rsplit('/').next().unwrap_or_default();
+        // What comes with every step of an epilogue says nothing of one.
+        if ["nan", "epilogue", "epilogue_none"].contains(&file) {
+            continue;
+        }
         // A file that does nothing stands for one that does.
         let text = if file.ends_with("_none") { "" } else { file.trim_start_matches("product_workgroup_") };
         marks.insert(file.into(), text.into());

@@ -167,7 +167,7 @@ fn three_steps(device: &Device, caps: &Caps, accumulated: bool) -> (usize, Vec<(
 }
 
 /// Small limits cut two weights and the flat buffers between other parameters. Steps are the same up to roundings: the
-/// depth of a product is summed piece by piece.
+/// K dimension of a product is summed piece by piece.
 #[test]
 fn small_bindings_train_as_large_ones_do() {
     let Some(device) = device() else { return };

@@ -149,7 +149,7 @@ fn the_multiply_adds_of_a_step_are_three_times_the_forward_ones() {
     let first = BATCH as u64 * summary.layers[0].multiply_adds;
     assert_eq!((sum(Stage::Forward), sum(Stage::Backward)), (forward, 2 * forward - first));
     assert_eq!(sum(Stage::Update), 0);
-    // Of a gradient whose depth is split, the dispatch that adds the parts up multiplies nothing.
+    // Of a gradient whose K dimension is split, the dispatch that adds the parts up multiplies nothing.
     for step in session.plan().steps.iter().filter(|step| step.kernel.name.starts_with("column_sum")) {
         assert_eq!(step.multiply_adds, 0);
     }

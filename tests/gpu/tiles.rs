@@ -1,5 +1,5 @@
 //! The core of products that shares tiles in workgroup memory, in every tile of its table: at sizes about those of the
-//! tile, by vectors and by single elements, with a depth that is split.
+//! tile, by vectors and by single elements, with a K dimension that is split.
 //!
 //! A matmul's gradients are the two products with a transposed operand, a convolution's the two other products of one. Every
 //! tile is a pipeline of its own, so cases share them: extents are no constants.
