@@ -1,99 +1,191 @@
-// The gradient of conv2d by its input as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with m = (image, ih,
-// iw), n = input channel and k = (kh, kw, co); A is grad_output where a window's tap met the input's element.
-// The formula is that of conv2d/grad_input_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
-// STRIDE_H and STRIDE_W are constants, so that the division by them costs nothing where they are 1.
+// The gradient of conv2d by its input as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with n = input channel and
+// k = (kh, kw, co); A is grad_output where a window's tap met the input's element.
+// The formula is that of conv2d/grad_input_direct.wgsl; the tile is the core's (lib/product_*.wgsl).
 //
-// Two other ways to count the rows let the core skip taps. PHASES_FIRST keeps those together that lie equally far from a
-// multiple of the stride: a tap meets outputs for all of a tile or, falling between two strides, for none. PIXELS_FIRST
-// counts (ih, iw, image): a tile then holds one pixel of many images, and taps beside the output are skipped too; but its
-// images may lie a power of two apart, so that they fight for the same lines of a cache.
-// Linked with: lib/divide.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, PHASES_FIRST, PIXELS_FIRST, STRIDE_H, STRIDE_W, params.
+// A product for each group of channels, of which every one has params.n input channels and params.channels output channels, and
+// for each phase of the stride: the input pixels that lie equally far from a multiple of the stride, which the same taps meet,
+// while all others would fall between two strides. Phase (h, w) has the input lines with (ih + pad) % stride = h and the taps
+// with kh dilation % stride = h, which are params.step_h = stride / gcd(stride, dilation) apart; its m counts
+// (image, line, column) of its own pixels. A phase that no tap meets is 0. STRIDED says whether there is more than one phase.
+// With PIXELS_FIRST m counts (ih, iw, image): a tile then holds one pixel of many images, and a core can skip taps beside the
+// output; but its images may lie a power of two apart, so that they fight for the same lines of a cache.
+// Linked with: lib/divide.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, PIXELS_FIRST, STRIDED, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<EA>;
 @group(0) @binding(WEIGHT) var<storage, read> weight: array<EB>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
-// An input pixel: the first element of its image's grad_output, and its place in the padded input.
-struct Row { image: u32, h: u32, w: u32, valid: bool }
+// Far below every output: where a row lies that is not there.
+const NOWHERE: u32 = 0x80000000u;
 
-// Row m as it would be counted with the pixels innermost, which is how they lie in memory.
-fn row_in_memory(m: u32) -> u32 {
-    let area = params.in_h * params.in_w;
-    if PIXELS_FIRST {
-        let batch = divide(params.m, area);
-        let pixel = divide(m, batch);
-        return (m - pixel * batch) * area + pixel;
-    }
-    if PHASES_FIRST {
-        let of_phase = params.m / (STRIDE_H * STRIDE_W);
-        let phase = divide(m, of_phase);
-        let step_w = params.in_w / STRIDE_W;
-        let line = divide(m - phase * of_phase, step_w);
-        let w = m - phase * of_phase - line * step_w;
-        // Lines of all images follow one another, and an image has a whole number of strides of them.
-        return (line * STRIDE_H + phase / STRIDE_W) * params.in_w + w * STRIDE_W + phase % STRIDE_W;
-    }
-    return m;
-}
+// A phase along one axis: its number, its first tap and how many it has, and the first input pixel.
+struct Phase { number: u32, tap: u32, taps: u32, pixel: u32 }
 
-fn row_of(m: u32) -> Row {
-    let row = row_in_memory(m);
-    let line = divide(row, params.in_w);
-    let image = divide(line, params.in_h);
-    return Row(
-        image * params.out_h * params.out_w * params.out_c,
-        line - image * params.in_h + params.pad_top,
-        row - line * params.in_w + params.pad_left,
-        m < params.m,
+// params.inverse undoes the dilation: (kh dilation) % stride = number for kh = tap, tap + step and so on, if for any.
+fn phase_of(number: u32, stride: u32, step: u32, inverse: u32, kernel: u32, pad: u32) -> Phase {
+    let divisor = stride / step;
+    let tap = number / divisor * inverse % step;
+    let is_met = number % divisor == 0 && tap < kernel;
+    return Phase(
+        number,
+        tap,
+        select(0u, (kernel - tap + step - 1) / step, is_met),
+        (number + stride - pad % stride) % stride,
     );
 }
 
-// A tap of the window, its distance from the window's corner, and an output channel.
-struct KPlace { tap: u32, h: u32, w: u32, kw: u32, channel: u32 }
+fn phase_h(product: u32) -> Phase {
+    if !STRIDED {
+        return Phase(0, 0, params.kernel_h, 0);
+    }
+    let number = product % (params.stride_h * params.stride_w) / params.stride_w;
+    return phase_of(number, params.stride_h, params.step_h, params.inverse_h, params.kernel_h, params.pad_top);
+}
 
-fn k_place_of(k: u32) -> KPlace {
-    let tap = divide(k, params.out_c);
-    let kh = divide(tap, params.kernel_w);
-    let kw = tap - kh * params.kernel_w;
-    return KPlace(tap, kh * params.dilation_h, kw * params.dilation_w, kw, k - tap * params.out_c);
+fn phase_w(product: u32) -> Phase {
+    if !STRIDED {
+        return Phase(0, 0, params.kernel_w, 0);
+    }
+    let number = product % params.stride_w;
+    return phase_of(number, params.stride_w, params.step_w, params.inverse_w, params.kernel_w, params.pad_left);
+}
+
+fn group_of(product: u32) -> u32 {
+    if !STRIDED {
+        return product;
+    }
+    return product / (params.stride_h * params.stride_w);
+}
+
+fn k_of(product: u32) -> u32 {
+    return phase_h(product).taps * phase_w(product).taps * params.channels;
+}
+
+// An input pixel.
+struct Pixel { image: u32, h: u32, w: u32, is_there: bool }
+
+fn pixel_of(product: u32, m: u32) -> Pixel {
+    if PIXELS_FIRST {
+        let batch = divide(params.m, params.in_h * params.in_w);
+        let pixel = divide(m, batch);
+        let h = divide(pixel, params.in_w);
+        return Pixel(m - pixel * batch, h, pixel - h * params.in_w, m < params.m);
+    }
+    var lines = params.in_h;
+    var columns = params.in_w;
+    if STRIDED {
+        lines = (lines + params.stride_h - 1) / params.stride_h;
+        columns = (columns + params.stride_w - 1) / params.stride_w;
+    }
+    let line = divide(m, columns);
+    let image = divide(line, lines);
+    let h = line - image * lines;
+    let w = m - line * columns;
+    if !STRIDED {
+        return Pixel(image, h, w, m < params.m);
+    }
+    let ih = h * params.stride_h + phase_h(product).pixel;
+    let iw = w * params.stride_w + phase_w(product).pixel;
+    // Not every phase has a last line and column.
+    return Pixel(image, ih, iw, m < params.m && ih < params.in_h && iw < params.in_w);
+}
+
+// The output pixel whose window begins at an input pixel, as the first tap of the phase meets it.
+struct Row { at: u32, h: u32, w: u32 }
+
+fn row_of(product: u32, m: u32) -> Row {
+    let pixel = pixel_of(product, m);
+    var h = pixel.h + params.pad_top;
+    var w = pixel.w + params.pad_left;
+    if STRIDED {
+        // Exact: a tap of the phase met it. It may be negative.
+        h = u32(i32(h - phase_h(product).tap * params.dilation_h) / i32(params.stride_h));
+        w = u32(i32(w - phase_w(product).tap * params.dilation_w) / i32(params.stride_w));
+    }
+    let at = ((pixel.image * params.out_h + h) * params.out_w + w) * params.out_c;
+    return Row(at, select(NOWHERE, h, pixel.is_there), w);
+}
+
+// A tap of the window, how far that is from the first one on the output and in both operands' memory, and an output channel.
+struct KPlace { at: u32, by: u32, h: u32, w: u32, tap_w: u32, taps_w: u32, channel: u32 }
+
+fn k_place_of(product: u32, k: u32) -> KPlace {
+    let phase_h = phase_h(product);
+    let phase_w = phase_w(product);
+    let tap = divide(k, params.channels);
+    let tap_h = divide(tap, max(phase_w.taps, 1u));
+    let tap_w = tap - tap_h * phase_w.taps;
+    let h = tap_h * params.next_h;
+    let w = tap_w * params.next_w;
+    let tap_of_weight =
+        (phase_h.tap + tap_h * params.step_h) * params.kernel_w + phase_w.tap + tap_w * params.step_w;
+    let first = group_of(product) * params.channels;
+    return KPlace(
+        first - (h * params.out_w + w) * params.out_c,
+        tap_of_weight * params.n * params.out_c + first,
+        h,
+        w,
+        tap_w,
+        phase_w.taps,
+        k - tap * params.channels,
+    );
 }
 
 // The rest of a tap's channels lies in a row in both operands.
 fn run_of(k_place: KPlace) -> u32 {
-    return params.out_c - k_place.channel;
+    return params.channels - k_place.channel;
 }
 
 fn next_by(k_place: KPlace, count: u32) -> KPlace {
-    return KPlace(k_place.tap, k_place.h, k_place.w, k_place.kw, k_place.channel + count);
+    var d = k_place;
+    d.channel += count;
+    return d;
 }
 
 fn next_run(k_place: KPlace) -> KPlace {
+    return at_next_tap(k_place, 0);
+}
+
+// This channel of the next tap.
+fn at_next_tap(k_place: KPlace, channel: u32) -> KPlace {
     var d = k_place;
-    d.channel = 0u;
-    d.tap++;
-    d.kw++;
-    d.w += params.dilation_w;
-    if d.kw == params.kernel_w {
-        d.kw = 0u;
-        d.w = 0u;
-        d.h += params.dilation_h;
+    d.channel = channel;
+    let pitch = params.n * params.out_c;
+    if d.tap_w + 1 < d.taps_w {
+        d.tap_w++;
+        d.w += params.next_w;
+        d.at -= params.next_w * params.out_c;
+        d.by += params.step_w * pitch;
+        return d;
     }
+    d.at -= (params.next_h * params.out_w - d.w) * params.out_c;
+    d.by += (params.step_h * params.kernel_w - d.tap_w * params.step_w) * pitch;
+    d.tap_w = 0u;
+    d.w = 0u;
+    d.h += params.next_h;
     return d;
+}
+
+// At most one tap further on where a tap has so many channels.
+fn further(product: u32, k_place: KPlace, count: u32, k: u32) -> KPlace {
+    if count > params.channels {
+        return k_place_of(product, k);
+    }
+    if k_place.channel + count < params.channels {
+        return next_by(k_place, count);
+    }
+    return at_next_tap(k_place, k_place.channel + count - params.channels);
 }
 
 fn place_a(row: Row, k_place: KPlace) -> Place {
     // Negative distances wrap around to huge numbers, which no output reaches.
     let h = row.h - k_place.h;
     let w = row.w - k_place.w;
-    let oh = h / STRIDE_H;
-    let ow = w / STRIDE_W;
-    let whole = oh * STRIDE_H == h && ow * STRIDE_W == w;
-    let inside = row.valid && whole && oh < params.out_h && ow < params.out_w;
-    return place(row.image + (oh * params.out_w + ow) * params.out_c + k_place.channel, 1, inside);
+    return place(row.at + k_place.at + k_place.channel, 1, h < params.out_h && w < params.out_w);
 }
 
 fn place_b(k_place: KPlace, n: u32) -> Place {
-    return place((k_place.tap * params.in_c + n) * params.out_c + k_place.channel, 1, n < params.n);
+    return place(k_place.by + k_place.channel + n * params.out_c, 1, n < params.n);
 }
 
 fn fetch_a(at: u32) -> EA {
@@ -104,10 +196,30 @@ fn fetch_b(at: u32) -> EB {
     return weight[at / EB_LEN];
 }
 
-fn place_c(split: u32, m: u32) -> u32 {
-    return row_in_memory(m) * params.n;
+fn row_pitch() -> u32 {
+    return params.in_c;
 }
 
-fn store(at: u32, n: u32, sum: EACC) {
+fn first_column(product: u32) -> u32 {
+    return group_of(product) * params.n;
+}
+
+fn has_row(product: u32, m: u32) -> bool {
+    if STRIDED {
+        return pixel_of(product, m).is_there;
+    }
+    return m < params.m;
+}
+
+fn place_c(tile: Tile, m: u32) -> u32 {
+    var row = m;
+    if STRIDED || PIXELS_FIRST {
+        let pixel = pixel_of(tile.product, m);
+        row = (pixel.image * params.in_h + pixel.h) * params.in_w + pixel.w;
+    }
+    return tile.split * params.split_step + row * params.in_c;
+}
+
+fn store(at: u32, column: u32, sum: EACC) {
     grad_input[at / E_LEN] = epilogue(at / E_LEN, E(sum));
 }

@@ -1,37 +1,48 @@
 // The gradient of conv2d by its weight as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with m = (kh, kw,
-// ci), n = output channel and k = (image, oh, ow); A is the input under the window, B is grad_output as it lies in memory.
-// The formula is that of conv2d/grad_weight_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
+// ci), n = output channel and k = (image, oh, ow); A is the input under the window, B is grad_output as it lies in memory. A
+// product for each group of channels, of which every one has params.channels input channels and params.n output channels.
+// The formula is that of conv2d/grad_weight_direct.wgsl; the tile is the core's (lib/product_*.wgsl).
 // K is long, so it is split: grad_weight is [splits, m, n], added up by product/column_sum.wgsl if there are several.
-// Linked with: lib/divide.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, params.
+// PADS_LINES says whether a tap may lie beside a line of the input.
+// Linked with: lib/divide.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, PADS_LINES, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<EA>;
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<EB>;
 @group(0) @binding(GRAD_WEIGHT) var<storage, read_write> grad_weight: array<E>;
 
-// A weight's tap, as the distance from an output pixel's corner, which may be negative, and its input channel.
-struct Row { h: u32, w: u32, channel: u32, valid: bool }
+// Far below every input: where a row lies that is not there.
+const NOWHERE: u32 = 0x80000000u;
 
-fn row_of(m: u32) -> Row {
-    let tap = divide(m, params.in_c);
-    let kh = divide(tap, params.kernel_w);
-    return Row(
-        kh * params.dilation_h - params.pad_top,
-        (tap - kh * params.kernel_w) * params.dilation_w - params.pad_left,
-        m - tap * params.in_c,
-        m < params.m,
-    );
+fn k_of(product: u32) -> u32 {
+    return params.k;
 }
 
-// An output pixel: the corner of its window, and the first element of its image in the input.
-struct KPlace { k: u32, oh: u32, ow: u32, h: u32, w: u32, image: u32 }
+// A weight's tap, as the distance from an output pixel's corner, which may be negative, and its input channel: how far that is
+// in memory.
+struct Row { at: u32, h: u32, w: u32 }
 
-fn k_place_of(k: u32) -> KPlace {
+fn row_of(product: u32, m: u32) -> Row {
+    let tap = divide(m, params.channels);
+    let kh = divide(tap, params.kernel_w);
+    let h = kh * params.dilation_h - params.pad_top;
+    let w = (tap - kh * params.kernel_w) * params.dilation_w - params.pad_left;
+    let channel = product * params.channels + m - tap * params.channels;
+    return Row((h * params.in_w + w) * params.in_c + channel, select(NOWHERE, h, m < params.m), w);
+}
+
+// An output pixel: where the corner of its window lies on the input and in memory, and where its row of grad_output begins.
+struct KPlace { at: u32, by: u32, ow: u32, oh: u32, image: u32, h: u32, w: u32 }
+
+fn k_place_of(product: u32, k: u32) -> KPlace {
     let line = divide(k, params.out_w);
     let image = divide(line, params.out_h);
-    let oh = line - image * params.out_h;
-    let ow = k - line * params.out_w;
-    let first = image * params.in_h * params.in_w * params.in_c;
-    return KPlace(k, oh, ow, oh * params.stride_h, ow * params.stride_w, first);
+    return at_pixel(k * params.out_c + product * params.n, image, line - image * params.out_h, k - line * params.out_w);
+}
+
+fn at_pixel(by: u32, image: u32, oh: u32, ow: u32) -> KPlace {
+    let h = oh * params.stride_h;
+    let w = ow * params.stride_w;
+    return KPlace(((image * params.in_h + h) * params.in_w + w) * params.in_c, by, ow, oh, image, h, w);
 }
 
 // The rest of a line of pixels lies at equal distances in both operands.
@@ -40,36 +51,50 @@ fn run_of(k_place: KPlace) -> u32 {
 }
 
 fn next_by(k_place: KPlace, count: u32) -> KPlace {
-    let w = k_place.w + count * params.stride_w;
-    return KPlace(k_place.k + count, k_place.oh, k_place.ow + count, k_place.h, w, k_place.image);
-}
-
-fn next_run(k_place: KPlace) -> KPlace {
     var d = k_place;
-    d.k += params.out_w - k_place.ow;
-    d.ow = 0u;
-    d.w = 0u;
-    d.oh++;
-    d.h += params.stride_h;
-    if d.oh == params.out_h {
-        d.oh = 0u;
-        d.h = 0u;
-        d.image += params.in_h * params.in_w * params.in_c;
-    }
+    d.at += count * params.stride_w * params.in_c;
+    d.by += count * params.out_c;
+    d.ow += count;
+    d.w += count * params.stride_w;
     return d;
 }
 
+fn next_run(k_place: KPlace) -> KPlace {
+    return at_line(k_place.by + run_of(k_place) * params.out_c, k_place, 0);
+}
+
+// Pixel `ow` of the line after that of the place.
+fn at_line(by: u32, k_place: KPlace, ow: u32) -> KPlace {
+    if k_place.oh + 1 == params.out_h {
+        return at_pixel(by, k_place.image + 1, 0, ow);
+    }
+    return at_pixel(by, k_place.image, k_place.oh + 1, ow);
+}
+
+// At most one line further on where a line is so long.
+fn further(product: u32, k_place: KPlace, count: u32, k: u32) -> KPlace {
+    if count > params.out_w {
+        return k_place_of(product, k);
+    }
+    if k_place.ow + count < params.out_w {
+        return next_by(k_place, count);
+    }
+    return at_line(k_place.by + count * params.out_c, k_place, k_place.ow + count - params.out_w);
+}
+
 fn place_a(row: Row, k_place: KPlace) -> Place {
-    // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
-    let h = row.h + k_place.h;
-    let w = row.w + k_place.w;
-    let limit = select(0u, params.in_w, row.valid && h < params.in_h);
-    let at = k_place.image + (h * params.in_w + w) * params.in_c + row.channel;
-    return Place(at, params.stride_w * params.in_c, w, params.stride_w, limit);
+    // Lines above the input wrap around to huge numbers, so one comparison finds both sides.
+    let is_line = row.h + k_place.h < params.in_h;
+    let at = row.at + k_place.at;
+    let step = params.stride_w * params.in_c;
+    if PADS_LINES {
+        return Place(at, step, row.w + k_place.w, params.stride_w, select(0u, params.in_w, is_line));
+    }
+    return place(at, step, is_line);
 }
 
 fn place_b(k_place: KPlace, n: u32) -> Place {
-    return place(k_place.k * params.n + n, params.n, n < params.n);
+    return place(k_place.by + n, params.out_c, n < params.n);
 }
 
 fn fetch_a(at: u32) -> EA {
@@ -80,10 +105,22 @@ fn fetch_b(at: u32) -> EB {
     return grad_output[at / EB_LEN];
 }
 
-fn place_c(split: u32, m: u32) -> u32 {
-    return (split * params.m + m) * params.n;
+fn row_pitch() -> u32 {
+    return params.out_c;
 }
 
-fn store(at: u32, n: u32, sum: EACC) {
+fn first_column(product: u32) -> u32 {
+    return product * params.n;
+}
+
+fn has_row(product: u32, m: u32) -> bool {
+    return m < params.m;
+}
+
+fn place_c(tile: Tile, m: u32) -> u32 {
+    return tile.split * params.split_step + m * params.out_c;
+}
+
+fn store(at: u32, column: u32, sum: EACC) {
     grad_weight[at / E_LEN] = E(sum);
 }

@@ -1,10 +1,10 @@
-// Winograd's transform of the weights, G g G^T: the formula and the memory are those of conv2d/winograd.wgsl. Weights turned
-// by half a circle, which the input's gradient needs, give the same matrices in another order: rows and columns 0 and 3
-// change places.
+// Winograd's transform of the weights, G g G^T: the formula and the memory are those of conv2d/winograd.wgsl. TURNED says that the
+// weights are turned by half a circle, which the input's gradient needs: that gives the same matrices in another order, lines 0
+// and 3 change places, and so do columns.
 //
 // weight: [3, 3, weight_rows, weight_columns]; transformed: [16, weight_rows, weight_columns].
 // One invocation owns four neighbouring columns of a row, in all 16 matrices. No workgroup memory, no barrier.
-// Linked with: conv2d/winograd.wgsl, lib/each.wgsl. Header: T, params.
+// Linked with: conv2d/winograd.wgsl, lib/each.wgsl. Header: T, TURNED, params.
 
 @group(0) @binding(WEIGHT) var<storage, read> weight: array<vec4<T>>;
 @group(0) @binding(TRANSFORMED) var<storage, read_write> transformed: array<vec4<T>>;
@@ -34,8 +34,20 @@ fn transformed_row(kh: u32, i: u32) -> Line {
 fn store_column(j: u32, i: u32, a: Four, b: Four, c: Four) {
     let each = params.weight_rows * params.weight_columns;
     let column = expanded(a, b, c);
-    transformed[j * each + i] = vec4<T>(column[0]);
-    transformed[(4 + j) * each + i] = vec4<T>(column[1]);
-    transformed[(8 + j) * each + i] = vec4<T>(column[2]);
-    transformed[(12 + j) * each + i] = vec4<T>(column[3]);
+    transformed[place(0, j) * each + i] = vec4<T>(column[0]);
+    transformed[place(1, j) * each + i] = vec4<T>(column[1]);
+    transformed[place(2, j) * each + i] = vec4<T>(column[2]);
+    transformed[place(3, j) * each + i] = vec4<T>(column[3]);
+}
+
+// The matrix that line `line` and column `column` of the transformed window belong to.
+fn place(line: u32, column: u32) -> u32 {
+    if TURNED {
+        return 4 * turned(line) + turned(column);
+    }
+    return 4 * line + column;
+}
+
+fn turned(line: u32) -> u32 {
+    return select(line, 3 - line, line % 3 == 0);
 }

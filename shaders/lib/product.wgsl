@@ -1,31 +1,44 @@
-// What the cores of a tiled product share. The file that a core is linked with says what A, B and C are:
-//     row_of(m), k_place_of(k)            prepare a row of A, and a place in K
+// What the cores of a tiled product share. A dispatch computes params.products products of one size side by side: the groups of
+// a convolution, the phases of its stride, the places of Winograd's patches; mostly there is one. The file that a core is linked
+// with says what A, B and C of product number `product` are:
+//     k_of(product)                         how many places K has
+//     row_of(product, m), k_place_of(product, k)    prepare a row of A, and a place in K
 //     place_a(row, k_place), place_b(k_place, n)    where an element lies, and how far the next one in K is from it
 //     run_of(k_place), next_run(k_place)    for how many places in K that distance holds, and the place after them
-//     next_by(k_place, count)           the place that many further on in the same run
-//     fetch_a(at), fetch_b(at)          the EA or EB there: an element, or two or four that are neighbours in memory
-//     place_c(split, m), store(at, n, sum)      where a row of C begins, and what takes an E of it, which may be as many
-// and has m, n, k, and k_chunk, the part of K of one split, in its params.
+//     next_by(k_place, count)               the place that many further on in the same run
+//     further(product, k_place, count, k)   the place that many further on, which is place k, whatever lies between
+//     fetch_a(at), fetch_b(at)              the EA or EB there: an element, or two or four that are neighbours in memory
+//     has_row(product, m)                   whether there is a row m of C
+//     place_c(tile, m), row_pitch()         where a row of C begins in memory but for first_column, and how far it is to the next
+//     first_column(product)                 the column of the whole result that column 0 of C is
+//     store(at, column, sum)                takes an E of a column of the whole result, which may be as many elements
+// and has m, n, products, k_chunk, the part of K of one split, and splits in its params.
 // Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl. Header: EA, EB, LINES, TILE_N, params.
 
 // LINES says whether a run may begin or end outside A, as a line of pixels with padding does.
 
-// A tile of C, by its first row and column, and the part of K that it adds up; TILE_N columns wide.
-struct Tile { split: u32, first_m: u32, first_n: u32, first_k: u32, last_k: u32 }
+// A tile of C of one product, by its first row and column, and the part of K that it adds up; TILE_N columns wide.
+struct Tile { product: u32, split: u32, first_m: u32, first_n: u32, first_k: u32, last_k: u32, is_there: bool }
 
 // The tile of this number, `rows` rows high. Beyond the last tile, where a dispatch folded to two dimensions or a workgroup
-// of several tiles may lead, K is empty.
+// of several tiles may lead, there is none, and K is empty. It may be empty otherwise too: then all sums are 0.
 fn tile_of(number: u32, rows: u32) -> Tile {
     let tiles_m = (params.m + rows - 1) / rows;
     let tiles_n = (params.n + TILE_N - 1) / TILE_N;
-    let split = number / (tiles_m * tiles_n);
-    let first_k = min(split * params.k_chunk, params.k);
+    let above = number / (tiles_m * tiles_n);
+    let split = above / params.products;
+    let product = above - split * params.products;
+    let is_there = split < params.splits;
+    let k = select(0u, k_of(product), is_there);
+    let first_k = min(split * params.k_chunk, k);
     return Tile(
+        product,
         split,
         number / tiles_n % tiles_m * rows,
         number % tiles_n * TILE_N,
         first_k,
-        min(first_k + params.k_chunk, params.k),
+        min(first_k + params.k_chunk, k),
+        is_there,
     );
 }
 

@@ -34,85 +34,87 @@ fn main(
 
     var rows: array<Row, PLACES>;
     for (var i = 0u; i < PLACES; i++) {
-        rows[i] = row_of(first_m + i * (4 / PLACES));
+        rows[i] = row_of(tile.product, first_m + i * (4 / PLACES));
     }
-    var k_place = k_place_of(tile.first_k);
+    var k_place = k_place_of(tile.product, tile.first_k);
     // Four columns of a row each: sums[4 q + r] are columns 4 q .. 4 q + 3 of row r.
     var sums: array<Four, 4 * QUADS>;
     var k = tile.first_k;
     // Loops end at their end, not at their beginning: a software device finds out that no lane goes on only when it has run
     // a body for none of them.
-    loop {
-        var end: u32;
-        var p: array<Place, PLACES>;
-        // At the edges a tap of the window may lie outside the input for all rows of the tile: nothing to add.
+    if k < tile.last_k {
         loop {
-            end = min(k + run_of(k_place), tile.last_k);
-            var any = false;
-            for (var i = 0u; i < PLACES; i++) {
-                p[i] = start(place_a(rows[i], k_place));
-                any |= has_inside(p[i]);
+            var end: u32;
+            var p: array<Place, PLACES>;
+            // At the edges a tap of the window may lie outside the input for all rows of the tile: nothing to add.
+            loop {
+                end = min(k + run_of(k_place), tile.last_k);
+                var any = false;
+                for (var i = 0u; i < PLACES; i++) {
+                    p[i] = start(place_a(rows[i], k_place));
+                    any |= has_inside(p[i]);
+                }
+                if subgroupAny(any) { break; }
+                k = end;
+                k_place = next_run(k_place);
+                if k >= tile.last_k { break; }
             }
-            if subgroupAny(any) { break; }
+            if k >= tile.last_k { break; }
+            var q: array<Place, LOADS>;
+            for (var j = 0u; j < LOADS; j++) {
+                q[j] = start_b(place_b(k_place, tile.first_n + column_of(lane, j)));
+                q[j].at += place_of(lane, j) * q[j].step;
+            }
+            loop {
+                // Rows of A by places in K, or the other way round.
+                var a: array<Four, 4>;
+                if A_ALONG_K {
+                    for (var i = 0u; i < PLACES; i++) {
+                        a[i] = run_of_a(p[i], end - k);
+                        p[i].at += 4 * p[i].step;
+                        p[i].line += 4 * p[i].line_step;
+                    }
+                } else {
+                    for (var d = 0u; d < 4; d++) {
+                        a[d] = rows_of_a(&p, k + d < end);
+                    }
+                }
+                var b: array<Four, LOADS>;
+                for (var j = 0u; j < LOADS; j++) {
+                    if B_ALONG_K {
+                        b[j] = run_of_b(q[j], end - k);
+                    } else {
+                        b[j] = columns_of_b(q[j], tile.first_n + column_of(lane, j), k + place_of(lane, j) < end);
+                    }
+                    q[j].at += 4 * q[j].step;
+                }
+                if A_ALONG_K {
+                    a = transposed(a);
+                }
+                // A vector of columns, or of places: then its component for a place is a column.
+                if B_ALONG_K {
+                    let c = transposed(quadruple(b));
+                    add_columns(a[0], c[0], &sums);
+                    add_columns(a[1], c[1], &sums);
+                    add_columns(a[2], c[2], &sums);
+                    add_columns(a[3], c[3], &sums);
+                } else {
+                    add_place(0, a[0], &b, &sums);
+                    add_place(1, a[1], &b, &sums);
+                    add_place(2, a[2], &b, &sums);
+                    add_place(3, a[3], &b, &sums);
+                }
+                k += 4u;
+                if k >= end { break; }
+            }
+            // A run may end within four places.
             k = end;
             k_place = next_run(k_place);
             if k >= tile.last_k { break; }
         }
-        if k >= tile.last_k { break; }
-        var q: array<Place, LOADS>;
-        for (var j = 0u; j < LOADS; j++) {
-            q[j] = start_b(place_b(k_place, tile.first_n + column_of(lane, j)));
-            q[j].at += place_of(lane, j) * q[j].step;
-        }
-        loop {
-            // Rows of A by places in K, or the other way round.
-            var a: array<Four, 4>;
-            if A_ALONG_K {
-                for (var i = 0u; i < PLACES; i++) {
-                    a[i] = run_of_a(p[i], end - k);
-                    p[i].at += 4 * p[i].step;
-                    p[i].line += 4 * p[i].line_step;
-                }
-            } else {
-                for (var d = 0u; d < 4; d++) {
-                    a[d] = rows_of_a(&p, k + d < end);
-                }
-            }
-            var b: array<Four, LOADS>;
-            for (var j = 0u; j < LOADS; j++) {
-                if B_ALONG_K {
-                    b[j] = run_of_b(q[j], end - k);
-                } else {
-                    b[j] = columns_of_b(q[j], tile.first_n + column_of(lane, j), k + place_of(lane, j) < end);
-                }
-                q[j].at += 4 * q[j].step;
-            }
-            if A_ALONG_K {
-                a = transposed(a);
-            }
-            // A vector of columns, or of places: then its component for a place is a column.
-            if B_ALONG_K {
-                let c = transposed(quadruple(b));
-                add_columns(a[0], c[0], &sums);
-                add_columns(a[1], c[1], &sums);
-                add_columns(a[2], c[2], &sums);
-                add_columns(a[3], c[3], &sums);
-            } else {
-                add_place(0, a[0], &b, &sums);
-                add_place(1, a[1], &b, &sums);
-                add_place(2, a[2], &b, &sums);
-                add_place(3, a[3], &b, &sums);
-            }
-            k += 4u;
-            if k >= end { break; }
-        }
-        // A run may end within four places.
-        k = end;
-        k_place = next_run(k_place);
-        if k >= tile.last_k { break; }
     }
 
-    if tile.first_k >= tile.last_k { return; }
+    if !tile.is_there { return; }
     // No loops here: one that is too long for the driver to unroll would have it keep the sums in memory, which is ten times
     // slower.
     store_row(tile, first_m, 0, &sums);
@@ -145,9 +147,9 @@ fn note_columns(tile: Tile, lane: u32, quad: u32, sums: ptr<function, array<Four
     moments = merged(moments, shuffled(moments, (lane + 2) % 8));
     moments = merged(moments, shuffled(moments, (lane + 4) % 8));
     if lane == 0 {
-        let at = tile.first_m / CHUNK * 2 * params.n;
+        let at = tile.first_m / CHUNK * 2 * row_pitch() + first_column(tile.product);
         note_four(at, tile.first_n + 4 * quad, moments.mean);
-        note_four(at + params.n, tile.first_n + 4 * quad, moments.m2);
+        note_four(at + row_pitch(), tile.first_n + 4 * quad, moments.m2);
     }
 }
 
@@ -171,29 +173,30 @@ fn note_four(at: u32, n: u32, value: Four) {
 
 // Stores row r of the lane's four.
 fn store_row(tile: Tile, m: u32, r: u32, sums: ptr<function, array<Four, 4 * QUADS>>) {
-    let at = place_c(tile.split, m);
-    let last_n = select(0u, params.n, m < params.m);
-    store_four(at, tile.first_n, last_n, sums[r]);
-    store_four(at, tile.first_n + 4, last_n, sums[4 + r]);
+    let first = first_column(tile.product);
+    let at = place_c(tile, m) + first;
+    let last_n = select(0u, params.n, has_row(tile.product, m));
+    store_four(at, tile.first_n, last_n, first, sums[r]);
+    store_four(at, tile.first_n + 4, last_n, first, sums[4 + r]);
     if QUADS > 2 {
-        store_four(at, tile.first_n + 8, last_n, sums[8 % (4 * QUADS) + r]);
-        store_four(at, tile.first_n + 12, last_n, sums[12 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 8, last_n, first, sums[8 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 12, last_n, first, sums[12 % (4 * QUADS) + r]);
     }
     if QUADS > 4 {
-        store_four(at, tile.first_n + 16, last_n, sums[16 % (4 * QUADS) + r]);
-        store_four(at, tile.first_n + 20, last_n, sums[20 % (4 * QUADS) + r]);
-        store_four(at, tile.first_n + 24, last_n, sums[24 % (4 * QUADS) + r]);
-        store_four(at, tile.first_n + 28, last_n, sums[28 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 16, last_n, first, sums[16 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 20, last_n, first, sums[20 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 24, last_n, first, sums[24 % (4 * QUADS) + r]);
+        store_four(at, tile.first_n + 28, last_n, first, sums[28 % (4 * QUADS) + r]);
     }
 }
 
-// Stores four columns of a row, those before `last_n`.
-fn store_four(at: u32, n: u32, last_n: u32, sum: Four) {
+// Stores four columns of a row, those before `last_n`; `first` is the number of the first in the whole result.
+fn store_four(at: u32, n: u32, last_n: u32, first: u32, sum: Four) {
     let parts = E_parts(sum);
     for (var i = 0u; i < 4 / E_LEN; i++) {
         let column = n + i * E_LEN;
         if column < last_n {
-            store(at + column, column, parts[i]);
+            store(at + column, first + column, parts[i]);
         }
     }
 }

@@ -1,49 +1,69 @@
 // A tiled product for GPUs: C[m, n] = sum over k of A[m, k] B[k, n], the tile's A and B held in workgroup memory and its
-// sums in registers. The technique is that of CUTLASS (Kerr et al., "Fast Linear Algebra in CUDA C++", 2017); the sizes of
-// tiles are those that WGSL ports of it found good.
+// sums in registers. The technique is that of CUTLASS (Kerr et al., "Fast Linear Algebra in CUDA C++", 2017).
 //
-// lib/product.wgsl says what the file that this is linked with gives; lib/product_workgroup_scalars.wgsl and
-// lib/product_workgroup_vectors.wgsl load and store for an E of one element and of four. A_ALONG_K and B_ALONG_K say whether
-// neighbours in memory are places in K, or rows of A, columns of B.
+// lib/product.wgsl says what the file that this is linked with gives; lib/product_a_*.wgsl, product_b_*.wgsl and product_c_*.wgsl load
+// and store for elements and for vectors of four. A_ALONG_K and B_ALONG_K say whether neighbours in memory are places in K, or
+// rows of A, columns of B.
 //
-// One workgroup owns one tile of TILE_M rows and TILE_N columns of one split. Its WG invocations lie in a grid GRID_N wide;
-// each owns ROWS rows (4 or 8) of COLUMNS columns (4 or 8; 8 with 8 rows only), in blocks of four by four that lie GRID_M
-// and GRID_N blocks apart, so that neighbours read neighbours in workgroup memory. For each TILE_K places in K an
-// invocation loads at most a block of four by four of A and one of B.
+// One workgroup owns one tile of TILE_M rows and TILE_N columns of one split; each of its WG invocations owns ROWS rows (4 or 8) of
+// COLUMNS columns (4 or 8; 8 with 8 rows only), in blocks of four by four. Every 32 invocations, a warp, own a part of the tile as
+// compact as it can be: LANES_N blocks wide and LANES_M high, and where an invocation has several blocks they lie as far apart,
+// so that neighbours read neighbours in workgroup memory and a warp reads little of it. Warps that follow one another lie below one
+// another, so that a wave of 64 owns a compact part too.
 //
-// Workgroup memory: 16 TILE_K (TILE_M / 4 + TILE_N / 4 + 2) bytes, 12,800 with 128 x 64 x 16. Both operands lie there place
-// by place in K, A turned if need be, so that four rows of A and four columns of B are one load each.
-// Barriers: one before the tiles are written, so that none is overwritten while others still read it, and one after, so
-// that all of it is there. Between the second and the next loads there is none: who is done may load already.
-// Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul.wgsl, conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/moments.wgsl, lib/product.wgsl, lib/product_workgroup_scalars.wgsl or lib/product_workgroup_vectors.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl, lib/workgroup.wgsl. Header: ACC, A_ALONG_K, B_ALONG_K, COLUMNS, ROWS, TILE_K, TILE_M, TILE_N, WG, params.
+// For each TILE_K places in K an invocation loads at most a block of four by four of A and one of B. With one half
+// (HALVES = 1) it loads them, waits until nobody reads the workgroup's memory any more, and writes them there. With two it loads
+// the blocks of the next round before it computes with those of the present one, which lie in one half while the next will
+// lie in the other: what was asked of memory arrives meanwhile, and one barrier a round is enough.
+//
+// Workgroup memory: 16 HALVES TILE_K (TILE_M / 4 + TILE_N / 4 + 2) bytes, 12,800 with one half of 128 x 64 x 16. Both operands lie
+// there place by place in K, A turned if need be, so that four rows of A and four columns of B are one load each.
+// Barriers: one after the blocks are written, so that all of them are there, and with one half one before, so that none is
+// overwritten while others still read it.
+// Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/moments.wgsl, lib/product.wgsl, lib/product_a_scalars.wgsl or lib/product_a_vectors.wgsl, lib/product_b_scalars.wgsl or lib/product_b_vectors.wgsl, lib/product_c_scalars.wgsl or lib/product_c_vectors.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl, lib/workgroup.wgsl. Header: ACC, A_ALONG_K, B_ALONG_K, COLUMNS, HALVES, ROWS, TILE_K, TILE_M, TILE_N, WG, params.
 
 const QUADS_M: u32 = TILE_M / 4;
 const QUADS_N: u32 = TILE_N / 4;
 const QUADS_K: u32 = TILE_K / 4;
+// Blocks of an invocation, and invocations, along both axes.
+const PARTS_M: u32 = ROWS / 4;
+const PARTS_N: u32 = COLUMNS / 4;
 const GRID_M: u32 = TILE_M / ROWS;
 const GRID_N: u32 = TILE_N / COLUMNS;
 const BLOCKS_A: u32 = QUADS_M * QUADS_K;
 const BLOCKS_B: u32 = QUADS_N * QUADS_K;
 const_assert ((COLUMNS == 4 && (ROWS == 4 || ROWS == 8)) || (COLUMNS == 8 && ROWS == 8));
 const_assert GRID_M * GRID_N == WG && BLOCKS_A <= WG && BLOCKS_B <= WG;
+// A warp's lanes, and how many warps lie below one another.
+const LANES_N: u32 = min(GRID_N, 8u);
+const LANES_M: u32 = 32 / LANES_N;
+const WARPS_M: u32 = GRID_M / LANES_M;
+const_assert WARPS_M * LANES_M == GRID_M && WG % 32 == 0;
 // One vector further than need be from a place in K to the next: writes of turned blocks meet fewer equal banks.
 const PITCH_A: u32 = QUADS_M + 1;
 const PITCH_B: u32 = QUADS_N + 1;
 
 // Blocks of what an invocation owns, where their statistics are wanted; how many of the chunk's eight lie below one another.
-const PARTS_M: u32 = ROWS / 4;
-const PARTS: u32 = select(0u, PARTS_M * (COLUMNS / 4), HAS_STATISTICS);
-const BLOCKS: u32 = min(GRID_M, 8u);
-const_assert BLOCKS == 8 || (BLOCKS == 4 && PARTS_M == 2);
-const_assert WG <= TILE_K * PITCH_A && WG <= TILE_K * PITCH_B;
+const PARTS: u32 = select(0u, PARTS_M * PARTS_N, HAS_STATISTICS);
+const BLOCKS: u32 = 8 / PARTS_M;
+const_assert PARTS_M == 1 || LANES_M == 4;
+// Each invocation has a place for the statistics of a block.
+const LEAST: u32 = select(0u, WG, HAS_STATISTICS);
 
-var<workgroup> tile_a: array<vec4<ACC>, TILE_K * PITCH_A>;
-var<workgroup> tile_b: array<vec4<ACC>, TILE_K * PITCH_B>;
+var<workgroup> tile_a: array<vec4<ACC>, max(HALVES * TILE_K * PITCH_A, LEAST)>;
+var<workgroup> tile_b: array<vec4<ACC>, max(HALVES * TILE_K * PITCH_B, LEAST)>;
 
 // Four vectors of four. No array: nothing then depends on a driver that sees through its indices.
 struct Block { v0: vec4<ACC>, v1: vec4<ACC>, v2: vec4<ACC>, v3: vec4<ACC> }
 
+// A block as it was loaded. What is outside was read too, from a place that is there: it is made 0 when the block is
+// written to workgroup memory, so that nothing waits for memory before.
+struct Loaded { block: Block, inside: vec4<bool> }
+
 struct Rows { r0: Row, r1: Row, r2: Row, r3: Row }
+
+// What an invocation owns; without a second block along an axis the sums of that are not used.
+struct Sums { s00: Block, s01: Block, s10: Block, s11: Block }
 
 @compute @workgroup_size(WG)
 fn main(
@@ -52,6 +72,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let tile = tile_of(workgroup_number(workgroup, groups), TILE_M);
+    let product = tile.product;
 
     // The invocations that load blocks of B are counted from behind those that load blocks of A: most load only one.
     let number_a = local;
@@ -61,85 +82,94 @@ fn main(
     let place_in_a = place_of(number_a, QUADS_M, A_ALONG_K);
     let place_in_b = place_of(number_b, QUADS_N, B_ALONG_K);
     let first_m = tile.first_m + quad_a * 4;
-    let rows = Rows(row_of(first_m), row_of(first_m + 1), row_of(first_m + 2), row_of(first_m + 3));
+    let rows = Rows(
+        row_of(product, first_m),
+        row_of(product, first_m + 1),
+        row_of(product, first_m + 2),
+        row_of(product, first_m + 3),
+    );
     let column = tile.first_n + quad_b * 4;
-    var k_a = k_place_of(tile.first_k + place_in_a);
-    var k_b = k_place_of(tile.first_k + place_in_b);
+    let at_a = place_in_a * PITCH_A + quad_a;
+    let at_b = place_in_b * PITCH_B + quad_b;
 
-    let x = local % GRID_N;
-    let y = local / GRID_N;
-    var sums_00: Block;
-    var sums_01: Block;
-    var sums_10: Block;
-    var sums_11: Block;
+    // Which of the GRID_M by GRID_N invocations this is, and the quads of rows and columns where its first block lies.
+    let warp = local / 32;
+    let lane = local % 32;
+    let grid_m = warp % WARPS_M * LANES_M + lane / LANES_N;
+    let grid_n = warp / WARPS_M * LANES_N + lane % LANES_N;
+    let y = warp % WARPS_M * LANES_M * PARTS_M + lane / LANES_N;
+    let x = warp / WARPS_M * LANES_N * PARTS_N + lane % LANES_N;
+
+    var k_a = k_place_of(product, tile.first_k + place_in_a);
+    var k_b = k_place_of(product, tile.first_k + place_in_b);
+    var a: Loaded;
+    var b: Loaded;
+    if HALVES == 2 && tile.first_k < tile.last_k {
+        a = loaded_a(number_a, product, rows, k_a, tile.first_k + place_in_a, tile.last_k);
+        b = loaded_b(number_b, product, column, k_b, tile.first_k + place_in_b, tile.last_k);
+    }
+    var sums: Sums;
+    var half = 0u;
     for (var k = tile.first_k; k < tile.last_k; k += TILE_K) {
-        var a: Block;
-        var b: Block;
+        if HALVES == 1 {
+            a = loaded_a(number_a, product, rows, k_a, k + place_in_a, tile.last_k);
+            b = loaded_b(number_b, product, column, k_b, k + place_in_b, tile.last_k);
+            k_a = further(product, k_a, TILE_K, k + place_in_a + TILE_K);
+            k_b = further(product, k_b, TILE_K, k + place_in_b + TILE_K);
+        }
+        for (var i = HALVES; i < 2; i++) {
+            workgroupBarrier();
+        }
         if number_a < BLOCKS_A {
-            let at = k + place_in_a;
-            a = block_a(rows, k_a, tile.last_k - min(at, tile.last_k));
-            k_a = next_block(k_a, at + TILE_K);
+            write_a(half * TILE_K * PITCH_A + at_a, settled_a(a));
         }
         if number_b < BLOCKS_B {
-            let at = k + place_in_b;
-            b = block_b(column, k_b, tile.last_k - min(at, tile.last_k));
-            k_b = next_block(k_b, at + TILE_K);
+            write_b(half * TILE_K * PITCH_B + at_b, settled_b(b));
         }
         workgroupBarrier();
-        if number_a < BLOCKS_A {
-            let at = place_in_a * PITCH_A + quad_a;
-            tile_a[at] = a.v0;
-            tile_a[at + PITCH_A] = a.v1;
-            tile_a[at + 2 * PITCH_A] = a.v2;
-            tile_a[at + 3 * PITCH_A] = a.v3;
+        if HALVES == 2 && k + TILE_K < tile.last_k {
+            k_a = further(product, k_a, TILE_K, k + place_in_a + TILE_K);
+            k_b = further(product, k_b, TILE_K, k + place_in_b + TILE_K);
+            a = loaded_a(number_a, product, rows, k_a, k + place_in_a + TILE_K, tile.last_k);
+            b = loaded_b(number_b, product, column, k_b, k + place_in_b + TILE_K, tile.last_k);
         }
-        if number_b < BLOCKS_B {
-            let at = place_in_b * PITCH_B + quad_b;
-            tile_b[at] = b.v0;
-            tile_b[at + PITCH_B] = b.v1;
-            tile_b[at + 2 * PITCH_B] = b.v2;
-            tile_b[at + 3 * PITCH_B] = b.v3;
+        let from_a = half * TILE_K * PITCH_A + y;
+        let from_b = half * TILE_K * PITCH_B + x;
+        for (var at = 0u; at < TILE_K; at += 4) {
+            add_place(from_a + at * PITCH_A, from_b + at * PITCH_B, &sums);
+            add_place(from_a + (at + 1) * PITCH_A, from_b + (at + 1) * PITCH_B, &sums);
+            add_place(from_a + (at + 2) * PITCH_A, from_b + (at + 2) * PITCH_B, &sums);
+            add_place(from_a + (at + 3) * PITCH_A, from_b + (at + 3) * PITCH_B, &sums);
         }
-        workgroupBarrier();
-        for (var at = 0u; at < TILE_K; at++) {
-            let a0 = tile_a[at * PITCH_A + y];
-            let b0 = tile_b[at * PITCH_B + x];
-            sums_00 = added(sums_00, a0, b0);
-            if ROWS == 8 {
-                let a1 = tile_a[at * PITCH_A + GRID_M + y];
-                sums_10 = added(sums_10, a1, b0);
-                if COLUMNS == 8 {
-                    let b1 = tile_b[at * PITCH_B + GRID_N + x];
-                    sums_01 = added(sums_01, a0, b1);
-                    sums_11 = added(sums_11, a1, b1);
-                }
-            }
-        }
+        half = HALVES - 1 - half;
     }
 
     let m = tile.first_m + y * 4;
     let n = tile.first_n + x * 4;
+    let first_n = first_column(product);
     // The statistics of batch norm's chunks, block by block of what an invocation owns; without them there is no round.
     var earlier: Moments;
     for (var part = 0u; part < PARTS; part++) {
-        let low = part % PARTS_M * GRID_M;
-        let side = part / PARTS_M * GRID_N;
-        var block = sums_00;
+        let low = part % PARTS_M * LANES_M;
+        let side = part / PARTS_M * LANES_N;
+        var block = sums.s00;
         if part == 1 {
-            block = sums_10;
+            block = sums.s10;
         } else if part == 2 {
-            block = sums_01;
+            block = sums.s01;
         } else if part == 3 {
-            block = sums_11;
+            block = sums.s11;
         }
         let moments = moments_of(block.v0, block.v1, block.v2, block.v3, rows_from(m + low * 4, params.m));
         workgroupBarrier();
-        tile_a[local] = moments.mean;
-        tile_b[local] = moments.m2;
+        tile_a[grid_m * GRID_N + grid_n] = moments.mean;
+        tile_b[grid_m * GRID_N + grid_n] = moments.m2;
         workgroupBarrier();
-        if local < GRID_N * (GRID_M / BLOCKS) && tile.first_k < tile.last_k {
-            let row = tile.first_m + (low + y * BLOCKS) * 4;
-            var chunk = merged_blocks(row, y * BLOCKS * GRID_N + x);
+        // Invocation i takes column i % GRID_N of the chunk i / GRID_N from the top.
+        let number = tile.first_m / CHUNK + local / GRID_N;
+        if local < GRID_N * (GRID_M / BLOCKS) && tile.is_there {
+            let row = number * CHUNK + low * 4;
+            var chunk = merged_blocks(row, local / GRID_N * BLOCKS * GRID_N + local % GRID_N);
             if BLOCKS == 4 {
                 // The other half of the chunk is the part before, or the next one.
                 if part % 2 == 0 {
@@ -148,23 +178,23 @@ fn main(
                     chunk = merged(earlier, chunk);
                 }
             }
-            // A chunk that lies wholly below the last row is none. Its own first row decides: its second half may lie there.
-            let number = row / CHUNK;
+            // A chunk that lies wholly below the last row is none.
             if (BLOCKS == 8 || part % 2 == 1) && number * CHUNK < params.m {
-                let at = number * 2 * params.n;
-                note_four(at, n + side * 4, chunk.mean);
-                note_four(at + params.n, n + side * 4, chunk.m2);
+                let quad = local % GRID_N / LANES_N * LANES_N * PARTS_N + side + local % LANES_N;
+                let at = number * 2 * row_pitch() + first_n;
+                note_four(at, tile.first_n + quad * 4, chunk.mean);
+                note_four(at + row_pitch(), tile.first_n + quad * 4, chunk.m2);
             }
         }
     }
 
-    if tile.first_k >= tile.last_k { return; }
-    store_block(tile.split, m, n, sums_00);
+    if !tile.is_there { return; }
+    store_block(tile, m, n, first_n, sums.s00);
     if ROWS == 8 {
-        store_block(tile.split, m + GRID_M * 4, n, sums_10);
+        store_block(tile, m + LANES_M * 4, n, first_n, sums.s10);
         if COLUMNS == 8 {
-            store_block(tile.split, m, n + GRID_N * 4, sums_01);
-            store_block(tile.split, m + GRID_M * 4, n + GRID_N * 4, sums_11);
+            store_block(tile, m, n + LANES_N * 4, first_n, sums.s01);
+            store_block(tile, m + LANES_M * 4, n + LANES_N * 4, first_n, sums.s11);
         }
     }
 }
@@ -179,47 +209,71 @@ fn place_of(number: u32, quads: u32, along_k: bool) -> u32 {
     return 4 * select(number / quads, number % QUADS_K, along_k);
 }
 
-// The place in K TILE_K further on, which is place k: the same run's, where an addition will do.
-fn next_block(k_place: KPlace, k: u32) -> KPlace {
-    if TILE_K < run_of(k_place) {
-        return next_by(k_place, TILE_K);
+// The block of A with this number, whose first place in K is k.
+fn loaded_a(number: u32, product: u32, rows: Rows, k_place: KPlace, k: u32, last_k: u32) -> Loaded {
+    if number < BLOCKS_A {
+        return block_a(product, rows, k_place, k, last_k - min(k, last_k));
     }
-    return k_place_of(k);
+    return Loaded();
 }
 
-// The next place.
-fn next_k(k_place: KPlace) -> KPlace {
-    if 1 < run_of(k_place) {
-        return next_by(k_place, 1);
+fn loaded_b(number: u32, product: u32, column: u32, k_place: KPlace, k: u32, last_k: u32) -> Loaded {
+    if number < BLOCKS_B {
+        return block_b(product, column, k_place, k, last_k - min(k, last_k));
     }
-    return next_run(k_place);
+    return Loaded();
 }
 
-// Four rows of A by four places in K, of which `left` exist, loaded place by place; and as many columns of B.
-fn block_of_a(rows: Rows, first: KPlace, left: u32) -> Block {
-    var block: Block;
-    var k_place = first;
-    if left > 0 { block.v0 = four_a(rows, k_place); }
-    k_place = next_k(k_place);
-    if left > 1 { block.v1 = four_a(rows, k_place); }
-    k_place = next_k(k_place);
-    if left > 2 { block.v2 = four_a(rows, k_place); }
-    k_place = next_k(k_place);
-    if left > 3 { block.v3 = four_a(rows, k_place); }
-    return block;
+// Vectors that are outside as 0.
+fn masked(loaded: Loaded) -> Block {
+    let block = loaded.block;
+    let zero = vec4<ACC>();
+    return Block(
+        select(zero, block.v0, loaded.inside.x),
+        select(zero, block.v1, loaded.inside.y),
+        select(zero, block.v2, loaded.inside.z),
+        select(zero, block.v3, loaded.inside.w),
+    );
 }
 
-fn block_of_b(column: u32, first: KPlace, left: u32) -> Block {
-    var block: Block;
-    var k_place = first;
-    if left > 0 { block.v0 = four_b(k_place, column); }
-    k_place = next_k(k_place);
-    if left > 1 { block.v1 = four_b(k_place, column); }
-    k_place = next_k(k_place);
-    if left > 2 { block.v2 = four_b(k_place, column); }
-    k_place = next_k(k_place);
-    if left > 3 { block.v3 = four_b(k_place, column); }
-    return block;
+// Vectors along K, as vectors across it.
+fn turned(b: Block) -> Block {
+    return Block(
+        vec4<ACC>(b.v0.x, b.v1.x, b.v2.x, b.v3.x),
+        vec4<ACC>(b.v0.y, b.v1.y, b.v2.y, b.v3.y),
+        vec4<ACC>(b.v0.z, b.v1.z, b.v2.z, b.v3.z),
+        vec4<ACC>(b.v0.w, b.v1.w, b.v2.w, b.v3.w),
+    );
+}
+
+fn write_a(at: u32, block: Block) {
+    tile_a[at] = block.v0;
+    tile_a[at + PITCH_A] = block.v1;
+    tile_a[at + 2 * PITCH_A] = block.v2;
+    tile_a[at + 3 * PITCH_A] = block.v3;
+}
+
+fn write_b(at: u32, block: Block) {
+    tile_b[at] = block.v0;
+    tile_b[at + PITCH_B] = block.v1;
+    tile_b[at + 2 * PITCH_B] = block.v2;
+    tile_b[at + 3 * PITCH_B] = block.v3;
+}
+
+// Adds one place in K to all sums of an invocation.
+fn add_place(at_a: u32, at_b: u32, sums: ptr<function, Sums>) {
+    let a0 = tile_a[at_a];
+    let b0 = tile_b[at_b];
+    (*sums).s00 = added((*sums).s00, a0, b0);
+    if ROWS == 8 {
+        let a1 = tile_a[at_a + LANES_M];
+        (*sums).s10 = added((*sums).s10, a1, b0);
+        if COLUMNS == 8 {
+            let b1 = tile_b[at_b + LANES_N];
+            (*sums).s01 = added((*sums).s01, a0, b1);
+            (*sums).s11 = added((*sums).s11, a1, b1);
+        }
+    }
 }
 
 // Adds one place in K: four rows of A by four columns of B.
@@ -248,15 +302,15 @@ fn block_at(row: u32, at: u32) -> Moments {
     return Moments(tile_a[at], tile_b[at], ACC(rows_from(row, params.m)));
 }
 
-fn store_block(split: u32, m: u32, n: u32, sums: Block) {
-    store_row(split, m, n, sums.v0);
-    store_row(split, m + 1, n, sums.v1);
-    store_row(split, m + 2, n, sums.v2);
-    store_row(split, m + 3, n, sums.v3);
+fn store_block(tile: Tile, m: u32, n: u32, first_n: u32, sums: Block) {
+    store_row(tile, m, n, first_n, sums.v0);
+    store_row(tile, m + 1, n, first_n, sums.v1);
+    store_row(tile, m + 2, n, first_n, sums.v2);
+    store_row(tile, m + 3, n, first_n, sums.v3);
 }
 
-fn store_row(split: u32, m: u32, n: u32, sum: vec4<ACC>) {
-    if m < params.m {
-        store_four(place_c(split, m) + n, n, sum);
+fn store_row(tile: Tile, m: u32, n: u32, first_n: u32, sum: vec4<ACC>) {
+    if has_row(tile.product, m) {
+        store_four(place_c(tile, m) + first_n, first_n, n, sum);
     }
 }

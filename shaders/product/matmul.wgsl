@@ -2,18 +2,18 @@
 // transposed in memory, which is only another distance between its rows, columns and places in K. Where an
 // operand is too large for one binding a dispatch sees a piece of it, and ACCUMULATE adds to what earlier pieces gave. It is a
 // constant, since a branch at every store would slow the whole kernel down on software devices.
-// Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: ACCUMULATE, E, EA, EACC, EB, E_LEN, params.
+// Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product_subgroup8.wgsl. Header: ACCUMULATE, E, EA, EACC, EB, E_LEN, params.
 
 @group(0) @binding(A) var<storage, read> a: array<EA>;
 @group(0) @binding(B) var<storage, read> b: array<EB>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
-fn place_c(split: u32, m: u32) -> u32 {
+fn place_of_row(m: u32) -> u32 {
     return params.output_first + m * params.output_row;
 }
 
-fn store(at: u32, n: u32, sum: EACC) {
-    var value = biased(sum, params.bias_first + n);
+fn store(at: u32, column: u32, sum: EACC) {
+    var value = biased(sum, params.bias_first + column);
     if ACCUMULATE {
         value += output[at / E_LEN];
     }

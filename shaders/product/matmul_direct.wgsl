@@ -17,5 +17,5 @@ fn each(i: u32) {
         from_a += params.a_k;
         from_b += params.b_k;
     }
-    store(place_c(0, m) + n, n, sum);
+    store(place_of_row(m) + n, n, sum);
 }

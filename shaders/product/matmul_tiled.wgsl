@@ -3,14 +3,18 @@
 
 struct Row { first: u32, valid: bool }
 
-fn row_of(m: u32) -> Row {
-    return Row(params.a_first + m * params.a_row, m < params.m);
+fn k_of(product: u32) -> u32 {
+    return params.k;
 }
 
-struct KPlace { k: u32 }
+fn row_of(product: u32, m: u32) -> Row {
+    return Row(params.a_first + product * params.a_product + m * params.a_row, m < params.m);
+}
 
-fn k_place_of(k: u32) -> KPlace {
-    return KPlace(k);
+struct KPlace { k: u32, by: u32 }
+
+fn k_place_of(product: u32, k: u32) -> KPlace {
+    return KPlace(k, params.b_first + product * params.b_product + k * params.b_k);
 }
 
 // All of K lies at equal distances in both operands.
@@ -19,11 +23,15 @@ fn run_of(k_place: KPlace) -> u32 {
 }
 
 fn next_by(k_place: KPlace, count: u32) -> KPlace {
-    return KPlace(k_place.k + count);
+    return KPlace(k_place.k + count, k_place.by + count * params.b_k);
 }
 
 fn next_run(k_place: KPlace) -> KPlace {
-    return KPlace(params.k);
+    return next_by(k_place, run_of(k_place));
+}
+
+fn further(product: u32, k_place: KPlace, count: u32, k: u32) -> KPlace {
+    return next_by(k_place, count);
 }
 
 fn place_a(row: Row, k_place: KPlace) -> Place {
@@ -31,7 +39,7 @@ fn place_a(row: Row, k_place: KPlace) -> Place {
 }
 
 fn place_b(k_place: KPlace, n: u32) -> Place {
-    return place(params.b_first + k_place.k * params.b_k + n * params.b_column, params.b_k, n < params.n);
+    return place(k_place.by + n * params.b_column, params.b_k, n < params.n);
 }
 
 fn fetch_a(at: u32) -> EA {
@@ -40,4 +48,20 @@ fn fetch_a(at: u32) -> EA {
 
 fn fetch_b(at: u32) -> EB {
     return b[at / EB_LEN];
+}
+
+fn row_pitch() -> u32 {
+    return params.output_row;
+}
+
+fn has_row(product: u32, m: u32) -> bool {
+    return m < params.m;
+}
+
+fn first_column(product: u32) -> u32 {
+    return 0u;
+}
+
+fn place_c(tile: Tile, m: u32) -> u32 {
+    return place_of_row(m) + tile.product * params.output_product + tile.split * params.split_step;
 }

@@ -1,5 +1,6 @@
 //! An adapter: which one to take, and what plans must know of it.
 
+use super::units;
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, DeviceClass};
 
@@ -56,13 +57,20 @@ fn class(device_type: wgpu::DeviceType) -> DeviceClass {
     }
 }
 
-pub(super) fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Caps {
+pub(super) fn caps(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Caps {
     let limits = device.limits();
     // OpenGL does not say that it is a rasteriser; Mesa's is known by its name.
     let software = ["llvmpipe", "softpipe", "swiftshader"].iter().any(|name| info.name.to_lowercase().contains(name));
     let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
+    let class = if software { DeviceClass::Software } else { class(info.device_type) };
+    let by_name = || units::known_device(&info.name).map(|device| device.compute_units);
+    let compute_units = match class {
+        // Its threads are no business of plans, which shall be the same on every machine.
+        DeviceClass::Software => None,
+        _ => units::of_driver(adapter).or_else(by_name),
+    };
     Caps {
-        class: if software { DeviceClass::Software } else { class(info.device_type) },
+        class,
         // Elements are counted in 32 bits.
         max_binding: limits.max_storage_buffer_binding_size.min(u64::from(u32::MAX) & !255),
         max_buffer: limits.max_buffer_size,
@@ -71,6 +79,8 @@ pub(super) fn caps(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Caps {
         max_invocations: limits.max_compute_invocations_per_workgroup,
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
         subgroups: has_subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
+        compute_units: compute_units.unwrap_or(class.compute_units()),
+        registers: registers(info),
     }
 }
 
@@ -98,4 +108,19 @@ pub(super) fn own_memory(adapter: &wgpu::Adapter) -> Option<u64> {
 #[cfg(any(target_vendor = "apple", target_family = "wasm"))]
 pub(super) fn own_memory(_adapter: &wgpu::Adapter) -> Option<u64> {
     None
+}
+
+/// Numbers of 32 bits that an invocation can hold in registers, where 16 of them run together.
+fn registers(info: &wgpu::AdapterInfo) -> u32 {
+    const INTEL: u32 = 0x8086;
+    const APPLE: u32 = 0x106b;
+    const ARM: u32 = 0x13b5;
+    const QUALCOMM: u32 = 0x5143;
+    match info.vendor {
+        // 128 registers of 32 bytes, since the second Xe generation of 64.
+        INTEL if info.subgroup_min_size < 16 => 64,
+        INTEL | APPLE | QUALCOMM => 128,
+        ARM => 64,
+        _ => 255,
+    }
 }

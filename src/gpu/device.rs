@@ -155,7 +155,7 @@ impl Device {
         };
         let has_cache = features.contains(wgpu::Features::PIPELINE_CACHE);
         let cache = has_cache.then(|| PipelineCache::open(&device, &info, cache_dir.as_deref()));
-        let caps = adapter::caps(&info, &device);
+        let caps = adapter::caps(adapter, &info, &device);
         log::info!("{} ({:?}, {:?}): {caps:?}", info.name, info.backend, info.device_type);
         Ok(Device {
             inner: Arc::new(Inner {

@@ -15,6 +15,7 @@ mod ring;
 mod session;
 mod store;
 mod tune;
+mod units;
 
 pub use device::{Counters, Device, DeviceOptions};
 pub use measure::peak::Peak;
@@ -25,3 +26,4 @@ pub use session::{Session, SessionOptions};
 pub use store::Store;
 pub use tune::judge::{Specimen, Tolerance, Verdict};
 pub use tune::tuner::{TuneEvent, Tuner, Tuning};
+pub use units::{KnownDevice, known_device, known_devices};

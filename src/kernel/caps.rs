@@ -11,6 +11,17 @@ pub enum DeviceClass {
     Software,
 }
 
+impl DeviceClass {
+    /// How many compute units a device of the class has if nobody says.
+    pub fn compute_units(self) -> u32 {
+        match self {
+            DeviceClass::Discrete => 64,
+            DeviceClass::Integrated => 16,
+            DeviceClass::Software => 2,
+        }
+    }
+}
+
 /// What a plan must know of a device, as plain data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caps {
@@ -30,6 +41,10 @@ pub struct Caps {
     pub max_storage_buffers: u32,
     /// Smallest and largest subgroup, where the built-ins may be used.
     pub subgroups: Option<(u32, u32)>,
+    /// Parts that run workgroups independently of one another: streaming multiprocessors, compute units, Xe cores, GPU cores.
+    pub compute_units: u32,
+    /// Numbers of 32 bits that an invocation can hold in registers.
+    pub registers: u32,
 }
 
 impl Caps {
@@ -44,6 +59,8 @@ impl Caps {
             max_invocations: 256,
             max_storage_buffers: 8,
             subgroups: None,
+            compute_units: class.compute_units(),
+            registers: 255,
         }
     }
 

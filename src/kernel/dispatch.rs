@@ -81,13 +81,16 @@ pub struct Dispatch {
     pub extent: Extent,
     /// How long one invocation works, if it was said; the library's own operations say it of every dispatch.
     pub serial: Option<Serial>,
+    /// The multiply-adds that it executes, if they are not those that the operation needs: with the zeros of a stride, say, or
+    /// fewer by a fast algorithm. Those beyond the edges of tiles do not count.
+    pub executed: Option<u64>,
 }
 
 impl Dispatch {
     /// Makes a dispatch of `kernel`, with `params` and nothing bound yet.
     pub fn new<P: Params>(mut kernel: Kernel, params: &P, extent: Extent) -> Self {
         kernel.params = P::FIELDS;
-        Dispatch { kernel, bindings: Vec::new(), params: params.bytes(), extent, serial: None }
+        Dispatch { kernel, bindings: Vec::new(), params: params.bytes(), extent, serial: None, executed: None }
     }
 
     /// Binds `operand` to the module's variable `name`.
@@ -105,6 +108,12 @@ impl Dispatch {
     /// States that the dispatch is a product, of which one invocation adds up `places` places of the K dimension in a row.
     pub fn k_places(mut self, places: impl Into<u64>) -> Self {
         self.serial = Some(Serial::KPlaces(places.into()));
+        self
+    }
+
+    /// States how many multiply-adds it executes.
+    pub fn executes(mut self, multiply_adds: u64) -> Self {
+        self.executed = Some(multiply_adds);
         self
     }
 

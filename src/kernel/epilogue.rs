@@ -52,6 +52,16 @@ impl Epilogue {
         Epilogue { statistics: partials, ..self }
     }
 
+    /// The epilogue of what is not yet the output, for a kernel that asks for the same: nothing is added and no step made.
+    pub(crate) fn without_steps(&self) -> Self {
+        Epilogue { bias: self.bias.map(|_| None), ..Epilogue::default() }
+    }
+
+    /// The same for a kernel that asks for a bias, whether or not there is one.
+    pub(crate) fn with_optional_bias(&self) -> Self {
+        Epilogue { bias: Some(self.bias.flatten()), ..self.clone() }
+    }
+
     /// Links the dispatch's kernel with the files and binds the operands.
     pub fn apply(&self, mut dispatch: Dispatch) -> Dispatch {
         dispatch.kernel = self.link(dispatch.kernel);

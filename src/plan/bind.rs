@@ -42,6 +42,7 @@ pub(super) fn bind(
                 serial: dispatch.serial,
                 output: node.outputs.first().map(|&id| tape.shape(id).clone()),
                 multiply_adds,
+                executed: dispatch.executed.unwrap_or(multiply_adds),
             });
         }
     }

@@ -93,6 +93,9 @@ pub struct Step {
     pub output: Option<Shape>,
     /// The products that are added up: the node's, on those of its dispatches that say they are products.
     pub multiply_adds: u64,
+    /// The multiply-adds that are executed, those beyond the edges of tiles left out: as many as needed, more where zeros are
+    /// multiplied, fewer by a fast algorithm.
+    pub executed: u64,
 }
 
 impl Step {

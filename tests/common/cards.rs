@@ -16,8 +16,6 @@ pub struct Card {
     pub name: &'static str,
     /// What wgpu 30 makes of the limits that its driver reports.
     pub caps: Caps,
-    /// How many of the parts that run workgroups independently of each other, as its maker counts them.
-    pub units: u32,
 }
 
 /// What wgpu 30 lets a kernel bind of a buffer on Vulkan, whose drivers here all report 2³² - 1 bytes: below 2³¹, whole words.
@@ -46,8 +44,10 @@ pub fn h100() -> Card {
         max_invocations: 1024,
         max_storage_buffers: MANY,
         subgroups: Some((32, 32)),
+        compute_units: 132,
+        registers: 255,
     };
-    Card { name: "H100", caps, units: 132 }
+    Card { name: "H100", caps }
 }
 
 /// AMD Radeon RX 6800 XT, Navi 21. Every limit was read through wgpu from RADV itself (Mesa 22.3.6, the null device navi21).
@@ -61,8 +61,10 @@ pub fn rx6800xt() -> Card {
         max_invocations: 1024,
         max_storage_buffers: MANY,
         subgroups: Some((32, 64)),
+        compute_units: 72,
+        registers: 255,
     };
-    Card { name: "RX 6800 XT", caps, units: 72 }
+    Card { name: "RX 6800 XT", caps }
 }
 
 /// Intel Arc B580, Battlemage. Mesa's driver: workgroup memory as ggml's Vulkan backend prints it for this chip under Mesa
@@ -77,8 +79,10 @@ pub fn b580() -> Card {
         max_invocations: 1024,
         max_storage_buffers: MANY,
         subgroups: Some((16, 32)),
+        compute_units: 20,
+        registers: 128,
     };
-    Card { name: "Arc B580", caps, units: 20 }
+    Card { name: "Arc B580", caps }
 }
 
 /// Apple M2 with ten cores and 8 GB of memory, by Metal: the longest buffer is half of the memory, and wgpu cuts it and the
@@ -94,8 +98,10 @@ pub fn m2() -> Card {
         max_invocations: 1024,
         max_storage_buffers: 29,
         subgroups: Some((4, 64)),
+        compute_units: 10,
+        registers: 128,
     };
-    Card { name: "M2", caps, units: 10 }
+    Card { name: "M2", caps }
 }
 
 /// None of the four: Mesa's rasteriser on a CPU of 256-bit vectors (22.3.6, limits through wgpu), whose products shuffle among
@@ -110,8 +116,10 @@ pub fn lavapipe() -> Card {
         max_invocations: 1024,
         max_storage_buffers: 32,
         subgroups: Some((8, 8)),
+        compute_units: 2,
+        registers: 255,
     };
-    Card { name: "lavapipe", caps, units: 2 }
+    Card { name: "lavapipe", caps }
 }
 
 /// Networks at the batches that people train them with.

@@ -23,7 +23,11 @@ fn tiles(device: &Device) -> Vec<(String, usize, usize)> {
         let (columns, _) = rest.split_once('x')?;
         Some((choice.to_string(), rows.parse().ok()?, columns.parse().ok()?))
     };
-    candidates.into_iter().filter(|choice| choice.name == "workgroup").filter_map(tile).collect()
+    candidates
+        .into_iter()
+        .filter(|choice| ["workgroup", "pipelined"].contains(&choice.name.as_str()))
+        .filter_map(tile)
+        .collect()
 }
 
 fn check(device: &Device, case: Case, choice: &str) {

@@ -34,7 +34,7 @@ pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
         let (kernel, params) = kernel("conv2d/depthwise", source!("conv2d/depthwise.wgsl"), params);
         let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
         let dispatch = Dispatch::new(kernel, &params, extent).k_places(params.kernel_h * params.kernel_w);
-        push_forward(lowering, dispatch, None);
+        push_forward(lowering, dispatch, 1, None);
         Ok(())
     })]
 }
@@ -51,7 +51,7 @@ pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
         let kernel = kernel.constant("STRIDE_H", params.stride_h).constant("STRIDE_W", params.stride_w);
         let extent = Extent::Invocations(u64::from(params.m) * u64::from(params.n));
         let dispatch = Dispatch::new(kernel, &params, extent).k_places(params.kernel_h * params.kernel_w);
-        push_grad_input(lowering, dispatch);
+        push_grad_input(lowering, dispatch, 1);
         Ok(())
     })]
 }

@@ -1,6 +1,7 @@
 //! The direct kernels of a convolution: one invocation an element of the result, right for every attribute.
 
 use super::params::Problem;
+use super::tiled::Product;
 use super::{push_forward, push_grad_input, push_grad_weight};
 use crate::kernel::{Candidate, Dispatch, Extent, Kernel, Make, Source, source};
 
@@ -9,8 +10,8 @@ fn kernel(name: &'static str, file: Source) -> Kernel {
 }
 
 /// What `make` makes, where the tiles of the tiled product would be idle for the most part: there the direct kernel goes first.
-pub(super) fn where_tiles_are_idle(of: &Problem, make: Make<Problem>) -> Vec<Candidate<'static>> {
-    if of.shape().fills_tiles(&of.caps) { Vec::new() } else { make(of) }
+pub(super) fn where_tiles_are_idle(of: &Problem, product: &Product, make: Make<Problem>) -> Vec<Candidate<'static>> {
+    if product.fills_tiles(of) { Vec::new() } else { make(of) }
 }
 
 /// Output from input, weight and, if there are three operands, bias.
@@ -19,7 +20,7 @@ pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
     vec![Candidate::new("direct", move |lowering| {
         let kernel = kernel("conv2d/direct", source!("conv2d/direct.wgsl"));
         let extent = Extent::Invocations(lowering.output_len(0));
-        push_forward(lowering, Dispatch::new(kernel, &params, extent).k_places(params.k), None);
+        push_forward(lowering, Dispatch::new(kernel, &params, extent).k_places(params.k), 1, None);
         Ok(())
     })]
 }
@@ -31,7 +32,7 @@ pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
         let kernel = kernel("conv2d_grad_input/direct", source!("conv2d/grad_input_direct.wgsl"));
         let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(lowering.output_len(0)))
             .k_places(params.k / params.groups);
-        push_grad_input(lowering, dispatch);
+        push_grad_input(lowering, dispatch, 1);
         Ok(())
     })]
 }

@@ -99,7 +99,7 @@ pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
         let params = Params { k_chunk: each, ..params };
         let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
         // Four pixels of a piece side by side.
-        push_forward(lowering, Dispatch::new(kernel, &params, extent).k_places(each * params.k), None);
+        push_forward(lowering, Dispatch::new(kernel, &params, extent).k_places(each * params.k), 1, None);
         Ok(())
     })]
 }

@@ -14,8 +14,10 @@ use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Candidate, Caps, DeviceClass, Dispatch, Lowering, Make, Operand, Tensors, in_order};
 use crate::ops::conv2d::params::Problem;
+use crate::ops::conv2d::tiled::Product;
 use crate::ops::product::column_sum::sum_rows;
-use crate::ops::product::tiles::Core::{Subgroup8, Workgroup};
+use crate::ops::product::split_k::{self, Target};
+use crate::ops::product::tiles::{self, Core};
 use crate::ops::{arity, nchw, positive};
 use crate::shape::{Layout, Shape, conv_output};
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -27,16 +29,16 @@ fn forward_order(class: DeviceClass) -> &'static [Make<Problem>] {
             depthwise::forward,
             few_channels::forward, // loads least for what it computes
             winograd::forward_where_it_wins,
-            |of| direct::where_tiles_are_idle(of, direct::forward),
-            |of| tiled::forward(Subgroup8, of),
-            |of| tiled::forward(Workgroup, of),
+            |of| direct::where_tiles_are_idle(of, &Product::forward(of), direct::forward),
+            |of| tiled::forward(&[Core::Subgroup8], of),
+            |of| tiled::forward(tiles::GPU, of),
             winograd::forward,
             direct::forward,
         ],
         DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::forward,
-            |of| direct::where_tiles_are_idle(of, direct::forward),
-            |of| tiled::forward(Workgroup, of),
+            |of| direct::where_tiles_are_idle(of, &Product::forward(of), direct::forward),
+            |of| tiled::forward(tiles::GPU, of),
             winograd::forward, // has not been measured on a GPU, nor has the last
             direct::forward,
             few_channels::forward,
@@ -50,16 +52,16 @@ fn grad_input_order(class: DeviceClass) -> &'static [Make<Problem>] {
         DeviceClass::Software => &[
             depthwise::grad_input,
             winograd::grad_input_where_it_wins,
-            |of| direct::where_tiles_are_idle(of, direct::grad_input),
-            |of| tiled::grad_input(Subgroup8, of),
-            |of| tiled::grad_input(Workgroup, of),
+            |of| direct::where_tiles_are_idle(of, &Product::grad_input(of), direct::grad_input),
+            |of| tiled::grad_input(&[Core::Subgroup8], of),
+            |of| tiled::grad_input(tiles::GPU, of),
             winograd::grad_input,
             direct::grad_input,
         ],
         DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::grad_input,
-            |of| direct::where_tiles_are_idle(of, direct::grad_input),
-            |of| tiled::grad_input(Workgroup, of),
+            |of| direct::where_tiles_are_idle(of, &Product::grad_input(of), direct::grad_input),
+            |of| tiled::grad_input(tiles::GPU, of),
             winograd::grad_input,
             direct::grad_input,
         ],
@@ -72,15 +74,15 @@ fn grad_weight_order(class: DeviceClass) -> &'static [Make<Problem>] {
         DeviceClass::Software => &[
             depthwise::grad_weight,
             few_channels::grad_weight,
-            |of| direct::where_tiles_are_idle(of, direct::grad_weight),
-            |of| tiled::grad_weight(Subgroup8, of),
-            |of| tiled::grad_weight(Workgroup, of),
+            |of| direct::where_tiles_are_idle(of, &Product::grad_weight(of), direct::grad_weight),
+            |of| tiled::grad_weight(&[Core::Subgroup8], of),
+            |of| tiled::grad_weight(tiles::GPU, of),
             direct::grad_weight,
         ],
         // One invocation a weight would add up all pixels of the batch alone, on a card that is idle otherwise.
         DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::grad_weight,
-            |of| tiled::grad_weight(Workgroup, of),
+            |of| tiled::grad_weight(tiles::GPU, of),
             few_channels::grad_weight,
             direct::grad_weight,
         ],
@@ -185,20 +187,19 @@ impl Conv2d {
 }
 
 /// Pushes a dispatch of the forward pass with its operands and epilogue; it notes its statistics in `partials` if there are any.
-fn push_forward(lowering: &mut Lowering<'_>, dispatch: Dispatch, partials: Option<Operand>) {
+fn push_forward(lowering: &mut Lowering<'_>, dispatch: Dispatch, splits: u32, partials: Option<Operand>) {
     let epilogue = lowering.epilogue(0).bias(lowering.optional_input(2)).statistics(partials);
-    let dispatch =
-        dispatch.bind("input", lowering.input(0)).bind("weight", lowering.input(1)).bind("output", lowering.output(0));
-    lowering.push(epilogue.apply(dispatch));
+    let dispatch = dispatch.bind("input", lowering.input(0)).bind("weight", lowering.input(1));
+    let target = Target { name: "output", len: lowering.output_len(0), columns: lowering.output_dims(0)[1] };
+    split_k::push(lowering, dispatch, splits, target, &epilogue);
 }
 
 /// Pushes a dispatch of the gradient by the input with its operands and epilogue.
-fn push_grad_input(lowering: &mut Lowering<'_>, dispatch: Dispatch) {
-    let dispatch = dispatch
-        .bind("grad_output", lowering.input(0))
-        .bind("weight", lowering.input(1))
-        .bind("grad_input", lowering.output(0));
-    lowering.push(lowering.epilogue(0).apply(dispatch));
+fn push_grad_input(lowering: &mut Lowering<'_>, dispatch: Dispatch, splits: u32) {
+    let epilogue = lowering.epilogue(0);
+    let dispatch = dispatch.bind("grad_output", lowering.input(0)).bind("weight", lowering.input(1));
+    let target = Target { name: "grad_input", len: lowering.output_len(0), columns: lowering.output_dims(0)[1] };
+    split_k::push(lowering, dispatch, splits, target, &epilogue);
 }
 
 /// Pushes a dispatch of the gradient by the weight, of which each of `parts` gives sums for all `weights`, and what adds them up.

@@ -2,13 +2,17 @@
 
 use crate::kernel::Caps;
 use crate::ops::conv2d::Conv2d;
-use crate::ops::product::tiles::GemmShape;
+
 use crate::params;
 use crate::shape::Shape;
 
 params! {
     /// Extents and attributes of a convolution, and of the product that it is: rows m, columns n, and k products a sum, of
     /// which a split takes k_chunk.
+    ///
+    /// A tiled product has params of its own: it computes `products` of m by n, of which a tap has `channels` in the K dimension,
+    /// each split into `splits`, whose partial sums lie split_step apart. Along an axis the taps of one phase of the stride are
+    /// step apart and meet outputs next apart; inverse finds a phase's first tap.
     ///
     /// Memory: input [batch, in_h, in_w, in_c], output [batch, out_h, out_w, out_c], weight [kernel_h, kernel_w, in_c / groups,
     /// out_c]; their gradients alike.
@@ -17,6 +21,8 @@ params! {
         in_h: u32, in_w: u32, in_c: u32, out_h: u32, out_w: u32, out_c: u32,
         kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_top: u32, pad_left: u32,
         dilation_h: u32, dilation_w: u32, groups: u32,
+        channels: u32, products: u32, splits: u32, split_step: u32,
+        step_h: u32, step_w: u32, inverse_h: u32, inverse_w: u32, next_h: u32, next_w: u32,
     }
 }
 
@@ -27,13 +33,6 @@ pub(crate) struct Problem {
     pub caps: Caps,
 }
 
-impl Problem {
-    /// The GEMM shape of the product; the weight's gradient may split its K dimension.
-    pub fn shape(&self) -> GemmShape {
-        GemmShape::new([self.params.m, self.params.n, self.params.k])
-    }
-}
-
 impl Conv2d {
     /// The products of each of the three kernels: every weight meets every pixel of the output once. Those with the padding
     /// count too, though no kernel need compute them.
@@ -41,7 +40,14 @@ impl Conv2d {
         output.nchw().map_or(0, |[n, _, h, w]| (n * h * w) as u64 * weight.len() as u64)
     }
 
-    fn params(&self, input: [u32; 4], weight: [u32; 4], output: [u32; 4], [m, n, k]: [u32; 3]) -> Params {
+    /// A convolution without a window, whose every output pixel reads the input pixel in the same place, is told to kernels as
+    /// one of a single image with a single line: the plain product that it is.
+    fn params(&self, mut input: [u32; 4], weight: [u32; 4], mut output: [u32; 4], [m, n, k]: [u32; 3]) -> Params {
+        if weight[2..] == [1; 2] && self.stride == [1; 2] && self.padding == [0; 4] {
+            let pixels = output[0] * output[2] * output[3];
+            input = [1, input[1], 1, pixels];
+            output = [1, output[1], 1, pixels];
+        }
         Params {
             m,
             n,
@@ -62,6 +68,9 @@ impl Conv2d {
             dilation_h: self.dilation[0] as u32,
             dilation_w: self.dilation[1] as u32,
             groups: self.groups as u32,
+            products: 1,
+            splits: 1,
+            ..Params::default()
         }
     }
 

@@ -1,62 +1,157 @@
 //! A convolution as an implicit product on the tiled cores: its operands are never written out as matrices.
+//!
+//! Every group of channels is a product of its own, and in the gradient by the input every phase of the stride: the pixels that
+//! the same taps of the window meet. One dispatch computes them all.
 
 use super::params::{Params, Problem};
 use super::{push_forward, push_grad_input, push_grad_weight};
 use crate::kernel::{Candidate, Dispatch, source};
-use crate::ops::product::tiles::{self, Core, Names, Operands};
+use crate::ops::product::tiles::{self, Core, GemmShape, Operands, Tiling};
+
+/// The params and the GEMM shape of a convolution's product or of one of its gradients.
+#[derive(Clone, Copy)]
+pub(super) struct Product {
+    params: Params,
+    shape: GemmShape,
+    /// Multiply-adds that are made, those beyond the edges of tiles left out.
+    executed: u64,
+}
+
+impl Product {
+    fn new(params: Params) -> Self {
+        let Params { m, n, k, products, .. } = params;
+        let executed = u64::from(m) * u64::from(n) * u64::from(k) * u64::from(products);
+        Product { params, shape: GemmShape::new([m, n, k]).times(products), executed }
+    }
+
+    pub fn forward(of: &Problem) -> Self {
+        let Params { in_c, out_c, groups, .. } = of.params;
+        Product::new(Params { n: out_c / groups, channels: in_c / groups, products: groups, ..of.params })
+    }
+
+    pub fn grad_input(of: &Problem) -> Self {
+        let params = of.params;
+        let [h, w] = [
+            Axis::new(params.kernel_h, params.stride_h, params.dilation_h),
+            Axis::new(params.kernel_w, params.stride_w, params.dilation_w),
+        ];
+        let batch = params.m / (params.in_h * params.in_w);
+        let m = batch * params.in_h.div_ceil(params.stride_h) * params.in_w.div_ceil(params.stride_w);
+        let (n, channels) = (params.in_c / params.groups, params.out_c / params.groups);
+        // Of the phase with the most taps; every tap is one phase's.
+        let k = h.most_taps() * w.most_taps() * channels;
+        let taps = u64::from(params.kernel_h) * u64::from(params.kernel_w);
+        let of_tap = u64::from(m) * u64::from(n) * u64::from(channels) * u64::from(params.groups);
+        let product = Product::new(Params {
+            m,
+            n,
+            k,
+            k_chunk: k,
+            channels,
+            products: params.groups * params.stride_h * params.stride_w,
+            step_h: h.step,
+            step_w: w.step,
+            inverse_h: h.inverse,
+            inverse_w: w.inverse,
+            next_h: h.next,
+            next_w: w.next,
+            ..params
+        });
+        Product { executed: taps * of_tap, ..product }
+    }
+
+    pub fn grad_weight(of: &Problem) -> Self {
+        let Params { in_c, out_c, groups, .. } = of.params;
+        let product =
+            Product::new(Params { n: out_c / groups, channels: in_c / groups, products: groups, ..of.params });
+        Product { shape: product.shape.long_k(), ..product }
+    }
+
+    /// Whether tiles of GPUs would be used for the better part.
+    pub fn fills_tiles(&self, of: &Problem) -> bool {
+        self.shape.fills_tiles(&of.caps)
+    }
+
+    /// The params of a tiling, whose result has `len` elements.
+    fn tiled(&self, tiling: &Tiling, len: u64) -> Params {
+        let split_step = if tiling.splits == 1 { 0 } else { len as u32 };
+        Params { k_chunk: tiling.k_chunk, splits: tiling.splits, split_step, ..self.params }
+    }
+}
+
+/// The phases of a stride along one axis: phase p has the taps t with t dilation % stride = p.
+struct Axis {
+    kernel: u32,
+    /// How far apart the taps of one phase are.
+    step: u32,
+    /// How far apart the outputs are that they meet.
+    next: u32,
+    /// The number by which p / gcd(stride, dilation) is multiplied to give the first tap, modulo `step`.
+    inverse: u32,
+}
+
+impl Axis {
+    fn new(kernel: u32, stride: u32, dilation: u32) -> Self {
+        let divisor = (1..=stride.min(dilation)).rev().find(|d| stride % d == 0 && dilation % d == 0).unwrap_or(1);
+        let (step, next) = (stride / divisor, dilation / divisor);
+        let inverse = (0..step).find(|i| u64::from(*i) * u64::from(next) % u64::from(step) == 1 % u64::from(step));
+        Axis { kernel, step, next, inverse: inverse.unwrap_or(0) }
+    }
+
+    fn most_taps(&self) -> u32 {
+        self.kernel.div_ceil(self.step)
+    }
+}
 
 /// Output from input, weight and, if there are three operands, bias. The tiles note the statistics of the output if they are
 /// wanted.
-pub(super) fn forward(core: Core, of: &Problem) -> Vec<Candidate<'static>> {
-    // The tiled products know one group.
-    if of.conv.groups != 1 {
-        return Vec::new();
-    }
-    let (conv, params) = (of.conv, of.params);
-    core.candidates(&of.caps, of.shape(), move |lowering, tiling| {
+pub(super) fn forward(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
+    let conv = of.conv;
+    let product = Product::forward(of);
+    let Params { in_c, out_c, kernel_w, n, channels, .. } = product.params;
+    tiles::candidates(cores, &of.caps, product.shape, move |lowering, tiling| {
         // Channels that are no whole vectors make short runs; those of a line of taps may lie in a row too.
-        let taps = params.in_c == 1 || (conv.dilation[1] == 1 && !params.in_c.is_multiple_of(4));
-        let run = if taps { params.kernel_w * params.in_c } else { params.in_c };
+        let taps = conv.groups == 1 && (in_c == 1 || (conv.dilation[1] == 1 && !in_c.is_multiple_of(4)));
+        let run = if taps { kernel_w * in_c } else { channels };
         let operands = Operands {
             lines: taps && conv.pads_lines(),
             along_k: [true, false],
             whole_runs: run.is_multiple_of(4),
-            widths: [params.in_c, params.out_c, params.out_c].map(|run| tiles::width(&[run])),
+            widths: [[channels, in_c], [n, out_c], [n, out_c]].map(|runs| tiles::width(&runs)),
         };
-        let names = Names { workgroup: "conv2d/workgroup", subgroup8: "conv2d/subgroup8" };
-        let statistics = lowering.take_statistics();
-        let kernel =
-            tiling.kernel(&names, &[source!("conv2d/tiled.wgsl")], &operands, statistics.is_some()).flag("TAPS", taps);
-        push_forward(lowering, Dispatch::new(kernel, &params, tiling.extent()).k_places(params.k), statistics);
+        // What is split is not there before its parts are added up.
+        let statistics = if tiling.splits == 1 { lowering.take_statistics() } else { None };
+        let kernel = tiling
+            .kernel(tiles::names!("conv2d"), &[source!("conv2d/tiled.wgsl")], &operands, statistics.is_some())
+            .flag("TAPS", taps)
+            .flag("PADS_LINES", conv.pads_lines());
+        let params = product.tiled(tiling, lowering.output_len(0));
+        let dispatch = Dispatch::new(kernel, &params, tiling.extent());
+        let dispatch = dispatch.k_places(params.k_chunk).executes(product.executed);
+        push_forward(lowering, dispatch, params.splits, statistics);
         Ok(())
     })
 }
 
 /// grad_input from grad_output and weight.
-pub(super) fn grad_input(core: Core, of: &Problem) -> Vec<Candidate<'static>> {
-    if of.conv.groups != 1 {
-        return Vec::new();
-    }
-    let params = of.params;
-    core.candidates(&of.caps, of.shape(), move |lowering, tiling| {
-        let stride = [params.stride_h, params.stride_w];
-        let whole = params.in_h.is_multiple_of(stride[0]) && params.in_w.is_multiple_of(stride[1]);
+pub(super) fn grad_input(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
+    let product = Product::grad_input(of);
+    let pixels_first = skips_taps(&of.params);
+    tiles::candidates(cores, &of.caps, product.shape, move |lowering, tiling| {
+        let params = product.tiled(tiling, lowering.output_len(0));
         let operands = Operands {
             lines: false,
             along_k: [true, true],
-            whole_runs: params.out_c.is_multiple_of(4),
-            widths: [params.out_c, params.out_c, params.in_c].map(|run| tiles::width(&[run])),
+            whole_runs: params.channels.is_multiple_of(4),
+            widths: [[params.channels, params.out_c], [params.channels, params.out_c], [params.n, params.in_c]]
+                .map(|runs| tiles::width(&runs)),
         };
-        let names = Names { workgroup: "conv2d_grad_input/workgroup", subgroup8: "conv2d_grad_input/subgroup8" };
-        // The stride is a constant here: the kernel divides by it for every element that it loads.
         let kernel = tiling
-            .kernel(&names, &[source!("conv2d/grad_input_tiled.wgsl")], &operands, false)
-            .constant("STRIDE_H", stride[0])
-            .constant("STRIDE_W", stride[1])
-            .flag("PHASES_FIRST", tiling.shuffles() && whole && stride != [1; 2])
-            .flag("PIXELS_FIRST", tiling.shuffles() && skips_taps(&params));
-        let dispatch = Dispatch::new(kernel, &params, tiling.extent()).k_places(params.k);
-        push_grad_input(lowering, dispatch);
+            .kernel(tiles::names!("conv2d_grad_input"), &[source!("conv2d/grad_input_tiled.wgsl")], &operands, false)
+            .flag("STRIDED", params.stride_h * params.stride_w > 1)
+            .flag("PIXELS_FIRST", tiling.shuffles() && pixels_first);
+        let dispatch = Dispatch::new(kernel, &params, tiling.extent());
+        push_grad_input(lowering, dispatch.k_places(params.k_chunk).executes(product.executed), params.splits);
         Ok(())
     })
 }
@@ -78,23 +173,29 @@ fn skips_taps(of: &Params) -> bool {
 }
 
 /// grad_weight from input and grad_output, by split-K where that fills the device.
-pub(super) fn grad_weight(core: Core, of: &Problem) -> Vec<Candidate<'static>> {
-    if of.conv.groups != 1 {
-        return Vec::new();
-    }
-    let (conv, params) = (of.conv, of.params);
-    core.candidates(&of.caps, of.shape().split(), move |lowering, tiling| {
-        let params = Params { k_chunk: tiling.k_chunk, ..params };
+pub(super) fn grad_weight(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
+    let conv = of.conv;
+    let product = Product::grad_weight(of);
+    tiles::candidates(cores, &of.caps, product.shape, move |lowering, tiling| {
+        let params = product.tiled(tiling, lowering.output_len(0));
         let operands = Operands {
             lines: conv.pads_lines(),
             along_k: [false, false],
             whole_runs: params.out_w.is_multiple_of(4),
-            widths: [params.in_c, params.out_c, params.out_c].map(|run| tiles::width(&[run])),
+            widths: [[params.channels, params.in_c], [params.n, params.out_c], [params.n, params.out_c]]
+                .map(|runs| tiles::width(&runs)),
         };
-        let names = Names { workgroup: "conv2d_grad_weight/workgroup", subgroup8: "conv2d_grad_weight/subgroup8" };
-        let kernel = tiling.kernel(&names, &[source!("conv2d/grad_weight_tiled.wgsl")], &operands, false);
-        let dispatch = Dispatch::new(kernel, &params, tiling.extent()).k_places(params.k_chunk);
-        push_grad_weight(lowering, dispatch, tiling.splits, params.m * params.n);
+        let kernel = tiling
+            .kernel(tiles::names!("conv2d_grad_weight"), &[source!("conv2d/grad_weight_tiled.wgsl")], &operands, false)
+            .flag("PADS_LINES", conv.pads_lines());
+        let weights = lowering.output_len(0);
+        let dispatch = Dispatch::new(kernel, &params, tiling.extent());
+        push_grad_weight(
+            lowering,
+            dispatch.k_places(params.k_chunk).executes(product.executed),
+            params.splits,
+            weights as u32,
+        );
         Ok(())
     })
 }

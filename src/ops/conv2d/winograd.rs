@@ -5,7 +5,7 @@
 //! lies in, since patches are differences of their elements.
 
 use super::params::{Params as Convolution, Problem};
-use crate::kernel::{Candidate, Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, Needs, Operand, Source, source};
+use crate::kernel::{Candidate, Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, Needs, Source, source};
 use crate::ops::product::matmul::{self, Matmul};
 use crate::params;
 
@@ -21,10 +21,10 @@ params! {
 
 /// Matrices, one for each place of a patch.
 const PLACES: u32 = 16;
-/// Bytes of transformed patches and sums together at a time: on a software device no more than what runs as fast, on others
-/// enough to fill the device. A convolution that needs less takes less.
+/// Bytes of transformed patches and sums together at a time: on a software device no more than what runs as fast, on others what stays
+/// in a large cache. A convolution that needs less takes less.
 const SOFTWARE_BYTES: u64 = 8 << 20;
-const GPU_BYTES: u64 = 64 << 20;
+const GPU_BYTES: u64 = 24 << 20;
 /// Tiles of a chunk are whole rows of a product's tiles.
 const CHUNK_STEP: u32 = 128;
 /// What makes the transforms cost less than they save, as measured on a software device with two cores: so many channels on
@@ -134,9 +134,10 @@ impl Winograd {
         let patches = lowering.scratch(bytes(self.source[2]));
         let sums = lowering.scratch(bytes(self.result[2]));
 
+        let product = Matmul { transpose_a: false, transpose_b: self.turned };
         let [of_weight, of_input, of_output] = names;
         let extent = Extent::Invocations(u64::from(weight_rows) * u64::from(weight_columns));
-        let transform = kernel(of_weight, source!("conv2d/winograd_weight.wgsl"));
+        let transform = kernel(of_weight, source!("conv2d/winograd_weight.wgsl")).flag("TURNED", self.turned);
         let dispatch = Dispatch::new(transform, &params, extent);
         lowering.push(dispatch.bind("weight", weight).bind("transformed", weights).elements(PLACES));
         for first_tile in (0..all).step_by(chunk as usize) {
@@ -145,26 +146,15 @@ impl Winograd {
             let transform = kernel(of_input, source!("conv2d/winograd_input.wgsl"));
             let dispatch = Dispatch::new(transform, &params, extent(depth));
             lowering.push(dispatch.bind("source", source).bind("patches", patches).elements(PLACES));
-            self.products(lowering, params.tiles, [patches, weights, sums]);
+            // A product for each place of a patch.
+            let extents = [params.tiles, self.result[2], self.source[2]];
+            matmul::side_by_side(lowering, &product, PLACES, extents, [patches, weights, sums]);
             let transform = kernel(of_output, source!("conv2d/winograd_output.wgsl")).elements(4);
             let dispatch = Dispatch::new(transform, &params, extent(columns))
                 .bind("sums", sums)
                 .bind("result", result)
                 .elements(PLACES);
             lowering.push(epilogue.apply(dispatch));
-        }
-    }
-
-    /// Sums from patches and weights, a product for each place of a patch.
-    fn products(&self, lowering: &mut Lowering<'_>, tiles: u32, operands: [Operand; 3]) {
-        let [k, n] = [self.source[2], self.result[2]];
-        let op = Matmul { transpose_a: false, transpose_b: self.turned };
-        // Turning a window by half a circle swaps the first and the last of its transformed lines, and of its columns.
-        let turn = |line: u32| if self.turned && line.is_multiple_of(3) { 3 - line } else { line };
-        for place in 0..PLACES {
-            let of_weight = 4 * turn(place / 4) + turn(place % 4);
-            let firsts = [place * tiles * k, of_weight * k * n, place * tiles * n];
-            matmul::part(lowering, &op, [tiles, n, k], operands, firsts);
         }
     }
 

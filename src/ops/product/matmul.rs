@@ -8,7 +8,8 @@ use crate::kernel::{
     Candidate, Caps, Dispatch, Epilogue, Extent, Kernel, Lowering, Make, Operand, Tensors, in_order, source,
 };
 use crate::ops::arity;
-use crate::ops::product::tiles::{self, Core, GemmShape, Names, Operands, Tiling};
+use crate::ops::product::split_k::{self, Target};
+use crate::ops::product::tiles::{self, Core, GemmShape, Operands, Tiling};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -23,13 +24,15 @@ pub struct Matmul {
 }
 
 params! {
-    /// Extents, how far apart rows, columns and places of the K dimension lie in each operand, and where this piece of it starts.
+    /// Extents, how far apart rows, columns and places of the K dimension lie in each operand, and where this piece of it starts;
+    /// how many products there are and how far apart they lie, and the same of the splits of the K dimension.
     pub(crate) struct Params {
         m: u32, n: u32, k: u32, k_chunk: u32,
-        a_row: u32, a_k: u32, a_first: u32,
-        b_k: u32, b_column: u32, b_first: u32,
-        output_row: u32, output_first: u32,
+        a_row: u32, a_k: u32, a_first: u32, a_product: u32,
+        b_k: u32, b_column: u32, b_first: u32, b_product: u32,
+        output_row: u32, output_first: u32, output_product: u32,
         bias_first: u32,
+        products: u32, splits: u32, split_step: u32,
     }
 }
 
@@ -84,14 +87,19 @@ impl Matmul {
             along_k: [!self.transpose_a, self.transpose_b],
             whole_runs: params.k.is_multiple_of(4),
             widths: [
-                tiles::width(&[runs_a[0], runs_a[1], params.a_first]),
-                tiles::width(&[runs_b[0], runs_b[1], params.b_first]),
-                tiles::width(&[params.output_row, params.n, params.output_first, params.bias_first]),
+                tiles::width(&[runs_a[0], runs_a[1], params.a_first, params.a_product]),
+                tiles::width(&[runs_b[0], runs_b[1], params.b_first, params.b_product]),
+                tiles::width(&[
+                    params.output_row,
+                    params.n,
+                    params.output_first,
+                    params.output_product,
+                    params.bias_first,
+                ]),
             ],
         };
         let files = [source!("product/matmul_tiled.wgsl"), source!("product/matmul.wgsl")];
-        let names = Names { workgroup: "matmul/workgroup", subgroup8: "matmul/subgroup8" };
-        tiling.kernel(&names, &files, &operands, false).flag("ACCUMULATE", accumulate)
+        tiling.kernel(tiles::names!("matmul"), &files, &operands, false).flag("ACCUMULATE", accumulate)
     }
 
     /// How far apart rows of A and places of its K dimension lie, then those of B and its columns, for operands [m, n, k].
@@ -103,7 +111,7 @@ impl Matmul {
     fn lower_pieces(
         &self,
         lowering: &mut Lowering<'_>,
-        kernel: impl Fn(&Params, bool) -> (Kernel, Extent),
+        kernel: impl Fn(&mut Params, bool) -> (Kernel, Extent),
     ) -> Result<()> {
         let [m, n, k] =
             self.extents(lowering.input_tensor(0), lowering.input_tensor(1)).expect("the shape rule has agreed");
@@ -134,11 +142,13 @@ impl Matmul {
             // Inside a piece of its own an operand starts at 0.
             let start = |operand, offset: usize| if cut.contains(&operand) { 0 } else { offset };
             let bias = lowering.optional_input(2).filter(|_| axis != 'k' || piece == 0);
-            let params = Params {
+            let mut params = Params {
                 m: m as u32,
                 n: n_rows as u32,
                 k: k_rows as u32,
                 k_chunk: k_rows as u32,
+                products: 1,
+                splits: 1,
                 a_row,
                 a_k,
                 a_first: start(a, m0 * a_row as usize + k0 * a_k as usize) as u32,
@@ -148,18 +158,23 @@ impl Matmul {
                 output_row: n as u32,
                 output_first: start(output, m0 * n + n0) as u32,
                 bias_first: n0 as u32,
+                ..Params::default()
             };
-            let (kernel, extent) = kernel(&params, axis == 'k' && piece > 0);
+            let (kernel, extent) = kernel(&mut params, axis == 'k' && piece > 0);
             let at = |operand| if cut.contains(&operand) { piece } else { 0 };
             let dispatch = Dispatch::new(kernel, &params, extent)
-                .k_places(params.k)
+                .k_places(params.k_chunk)
                 .bind("a", lowering.input_piece(0, at(a)))
-                .bind("b", lowering.input_piece(1, at(b)))
-                .bind("output", lowering.output_piece(0, at(output)));
+                .bind("b", lowering.input_piece(1, at(b)));
             // Of a sum over pieces only the last is the result.
             let last = axis != 'k' || piece + 1 == pieces.len();
-            let epilogue = if last { lowering.epilogue(at(output)) } else { Epilogue::default() };
-            lowering.push(epilogue.bias(bias).apply(dispatch));
+            let epilogue = if last { lowering.epilogue(at(output)) } else { Epilogue::default() }.bias(bias);
+            if params.splits == 1 {
+                lowering.push(epilogue.apply(dispatch.bind("output", lowering.output_piece(0, at(output)))));
+            } else {
+                let target = Target { name: "output", len: (m * n) as u64, columns: n as u32 };
+                split_k::push(lowering, dispatch, params.splits, target, &epilogue);
+            }
         }
         Ok(())
     }
@@ -168,23 +183,36 @@ impl Matmul {
 /// A product, as its candidates see it.
 struct Problem {
     op: Matmul,
-    shape: GemmShape,
+    /// m, n, k.
+    extents: [u32; 3],
     caps: Caps,
+}
+
+impl Problem {
+    fn shape(&self) -> GemmShape {
+        GemmShape::new(self.extents)
+    }
 }
 
 /// The candidates in order of preference, on every device.
 const ORDER: &[Make<Problem>] = &[
-    |of| if of.shape.fills_tiles(&of.caps) { Vec::new() } else { direct(of) },
-    |of| tiled(Core::Subgroup8, of),
-    |of| tiled(Core::Workgroup, of),
+    |of| if of.shape().fills_tiles(&of.caps) { Vec::new() } else { direct(of) },
+    |of| tiled(&[Core::Subgroup8], of),
+    |of| tiled(tiles::GPU, of),
     direct,
 ];
 
-/// The tiled product of `core`.
-fn tiled(core: Core, of: &Problem) -> Vec<Candidate<'static>> {
-    let op = of.op;
-    core.candidates(&of.caps, of.shape, move |lowering, tiling| {
+/// The tiled product of `cores`.
+fn tiled(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
+    let (op, [m, n, k]) = (of.op, of.extents);
+    tiles::candidates(cores, &of.caps, of.shape(), move |lowering, tiling| {
         op.lower_pieces(lowering, |params, accumulate| {
+            if [params.m, params.n, params.k] == [m, n, k] {
+                (params.k_chunk, params.splits) = (tiling.k_chunk, tiling.splits);
+                params.split_step = if tiling.splits == 1 { 0 } else { m * n };
+                return (op.kernel(tiling, params, accumulate), tiling.extent());
+            }
+            // Pieces are large: they fill the device as they are.
             let tiling = tiling.of(&GemmShape::new([params.m, params.n, params.k]));
             (op.kernel(&tiling, params, accumulate), tiling.extent())
         })
@@ -268,23 +296,22 @@ impl Operation for Matmul {
 
     fn candidates<'a>(&'a self, tensors: &Tensors<'_>, caps: &Caps) -> Vec<Candidate<'a>> {
         let extents = self.extents(tensors.input(0), tensors.input(1)).expect("the shape rule has agreed");
-        let shape = GemmShape::new(extents.map(|extent| extent as u32));
-        let problem = Problem { op: *self, shape, caps: caps.clone() };
+        let problem = Problem { op: *self, extents: extents.map(|extent| extent as u32), caps: caps.clone() };
         in_order(ORDER, &problem)
     }
 }
 
-/// Appends the product of parts of `a` and `b` into a part of `output`, whose first elements are numbers `firsts`; in the core
+/// Appends `products` products of [m, k] by [k, n], which lie one after another in `a`, `b` and `output`, in one dispatch; in the core
 /// and tile that suit the device, whatever the candidate of the node is.
-pub(crate) fn part(
+pub(crate) fn side_by_side(
     lowering: &mut Lowering<'_>,
     op: &Matmul,
+    products: u32,
     [m, n, k]: [u32; 3],
     [a, b, output]: [Operand; 3],
-    firsts: [u32; 3],
 ) {
     let ([a_row, a_k], [b_k, b_column]) = op.distances([m, n, k]);
-    let [a_first, b_first, output_first] = firsts;
+    let tiling = Tiling::unsplit(lowering.caps(), &GemmShape::new([m, n, k]).times(products));
     let params = Params {
         m,
         n,
@@ -292,17 +319,19 @@ pub(crate) fn part(
         k_chunk: k,
         a_row,
         a_k,
-        a_first,
+        a_product: m * k,
         b_k,
         b_column,
-        b_first,
+        b_product: k * n,
         output_row: n,
-        output_first,
-        bias_first: 0,
+        output_product: m * n,
+        products,
+        splits: 1,
+        ..Params::default()
     };
-    let tiling = Tiling::best(lowering.caps(), &GemmShape::new([m, n, k]));
     let dispatch = Dispatch::new(op.kernel(&tiling, &params, false), &params, tiling.extent())
         .k_places(params.k)
+        .executes(u64::from(products) * u64::from(m) * u64::from(n) * u64::from(k))
         .bind("a", a)
         .bind("b", b)
         .bind("output", output);

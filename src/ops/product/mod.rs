@@ -1,5 +1,6 @@
-//! Matrix products: the tiles that all products share, matmul, and the sum over rows.
+//! Matrix products: the tiles that all products share, split-K, matmul, and the sum over rows.
 
 pub mod column_sum;
 pub mod matmul;
+pub(crate) mod split_k;
 pub(crate) mod tiles;

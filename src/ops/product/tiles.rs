@@ -1,30 +1,41 @@
 //! The tiled product that matmul and the three products of a convolution share: which core, which tile, how many of them.
 //!
 //! A core (`shaders/lib/product_*.wgsl`) computes C\[m, n\] = sum over k of A\[m, k\] B\[k, n\] tile by tile; the operation's own file
-//! says what an element of A and of B is and where one of C goes. The K dimension may be split: each split writes partial
-//! sums, which one more dispatch adds in a fixed order (split-K).
+//! says what an element of A and of B is and where one of C goes. One dispatch may compute several products of one size. The K
+//! dimension may be split: each split writes partial sums, which one more dispatch adds in a fixed order (split-K).
+//!
+//! The tile that is taken without a choice is the one of the table with the least [`cost`](GemmShape::cost).
 
 use crate::error::Result;
 use crate::kernel::{Candidate, Caps, Constant, DeviceClass, Extent, Kernel, Lowering, Needs, Source, source};
 
-/// The GEMM shape by which a core and a tile are chosen: an [m, n] result, k products a sum.
+/// The GEMM shape by which a core and a tile are chosen: [m, n] results, k products a sum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GemmShape {
     m: u32,
     n: u32,
     k: u32,
+    /// How many products of this shape there are.
+    products: u32,
     /// Whether the K dimension may be split.
     splits: bool,
+    /// Whether K is so much longer than the result that software devices split it too.
+    long_k: bool,
 }
 
 /// What computes a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Core {
-    /// `lib/product_workgroup.wgsl`: the tile's operands in workgroup memory.
+    /// `lib/product_workgroup.wgsl` with one half: the tile's operands in workgroup memory.
     Workgroup,
+    /// The same with two halves: the next operands are loaded while the present ones are computed with.
+    Pipelined,
     /// `lib/product_subgroup8.wgsl`: vectors of four, shuffled among eight lanes.
     Subgroup8,
 }
+
+/// The cores for GPUs.
+pub(crate) const GPU: &[Core] = &[Core::Pipelined, Core::Workgroup];
 
 /// A workgroup tile of C, and the thread tiles that it falls into.
 #[derive(Debug, PartialEq)]
@@ -51,28 +62,87 @@ static SUBGROUP8: &[Tile] = &[
     tile("32x8", [32, 8, 4], 8, [4, 8]),
 ];
 
-/// Tiles of a workgroup, the largest first: those for many columns, then those for few. A name is rows, columns and k, and the
-/// thread tile where that tells two apart.
-static WORKGROUP: &[Tile] = &[
-    tile("128x128x8", [128, 128, 8], 256, [8, 8]),
-    tile("128x64x16", [128, 64, 16], 256, [8, 4]),
-    tile("64x64x16", [64, 64, 16], 128, [8, 4]),
-    tile("64x64x16-8x8", [64, 64, 16], 64, [8, 8]),
-    tile("32x64x16", [32, 64, 16], 64, [8, 4]),
-    tile("64x32x16", [64, 32, 16], 64, [8, 4]),
-    tile("64x16x16", [64, 16, 16], 64, [4, 4]),
+/// Tiles of a workgroup, and with how many halves of its memory. A name is rows, columns and k, and the thread tile where that tells
+/// two apart.
+static WORKGROUP: &[(Tile, Halves)] = &[
+    (tile("128x128x16", [128, 128, 16], 256, [8, 8]), Halves::Two),
+    (tile("128x128x8", [128, 128, 8], 256, [8, 8]), Halves::OneOrTwo),
+    (tile("128x64x16-8x8", [128, 64, 16], 128, [8, 8]), Halves::Two),
+    (tile("128x64x16", [128, 64, 16], 256, [8, 4]), Halves::One),
+    (tile("64x128x16", [64, 128, 16], 128, [8, 8]), Halves::Two),
+    (tile("64x64x32", [64, 64, 32], 128, [8, 4]), Halves::Two),
+    (tile("64x64x16", [64, 64, 16], 128, [8, 4]), Halves::OneOrTwo),
+    (tile("64x64x16-8x8", [64, 64, 16], 64, [8, 8]), Halves::OneOrTwo),
+    (tile("64x64x16-4x4", [64, 64, 16], 256, [4, 4]), Halves::Two),
+    (tile("32x64x16", [32, 64, 16], 64, [8, 4]), Halves::One),
+    (tile("64x32x16", [64, 32, 16], 64, [8, 4]), Halves::OneOrTwo),
+    (tile("64x32x16-4x4", [64, 32, 16], 128, [4, 4]), Halves::Two),
+    (tile("32x32x32", [32, 32, 32], 64, [4, 4]), Halves::Two),
+    (tile("32x32x16", [32, 32, 16], 64, [4, 4]), Halves::One),
+    (tile("128x16x16", [128, 16, 16], 128, [4, 4]), Halves::Two),
+    (tile("64x16x16", [64, 16, 16], 64, [4, 4]), Halves::One),
+    (tile("128x8x8", [128, 8, 8], 64, [4, 4]), Halves::One),
 ];
 
-/// The tiles of workgroups that a class of devices is given where there are more than 32 columns, the one preferred first,
-/// and how many workgroups fill such a device: a tile that leaves fewer makes way for the next.
-fn preferred(class: DeviceClass) -> (&'static [&'static str], u64) {
-    match class {
-        // Two workgroups for each of 64 multiprocessors.
-        DeviceClass::Discrete => (&["128x128x8", "128x64x16", "64x64x16", "32x64x16"], 2 * 64),
-        // Two for each of 16.
-        DeviceClass::Integrated => (&["64x64x16", "32x64x16"], 2 * 16),
-        // Few invocations, each with many sums: barriers and loads are what costs.
-        DeviceClass::Software => (&["64x64x16-8x8", "32x64x16"], 2),
+/// With how many halves of workgroup memory a tile is a candidate: with one where groups are small, since of those many run side by
+/// side, and where two need more memory than every device has; with two where the sums are many.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Halves {
+    One,
+    Two,
+    OneOrTwo,
+}
+
+impl Tile {
+    /// Sums that an invocation owns.
+    fn sums(&self) -> u32 {
+        self.thread_tile[0] * self.thread_tile[1]
+    }
+
+    /// Registers that an invocation needs at least: its sums, what it multiplies, where it loads from, and what it loads ahead.
+    fn registers(&self, core: Core) -> u32 {
+        self.sums() + 48 + if core == Core::Pipelined { 32 } else { 0 }
+    }
+
+    /// Results that it computes.
+    fn area(&self) -> u64 {
+        u64::from(self.rows * self.columns)
+    }
+
+    /// How many of its workgroups a compute unit runs at a time: as many as registers hold sums for, 512 invocations with 64 each,
+    /// twice as many with a quarter of them.
+    fn resident(&self) -> u32 {
+        let threads = match self.sums() {
+            64.. => 512,
+            32.. => 768,
+            _ => 1024,
+        };
+        (threads / self.threads).max(1)
+    }
+
+    /// How well it uses a compute unit that is full: by how much it computes for what it loads. The steps are those between register tiles
+    /// and larger ones that published ladders of SGEMM kernels show.
+    fn efficiency(&self, core: Core) -> f64 {
+        let of_thread = match self.sums() {
+            64.. => 1.0,
+            32.. => 0.87,
+            _ => 0.7,
+        };
+        // Operands that are loaded once for few results.
+        let of_tile = match self.area() {
+            16_384.. => 1.0,
+            8_192.. => 0.97,
+            4_096.. => 0.92,
+            _ => 0.85,
+        };
+        // With small groups, of which many run side by side, the others hide what loads take anyway.
+        let of_core = match (core, self.threads) {
+            (Core::Pipelined, 128..) => 1.1,
+            (Core::Pipelined, _) => 0.98,
+            _ => 1.0,
+        };
+        let of_depth = if self.k < 16 { 0.95 } else { 1.0 };
+        of_thread * of_tile * of_core * of_depth
     }
 }
 
@@ -81,72 +151,93 @@ impl Core {
     fn name(self) -> &'static str {
         match self {
             Core::Workgroup => "workgroup",
+            Core::Pipelined => "pipelined",
             Core::Subgroup8 => "subgroup8",
         }
     }
 
-    fn table(self) -> &'static [Tile] {
+    fn table(self) -> Vec<&'static Tile> {
+        let but =
+            |halves| WORKGROUP.iter().filter(move |(_, of_tile)| *of_tile != halves).map(|(tile, _)| tile).collect();
         match self {
-            Core::Workgroup => WORKGROUP,
-            Core::Subgroup8 => SUBGROUP8,
+            Core::Workgroup => but(Halves::Two),
+            Core::Pipelined => but(Halves::One),
+            Core::Subgroup8 => SUBGROUP8.iter().collect(),
         }
+    }
+
+    /// How many rounds' operands are in workgroup memory at a time.
+    fn halves(self) -> u32 {
+        if self == Core::Pipelined { 2 } else { 1 }
     }
 
     /// What a tile of it needs of a device.
     fn needs(self, tile: &Tile) -> Needs {
         match self {
-            Core::Workgroup => Needs {
+            Core::Workgroup | Core::Pipelined => Needs {
                 invocations: tile.threads,
                 // As `lib/product_workgroup.wgsl` pads it.
-                workgroup_memory: 16 * tile.k * (tile.rows / 4 + tile.columns / 4 + 2),
+                workgroup_memory: [tile.rows, tile.columns]
+                    .map(|extent| 16 * (self.halves() * tile.k * (extent / 4 + 1)).max(tile.threads))
+                    .iter()
+                    .sum(),
                 ..Needs::default()
             },
             Core::Subgroup8 => Needs { eight_lanes: true, ..Needs::default() },
         }
     }
 
-    /// The tile of this name, if the device can run it.
-    fn tile(self, name: &str, caps: &Caps) -> Option<&'static Tile> {
-        self.table().iter().find(|tile| tile.name == name && self.needs(tile).are_met_by(caps))
-    }
-
-    /// The tile to take where none is chosen.
-    fn default_tile(self, caps: &Caps, shape: &GemmShape) -> &'static Tile {
+    /// The tilings of `shape` by its tiles, in the order of preference, the K dimension split as suits the device and each tile.
+    fn tilings(self, caps: &Caps, shape: &GemmShape) -> Vec<Tiling> {
+        let tiling = |tile| Tiling::new(self, tile, shape, caps);
+        let mut tilings: Vec<Tiling> = self.table().into_iter().map(tiling).collect();
         match self {
             // Half of a wide tile may lie beyond the last column; eight columns are enough where there are no more.
-            Core::Subgroup8 => match shape.n {
-                ..=8 => &SUBGROUP8[2],
-                9..=16 | 33..=48 => &SUBGROUP8[1],
-                _ => &SUBGROUP8[0],
-            },
-            Core::Workgroup => shape.default_workgroup_tile(caps),
+            Core::Subgroup8 => {
+                let first = match shape.n {
+                    ..=8 => 2,
+                    9..=16 | 33..=48 => 1,
+                    _ => 0,
+                };
+                tilings[..=first].rotate_right(1);
+            }
+            Core::Workgroup | Core::Pipelined => {}
         }
-    }
-
-    /// A candidate for each of its tiles, the one that is taken without a choice first; `lower` pushes the dispatches of a product
-    /// that is tiled so.
-    pub fn candidates(
-        self,
-        caps: &Caps,
-        shape: GemmShape,
-        lower: impl Fn(&mut Lowering<'_>, &Tiling) -> Result<()> + Copy + 'static,
-    ) -> Vec<Candidate<'static>> {
-        let first = self.default_tile(caps, &shape);
-        let others = self.table().iter().filter(|&tile| tile != first);
-        let candidate = |tile: &'static Tile| {
-            let lower =
-                move |lowering: &mut Lowering<'_>| lower(lowering, &Tiling::new(self, tile, &shape, lowering.caps()));
-            Candidate::new(self.name(), lower).tile(tile.name).needs(self.needs(tile))
-        };
-        std::iter::once(first).chain(others).map(candidate).collect()
+        tilings
     }
 }
 
-/// The tiles of one product.
+/// The tilings of `shape` by the tiles of `cores` that the device can run, the one that is taken without a choice first.
+fn tilings(cores: &[Core], caps: &Caps, shape: &GemmShape) -> Vec<Tiling> {
+    let mut tilings: Vec<Tiling> = cores.iter().flat_map(|core| core.tilings(caps, shape)).collect();
+    tilings.retain(|tiling| tiling.needs().are_met_by(caps));
+    if !cores.contains(&Core::Subgroup8) {
+        tilings.sort_by(|a, b| shape.cost(caps, a).total_cmp(&shape.cost(caps, b)));
+    }
+    tilings
+}
+
+/// A candidate for each tile of `cores`, the one that is taken without a choice first; `lower` pushes the dispatches of a
+/// product that is tiled so.
+pub(crate) fn candidates(
+    cores: &[Core],
+    caps: &Caps,
+    shape: GemmShape,
+    lower: impl Fn(&mut Lowering<'_>, &Tiling) -> Result<()> + Copy + 'static,
+) -> Vec<Candidate<'static>> {
+    let candidate = |tiling: Tiling| {
+        let lower = move |lowering: &mut Lowering<'_>| lower(lowering, &tiling);
+        Candidate::new(tiling.core.name(), lower).tile(tiling.tile.name).needs(tiling.needs())
+    };
+    tilings(cores, caps, &shape).into_iter().map(candidate).collect()
+}
+
+/// The tiles of one product, or of several of one size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tiling {
     core: Core,
     tile: &'static Tile,
+    /// Of all products.
     tiles: u64,
     /// Into how many pieces the K dimension is cut.
     pub splits: u32,
@@ -156,63 +247,115 @@ pub(crate) struct Tiling {
 
 /// Invocations of a workgroup whose eights share nothing: few, so that there is work for every core.
 const SHUFFLING: u32 = 32;
+/// Places of the K dimension below which a piece of it is not worth its sums.
+const LEAST_CHUNK: u32 = 64;
+/// The numbers of pieces that are tried.
+const SPLITS: [u64; 17] = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+/// The most pieces where one invocation adds up an element of each, before the epilogue.
+const MOST_SPLITS: u64 = 64;
+/// Tiles that give every core of a software device work to the end.
+const SOFTWARE_TILES: u64 = 32;
+/// What starting and ending a tile takes, in places of the K dimension.
+const ENDS: u32 = 24;
+/// What one more dispatch takes, in multiply-adds of one compute unit: a few microseconds.
+const DISPATCH: f64 = 500_000.0;
+/// How many multiply-adds a device makes while it moves a byte.
+const PER_BYTE: f64 = 10.0;
+/// Invocations of a compute unit below which it waits for memory.
+const BUSY: u32 = 256;
 
 impl GemmShape {
     /// An [m, n] result of `k` products a sum.
     pub fn new([m, n, k]: [u32; 3]) -> Self {
-        GemmShape { m, n, k, splits: false }
+        GemmShape { m, n, k, products: 1, splits: true, long_k: false }
     }
 
-    /// The same, with a K dimension that may be split.
-    pub fn split(self) -> Self {
-        GemmShape { splits: true, ..self }
+    /// As many of them side by side.
+    pub fn times(self, products: u32) -> Self {
+        GemmShape { products, ..self }
+    }
+
+    /// The same, with a K dimension that is long for the result, as in a gradient by the weight.
+    pub fn long_k(self) -> Self {
+        GemmShape { long_k: true, ..self }
     }
 
     fn tiles(&self, tile: &Tile) -> u64 {
-        u64::from(self.m.div_ceil(tile.rows)) * u64::from(self.n.div_ceil(tile.columns))
+        u64::from(self.products) * u64::from(self.m.div_ceil(tile.rows)) * u64::from(self.n.div_ceil(tile.columns))
     }
 
-    /// Into how many pieces the K dimension may be cut: one is not worth its sums below 64 places.
-    fn most_splits(&self) -> u64 {
-        if self.splits { u64::from(self.k.div_ceil(64)) } else { 1 }
-    }
-
-    /// How many elements are computed, those beyond the last row or column included.
-    fn computed(&self, tile: &Tile) -> u64 {
-        self.tiles(tile) * u64::from(tile.rows * tile.columns)
+    /// How many elements the results have.
+    fn len(&self) -> u64 {
+        u64::from(self.products) * u64::from(self.m) * u64::from(self.n)
     }
 
     /// Whether half of a tile is used at least (a layer with six channels would leave most of it idle); where values are
     /// shuffled among eight lanes tiles are cheap enough in any case.
     pub fn fills_tiles(&self, caps: &Caps) -> bool {
-        let tile = self.default_workgroup_tile(caps);
-        caps.shuffles_eight_lanes() || 2 * u64::from(self.m) * u64::from(self.n) >= self.computed(tile)
+        if caps.shuffles_eight_lanes() {
+            return true;
+        }
+        let first = tilings(GPU, caps, self).into_iter().next();
+        first.is_none_or(|tiling| 2 * self.len() >= tiling.tiles * tiling.tile.area())
     }
 
-    /// The tile of a workgroup to take where none is chosen: the first of those preferred that leaves enough workgroups and
-    /// does not compute a quarter more than the last and smallest would.
-    fn default_workgroup_tile(&self, caps: &Caps) -> &'static Tile {
-        let (names, enough) = preferred(caps.class);
-        let names = match self.n {
-            ..=16 => &["64x16x16"],
-            17..=32 => &["64x32x16"],
-            _ => names,
+    /// An estimate of what a tiling costs on a device, in multiply-adds that one of its compute units could make meanwhile. Full units run
+    /// `resident` workgroups each; those of the last round that fill no unit take as long as the fullest. A unit with few
+    /// invocations waits for memory. Splitting the K dimension fills the device, and costs a dispatch and the traffic of
+    /// the partial sums.
+    fn cost(&self, caps: &Caps, tiling: &Tiling) -> f64 {
+        if caps.class == DeviceClass::Software {
+            return self.cost_of_software(tiling);
+        }
+        let tile = tiling.tile;
+        let units = u64::from(caps.compute_units.max(1));
+        let resident = u64::from(tile.resident());
+        let workgroups = tiling.tiles * u64::from(tiling.splits);
+        let full = workgroups / (units * resident);
+        let rest = (workgroups - full * units * resident).div_ceil(units);
+        let waiting = f64::from(BUSY) / (rest * u64::from(tile.threads)).max(1) as f64;
+        let rounds = (full * resident) as f64 + rest as f64 * waiting.max(1.0);
+        let places = tiling.k_chunk.next_multiple_of(tile.k) + ENDS;
+        let work = rounds * tile.area() as f64 * f64::from(places) / tile.efficiency(tiling.core);
+        // What registers do not hold lies in memory.
+        let spills = if tile.registers(tiling.core) > caps.registers { 4.0 } else { 1.0 };
+        let sums = match tiling.splits {
+            1 => 0.0,
+            splits => DISPATCH + self.len() as f64 * 4.0 * 2.0 * f64::from(splits) * PER_BYTE / units as f64,
         };
-        let mut tiles = names.iter().filter_map(|name| Core::Workgroup.tile(name, caps));
-        let last = tiles.clone().next_back().unwrap_or(&WORKGROUP[WORKGROUP.len() - 1]);
-        let fits = |tile: &&Tile| {
-            let wasteful = 4 * self.computed(tile) > 5 * self.computed(last);
-            !wasteful && self.tiles(tile) * self.most_splits() >= enough
-        };
-        tiles.find(fits).unwrap_or(last)
+        work * spills + sums
+    }
+
+    /// Barriers and loads are what costs a software device: few invocations, each with many sums, of few kinds, since it compiles each
+    /// in half a second. One half is enough: its loads do not run beside anything.
+    fn cost_of_software(&self, tiling: &Tiling) -> f64 {
+        let tile = tiling.tile;
+        let kinds = ["64x64x16-8x8", "32x64x16", "64x32x16", "64x16x16"];
+        let of_kind = if kinds.contains(&tile.name) { 1.0 } else { 10.0 };
+        let of_core = if tiling.core == Core::Pipelined { 1.2 } else { 1.0 };
+        let idle = if tiling.tiles < 2 { 2.0 } else { 1.0 };
+        (tiling.tiles * tile.area()) as f64 * of_kind * of_core * idle * (1.0 + 16.0 / f64::from(tile.sums()))
     }
 }
 
 /// What a kernel of a product is called on each core.
 pub(crate) struct Names {
     pub workgroup: &'static str,
+    pub pipelined: &'static str,
     pub subgroup8: &'static str,
 }
+
+/// The [`Names`] of an operation's kernels.
+macro_rules! names {
+    ($operation:literal) => {
+        &$crate::ops::product::tiles::Names {
+            workgroup: concat!($operation, "/workgroup"),
+            pipelined: concat!($operation, "/pipelined"),
+            subgroup8: concat!($operation, "/subgroup8"),
+        }
+    };
+}
+pub(crate) use names;
 
 /// How the operands and the result lie in memory.
 #[derive(Clone, Copy, Debug)]
@@ -246,13 +389,15 @@ fn widths(mut kernel: Kernel, of: [Constant; 3]) -> Kernel {
 impl Tiling {
     fn new(core: Core, tile: &'static Tile, shape: &GemmShape, caps: &Caps) -> Self {
         let tiling = Tiling { core, tile, tiles: shape.tiles(tile), splits: 1, k_chunk: shape.k };
-        tiling.split(caps, shape.most_splits())
+        tiling.split(caps, shape)
     }
 
-    /// Tiles of the core that suits the device, of the size that is best.
-    pub fn best(caps: &Caps, shape: &GemmShape) -> Self {
-        let core = if caps.shuffles_eight_lanes() { Core::Subgroup8 } else { Core::Workgroup };
-        Tiling::new(core, core.default_tile(caps, shape), shape, caps)
+    /// Tiles of the core that suits the device, of the size that is best where the K dimension is not split.
+    pub fn unsplit(caps: &Caps, shape: &GemmShape) -> Self {
+        let cores = if caps.shuffles_eight_lanes() { &[Core::Subgroup8] } else { GPU };
+        let first = tilings(cores, caps, &GemmShape { splits: false, ..*shape }).into_iter().next();
+        // Every device that WebGPU allows runs the smallest.
+        first.unwrap_or_else(|| Tiling::new(Core::Workgroup, &WORKGROUP[WORKGROUP.len() - 1].0, shape, caps)).of(shape)
     }
 
     /// The same tiles for a piece of the product, whose K dimension is not split.
@@ -260,61 +405,74 @@ impl Tiling {
         Tiling { tiles: shape.tiles(self.tile), splits: 1, k_chunk: shape.k, ..*self }
     }
 
+    fn needs(&self) -> Needs {
+        self.core.needs(self.tile)
+    }
+
     /// Whether it is computed among eight lanes.
     pub fn shuffles(&self) -> bool {
         self.core == Core::Subgroup8
     }
 
-    /// Cuts a long K dimension so that there are tiles enough to fill the device. The count depends on the shape and on the
-    /// class of the device, never on the moment, so the order of the sum is fixed.
-    fn split(mut self, caps: &Caps, most: u64) -> Self {
-        if most == 1 {
-            return self;
-        }
-        let wanted = match caps.class {
-            DeviceClass::Software => 32,
-            class => 4 * preferred(class).1,
-        };
-        let k = self.k_chunk;
+    /// Cuts the K dimension where that fills the device. The count depends on the shape and on the device, never on the moment, so
+    /// the order of the sum is fixed.
+    fn split(self, caps: &Caps, shape: &GemmShape) -> Self {
         // Whole vectors: a piece may begin in the middle of a run, but not of one.
-        self.k_chunk =
-            k.div_ceil((wanted / self.tiles.max(1)).clamp(1, most) as u32).next_multiple_of(4.max(self.tile.k));
-        // Rounding the piece up may leave fewer of them; an empty one would leave its partial sums unwritten.
-        self.splits = k.div_ceil(self.k_chunk);
-        self
+        let into = |splits: u64| {
+            let k_chunk = shape.k.div_ceil(splits as u32).next_multiple_of(4.max(self.tile.k));
+            // Rounding the piece up may leave fewer of them; an empty one would leave its partial sums unwritten.
+            Tiling { k_chunk, splits: shape.k.div_ceil(k_chunk), ..self }
+        };
+        let most = if shape.splits { u64::from(shape.k.div_ceil(LEAST_CHUNK)) } else { 1 };
+        if caps.class == DeviceClass::Software {
+            let wanted = SOFTWARE_TILES / self.tiles.max(1);
+            return if shape.long_k && most > 1 { into(wanted.clamp(1, most)) } else { self };
+        }
+        // No more than fill the device three times.
+        let slots = u64::from(caps.compute_units.max(1)) * u64::from(self.tile.resident());
+        let most = most.min((3 * slots).div_ceil(self.tiles.max(1)));
+        // All partial sums lie in one binding.
+        let most = most.min(caps.max_binding.min(caps.max_buffer) / (4 * shape.len().max(1)));
+        let most = if shape.long_k { most } else { most.min(MOST_SPLITS) };
+        let tried =
+            std::iter::once(self).chain(SPLITS.iter().filter(|&&splits| splits <= most).map(|&splits| into(splits)));
+        tried.min_by(|a, b| shape.cost(caps, a).total_cmp(&shape.cost(caps, b))).unwrap_or(self)
     }
 
     /// The kernel of `files` on this core, called "operation/core"; `statistics` says whether it notes those of its result.
     pub fn kernel(&self, names: &Names, files: &[Source], operands: &Operands, statistics: bool) -> Kernel {
         let (core, name) = match self.core {
             Core::Workgroup => (source!("lib/product_workgroup.wgsl"), names.workgroup),
+            Core::Pipelined => (source!("lib/product_workgroup.wgsl"), names.pipelined),
             Core::Subgroup8 => (source!("lib/product_subgroup8.wgsl"), names.subgroup8),
         };
         let statistics = if statistics { source!("lib/statistics.wgsl") } else { source!("lib/statistics_none.wgsl") };
         let mut kernel = Kernel::new(name, files)
             .with(&[core, source!("lib/product.wgsl"), source!("lib/divide.wgsl"), source!("lib/workgroup.wgsl")])
             .with(&[source!("lib/moments.wgsl"), statistics])
-            .constant("WG", if self.core == Core::Workgroup { self.tile.threads } else { SHUFFLING })
+            .constant("WG", if self.shuffles() { SHUFFLING } else { self.tile.threads })
             .constant("TILE_N", self.tile.columns)
             .flag("LINES", operands.lines)
             .flag("A_ALONG_K", operands.along_k[0])
             .flag("B_ALONG_K", operands.along_k[1]);
         kernel.constants.push(("V", Constant::Elements(4)));
         match self.core {
-            Core::Workgroup => {
-                let vectors = operands.widths == [4; 3];
-                let blocks = match vectors {
-                    true => source!("lib/product_workgroup_vectors.wgsl"),
-                    false => source!("lib/product_workgroup_scalars.wgsl"),
-                };
+            Core::Workgroup | Core::Pipelined => {
+                // Two elements at once are not worth files of their own.
+                let widths_of = operands.widths.map(|width| if width == 4 { 4 } else { 1 });
+                let [a, b, c] = widths_of.map(|width| usize::from(width == 1));
                 let [rows, columns] = self.tile.thread_tile;
-                let width = Constant::Elements(if vectors { 4 } else { 1 });
-                kernel = widths(kernel, [width; 3])
-                    .with(&[blocks])
+                kernel = widths(kernel, widths_of.map(Constant::Elements))
+                    .with(&[
+                        [source!("lib/product_a_vectors.wgsl"), source!("lib/product_a_scalars.wgsl")][a],
+                        [source!("lib/product_b_vectors.wgsl"), source!("lib/product_b_scalars.wgsl")][b],
+                        [source!("lib/product_c_vectors.wgsl"), source!("lib/product_c_scalars.wgsl")][c],
+                    ])
                     .constant("TILE_M", self.tile.rows)
                     .constant("TILE_K", self.tile.k)
                     .constant("ROWS", rows)
-                    .constant("COLUMNS", columns);
+                    .constant("COLUMNS", columns)
+                    .constant("HALVES", self.core.halves());
             }
             Core::Subgroup8 => {
                 kernel = widths(kernel, operands.widths.map(Constant::Parts)).flag("WHOLE_RUNS", operands.whole_runs);
@@ -327,7 +485,7 @@ impl Tiling {
     /// How many workgroups that takes.
     pub fn extent(&self) -> Extent {
         let tiles = self.tiles * u64::from(self.splits);
-        let per_workgroup = if self.core == Core::Workgroup { 1 } else { u64::from(SHUFFLING / 8) };
+        let per_workgroup = if self.shuffles() { u64::from(SHUFFLING / 8) } else { 1 };
         Extent::Workgroups(tiles.div_ceil(per_workgroup))
     }
 }

@@ -1,0 +1,117 @@
+//! How many compute units an adapter has: the driver is asked where Vulkan has a word for it, then a table of known devices.
+
+/// A device of `devices.tsv`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KnownDevice {
+    /// The part of the adapter's name by which it is known.
+    pub name: &'static str,
+    /// Streaming multiprocessors, compute units, Xe cores, GPU cores.
+    pub compute_units: u32,
+    /// Multiply-adds in f32 by the datasheet, two operations each, in 10¹² a second.
+    pub tflops: f64,
+    /// The memory's bandwidth by the datasheet, in 10⁹ bytes a second.
+    pub gigabytes: f64,
+}
+
+/// The table of known devices.
+pub fn known_devices() -> impl Iterator<Item = KnownDevice> {
+    include_str!("devices.tsv").lines().filter_map(|line| {
+        let mut fields = line.split('\t');
+        let name = fields.next().filter(|name| !name.starts_with('#'))?;
+        let mut number = || fields.next()?.parse().ok();
+        let (units, tflops, gigabytes) = (number()?, number()?, number()?);
+        Some(KnownDevice { name, compute_units: units as u32, tflops, gigabytes })
+    })
+}
+
+/// The known device that an adapter of this name is: of the names that stand in it as whole words the longest.
+pub fn known_device(adapter: &str) -> Option<KnownDevice> {
+    let plain = |name: &str| name.to_lowercase().replace("(r)", "").replace("(tm)", "");
+    let words = format!(" {} ", plain(adapter).replace(|c: char| !(c.is_alphanumeric() || c == '-'), " "));
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_in = |device: &KnownDevice| format!(" {words} ").contains(&format!(" {} ", plain(device.name)));
+    known_devices().filter(is_in).max_by_key(|device| device.name.len())
+}
+
+/// How many compute units the driver says that the adapter has.
+#[cfg(not(any(target_vendor = "apple", target_family = "wasm")))]
+pub(super) fn of_driver(adapter: &wgpu::Adapter) -> Option<u32> {
+    use ash::vk;
+    // SAFETY: the handles are only asked for properties, while the adapter that owns them is borrowed; a struct is only chained
+    // where the device knows its extension.
+    unsafe {
+        let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
+        let (instance, device) = (adapter.shared_instance().raw_instance(), adapter.raw_physical_device());
+        let properties = instance.get_physical_device_properties(device);
+        // The question itself is of Vulkan 1.1.
+        if vk::api_version_major(properties.api_version) == 1 && vk::api_version_minor(properties.api_version) < 1 {
+            return None;
+        }
+        let extensions = instance.enumerate_device_extension_properties(device).ok()?;
+        let has = |name| extensions.iter().any(|extension| extension.extension_name_as_c_str() == Ok(name));
+        let mut nvidia = vk::PhysicalDeviceShaderSMBuiltinsPropertiesNV::default();
+        let mut amd = vk::PhysicalDeviceShaderCorePropertiesAMD::default();
+        let mut amd_active = vk::PhysicalDeviceShaderCoreProperties2AMD::default();
+        let mut all = vk::PhysicalDeviceProperties2::default();
+        if has(ash::nv::shader_sm_builtins::NAME) {
+            all = all.push_next(&mut nvidia);
+        }
+        if has(ash::amd::shader_core_properties::NAME) {
+            all = all.push_next(&mut amd);
+        }
+        if has(ash::amd::shader_core_properties2::NAME) {
+            all = all.push_next(&mut amd_active);
+        }
+        instance.get_physical_device_properties2(device, &mut all);
+        let of_amd = amd.shader_engine_count * amd.shader_arrays_per_engine_count * amd.compute_units_per_shader_array;
+        // AMD counts those that are there in one struct, and those that are not switched off in the other.
+        [nvidia.shader_sm_count, amd_active.active_compute_unit_count, of_amd].into_iter().find(|&count| count > 0)
+    }
+}
+
+/// Nobody says elsewhere.
+#[cfg(any(target_vendor = "apple", target_family = "wasm"))]
+pub(super) fn of_driver(_adapter: &wgpu::Adapter) -> Option<u32> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_known_by_their_names() {
+        for (adapter, name, units) in [
+            ("NVIDIA GeForce RTX 3060", "RTX 3060", 28),
+            ("NVIDIA GeForce RTX 3060 Ti", "RTX 3060 Ti", 38),
+            ("NVIDIA GeForce RTX 3060 Laptop GPU", "RTX 3060 Laptop", 30),
+            ("NVIDIA H100 80GB HBM3", "H100", 132),
+            ("NVIDIA A100-SXM4-80GB", "A100-SXM4-80GB", 108),
+            ("NVIDIA A10", "A10", 72),
+            ("AMD Radeon RX 6800 XT (RADV NAVI21)", "RX 6800 XT", 72),
+            ("Intel(R) Arc(tm) A770 Graphics (DG2)", "Arc A770", 32),
+            ("Intel(R) Iris(R) Xe Graphics (TGL GT2)", "Iris Xe", 6),
+            ("Intel(R) Arc(TM) Graphics", "Arc Graphics", 8),
+            ("Apple M2 Pro", "Apple M2 Pro", 19),
+        ] {
+            let known = known_device(adapter).map(|device| (device.name, device.compute_units));
+            assert_eq!(known, Some((name, units)), "{adapter}");
+        }
+        for adapter in ["llvmpipe (LLVM 15.0.6, 256 bits)", "NVIDIA A1000", "Apple M29", ""] {
+            assert_eq!(known_device(adapter), None, "{adapter}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_whole() {
+        let lines = include_str!("devices.tsv").lines().filter(|line| !line.starts_with('#')).count();
+        let mut names: Vec<&str> = known_devices().map(|device| device.name).collect();
+        assert_eq!(names.len(), lines);
+        assert!(
+            known_devices().all(|device| device.compute_units > 0 && device.tflops > 0.1 && device.gigabytes > 10.0)
+        );
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), lines, "a device is there twice");
+    }
+}
