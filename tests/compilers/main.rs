@@ -6,9 +6,11 @@
 //!
 //! A test binary of its own, for it alone speaks Vulkan beside wgpu.
 
+mod assembly;
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "only the cards are of use here")]
 mod common;
+mod driver;
 mod emit;
 mod kernels;
 mod radv;
