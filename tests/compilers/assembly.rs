@@ -60,7 +60,7 @@ fn target(instruction: &str) -> Option<&str> {
 }
 
 /// Whether a loop is another than `of` and inside it.
-fn is_within(inner: &RangeInclusive<usize>, of: &RangeInclusive<usize>) -> bool {
+pub fn is_within(inner: &RangeInclusive<usize>, of: &RangeInclusive<usize>) -> bool {
     inner != of && of.contains(inner.start()) && of.contains(inner.end())
 }
 
@@ -89,11 +89,6 @@ impl Assembly {
         }
         loops.sort_by_key(|of| (*of.start(), usize::MAX - of.end()));
         Assembly { blocks, loops }
-    }
-
-    /// The loops around a block, outer ones first.
-    pub fn loops_around(&self, block: usize) -> impl Iterator<Item = &RangeInclusive<usize>> {
-        self.loops.iter().filter(move |of| of.contains(&block))
     }
 
     /// What is in the blocks.
@@ -145,7 +140,7 @@ impl Assembly {
     }
 }
 
-mod tests {
+pub mod tests {
     use super::*;
 
     /// Two loops one in the other, and one after them that adds up more.
@@ -174,6 +169,11 @@ BB6:
 	s_endpgm                                                    ; bf810000
 ";
 
+    /// The same, with the second loop inside the first.
+    pub fn nested() -> String {
+        MADE_UP.replace("s_cbranch_scc1 BB1 ", "s_cbranch_scc1 BB5 ").replace("BB5:", "\ts_branch BB1\nBB5:")
+    }
+
     #[test]
     fn loops_lie_where_branches_go_back() {
         let assembly = Assembly::parse(MADE_UP);
@@ -185,15 +185,12 @@ BB6:
 
     #[test]
     fn the_innermost_loop_of_a_product_is_the_first_with_its_sums() {
-        let nested =
-            MADE_UP.replace("s_cbranch_scc1 BB1 ", "s_cbranch_scc1 BB5 ").replace("BB5:", "\ts_branch BB1\nBB5:");
-        let assembly = Assembly::parse(&nested);
+        let assembly = Assembly::parse(&nested());
         assert_eq!(assembly.loops, [1..=4, 3..=4, 5..=5]);
         assert_eq!(assembly.product_loops(2), [3..=4]);
         assert_eq!(assembly.product_loops(3), [5..=5]);
         let counts = assembly.product_counts(2).unwrap();
         assert_eq!((counts.multiply_adds, counts.share()), (2, 2.0 / 7.0));
-        assert_eq!(assembly.loops_around(4).count(), 2);
         assert!(Assembly::parse("no assembly").blocks.is_empty());
         assert!(assembly.text(6..=6).contains("s_endpgm"));
     }

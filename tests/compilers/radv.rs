@@ -2,8 +2,7 @@
 //! says what it made of them: 22.3 and 25.0 were tried, 26 makes null devices no more. No other GPU's compiler can be asked here.
 //!
 //! A kernel that spills registers, or keeps some in memory, is wrong on every card, so it fails here. So does one that leaves too
-//! few waves, or a product whose innermost loop does too much beside its multiply-adds. TILEGRAD_RADV_KERNEL=TEXT prints the
-//! innermost loops of kernels whose label contains the text.
+//! few waves, or a product whose innermost loop does too much beside its multiply-adds.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,6 +15,7 @@ use tilegrad::gpu::reflect;
 
 use crate::assembly::{Assembly, Counts};
 use crate::common::cards;
+use crate::cost::{self, Code};
 use crate::driver::{ASSEMBLY, compile, icd};
 use crate::kernels::{Used, of};
 
@@ -60,6 +60,10 @@ const KNOWN: &[&str] = &[
     "matmul/workgroup a_along_k bias 64x16x16 of 4x4",
 ];
 
+/// The family of which costs are estimated, and the file of an earlier run with the costs before.
+const COSTED: &str = "navi21";
+const BEFORE: &str = "TILEGRAD_COMPILERS_BEFORE";
+
 /// Kernels whose label contains this are shown: the innermost loops' instructions.
 const SHOWN: &str = "TILEGRAD_RADV_KERNEL";
 
@@ -91,7 +95,8 @@ fn every_kernel_fits_the_registers_of_amd() {
     let Some(icd) = icd() else {
         return skipped("RADV, Mesa's driver for AMD's cards, is not installed, so no kernel was compiled for them");
     };
-    let (mut tables, mut faults, mut driver, mut few) = (String::new(), Vec::new(), String::new(), BTreeSet::new());
+    let (mut tables, mut costed, mut driver) = (String::new(), String::new(), String::new());
+    let (mut faults, mut few) = (Vec::new(), BTreeSet::new());
     for family in &FAMILIES {
         let Some((name, found)) = of_any_name(family, &icd) else { continue };
         driver = format!("{} {}", found["driver"].as_str().unwrap(), found["version"].as_str().unwrap());
@@ -105,17 +110,30 @@ fn every_kernel_fits_the_registers_of_amd() {
         println!("{table}");
         compiled.iter().for_each(Compiled::show);
         write!(tables, "\n## {}: {name}\n\n{table}", family.card).unwrap();
+        if name == COSTED {
+            let costs = costs(&compiled);
+            println!("{costs}");
+            costed = format!("\n## Estimated cost of a training step on an RX 6800 XT, in µs\n\n{costs}");
+        }
         faults.extend(compiled.iter().flat_map(Compiled::faults).map(|fault| format!("{name}: {fault}")));
         few.extend(compiled.iter().filter(|compiled| family.rdna && compiled.has_few()).map(Compiled::label));
     }
     if let Some(folder) = std::env::var_os("TILEGRAD_COMPILERS_OUT").filter(|_| !tables.is_empty()) {
         let path = Path::new(&folder).join("radv.md");
-        std::fs::write(path, format!("{}{tables}", header(&driver, kernels.len()))).unwrap();
+        std::fs::write(path, format!("{}{tables}{costed}", header(&driver, kernels.len()))).unwrap();
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     if !tables.is_empty() {
         are_known(&few);
     }
+}
+
+/// The tables of what the steps of training cost on the card that the plans are for.
+fn costs(compiled: &[Compiled]) -> String {
+    let codes = compiled.iter().map(|kernel| (&kernel.used.kernel, kernel.code())).collect();
+    let earlier = std::env::var_os(BEFORE).map(|path| std::fs::read_to_string(path).unwrap()).unwrap_or_default();
+    let card = cards::rx6800xt();
+    cost::tables(&cards::plans(&card), &codes, card.units, &cost::before(&earlier))
 }
 
 /// Sees that just those products have few multiply-adds that are known to.
@@ -229,6 +247,17 @@ impl<'a> Compiled<'a> {
         ];
         let names: Vec<&str> = limits.iter().filter(|(_, limits)| *limits).map(|(name, _)| *name).collect();
         Some(if names.is_empty() { "something else".into() } else { names.join(", ") })
+    }
+
+    /// What its cost is estimated from.
+    fn code(&self) -> Code<'_> {
+        Code {
+            label: self.label(),
+            assembly: &self.assembly,
+            lanes: self.number("Subgroup size").unwrap_or(64),
+            workgroup: reflect(&self.used.kernel).unwrap().workgroup_size.into(),
+            sums: self.used.sums() as usize,
+        }
     }
 
     /// What is in the innermost loops of a product.
