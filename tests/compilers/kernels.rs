@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tilegrad::kernel::{Constant, Kernel};
+use tilegrad::kernel::{Constant, Kernel, Serial};
 use tilegrad::plan::Plan;
 
 use crate::common::cards::{self, Card};
@@ -19,12 +19,19 @@ pub struct Used {
     pub networks: Vec<&'static str>,
     /// The cards for which they are planned.
     pub cards: Vec<&'static str>,
+    /// Whether its dispatches say that they are products.
+    pub product: bool,
 }
 
 impl Used {
     /// Its name and what tells it from others of that name.
     pub fn label(&self) -> String {
         format!("{} {}", self.kernel.name, self.constants).trim_end().to_string()
+    }
+
+    /// The sums that an invocation owns, if it is a product that says it: another's are one.
+    pub fn sums(&self) -> u32 {
+        ["ROWS", "COLUMNS"].iter().filter_map(|name| number(&self.kernel, name)).product()
     }
 
     /// What a failure says of it.
@@ -53,6 +60,7 @@ pub fn of_plans(plans: impl IntoIterator<Item = (&'static str, &'static str, Pla
                 node: format!("{} of {network}, {}", step.node, format!("{:?}", step.stage).to_lowercase()),
                 networks: Vec::new(),
                 cards: Vec::new(),
+                product: matches!(step.serial, Some(Serial::KPlaces(_))),
             });
             for (list, name) in [(&mut used.networks, network), (&mut used.cards, card)] {
                 if !list.contains(&name) {
@@ -93,15 +101,18 @@ fn tell_apart(kernels: &mut [Used]) {
     }
 }
 
+/// A constant of the kernel that is a number.
+pub fn number(kernel: &Kernel, name: &str) -> Option<u32> {
+    kernel.constants.iter().find_map(|(other, value)| match value {
+        Constant::U32(value) if *other == name => Some(*value),
+        _ => None,
+    })
+}
+
 /// Everything that may tell a kernel from another: what it is called, and its text.
 fn marks(kernel: &Kernel) -> BTreeMap<String, String> {
     const TILE: [&str; 5] = ["TILE_M", "TILE_N", "TILE_K", "ROWS", "COLUMNS"];
-    let number = |name| {
-        kernel.constants.iter().find_map(|(other, value)| match value {
-            Constant::U32(value) if *other == name => Some(value),
-            _ => None,
-        })
-    };
+    let number = |name| number(kernel, name);
     let mut marks = BTreeMap::new();
     let tile = TILE.map(number);
     let tiled = tile.iter().all(Option::is_some);

@@ -2,16 +2,22 @@
 //! needs no card, and Microsoft's and Chromium's by scripts (`scripts/check_dxc.py`, `scripts/check_dawn.py`), for which these
 //! tests write the kernels.
 //!
-//! TILEGRAD_COMPILERS_OUT=DIR writes what AMD's compiler says to DIR/radv.md, TILEGRAD_EMIT=DIR the kernels to DIR.
+//! TILEGRAD_COMPILERS_OUT=DIR writes what AMD's compiler says to DIR/radv.md, with the costs that an earlier radv.md has beside its
+//! own if TILEGRAD_COMPILERS_BEFORE names it; TILEGRAD_RADV_KERNEL=TEXT prints the innermost loops of kernels whose label contains
+//! the text; TILEGRAD_EMIT=DIR writes the kernels to DIR.
 //!
 //! A test binary of its own, for it alone speaks Vulkan beside wgpu.
 
+mod assembly;
 #[path = "../common/mod.rs"]
 #[allow(dead_code, reason = "only the cards are of use here")]
 mod common;
+mod cost;
+mod driver;
 mod emit;
 mod kernels;
 mod radv;
+mod rounds;
 mod translate;
 
 use common::cards;

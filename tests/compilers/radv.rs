@@ -1,29 +1,71 @@
 //! AMD's compiler without a card: RADV, Mesa's Vulkan driver, makes a null device of any generation, which compiles pipelines and
 //! says what it made of them: 22.3 and 25.0 were tried, 26 makes null devices no more. No other GPU's compiler can be asked here.
 //!
-//! A kernel that spills registers, or keeps some in memory, is wrong on every card, so it fails here.
+//! A kernel that spills registers, or keeps some in memory, is wrong on every card, so it fails here. So does one that leaves too
+//! few waves, or a product whose innermost loop does too much beside its multiply-adds.
 
-use std::collections::BTreeMap;
-use std::ffi::CStr;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-use ash::vk;
-use serde_json::{Value, json};
-use tilegrad::gpu::Access;
+use serde_json::Value;
+use tilegrad::gpu::reflect;
 
+use crate::assembly::{Assembly, Counts};
 use crate::common::cards;
+use crate::cost::{self, Code};
+use crate::driver::{ASSEMBLY, compile, icd};
 use crate::kernels::{Used, of};
-use crate::translate::Translator;
 
-/// A generation by the names that versions of RADV have for it, and a card of it.
-const FAMILIES: [(&[&str], &str); 3] = [
-    (&["navi21"], "RX 6800 XT (RDNA 2)"),
-    (&["navi31", "gfx1100"], "RX 7900 XTX (RDNA 3)"),
-    (&["vega10"], "RX Vega 64 (GCN 5)"),
+/// A generation of AMD's.
+struct Family {
+    /// The names that versions of RADV have for it.
+    names: &'static [&'static str],
+    /// A card of it.
+    card: &'static str,
+    /// Whether it is RDNA, of which this driver counts waves in halves of 32 lanes, and where faults are looked for that are
+    /// those of a speed.
+    rdna: bool,
+    /// How many VGPRs a SIMD has for each of 64 lanes.
+    registers: u64,
+    /// The bytes of workgroup memory that the driver reckons for a SIMD, of four that have a workgroup.
+    memory: u64,
+}
+
+const FAMILIES: [Family; 3] = [
+    Family { names: &["navi21"], card: "RX 6800 XT (RDNA 2)", rdna: true, registers: 512, memory: 32 << 10 },
+    Family {
+        names: &["navi31", "gfx1100"],
+        card: "RX 7900 XTX (RDNA 3)",
+        rdna: true,
+        registers: 768,
+        memory: 32 << 10,
+    },
+    Family { names: &["vega10"], card: "RX Vega 64 (GCN 5)", rdna: false, registers: 256, memory: 16 << 10 },
 ];
+
+/// Fewer waves a SIMD hide nothing of memory's latency; below the second number the table says what limits them.
+const WAVES: [u64; 2] = [4, 8];
+
+/// The least share of multiply-adds among the instructions of a product's innermost loop.
+const SHARE: f64 = 0.7;
+
+/// The products on RDNA that have fewer multiply-adds there, by the kernels of today. The kernels that are to come take them off.
+const KNOWN: &[&str] = &[
+    "conv2d/workgroup 64x16x16 of 4x4",
+    "conv2d_grad_weight/workgroup 64x16x16 of 4x4",
+    "conv2d_grad_weight/workgroup lines 64x16x16 of 4x4",
+    "matmul/workgroup a_along_k bias 64x16x16 of 4x4",
+];
+
+/// The family of which costs are estimated, and the file of an earlier run with the costs before.
+const COSTED: &str = "navi21";
+const BEFORE: &str = "TILEGRAD_COMPILERS_BEFORE";
+
+/// Kernels whose label contains this are shown: the innermost loops' instructions.
+const SHOWN: &str = "TILEGRAD_RADV_KERNEL";
 
 /// Which family this process is to compile for, and the file for what comes out.
 const FAMILY: &str = "RADV_FORCE_FAMILY";
@@ -32,13 +74,11 @@ const RESULT: &str = "TILEGRAD_RADV_RESULT";
 /// What must be 0.
 const NONE: [&str; 3] = ["Spilled VGPRs", "Spilled SGPRs", "Scratch size"];
 
-/// The columns of the table after the kernel's: what the driver calls it, and what it is called here. Those before "Code size" no
-/// version of it leaves out.
-const COLUMNS: [(&str, &str); 8] = [
-    ("VGPRs", "VGPRs"),
-    ("SGPRs", "SGPRs"),
-    ("LDS size", "workgroup memory"),
-    ("Subgroups per SIMD", "waves a SIMD"),
+/// What no version of the driver leaves out.
+const SAID: [&str; 4] = ["VGPRs", "SGPRs", "LDS size", "Subgroups per SIMD"];
+
+/// The columns that are the driver's alone: what it calls them, and what they are called here.
+const COLUMNS: [(&str, &str); 4] = [
     ("Code size", "code"),
     ("Instructions", "instructions"),
     ("Latency", "latency"),
@@ -55,50 +95,88 @@ fn every_kernel_fits_the_registers_of_amd() {
     let Some(icd) = icd() else {
         return skipped("RADV, Mesa's driver for AMD's cards, is not installed, so no kernel was compiled for them");
     };
-    let (mut tables, mut faults, mut driver) = (String::new(), Vec::new(), String::new());
-    for (names, card) in FAMILIES {
-        let mut refusals = Vec::new();
-        let made = names.iter().find_map(|family| match of_family(family, &icd) {
-            Ok(found) => Some((family, found)),
-            Err(refusal) => {
-                refusals.push(refusal);
-                None
-            }
-        });
-        let Some((family, found)) = made else {
-            refusals.dedup();
-            skipped(&format!("no kernel was compiled for the {card}. RADV says: {}", refusals.join("; ")));
-            continue;
-        };
+    let (mut tables, mut costed, mut driver) = (String::new(), String::new(), String::new());
+    let (mut faults, mut few, mut products) = (Vec::new(), BTreeSet::new(), 0);
+    for family in &FAMILIES {
+        let Some((name, found)) = of_any_name(family, &icd) else { continue };
         driver = format!("{} {}", found["driver"].as_str().unwrap(), found["version"].as_str().unwrap());
-        println!("{card}, {}, {}, {:.1} s", found["device"], driver, found["seconds"].as_f64().unwrap());
-        let table = table(&kernels, &found);
+        println!("{}, {}, {driver}, {:.1} s", family.card, found["device"], found["seconds"].as_f64().unwrap());
+        let compiled: Vec<Compiled> = kernels
+            .iter()
+            .zip(found["kernels"].as_array().unwrap())
+            .map(|(used, found)| Compiled::new(used, found, family))
+            .collect();
+        let table = table(&compiled);
         println!("{table}");
-        write!(tables, "\n## {card}: {family}\n\n{table}").unwrap();
-        faults.extend(self::faults(&kernels, &found).into_iter().map(|fault| format!("{family}: {fault}")));
+        compiled.iter().for_each(Compiled::show);
+        write!(tables, "\n## {}: {name}\n\n{table}", family.card).unwrap();
+        if name == COSTED {
+            let (costs, wrong) = costs(&compiled);
+            let fault =
+                "its loops run more often, for the plan has more multiply-adds: do ROWS and COLUMNS say its sums?";
+            faults.extend(wrong.iter().map(|kernel| format!("{name}: {kernel}: {fault}")));
+            println!("{costs}");
+            costed = format!("\n## Estimated cost of a training step on an RX 6800 XT, in µs\n\n{costs}");
+        }
+        faults.extend(compiled.iter().flat_map(Compiled::faults).map(|fault| format!("{name}: {fault}")));
+        if family.rdna {
+            products += compiled.iter().filter(|compiled| compiled.used.product).count();
+            few.extend(compiled.iter().filter(|compiled| compiled.has_few()).map(Compiled::label));
+        }
     }
     if let Some(folder) = std::env::var_os("TILEGRAD_COMPILERS_OUT").filter(|_| !tables.is_empty()) {
         let path = Path::new(&folder).join("radv.md");
-        std::fs::write(path, format!("{}{tables}", header(&driver, kernels.len()))).unwrap();
+        std::fs::write(path, format!("{}{tables}{costed}", header(&driver, kernels.len()))).unwrap();
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    if products > 0 {
+        are_known(&few);
+    }
+}
+
+/// The tables of what the steps of training cost on the card that the plans are for, and the kernels of which they are wrong.
+fn costs(compiled: &[Compiled]) -> (String, BTreeSet<String>) {
+    let codes = compiled.iter().map(|kernel| (&kernel.used.kernel, kernel.code())).collect();
+    let earlier = std::env::var_os(BEFORE).map(|path| std::fs::read_to_string(path).unwrap()).unwrap_or_default();
+    let card = cards::rx6800xt();
+    cost::tables(&cards::plans(&card), &codes, card.units, &cost::before(&earlier))
+}
+
+/// Sees that just those products have few multiply-adds that are known to.
+fn are_known(few: &BTreeSet<String>) {
+    let known: BTreeSet<String> = KNOWN.iter().map(ToString::to_string).collect();
+    let new: Vec<&str> = few.difference(&known).map(String::as_str).collect();
+    let gone: Vec<&str> = known.difference(few).map(String::as_str).collect();
+    assert!(
+        new.is_empty(),
+        "less than {:.0}% multiply-adds in the innermost loops of products that KNOWN does not have:\n{}",
+        100.0 * SHARE,
+        new.join("\n")
+    );
+    assert!(
+        gone.is_empty(),
+        "these have multiply-adds enough now, or are no more: take them out of KNOWN:\n{}",
+        gone.join("\n")
+    );
+}
+
+/// What the driver says by the first of the family's names that it knows; or that it says nothing.
+fn of_any_name(family: &Family, icd: &Path) -> Option<(&'static str, Value)> {
+    let mut refusals = Vec::new();
+    for name in family.names {
+        match of_family(name, icd) {
+            Ok(found) => return Some((name, found)),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    refusals.dedup();
+    skipped(&format!("no kernel was compiled for the {}. RADV says: {}", family.card, refusals.join("; ")));
+    None
 }
 
 /// Says it where a test that passes is heard, too.
 fn skipped(what: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
-}
-
-/// The file by which Vulkan's loader finds RADV: one that the environment names as it does for the loader, or the system's.
-fn icd() -> Option<PathBuf> {
-    let named = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].into_iter().filter_map(std::env::var_os);
-    let mut found: Vec<PathBuf> = named.flat_map(|files| std::env::split_paths(&files).collect::<Vec<_>>()).collect();
-    let folders = ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
-    let files = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
-    found.extend(files.flatten().map(|entry| entry.path()));
-    let other_kind = |name: &str| name.contains("i686") && !cfg!(target_arch = "x86");
-    let fits = |name: &str| name.starts_with("radeon_icd") && !other_kind(name);
-    found.into_iter().find(|path| path.file_name().is_some_and(|name| fits(&name.to_string_lossy())))
 }
 
 /// What a process of its own says whose loader finds nothing but RADV, made a card of `family`; or why RADV makes none.
@@ -129,160 +207,140 @@ fn refusal(output: &Output) -> Option<String> {
     Some(line.trim_start_matches("radv: ").to_string())
 }
 
-/// Compiles the kernels on the only device there is; the process has been told which.
-///
-/// # Safety
-///
-/// Vulkan's: every object is made as its specification says, and lives as long as the process.
-unsafe fn compile(kernels: &[Used]) -> Value {
-    unsafe {
-        let began = std::time::Instant::now();
-        let entry = ash::Entry::load().expect("RADV is there, so is Vulkan's loader");
-        let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
-        let instance = entry
-            .create_instance(&vk::InstanceCreateInfo::default().application_info(&application), None)
-            .expect("an instance");
-        let devices = instance.enumerate_physical_devices().expect("a list of devices");
-        let physical = *devices.first().expect("RADV makes a null device of a family that it knows");
-        let mut driver = vk::PhysicalDeviceDriverProperties::default();
-        let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut driver);
-        instance.get_physical_device_properties2(physical, &mut properties);
-        let properties = properties.properties;
-        let version = properties.api_version;
-        let version = (vk::api_version_major(version), vk::api_version_minor(version));
+/// A kernel and what the driver made of it.
+struct Compiled<'a> {
+    used: &'a Used,
+    found: &'a Value,
+    family: &'a Family,
+    assembly: Assembly,
+}
 
-        // What wgpu asks for, where it changes code: robust access, and subgroups of any size.
-        let queue = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
-        let extensions =
-            [ash::khr::pipeline_executable_properties::NAME, ash::ext::robustness2::NAME].map(CStr::as_ptr);
-        let mut statistics =
-            vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
-        let mut robust =
-            vk::PhysicalDeviceRobustness2FeaturesEXT::default().robust_buffer_access2(true).robust_image_access2(true);
-        let mut subgroups = vk::PhysicalDeviceSubgroupSizeControlFeatures::default().subgroup_size_control(true);
-        let features = vk::PhysicalDeviceFeatures::default().robust_buffer_access(true);
-        let info = vk::DeviceCreateInfo::default()
-            .queue_create_infos(&queue)
-            .enabled_extension_names(&extensions)
-            .enabled_features(&features)
-            .push_next(&mut statistics)
-            .push_next(&mut robust)
-            .push_next(&mut subgroups);
-        let device = instance.create_device(physical, &info, None).expect("a device");
-        let statistics = ash::khr::pipeline_executable_properties::Device::new(&instance, &device);
-        let compiled = kernels.iter().map(|used| {
-            pipeline(&device, used, version)
-                .map_or_else(|fault| json!({ "fault": fault }), |pipeline| of_pipeline(&statistics, pipeline))
-        });
-        json!({
-            "kernels": compiled.collect::<Vec<_>>(),
-            "device": text(&properties.device_name),
-            "driver": text(&driver.driver_name),
-            "version": text(&driver.driver_info),
-            "seconds": began.elapsed().as_secs_f64(),
-        })
+impl<'a> Compiled<'a> {
+    fn new(used: &'a Used, found: &'a Value, family: &'a Family) -> Self {
+        let assembly = Assembly::parse(found.get(ASSEMBLY).and_then(Value::as_str).unwrap_or_default());
+        Compiled { used, found, family, assembly }
     }
-}
 
-/// A string of Vulkan's.
-fn text(of: &[std::ffi::c_char]) -> String {
-    let bytes: Vec<u8> = of.iter().take_while(|&&c| c != 0).map(|&c| c as u8).collect();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
+    fn label(&self) -> String {
+        self.used.label()
+    }
 
-/// A pipeline as wgpu makes it, with its statistics.
-unsafe fn pipeline(device: &ash::Device, used: &Used, version: (u32, u32)) -> Result<vk::Pipeline, String> {
-    let translator = Translator::new(&used.kernel);
-    let words = translator.spirv(version)?;
-    let bindings: Vec<_> = (0..)
-        .zip(&translator.bindings)
-        .map(|(i, &(_, access))| {
-            let kind = match access {
-                Access::Uniform => vk::DescriptorType::UNIFORM_BUFFER,
-                Access::Read | Access::ReadWrite => vk::DescriptorType::STORAGE_BUFFER,
-            };
-            let binding = vk::DescriptorSetLayoutBinding::default().binding(i).descriptor_type(kind);
-            binding.descriptor_count(1).stage_flags(vk::ShaderStageFlags::COMPUTE)
-        })
-        .collect();
-    let make = || unsafe {
-        let set = vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings);
-        let sets = [device.create_descriptor_set_layout(&set, None)?];
-        let layout =
-            device.create_pipeline_layout(&vk::PipelineLayoutCreateInfo::default().set_layouts(&sets), None)?;
-        let module = device.create_shader_module(&vk::ShaderModuleCreateInfo::default().code(&words), None)?;
-        let stage = vk::PipelineShaderStageCreateInfo::default()
-            .flags(vk::PipelineShaderStageCreateFlags::ALLOW_VARYING_SUBGROUP_SIZE)
-            .stage(vk::ShaderStageFlags::COMPUTE)
-            .module(module)
-            .name(c"main");
-        let info = vk::ComputePipelineCreateInfo::default()
-            .flags(vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR)
-            .stage(stage)
-            .layout(layout);
-        let made = device.create_compute_pipelines(vk::PipelineCache::null(), &[info], None);
-        made.map(|pipelines| pipelines[0]).map_err(|(_, error)| error)
-    };
-    make().map_err(|error: vk::Result| format!("the driver says {error}"))
-}
+    /// A number that the driver gives.
+    fn number(&self, name: &str) -> Option<u64> {
+        self.found.get(name).and_then(Value::as_u64)
+    }
 
-/// What the driver says of a pipeline, by its names.
-unsafe fn of_pipeline(statistics: &ash::khr::pipeline_executable_properties::Device, pipeline: vk::Pipeline) -> Value {
-    let (properties, found) = unsafe {
-        let info = vk::PipelineInfoKHR::default().pipeline(pipeline);
-        let properties = statistics.get_pipeline_executable_properties(&info).expect("properties");
-        let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
-        (properties, statistics.get_pipeline_executable_statistics(&info).expect("statistics"))
-    };
-    let number = |of: &vk::PipelineExecutableStatisticKHR<'_>| unsafe {
-        match of.format {
-            vk::PipelineExecutableStatisticFormatKHR::FLOAT64 => json!(of.value.f64),
-            vk::PipelineExecutableStatisticFormatKHR::INT64 => json!(of.value.i64),
-            vk::PipelineExecutableStatisticFormatKHR::BOOL32 => json!(of.value.b32 != 0),
-            _ => json!(of.value.u64),
+    /// How many waves a SIMD may hold, in the wave size that the driver takes.
+    fn waves(&self) -> Option<u64> {
+        let lanes = if self.family.rdna { self.number("Subgroup size")? } else { 32 };
+        Some(self.number("Subgroups per SIMD")? / (lanes / 32).max(1))
+    }
+
+    /// What keeps waves from being as many as one would like, if they are not.
+    fn limited_by(&self) -> Option<String> {
+        let waves = self.waves().filter(|&waves| waves < WAVES[1])?;
+        let lanes = self.number("Subgroup size")?;
+        let of_workgroup = u64::from(reflect(&self.used.kernel).unwrap().workgroup_size).div_ceil(lanes);
+        // Memory is given out by the KiB.
+        let memory = self.number("LDS size")?.next_multiple_of(1 << 10).max(1);
+        let by_registers = self.family.registers * 64 / lanes / self.number("VGPRs")?.max(1);
+        // Only whole workgroups come to the four SIMDs that share one.
+        let whole = 4 * waves / of_workgroup * of_workgroup;
+        let limits = [
+            ("VGPRs", by_registers <= waves),
+            ("workgroup memory", (self.family.memory * of_workgroup).div_ceil(memory) <= waves),
+            ("workgroup size", whole < 4 * waves),
+        ];
+        let names: Vec<&str> = limits.iter().filter(|(_, limits)| *limits).map(|(name, _)| *name).collect();
+        Some(if names.is_empty() { "something else".into() } else { names.join(", ") })
+    }
+
+    /// What its cost is estimated from.
+    fn code(&self) -> Code<'_> {
+        Code {
+            label: self.label(),
+            assembly: &self.assembly,
+            lanes: self.number("Subgroup size").unwrap_or(64),
+            workgroup: reflect(&self.used.kernel).unwrap().workgroup_size.into(),
+            sums: self.used.sums() as usize,
         }
-    };
-    let mut by_name: BTreeMap<String, Value> = found.iter().map(|of| (text(&of.name), number(of))).collect();
-    by_name.insert("Subgroup size".into(), json!(properties[0].subgroup_size));
-    json!(by_name)
-}
+    }
 
-/// What is wrong with the kernels.
-fn faults(kernels: &[Used], found: &Value) -> Vec<String> {
-    let mut faults = Vec::new();
-    for (used, found) in kernels.iter().zip(found["kernels"].as_array().unwrap()) {
-        if let Some(fault) = found.get("fault") {
-            faults.push(format!("{}: {fault}", used.described()));
-            continue;
+    /// What is in the innermost loops of a product.
+    fn product(&self) -> Option<Counts> {
+        self.used.product.then(|| self.assembly.product_counts(self.used.sums() as usize).unwrap_or_default())
+    }
+
+    /// Whether this is a product with few multiply-adds among its instructions. Those called direct load two numbers for each, by
+    /// their design.
+    fn has_few(&self) -> bool {
+        !self.used.kernel.name.ends_with("/direct") && self.product().is_some_and(|counts| counts.share() < SHARE)
+    }
+
+    /// Prints the innermost loops if the kernel was asked for.
+    fn show(&self) {
+        let Some(_) = std::env::var(SHOWN).ok().filter(|part| self.label().contains(part.as_str())) else { return };
+        let of_product =
+            if self.used.product { self.assembly.product_loops(self.used.sums() as usize) } else { Vec::new() };
+        let all = || self.assembly.innermost();
+        for blocks in if of_product.is_empty() { all() } else { of_product } {
+            let counts = self.assembly.counts(blocks.clone());
+            println!("{} on {}: {counts:?}\n{}", self.label(), self.family.card, self.assembly.text(blocks));
         }
+    }
+
+    /// What is wrong with it.
+    fn faults(&self) -> Vec<String> {
+        let described = self.used.described();
+        if let Some(fault) = self.found.get("fault") {
+            return vec![format!("{described}: {fault}")];
+        }
+        let mut faults = Vec::new();
         // A test that looks for what is not there passes for ever.
-        let number = |name: &str| found.get(name).and_then(Value::as_u64);
-        let named = NONE.into_iter().chain(COLUMNS[..4].iter().map(|(name, _)| *name));
-        let missing: Vec<&str> = named.filter(|name| number(name).is_none()).collect();
+        let missing: Vec<&str> = NONE.into_iter().chain(SAID).filter(|name| self.number(name).is_none()).collect();
         if !missing.is_empty() {
-            faults.push(format!("{}: the driver says nothing of {}", used.described(), missing.join(", ")));
+            faults.push(format!("{described}: the driver says nothing of {}", missing.join(", ")));
+        }
+        if self.assembly.blocks.is_empty() {
+            faults.push(format!("{described}: the driver hands out no assembly"));
         }
         let too_much: Vec<String> = NONE
             .into_iter()
-            .filter_map(|name| number(name).filter(|&count| count > 0).map(|count| format!("{name} {count}")))
+            .filter_map(|name| self.number(name).filter(|&count| count > 0).map(|count| format!("{name} {count}")))
             .collect();
         if !too_much.is_empty() {
-            faults.push(format!("{}: {}, VGPRs {}", used.described(), too_much.join(", "), found["VGPRs"]));
+            faults.push(format!("{described}: {}, VGPRs {}", too_much.join(", "), self.found["VGPRs"]));
         }
+        if let Some(waves) = self.waves().filter(|&waves| self.family.rdna && waves < WAVES[0]) {
+            let limit = self.limited_by().unwrap_or_default();
+            faults.push(format!("{described}: {waves} waves a SIMD, not {}; limited by {limit}", WAVES[0]));
+        }
+        faults
     }
-    faults
 }
 
 /// The table of one family, as Markdown.
-fn table(kernels: &[Used], found: &Value) -> String {
-    let mut table = String::from("| kernel | first node | networks | wave |");
+fn table(compiled: &[Compiled]) -> String {
+    let mut table = String::from(
+        "| kernel | first node | networks | wave | VGPRs | SGPRs | workgroup memory | waves a SIMD | limited by | multiply-adds |",
+    );
     COLUMNS.iter().for_each(|(_, column)| write!(table, " {column} |").unwrap());
-    table += &format!("\n|{}\n", "---|".repeat(4 + COLUMNS.len()));
-    for (used, found) in kernels.iter().zip(found["kernels"].as_array().unwrap()) {
-        write!(table, "| {} | {} | {} |", used.label(), used.node, used.networks.join(", ")).unwrap();
-        let names = std::iter::once("Subgroup size").chain(COLUMNS.iter().map(|(name, _)| *name));
-        let number = |name: &str| found.get(name).map_or("-".into(), Value::to_string);
-        names.for_each(|name| write!(table, " {} |", number(name)).unwrap());
+    table += &format!("\n|{}\n", "---|".repeat(10 + COLUMNS.len()));
+    for kernel in compiled {
+        let Used { node, networks, .. } = kernel.used;
+        write!(table, "| {} | {node} | {} |", kernel.label(), networks.join(", ")).unwrap();
+        let number = |name: &str| kernel.number(name).map_or("-".into(), |number| number.to_string());
+        for name in ["Subgroup size", "VGPRs", "SGPRs", "LDS size"] {
+            write!(table, " {} |", number(name)).unwrap();
+        }
+        let waves = kernel.waves().map_or("-".into(), |waves| waves.to_string());
+        write!(table, " {waves} | {} |", kernel.limited_by().unwrap_or_default()).unwrap();
+        let of = |counts: Counts| {
+            let all = counts.multiply_adds + counts.others;
+            format!("{} of {all} + {}: {:.0}%", counts.multiply_adds, counts.waits, 100.0 * counts.share())
+        };
+        write!(table, " {} |", kernel.product().map_or(String::new(), of)).unwrap();
+        COLUMNS.iter().for_each(|(name, _)| write!(table, " {} |", number(name)).unwrap());
         table.push('\n');
     }
     table
@@ -303,10 +361,17 @@ fn header(driver: &str, kernels: usize) -> String {
          A kernel is named with what tells it from the others of its name; 128x64x16 of 8x4 is a tile of 128 rows, 64 columns \
          and 16 places in K, of which an invocation owns 8x4 sums. Wave: lanes. Registers are those of a lane (VGPRs, at \
          most 256) and of a wave (SGPRs). Workgroup memory and code are in bytes. Waves a SIMD are those that registers and \
-         workgroup memory let be there at once, counted on RDNA, by this driver, in halves of 32 lanes (of 32; 10 are five waves \
-         of 64), on GCN whole (of 10). Latency (cycles of one wave) and inverse throughput (cycles in which one wave keeps the \
-         busiest unit busy) are the compiler's estimates, which guess how often a loop runs: good for comparing two forms of one \
-         kernel, not for times.\n",
+         workgroup memory let be there at once, in the wave size that the driver takes (at most 16 of 64 lanes on RDNA, 10 on GCN); \
+         the driver's own statistic counts them on RDNA in halves of 32 lanes and is divided by two here. On RDNA they must be {}; \
+         below {} the table says what limits them: whole workgroups that no longer fit, workgroup memory or VGPRs.\n\n\
+         Multiply-adds are those of the innermost loops of a product, among all instructions there, + waits that are not counted \
+         (s_waitcnt, s_nop, hints to the instruction cache): 32 of 43 + 2. On RDNA they must be {:.0}% but in kernels that the test \
+         knows, and in direct ones. Where the compiler unrolled a loop, the one around it counts. Latency (cycles of one wave) and \
+         inverse throughput (cycles in which one wave keeps the busiest unit busy) are the compiler's estimates, which guess how \
+         often a loop runs: good for comparing two forms of one kernel, not for times. The last tables have the plans' rounds.\n",
         cards::NETWORKS.map(|(network, batch)| format!("{} ({batch})", network.name())).join(", "),
+        WAVES[0],
+        WAVES[1],
+        100.0 * SHARE,
     )
 }
