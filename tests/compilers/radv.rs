@@ -139,7 +139,7 @@ fn costs(compiled: &[Compiled]) -> (String, BTreeSet<String>) {
     let codes = compiled.iter().map(|kernel| (&kernel.used.kernel, kernel.code())).collect();
     let earlier = std::env::var_os(BEFORE).map(|path| std::fs::read_to_string(path).unwrap()).unwrap_or_default();
     let card = cards::rx6800xt();
-    cost::tables(&cards::plans(&card), &codes, card.units, &cost::before(&earlier))
+    cost::tables(&cards::plans(&card), &codes, card.caps.compute_units, &cost::before(&earlier))
 }
 
 /// Sees that just those products have few multiply-adds that are known to.
