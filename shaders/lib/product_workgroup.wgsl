@@ -11,7 +11,8 @@
 // so that neighbours read neighbours in workgroup memory and a warp reads little of it. Warps that follow one another lie below one
 // another, so that a wave of 64 owns a compact part too.
 //
-// For each TILE_K places in K an invocation loads at most a block of four by four of A and one of B. With one half
+// For each TILE_K places in K an invocation loads at most a block of four by four of A and one of B, or one of either where there
+// are invocations enough (ONE_EACH), which needs fewer registers. With one half
 // (HALVES = 1) it loads them, waits until nobody reads the workgroup's memory any more, and writes them there. With two it loads
 // the blocks of the next round before it computes with those of the present one, which lie in one half while the next will
 // lie in the other: what was asked of memory arrives meanwhile, and one barrier a round is enough.
@@ -34,6 +35,9 @@ const BLOCKS_A: u32 = QUADS_M * QUADS_K;
 const BLOCKS_B: u32 = QUADS_N * QUADS_K;
 const_assert ((COLUMNS == 4 && (ROWS == 4 || ROWS == 8)) || (COLUMNS == 8 && ROWS == 8));
 const_assert GRID_M * GRID_N == WG && BLOCKS_A <= WG && BLOCKS_B <= WG;
+// Places in K that the innermost loop takes at once: more where there are few sums for each.
+const UNROLLED: u32 = select(4u, 8u, ROWS == 4);
+const ONE_EACH: bool = BLOCKS_A + BLOCKS_B <= WG;
 // A warp's lanes, and how many warps lie below one another.
 const LANES_N: u32 = min(GRID_N, 8u);
 const LANES_M: u32 = 32 / LANES_N;
@@ -74,7 +78,7 @@ fn main(
     let tile = tile_of(workgroup_number(workgroup, groups), TILE_M);
     let product = tile.product;
 
-    // The invocations that load blocks of B are counted from behind those that load blocks of A: most load only one.
+    // The invocations that load blocks of B are counted from behind those that load blocks of A: most load only one, their first.
     let number_a = local;
     let number_b = (local + WG - BLOCKS_A % WG) % WG;
     let quad_a = quad_of(number_a, QUADS_M, A_ALONG_K);
@@ -100,46 +104,56 @@ fn main(
     let y = warp % WARPS_M * LANES_M * PARTS_M + lane / LANES_N;
     let x = warp / WARPS_M * LANES_N * PARTS_N + lane % LANES_N;
 
-    var k_a = k_place_of(product, tile.first_k + place_in_a);
+    let is_a = number_a < BLOCKS_A;
+    let is_b = number_b < BLOCKS_B;
+    // The first block's place in K; only where an invocation may have two is there one of the second.
+    let place = select(place_in_a, place_in_b, ONE_EACH && !is_a);
+    var k_place = k_place_of(product, tile.first_k + place);
     var k_b = k_place_of(product, tile.first_k + place_in_b);
-    var a: Loaded;
-    var b: Loaded;
+    var first: Loaded;
+    var second: Loaded;
     if HALVES == 2 && tile.first_k < tile.last_k {
-        a = loaded_a(number_a, product, rows, k_a, tile.first_k + place_in_a, tile.last_k);
-        b = loaded_b(number_b, product, column, k_b, tile.first_k + place_in_b, tile.last_k);
+        first = loaded_first(is_a, is_b, product, rows, column, k_place, tile.first_k + place, tile.last_k);
+        second = loaded_second(is_b, product, column, k_b, tile.first_k + place_in_b, tile.last_k);
     }
     var sums: Sums;
     var half = 0u;
     for (var k = tile.first_k; k < tile.last_k; k += TILE_K) {
         if HALVES == 1 {
-            a = loaded_a(number_a, product, rows, k_a, k + place_in_a, tile.last_k);
-            b = loaded_b(number_b, product, column, k_b, k + place_in_b, tile.last_k);
-            k_a = further(product, k_a, TILE_K, k + place_in_a + TILE_K);
+            first = loaded_first(is_a, is_b, product, rows, column, k_place, k + place, tile.last_k);
+            second = loaded_second(is_b, product, column, k_b, k + place_in_b, tile.last_k);
+            k_place = further(product, k_place, TILE_K, k + place + TILE_K);
             k_b = further(product, k_b, TILE_K, k + place_in_b + TILE_K);
         }
         for (var i = HALVES; i < 2; i++) {
             workgroupBarrier();
         }
-        if number_a < BLOCKS_A {
-            write_a(half * TILE_K * PITCH_A + at_a, settled_a(a));
+        if is_a {
+            write_a(half * TILE_K * PITCH_A + at_a, settled_a(first));
+        } else if ONE_EACH && is_b {
+            write_b(half * TILE_K * PITCH_B + at_b, settled_b(first));
         }
-        if number_b < BLOCKS_B {
-            write_b(half * TILE_K * PITCH_B + at_b, settled_b(b));
+        if !ONE_EACH && is_b {
+            write_b(half * TILE_K * PITCH_B + at_b, settled_b(second));
         }
         workgroupBarrier();
         if HALVES == 2 && k + TILE_K < tile.last_k {
-            k_a = further(product, k_a, TILE_K, k + place_in_a + TILE_K);
+            k_place = further(product, k_place, TILE_K, k + place + TILE_K);
             k_b = further(product, k_b, TILE_K, k + place_in_b + TILE_K);
-            a = loaded_a(number_a, product, rows, k_a, k + place_in_a + TILE_K, tile.last_k);
-            b = loaded_b(number_b, product, column, k_b, k + place_in_b + TILE_K, tile.last_k);
+            first = loaded_first(is_a, is_b, product, rows, column, k_place, k + place + TILE_K, tile.last_k);
+            second = loaded_second(is_b, product, column, k_b, k + place_in_b + TILE_K, tile.last_k);
         }
-        let from_a = half * TILE_K * PITCH_A + y;
-        let from_b = half * TILE_K * PITCH_B + x;
-        for (var at = 0u; at < TILE_K; at += 4) {
-            add_place(from_a + at * PITCH_A, from_b + at * PITCH_B, &sums);
-            add_place(from_a + (at + 1) * PITCH_A, from_b + (at + 1) * PITCH_B, &sums);
-            add_place(from_a + (at + 2) * PITCH_A, from_b + (at + 2) * PITCH_B, &sums);
-            add_place(from_a + (at + 3) * PITCH_A, from_b + (at + 3) * PITCH_B, &sums);
+        // As many places as are there: none is in vain, and no compiler unrolls the loop further.
+        let places = min(TILE_K, tile.last_k - k);
+        var from_a = half * TILE_K * PITCH_A + y;
+        var from_b = half * TILE_K * PITCH_B + x;
+        for (var at = 0u; at < places; at += UNROLLED) {
+            add_places(from_a, from_b, &sums);
+            if UNROLLED == 8 {
+                add_places(from_a + 4 * PITCH_A, from_b + 4 * PITCH_B, &sums);
+            }
+            from_a += UNROLLED * PITCH_A;
+            from_b += UNROLLED * PITCH_B;
         }
         half = HALVES - 1 - half;
     }
@@ -209,16 +223,21 @@ fn place_of(number: u32, quads: u32, along_k: bool) -> u32 {
     return 4 * select(number / quads, number % QUADS_K, along_k);
 }
 
-// The block of A with this number, whose first place in K is k.
-fn loaded_a(number: u32, product: u32, rows: Rows, k_place: KPlace, k: u32, last_k: u32) -> Loaded {
-    if number < BLOCKS_A {
-        return block_a(product, rows, k_place, k, last_k - min(k, last_k));
+// The first block of an invocation, whose first place in K is k: one of A, or one of B.
+fn loaded_first(is_a: bool, is_b: bool, product: u32, rows: Rows, column: u32, k_place: KPlace, k: u32, last_k: u32) -> Loaded {
+    let left = last_k - min(k, last_k);
+    if is_a {
+        return block_a(product, rows, k_place, k, left);
+    }
+    if ONE_EACH && is_b {
+        return block_b(product, column, k_place, k, left);
     }
     return Loaded();
 }
 
-fn loaded_b(number: u32, product: u32, column: u32, k_place: KPlace, k: u32, last_k: u32) -> Loaded {
-    if number < BLOCKS_B {
+// The second: one of B.
+fn loaded_second(is_b: bool, product: u32, column: u32, k_place: KPlace, k: u32, last_k: u32) -> Loaded {
+    if !ONE_EACH && is_b {
         return block_b(product, column, k_place, k, last_k - min(k, last_k));
     }
     return Loaded();
@@ -260,7 +279,14 @@ fn write_b(at: u32, block: Block) {
     tile_b[at + 3 * PITCH_B] = block.v3;
 }
 
-// Adds one place in K to all sums of an invocation.
+// Adds four places in K to all sums of an invocation.
+fn add_places(at_a: u32, at_b: u32, sums: ptr<function, Sums>) {
+    add_place(at_a, at_b, sums);
+    add_place(at_a + PITCH_A, at_b + PITCH_B, sums);
+    add_place(at_a + 2 * PITCH_A, at_b + 2 * PITCH_B, sums);
+    add_place(at_a + 3 * PITCH_A, at_b + 3 * PITCH_B, sums);
+}
+
 fn add_place(at_a: u32, at_b: u32, sums: ptr<function, Sums>) {
     let a0 = tile_a[at_a];
     let b0 = tile_b[at_b];

@@ -52,14 +52,6 @@ const WAVES: [u64; 2] = [4, 8];
 /// The least share of multiply-adds among the instructions of a product's innermost loop.
 const SHARE: f64 = 0.7;
 
-/// The products on RDNA that have fewer multiply-adds there, by the kernels of today. The kernels that are to come take them off.
-const KNOWN: &[&str] = &[
-    "conv2d/workgroup 64x16x16 of 4x4",
-    "conv2d_grad_weight/workgroup 64x16x16 of 4x4",
-    "conv2d_grad_weight/workgroup lines 64x16x16 of 4x4",
-    "matmul/workgroup a_along_k bias 64x16x16 of 4x4",
-];
-
 /// The family of which costs are estimated, and the file of an earlier run with the costs before.
 const COSTED: &str = "navi21";
 const BEFORE: &str = "TILEGRAD_COMPILERS_BEFORE";
@@ -130,7 +122,13 @@ fn every_kernel_fits_the_registers_of_amd() {
     }
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     if products > 0 {
-        are_known(&few);
+        let few: Vec<String> = few.into_iter().collect();
+        assert!(
+            few.is_empty(),
+            "less than {:.0}% multiply-adds in the innermost loops of products:\n{}",
+            100.0 * SHARE,
+            few.join("\n")
+        );
     }
 }
 
@@ -140,24 +138,6 @@ fn costs(compiled: &[Compiled]) -> (String, BTreeSet<String>) {
     let earlier = std::env::var_os(BEFORE).map(|path| std::fs::read_to_string(path).unwrap()).unwrap_or_default();
     let card = cards::rx6800xt();
     cost::tables(&cards::plans(&card), &codes, card.caps.compute_units, &cost::before(&earlier))
-}
-
-/// Sees that just those products have few multiply-adds that are known to.
-fn are_known(few: &BTreeSet<String>) {
-    let known: BTreeSet<String> = KNOWN.iter().map(ToString::to_string).collect();
-    let new: Vec<&str> = few.difference(&known).map(String::as_str).collect();
-    let gone: Vec<&str> = known.difference(few).map(String::as_str).collect();
-    assert!(
-        new.is_empty(),
-        "less than {:.0}% multiply-adds in the innermost loops of products that KNOWN does not have:\n{}",
-        100.0 * SHARE,
-        new.join("\n")
-    );
-    assert!(
-        gone.is_empty(),
-        "these have multiply-adds enough now, or are no more: take them out of KNOWN:\n{}",
-        gone.join("\n")
-    );
 }
 
 /// What the driver says by the first of the family's names that it knows; or that it says nothing.
