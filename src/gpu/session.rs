@@ -1,6 +1,7 @@
 //! A plan on a device: its slots, pipelines and bind groups, made once, and the recording of steps.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::memory::Allocation;
@@ -34,6 +35,8 @@ pub struct Session {
     inputs: HashMap<String, Allocation>,
     rings: HashMap<String, Ring>,
     steps: Vec<Ready>,
+    /// The dispatches of each part.
+    parts: Vec<Range<usize>>,
 }
 
 /// A slot, or, in a guarded session, the tensors of one size in a slot: the number and the bytes.
@@ -50,6 +53,7 @@ impl Session {
     /// Makes the buffers, pipelines and bind groups of `plan` over `store`.
     pub fn new(store: &Arc<Store>, plan: Arc<Plan>, options: SessionOptions) -> Result<Self> {
         let device = store.device().clone();
+        warn_of_length(&plan);
         let new = |label: &str, bytes| match options.guarded {
             true => Allocation::guarded(&device, label, bytes),
             false => Allocation::new(&device, label, bytes),
@@ -84,6 +88,7 @@ impl Session {
             inputs,
             rings: HashMap::new(),
             steps: Vec::new(),
+            parts: plan.parts().into_iter().map(|part| part.dispatches).collect(),
         };
         device.prepare(&plan.kernels(), options.checked)?;
         let (params, offsets) = pack_params(&device, &plan)?;
@@ -181,18 +186,28 @@ impl Session {
         Ok((allocation, tensor.layout.to_memory(&tensor.shape, values)))
     }
 
-    /// Records the dispatches of `stages` and submits them; does not wait.
+    /// Records the dispatches of `stages` and submits them, each of the plan's parts for itself; does not wait for them.
     pub fn run(&mut self, stages: &[Stage]) -> Result<()> {
         self.device.check()?;
-        let mut encoder = self.device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        for (name, ring) in &self.rings {
-            if let Some(input) = self.inputs.get(name) {
-                ring.record(&mut encoder, &input.buffer, input.offset);
+        let Session { device, inputs, rings, steps, parts, .. } = self;
+        let chosen = |part: &Range<usize>| steps[part.clone()].iter().filter(|step| stages.contains(&step.stage));
+        // What was uploaded goes with the first submission, so there is one even where no dispatch is.
+        let last = parts.iter().rposition(|part| chosen(part).next().is_some()).unwrap_or_default();
+        for (i, part) in parts.iter().enumerate().take(last + 1) {
+            if i < last && chosen(part).next().is_none() {
+                continue;
             }
+            let mut encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            for (name, ring) in rings.iter() {
+                if let Some(input) = inputs.get(name) {
+                    ring.record(&mut encoder, &input.buffer, input.offset);
+                }
+            }
+            record(&mut encoder, None, chosen(part), |_, _| {});
+            let commands = encoder.finish();
+            let index = if i == last { device.submit(commands)? } else { device.submit_part(commands)? };
+            rings.values_mut().for_each(|ring| ring.submitted(&index));
         }
-        record(&mut encoder, None, self.steps.iter().filter(|step| stages.contains(&step.stage)), |_, _| {});
-        self.device.submit(encoder.finish())?;
-        self.rings.values_mut().for_each(Ring::submitted);
         Ok(())
     }
 
@@ -334,6 +349,18 @@ fn record<'a>(
 /// Which allocation a span of slot `slot` lies in.
 fn slot_key(plan: &Plan, guarded: bool, slot: usize, span: &Span) -> SlotKey {
     (slot, if guarded { span.bytes } else { plan.slots[slot] })
+}
+
+/// Says which dispatch takes longer than a part of a step should.
+fn warn_of_length(plan: &Plan) {
+    if let Some((step, milliseconds)) = plan.too_long() {
+        log::warn!(
+            "\"{}\": one dispatch of {} is estimated at {milliseconds:.0} ms, and can't be submitted in parts: a watchdog may end \
+             it; a smaller batch makes it shorter",
+            step.node,
+            step.kernel.name
+        );
+    }
 }
 
 /// Where an allocation is held.

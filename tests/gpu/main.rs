@@ -4,6 +4,7 @@
 mod cache;
 mod check;
 mod confusion;
+mod cuts;
 mod data;
 mod dataset;
 mod device;
