@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::engine::{Engine, ProgramId, Sink, Target};
+use super::engine::{Engine, ProgramId, Reading, Sink, Target};
 use super::pinned::Pinned;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Peak, Profile, Session, SessionOptions, Store, TuneEvent, Tuner, Tuning};
@@ -140,6 +140,10 @@ impl Engine for GpuEngine {
 
     fn state(&mut self, name: &str) -> Result<Vec<f32>> {
         self.store()?.state(name)
+    }
+
+    fn request_state(&mut self, name: &str) -> Result<Box<dyn Reading>> {
+        Ok(Box::new(self.store()?.request_state(name)?))
     }
 
     fn clear_state(&mut self, name: &str) -> Result<()> {

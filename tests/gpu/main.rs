@@ -22,6 +22,7 @@ mod mixup;
 mod optimizer;
 mod peak;
 mod profile;
+mod reports;
 mod resume;
 mod session;
 mod statistics;

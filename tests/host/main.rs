@@ -30,6 +30,7 @@ mod own_layers;
 mod plan;
 mod plateau;
 mod report;
+mod reports;
 mod resume;
 mod schedules;
 mod scratch;
