@@ -1,7 +1,6 @@
 //! A plan on a device: its slots, pipelines and bind groups, made once, and the recording of steps.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::memory::Allocation;
@@ -11,7 +10,7 @@ use super::{Device, Store};
 use crate::error::{Error, Result};
 use crate::graph::Stage;
 use crate::kernel::Extent;
-use crate::plan::{Buffer, Plan, Span};
+use crate::plan::{Buffer, Part, Plan, Span, Step, Uses};
 use crate::shape::DType;
 use crate::tensor::TensorId;
 
@@ -35,8 +34,8 @@ pub struct Session {
     inputs: HashMap<String, Allocation>,
     rings: HashMap<String, Ring>,
     steps: Vec<Ready>,
-    /// The dispatches of each part.
-    parts: Vec<Range<usize>>,
+    /// The numbers of the dispatches: of each part, of each of its passes.
+    parts: Vec<Vec<Vec<usize>>>,
 }
 
 /// A slot, or, in a guarded session, the tensors of one size in a slot: the number and the bytes.
@@ -88,7 +87,7 @@ impl Session {
             inputs,
             rings: HashMap::new(),
             steps: Vec::new(),
-            parts: plan.parts().into_iter().map(|part| part.dispatches).collect(),
+            parts: Vec::new(),
         };
         device.prepare(&plan.kernels(), options.checked)?;
         let (params, offsets) = pack_params(&device, &plan)?;
@@ -122,6 +121,7 @@ impl Session {
             let workgroups = fold(step.extent, pipeline.reflection.workgroup_size, device.caps().max_workgroups);
             session.steps.push(Ready { stage: step.stage, pipeline, bind_group, workgroups });
         }
+        session.parts = parts(&plan, &session.steps);
         Ok(session)
     }
 
@@ -190,11 +190,18 @@ impl Session {
     pub fn run(&mut self, stages: &[Stage]) -> Result<()> {
         self.device.check()?;
         let Session { device, inputs, rings, steps, parts, .. } = self;
-        let chosen = |part: &Range<usize>| steps[part.clone()].iter().filter(|step| stages.contains(&step.stage));
+        let chosen = |pass: &Vec<usize>| {
+            let steps = pass.iter().map(|&number| &steps[number]);
+            steps.filter(|step| stages.contains(&step.stage)).collect::<Vec<_>>()
+        };
+        let passes: Vec<Vec<_>> = parts
+            .iter()
+            .map(|passes| passes.iter().map(chosen).filter(|pass| !pass.is_empty()).collect::<Vec<_>>())
+            .collect();
         // What was uploaded goes with the first submission, so there is one even where no dispatch is.
-        let last = parts.iter().rposition(|part| chosen(part).next().is_some()).unwrap_or_default();
-        for (i, part) in parts.iter().enumerate().take(last + 1) {
-            if i < last && chosen(part).next().is_none() {
+        let last = passes.iter().rposition(|part| !part.is_empty()).unwrap_or_default();
+        for (i, part) in passes.into_iter().enumerate().take(last + 1) {
+            if i < last && part.is_empty() {
                 continue;
             }
             let mut encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -203,12 +210,19 @@ impl Session {
                     ring.record(&mut encoder, &input.buffer, input.offset);
                 }
             }
-            record(&mut encoder, None, chosen(part), |_, _| {});
+            for pass in part {
+                record(&mut encoder, None, pass.into_iter(), |_, _| {});
+            }
             let commands = encoder.finish();
             let index = if i == last { device.submit(commands)? } else { device.submit_part(commands)? };
             rings.values_mut().for_each(|ring| ring.submitted(&index));
         }
         Ok(())
+    }
+
+    /// How many compute passes a step has: one for each part, and one more wherever dispatches begin together.
+    pub fn passes(&self) -> usize {
+        self.parts.iter().map(Vec::len).sum()
     }
 
     /// Runs all stages.
@@ -349,6 +363,23 @@ fn record<'a>(
 /// Which allocation a span of slot `slot` lies in.
 fn slot_key(plan: &Plan, guarded: bool, slot: usize, span: &Span) -> SlotKey {
     (slot, if guarded { span.bytes } else { plan.slots[slot] })
+}
+
+/// The parts of a step and their passes.
+fn parts(plan: &Plan, steps: &[Ready]) -> Vec<Vec<Vec<usize>>> {
+    let uses: Vec<Uses<'_>> = plan.steps.iter().zip(steps).map(|(step, ready)| uses(step, ready)).collect();
+    let passes = |part: Part| match plan.overlaps() {
+        true => plan.passes(part.dispatches, &uses),
+        false => vec![part.dispatches.collect()],
+    };
+    plan.parts().into_iter().map(passes).collect()
+}
+
+/// The buffers of a dispatch, with whether it writes them.
+fn uses<'a>(step: &'a Step, ready: &Ready) -> Uses<'a> {
+    let bindings = &ready.pipeline.reflection.bindings;
+    let writes = |name: &str| bindings.iter().any(|(other, _, access)| other == name && *access == Access::ReadWrite);
+    step.bindings.iter().map(|(name, span)| (&span.buffer, writes(name))).collect()
 }
 
 /// Says which dispatch takes longer than a part of a step should.

@@ -3,7 +3,8 @@
 //! A plan is plain data and holds nothing of a device, so it can be printed, compared and kept when a device is lost. It is
 //! made in passes, each with a file of its own: [`fuse`] joins nodes, `lower` takes a candidate for each and makes its
 //! dispatches, `live` finds out when each tensor is alive, `assign` gives slots to what is never alive together, `place`
-//! says where each tensor lies, `bind` puts places into dispatches, `cuts` says where a step may be submitted in parts.
+//! says where each tensor lies, `bind` puts places into dispatches, `cuts` says where a step may be submitted in parts, and
+//! `overlap` which dispatches need not wait for one another.
 
 mod assign;
 mod bind;
@@ -13,6 +14,7 @@ mod forecast;
 pub mod fuse;
 mod live;
 mod lower;
+mod overlap;
 mod place;
 mod print;
 
@@ -22,6 +24,7 @@ pub use cuts::{Cut, Part, Rates, Reason};
 pub use flat::{ParameterLayout, Placement};
 pub use forecast::Forecast;
 pub use lower::{Chosen, candidates};
+pub use overlap::{Uses, barriers};
 pub use print::Memory;
 
 use std::collections::{BTreeSet, HashMap};
@@ -29,7 +32,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Stage, Tape};
-use crate::kernel::{Caps, Choices, Extent, FlatBuffer, Kernel, Serial};
+use crate::kernel::{Caps, Choices, DeviceClass, Extent, FlatBuffer, Kernel, Serial};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, TensorId};
 
@@ -132,6 +135,8 @@ pub struct Plan {
     fullest: [u64; 3],
     /// Where it is cut, if a bound was given.
     bounded: Option<cuts::Bounded>,
+    /// Whether sessions put dispatches side by side.
+    overlaps: bool,
 }
 
 impl Plan {
@@ -159,6 +164,7 @@ impl Plan {
             tape,
             layout,
             bounded: None,
+            overlaps: caps.class != DeviceClass::Software,
         };
         Ok(plan.cut(default_bound(caps.class), Rates::assumed(caps.class)))
     }

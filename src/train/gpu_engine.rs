@@ -23,6 +23,7 @@ pub struct GpuEngine {
     options: SessionOptions,
     choices: Choices,
     bound: Option<f64>,
+    overlap: Option<bool>,
     pinned: Option<Pinned>,
     store: Option<Arc<Store>>,
     sessions: Vec<Session>,
@@ -37,6 +38,7 @@ impl GpuEngine {
             options: SessionOptions::default(),
             choices: Choices::default(),
             bound,
+            overlap: None,
             pinned: None,
             store: None,
             sessions: Vec::new(),
@@ -57,10 +59,17 @@ impl GpuEngine {
         self
     }
 
+    /// Sets whether dispatches are put side by side that need not wait for one another; else they are on all but software devices.
+    pub fn overlap(mut self, wanted: bool) -> Self {
+        self.overlap = Some(wanted);
+        self
+    }
+
     fn plan(&self, tape: &Tape) -> Result<Plan> {
         let layout = Arc::clone(self.store()?.layout());
         let plan = Plan::new(Arc::new(tape.clone()), layout, self.device.caps(), &self.choices)?;
-        Ok(plan.cut(self.bound, self.device.rates()))
+        let overlaps = self.overlap.unwrap_or(plan.overlaps());
+        Ok(plan.cut(self.bound, self.device.rates()).overlap(overlaps))
     }
 
     /// The parameter store.

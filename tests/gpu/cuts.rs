@@ -7,11 +7,12 @@ use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
 use tilegrad::graph::{Spec, Stage, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::nn::models::LeNet5;
-use tilegrad::nn::{Conv2d, Module};
+use tilegrad::nn::{BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential};
+use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::Sgd;
 use tilegrad::plan::{Forecast, ParameterLayout, Plan, Rates, Reason};
-use tilegrad::train::{GpuEngine, TrainOptions, Trainer};
+use tilegrad::train::{Engine, GpuEngine, TrainOptions, Trainer};
 
 use crate::check::device;
 use crate::common::cases;
@@ -150,6 +151,46 @@ fn a_run_in_parts_ends_in_the_same_weights_and_is_forecast_so() {
     let (cut, forecast, timed_in_parts) = run(Some(step / 8.0));
     assert!(forecast.parts > 2 && forecast.to_string().contains("submitted in"), "{forecast}");
     assert!(whole == cut && timed == timed_in_parts);
+}
+
+/// Dispatches that begin together are the same dispatches: on any device, and where passes and parts meet.
+#[test]
+fn a_run_with_dispatches_side_by_side_ends_in_the_same_bits() {
+    let Some(device) = device() else { return };
+    let model = Sequential::new()
+        .with("conv1", Conv2d::new(1, 16, 3).padding(1))
+        .with("bn1", BatchNorm2d::new(16))
+        .with("relu1", Relu)
+        .with("conv2", Conv2d::new(16, 32, 3).padding(1))
+        .with("relu2", Relu)
+        .with("conv3", Conv2d::new(32, 32, 3).padding(1))
+        .with("pool", MaxPool2d::new(4))
+        .with("flatten", Flatten)
+        .with("fc", Linear::new(32 * 7 * 7, 10));
+    let run = |overlap: bool, bound: Option<f64>| -> (Vec<u32>, usize) {
+        let mut train = UploadSource::new("train", synthetic::digits(1, 64));
+        let mut test = UploadSource::new("test", synthetic::digits(2, 16));
+        let mut engine = GpuEngine::new(device.clone()).bound(bound).overlap(overlap);
+        let options = TrainOptions { epochs: 2, batch_size: 32, seed: 3, ..TrainOptions::default() };
+        let mut trainer = Trainer::new(&model, Sgd::new(0.05).momentum(0.9), &mut engine, options, &train).unwrap();
+        let history = trainer.fit(&mut train, &mut test, &mut |_| {}).unwrap();
+        let mut bits: Vec<u32> = history.losses.iter().map(|loss| loss.to_bits()).collect();
+        let names: Vec<String> =
+            trainer.tape().parameters().into_iter().map(|id| trainer.tape().tensor(id).name.clone()).collect();
+        for name in names {
+            bits.extend(trainer.engine().parameter(&name).unwrap().into_iter().map(f32::to_bits));
+        }
+        let plan = trainer.tape().clone();
+        drop(trainer);
+        let program = engine.compile(plan).unwrap();
+        (bits, engine.session(program).passes())
+    };
+    let (expected, passes) = run(false, None);
+    assert_eq!(passes, 1);
+    let (bits, passes) = run(true, None);
+    assert!(passes > 1 && bits == expected, "{passes} passes");
+    let (bits, in_parts) = run(true, Some(20.0));
+    assert!(in_parts > passes && bits == expected, "{in_parts} passes");
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod models;
 mod named;
 mod operations;
 mod optimizer;
+mod overlap;
 mod own_layers;
 mod plan;
 mod plateau;
