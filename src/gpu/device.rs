@@ -54,8 +54,8 @@ impl Default for DeviceOptions {
     }
 }
 
-/// What a device has made since it was opened, and how often the host has waited for it; a step that is warmed up makes nothing
-/// and waits for none of that.
+/// What a device has made since it was opened, and how often the host has waited for all of its work; a step that is warmed up
+/// makes nothing and waits for no such thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Buffers.

@@ -69,10 +69,11 @@ fn reports_neither_wait_for_the_device_nor_change_a_number() {
     let told = run(&device, false);
     assert_eq!((&told.reports, &told.losses), (&waiting.reports, &waiting.losses));
     assert_eq!((told.reports.len(), told.losses.len()), (40, 40));
-    // From the second step of an epoch to the last but one nothing waits for the whole device, and after a few nothing is made.
+    // From the second step of an epoch to the last but one nothing waits for the whole device, and no more is made than what the
+    // reports of the four steps under way, and of those beside them, lie in.
     for epoch in told.waits.chunks(20) {
         assert_eq!(epoch[1].0, epoch[18].0, "{:?}", told.waits);
-        assert_eq!(epoch[8].1, epoch[18].1, "{:?}", told.waits);
+        assert!(epoch[18].1 - epoch[1].1 <= 6, "{:?}", told.waits);
     }
     let each = |waits: &[(u64, u64)]| waits[18].0 - waits[1].0;
     assert_eq!(each(&waiting.waits), 17, "a run that looks after every step does wait");
