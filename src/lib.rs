@@ -67,8 +67,9 @@
 //! makes the bind groups.
 //!
 //! Each step: indices of the batch (or its images), the schedule's learning rate and momentum are written; the dispatches are recorded
-//! in order and submitted once. Loss, right predictions and, in evaluation, the confusion matrix add up on the device and are read
-//! every so many steps. Stages also run apart, and between backward and update gradients can be read and replaced.
+//! in order and submitted, once or in the parts that the plan is cut into, so that no watchdog ends a long step; what shares no buffer
+//! that is written may begin together. Loss, right predictions and, in evaluation, the confusion matrix add up on the device; every so many
+//! steps they are copied, and reported when the copy is there, while later steps run. Stages also run apart, and between backward and update gradients can be read and replaced.
 //!
 //! A [`train::Trainer`] does this over epochs. Where a run is follows from its counts (steps, epochs, batches of the epoch), so
 //! a [`train::Snapshot`] of them with parameters, momentum, buffers and accumulators is all that the rest depends on: what
@@ -91,7 +92,7 @@
 //!   unless [`gpu::SessionOptions`] asks for them; tests run both forms.
 //! - A run that goes on from a snapshot ends in the bytes that it would have ended in.
 //! - A plan holds no wgpu object, so it outlives a lost device. After warm-up a step makes no buffer, bind group or
-//!   pipeline ([`gpu::Counters`]). A frozen parameter has no gradient dispatch.
+//!   pipeline, and waits for no more than the step four before it ([`gpu::Counters`]). A frozen parameter has no gradient dispatch.
 //! - Buffers of a model, such as running means, are kept by name beside the parameters, and saved with them.
 //! - Models hold configuration and names, not tensors: tapes for training, evaluation and any batch size share one store.
 //! - Errors are typed and name the thing; shapes and attributes are checked when a tape is built, limits when it is

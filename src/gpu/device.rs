@@ -15,9 +15,10 @@ use super::measure::facts::facts;
 use super::pipelines::Pipeline;
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, Kernel};
+use crate::plan::Rates;
 
-/// Submissions that may be under way before the host waits for the oldest; more only cost memory.
-const IN_FLIGHT: usize = 4;
+/// Steps that may be under way before the host waits for the oldest; more only cost memory.
+pub(super) const IN_FLIGHT: usize = 4;
 
 /// Which adapter to take, and which of its optional features not to use.
 #[derive(Clone, Debug)]
@@ -53,7 +54,8 @@ impl Default for DeviceOptions {
     }
 }
 
-/// What a device has made since it was opened; a step that is warmed up makes nothing.
+/// What a device has made since it was opened, and how often the host has waited for all of its work; a step that is warmed up
+/// makes nothing and waits for no such thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Buffers.
@@ -64,6 +66,8 @@ pub struct Counters {
     pub pipelines: u64,
     /// Submissions.
     pub submissions: u64,
+    /// How often the host has waited until everything that was submitted had run.
+    pub waits: u64,
 }
 
 #[derive(Default)]
@@ -72,6 +76,7 @@ struct Made {
     bind_groups: AtomicU64,
     pipelines: AtomicU64,
     submissions: AtomicU64,
+    waits: AtomicU64,
 }
 
 /// A GPU, or a software rasteriser, ready to run kernels. Clones are the same device.
@@ -94,6 +99,8 @@ struct Inner {
     pipelines: Mutex<HashMap<(Kernel, bool), Arc<Pipeline>>>,
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     readback: Mutex<Option<wgpu::Buffer>>,
+    spare: Mutex<Vec<wgpu::Buffer>>,
+    rates: Mutex<Option<Rates>>,
     samples: [OnceLock<f64>; 2],
     made: Made,
 }
@@ -172,6 +179,8 @@ impl Device {
                 pipelines: Mutex::default(),
                 in_flight: Mutex::default(),
                 readback: Mutex::default(),
+                spare: Mutex::default(),
+                rates: Mutex::default(),
                 samples: Default::default(),
                 made: Made::default(),
             }),
@@ -213,6 +222,7 @@ impl Device {
             bind_groups: made.bind_groups.load(Ordering::Relaxed),
             pipelines: made.pipelines.load(Ordering::Relaxed),
             submissions: made.submissions.load(Ordering::Relaxed),
+            waits: made.waits.load(Ordering::Relaxed),
         }
     }
 
@@ -230,9 +240,40 @@ impl Device {
     /// Waits until everything that was submitted has run.
     pub fn wait(&self) -> Result<()> {
         self.check()?;
+        self.inner.made.waits.fetch_add(1, Ordering::Relaxed);
         let waited = self.inner.device.poll(wgpu::PollType::wait_indefinitely());
         self.check()?;
         waited.map(|_| ()).map_err(|error| Error::DeviceLost(error.to_string()))
+    }
+
+    /// Waits until what was submitted up to `index` has run, and for nothing after it.
+    pub(super) fn wait_for(&self, index: &wgpu::SubmissionIndex) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: None };
+        let waited = self.inner.device.poll(wait);
+        self.check()?;
+        waited.map(|_| ()).map_err(|error| Error::DeviceLost(error.to_string()))
+    }
+
+    /// Lets wgpu call back what is done, without waiting.
+    pub(super) fn poll(&self) -> Result<()> {
+        let polled = self.inner.device.poll(wgpu::PollType::Poll);
+        self.check()?;
+        polled.map(|_| ()).map_err(|error| Error::DeviceLost(error.to_string()))
+    }
+
+    /// Buffers that small readings wait in, kept for the next ones.
+    pub(super) fn spare(&self) -> &Mutex<Vec<wgpu::Buffer>> {
+        &self.inner.spare
+    }
+
+    /// Remembers what was measured.
+    pub(super) fn measured(&self, rates: Rates) {
+        *locked(&self.inner.rates) = Some(rates);
+    }
+
+    /// Its best rates: those that [`super::Peak::measure`] has found last, or else what the slow ones of its class reach.
+    pub fn rates(&self) -> Rates {
+        (*locked(&self.inner.rates)).unwrap_or_else(|| Rates::assumed(self.caps().class))
     }
 
     /// Where the least lengths of samples by its clock and by the host's are kept once they are known; timing.rs finds them out.
@@ -336,23 +377,27 @@ impl Device {
         Ok(())
     }
 
-    /// Hands commands to the device, and waits for the oldest ones if too many are under way.
-    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Result<()> {
-        self.check()?;
-        let index = self.inner.queue.submit([commands]);
-        self.inner.made.submissions.fetch_add(1, Ordering::Relaxed);
+    /// Hands the commands of a whole step to the device, or the last of it, and waits for the oldest step if too many are under way.
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex> {
+        let index = self.submit_part(commands)?;
         let oldest = {
             let mut in_flight = locked(&self.inner.in_flight);
-            in_flight.push_back(index);
+            in_flight.push_back(index.clone());
             if in_flight.len() > IN_FLIGHT { in_flight.pop_front() } else { None }
         };
         if let Some(oldest) = oldest {
-            let wait = wgpu::PollType::Wait { submission_index: Some(oldest), timeout: None };
-            let waited = self.inner.device.poll(wait);
-            self.check()?;
-            waited.map_err(|error| Error::DeviceLost(error.to_string()))?;
+            self.wait_for(&oldest)?;
         }
-        self.check()
+        self.check().map(|()| index)
+    }
+
+    /// Hands commands to the device that are no step of their own: parts of one, a small copy after one. Never waits, so that
+    /// a step in many parts has as much under way as one in a single part.
+    pub(super) fn submit_part(&self, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex> {
+        self.check()?;
+        let index = self.inner.queue.submit([commands]);
+        self.inner.made.submissions.fetch_add(1, Ordering::Relaxed);
+        self.check().map(|()| index)
     }
 
     /// Reads `bytes` bytes of a buffer back once all work before is done.

@@ -1,21 +1,20 @@
-//! A ring of staging buffers, which brings a batch to the device while the one before it is still being used.
+//! A ring of staging buffers, which brings a batch to the device while the ones before it are still being used.
 
 use std::collections::VecDeque;
 
-use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
-
 use super::Device;
+use super::device::IN_FLIGHT;
+use super::mapping::Mapping;
 use crate::error::{Error, Result};
 
-/// Batches under way at once: one being filled, one waiting, one in use.
-const DEPTH: usize = 3;
-
-type Mapped = OneshotReceiver<Result<(), wgpu::BufferAsyncError>>;
+/// Batches under way at once: one for each step that may be, and one that is being filled.
+const DEPTH: usize = IN_FLIGHT + 1;
 
 /// Staging buffers for one input, used in turn.
 pub(super) struct Ring {
     bytes: u64,
-    free: VecDeque<(wgpu::Buffer, Option<Mapped>)>,
+    /// The one that was used first is the next; its memory comes when the submission that used it has run.
+    free: VecDeque<(wgpu::Buffer, Mapping)>,
     filled: Option<wgpu::Buffer>,
 }
 
@@ -25,34 +24,22 @@ impl Ring {
         for _ in 0..DEPTH {
             let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
             let buffer = device.buffer(&format!("{name} upload"), bytes, usage)?;
-            let mapped = map(&buffer);
-            free.push_back((buffer, Some(mapped)));
+            let mapping = Mapping::new(&buffer, wgpu::MapMode::Write, None);
+            free.push_back((buffer, mapping));
         }
         Ok(Ring { bytes, free, filled: None })
     }
 
-    /// Copies `data` into the next staging buffer, waiting for the device to be done with it.
+    /// Copies `data` into the next staging buffer, waiting for the device to be done with that one.
     pub fn fill(&mut self, device: &Device, data: &[u8]) -> Result<()> {
-        if let Some(unused) = self.filled.take() {
-            // Filled twice before a run: the first content is not wanted any more.
-            let mapped = map(&unused);
-            self.free.push_front((unused, Some(mapped)));
-        }
-        let Some((buffer, mapped)) = self.free.pop_front() else { return Ok(()) };
-        if let Some(mapped) = mapped {
-            let lost = |reason: String| Error::DeviceLost(format!("an upload failed: {reason}"));
-            let done = loop {
-                device.raw().poll(wgpu::PollType::Poll).map_err(|error| lost(error.to_string()))?;
-                device.check()?;
-                if let Some(done) = pollster::block_on(async { poll_once(&mapped).await }) {
-                    break done;
-                }
-                device.wait()?;
-            };
-            done.map_err(|error| lost(error.to_string()))?;
-            let mut view = buffer.slice(..).get_mapped_range_mut().map_err(|error| lost(error.to_string()))?;
-            view.slice(..data.len()).copy_from_slice(data);
-        }
+        // Filled twice before a run: the first content is not wanted any more.
+        self.recycle(None);
+        let Some((buffer, mut mapping)) = self.free.pop_front() else { return Ok(()) };
+        mapping.wait(device)?;
+        let lost = |error: wgpu::MapRangeError| Error::DeviceLost(format!("an upload failed: {error}"));
+        let mut view = buffer.slice(..).get_mapped_range_mut().map_err(lost)?;
+        view.slice(..data.len()).copy_from_slice(data);
+        drop(view);
         buffer.unmap();
         self.filled = Some(buffer);
         Ok(())
@@ -65,31 +52,18 @@ impl Ring {
         }
     }
 
-    /// After the copy was submitted: the staging buffer can be filled again when the device is done with it.
-    pub fn submitted(&mut self) {
-        if let Some(buffer) = self.filled.take() {
-            let mapped = map(&buffer);
-            self.free.push_back((buffer, Some(mapped)));
+    /// After the copy was submitted: the staging buffer can be filled again when that submission has run.
+    pub fn submitted(&mut self, index: &wgpu::SubmissionIndex) {
+        self.recycle(Some(index));
+    }
+
+    /// What was filled is free again once the submission that reads it has run, or at once if none does.
+    fn recycle(&mut self, used_by: Option<&wgpu::SubmissionIndex>) {
+        let Some(buffer) = self.filled.take() else { return };
+        let mapping = Mapping::new(&buffer, wgpu::MapMode::Write, used_by.cloned());
+        match used_by {
+            Some(_) => self.free.push_back((buffer, mapping)),
+            None => self.free.push_front((buffer, mapping)),
         }
     }
-}
-
-fn map(buffer: &wgpu::Buffer) -> Mapped {
-    let (sender, receiver) = oneshot_channel();
-    buffer.map_async(wgpu::MapMode::Write, .., move |result| {
-        // The ring may be gone by then.
-        let _ = sender.send(result);
-    });
-    receiver
-}
-
-/// The result if it is there already.
-async fn poll_once(mapped: &Mapped) -> Option<Result<(), wgpu::BufferAsyncError>> {
-    use std::future::Future;
-    let mut future = std::pin::pin!(mapped.receive());
-    std::future::poll_fn(|context| match future.as_mut().poll(context) {
-        std::task::Poll::Ready(result) => std::task::Poll::Ready(result),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
 }

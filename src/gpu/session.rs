@@ -10,7 +10,7 @@ use super::{Device, Store};
 use crate::error::{Error, Result};
 use crate::graph::Stage;
 use crate::kernel::Extent;
-use crate::plan::{Buffer, Plan, Span};
+use crate::plan::{Buffer, Part, Plan, Span, Step, Uses};
 use crate::shape::DType;
 use crate::tensor::TensorId;
 
@@ -34,6 +34,8 @@ pub struct Session {
     inputs: HashMap<String, Allocation>,
     rings: HashMap<String, Ring>,
     steps: Vec<Ready>,
+    /// The numbers of the dispatches: of each part, of each of its passes.
+    parts: Vec<Vec<Vec<usize>>>,
 }
 
 /// A slot, or, in a guarded session, the tensors of one size in a slot: the number and the bytes.
@@ -50,6 +52,7 @@ impl Session {
     /// Makes the buffers, pipelines and bind groups of `plan` over `store`.
     pub fn new(store: &Arc<Store>, plan: Arc<Plan>, options: SessionOptions) -> Result<Self> {
         let device = store.device().clone();
+        warn_of_length(&plan);
         let new = |label: &str, bytes| match options.guarded {
             true => Allocation::guarded(&device, label, bytes),
             false => Allocation::new(&device, label, bytes),
@@ -84,6 +87,7 @@ impl Session {
             inputs,
             rings: HashMap::new(),
             steps: Vec::new(),
+            parts: Vec::new(),
         };
         device.prepare(&plan.kernels(), options.checked)?;
         let (params, offsets) = pack_params(&device, &plan)?;
@@ -117,6 +121,7 @@ impl Session {
             let workgroups = fold(step.extent, pipeline.reflection.workgroup_size, device.caps().max_workgroups);
             session.steps.push(Ready { stage: step.stage, pipeline, bind_group, workgroups });
         }
+        session.parts = parts(&plan, &session.steps);
         Ok(session)
     }
 
@@ -181,19 +186,43 @@ impl Session {
         Ok((allocation, tensor.layout.to_memory(&tensor.shape, values)))
     }
 
-    /// Records the dispatches of `stages` and submits them; does not wait.
+    /// Records the dispatches of `stages` and submits them, each of the plan's parts for itself; does not wait for them.
     pub fn run(&mut self, stages: &[Stage]) -> Result<()> {
         self.device.check()?;
-        let mut encoder = self.device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        for (name, ring) in &self.rings {
-            if let Some(input) = self.inputs.get(name) {
-                ring.record(&mut encoder, &input.buffer, input.offset);
+        let Session { device, inputs, rings, steps, parts, .. } = self;
+        let chosen = |pass: &Vec<usize>| {
+            let steps = pass.iter().map(|&number| &steps[number]);
+            steps.filter(|step| stages.contains(&step.stage)).collect::<Vec<_>>()
+        };
+        let passes: Vec<Vec<_>> = parts
+            .iter()
+            .map(|passes| passes.iter().map(chosen).filter(|pass| !pass.is_empty()).collect::<Vec<_>>())
+            .collect();
+        // What was uploaded goes with the first submission, so there is one even where no dispatch is.
+        let last = passes.iter().rposition(|part| !part.is_empty()).unwrap_or_default();
+        for (i, part) in passes.into_iter().enumerate().take(last + 1) {
+            if i < last && part.is_empty() {
+                continue;
             }
+            let mut encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            for (name, ring) in rings.iter() {
+                if let Some(input) = inputs.get(name) {
+                    ring.record(&mut encoder, &input.buffer, input.offset);
+                }
+            }
+            for pass in part {
+                record(&mut encoder, None, pass.into_iter(), |_, _| {});
+            }
+            let commands = encoder.finish();
+            let index = if i == last { device.submit(commands)? } else { device.submit_part(commands)? };
+            rings.values_mut().for_each(|ring| ring.submitted(&index));
         }
-        record(&mut encoder, None, self.steps.iter().filter(|step| stages.contains(&step.stage)), |_, _| {});
-        self.device.submit(encoder.finish())?;
-        self.rings.values_mut().for_each(Ring::submitted);
         Ok(())
+    }
+
+    /// How many compute passes a step has: one for each part, and one more wherever dispatches begin together.
+    pub fn passes(&self) -> usize {
+        self.parts.iter().map(Vec::len).sum()
     }
 
     /// Runs all stages.
@@ -334,6 +363,35 @@ fn record<'a>(
 /// Which allocation a span of slot `slot` lies in.
 fn slot_key(plan: &Plan, guarded: bool, slot: usize, span: &Span) -> SlotKey {
     (slot, if guarded { span.bytes } else { plan.slots[slot] })
+}
+
+/// The parts of a step and their passes.
+fn parts(plan: &Plan, steps: &[Ready]) -> Vec<Vec<Vec<usize>>> {
+    let uses: Vec<Uses<'_>> = plan.steps.iter().zip(steps).map(|(step, ready)| uses(step, ready)).collect();
+    let passes = |part: Part| match plan.overlaps() {
+        true => plan.passes(part.dispatches, &uses),
+        false => vec![part.dispatches.collect()],
+    };
+    plan.parts().into_iter().map(passes).collect()
+}
+
+/// The buffers of a dispatch, with whether it writes them.
+fn uses<'a>(step: &'a Step, ready: &Ready) -> Uses<'a> {
+    let bindings = &ready.pipeline.reflection.bindings;
+    let writes = |name: &str| bindings.iter().any(|(other, _, access)| other == name && *access == Access::ReadWrite);
+    step.bindings.iter().map(|(name, span)| (&span.buffer, writes(name))).collect()
+}
+
+/// Says which dispatch takes longer than a part of a step should.
+fn warn_of_length(plan: &Plan) {
+    if let Some((step, milliseconds)) = plan.too_long() {
+        log::warn!(
+            "\"{}\": one dispatch of {} is estimated at {milliseconds:.0} ms, and can't be submitted in parts: a watchdog may end \
+             it; a smaller batch makes it shorter",
+            step.node,
+            step.kernel.name
+        );
+    }
 }
 
 /// Where an allocation is held.

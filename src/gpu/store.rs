@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Device;
 use super::memory::Allocation;
+use super::{Device, Readback};
 use crate::error::{Error, Result};
 use crate::graph::Tape;
 use crate::kernel::{FlatBuffer, Pieces};
@@ -174,6 +174,12 @@ impl Store {
     pub fn state(&self, name: &str) -> Result<Vec<f32>> {
         let allocation = self.find(&Buffer::State(name.into()))?;
         Ok(bytemuck::pod_collect_to_vec(&self.device.read(&allocation.buffer, allocation.offset, allocation.bytes)?))
+    }
+
+    /// The numbers of the state called `name` as they are after what was submitted so far, as bytes, without waiting for them.
+    pub fn request_state(&self, name: &str) -> Result<Readback> {
+        let allocation = self.find(&Buffer::State(name.into()))?;
+        Readback::new(&self.device, &allocation.buffer, allocation.offset, allocation.bytes)
     }
 
     /// Sets the state called `name` to zeros, once what was submitted has run.

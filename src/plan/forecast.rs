@@ -1,12 +1,9 @@
 //! What a plan will need, said before it runs.
 
-use std::collections::HashSet;
 use std::fmt;
 
-use super::{Memory, Plan};
-
-/// The part of a device's best multiply-add rate that training steps have been seen to reach.
-const SHARE_OF_PEAK: f64 = 0.3;
+use super::cuts::estimates;
+use super::{Memory, Plan, Rates};
 
 /// What a plan will need.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +18,8 @@ pub struct Forecast {
     pub allowed_binding: u64,
     /// Dispatches of a step.
     pub dispatches: usize,
+    /// Parts in which a step is submitted.
+    pub parts: usize,
     /// Products that are added up in a step.
     pub multiply_adds: u64,
     /// An estimate of a step's milliseconds: products at a third of the device's best rate, everything else at the best
@@ -29,31 +28,18 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// Of `plan` on a device with these limits and rates, [multiply-adds, bytes] a second.
-    pub(crate) fn new(plan: &Plan, allowed_binding: u64, available: Option<u64>, rates: Option<[f64; 2]>) -> Self {
+    /// Of `plan` on a device with these limits and rates.
+    pub(crate) fn new(plan: &Plan, allowed_binding: u64, available: Option<u64>, rates: Option<Rates>) -> Self {
         let spans = plan.steps.iter().flat_map(|step| &step.bindings).map(|(_, span)| span.bytes);
-        let seconds = rates.map(|[multiply_adds, bytes]| {
-            // Several kernels of a product hand work on among them, much of it in caches: its arithmetic is what counts.
-            let with_products: HashSet<(&str, &str)> = plan
-                .steps
-                .iter()
-                .filter(|step| step.multiply_adds > 0)
-                .map(|step| (&*step.node, step.operation))
-                .collect();
-            let of_step = |step: &super::Step| match with_products.contains(&(&*step.node, step.operation)) {
-                true => step.multiply_adds as f64 / (SHARE_OF_PEAK * multiply_adds),
-                false => step.bytes() as f64 / bytes,
-            };
-            plan.steps.iter().map(of_step).sum::<f64>()
-        });
         Forecast {
             memory: plan.memory(),
             available,
             largest_binding: spans.max().unwrap_or(0),
             allowed_binding,
             dispatches: plan.steps.len(),
+            parts: plan.parts().len(),
             multiply_adds: plan.steps.iter().map(|step| step.multiply_adds).sum(),
-            milliseconds: seconds.map(|seconds| seconds * 1e3),
+            milliseconds: rates.map(|rates| estimates(&plan.steps, rates).iter().sum()),
         }
     }
 
@@ -78,9 +64,12 @@ impl fmt::Display for Forecast {
             self.dispatches,
             self.multiply_adds as f64 / 1e9
         )?;
-        match self.milliseconds {
-            Some(milliseconds) => write!(f, ", about {milliseconds:.1} ms"),
-            None => Ok(()),
+        if let Some(milliseconds) = self.milliseconds {
+            write!(f, ", about {milliseconds:.1} ms")?;
         }
+        if self.parts > 1 {
+            write!(f, ", submitted in {} parts", self.parts)?;
+        }
+        Ok(())
     }
 }

@@ -3,22 +3,28 @@
 //! A plan is plain data and holds nothing of a device, so it can be printed, compared and kept when a device is lost. It is
 //! made in passes, each with a file of its own: [`fuse`] joins nodes, `lower` takes a candidate for each and makes its
 //! dispatches, `live` finds out when each tensor is alive, `assign` gives slots to what is never alive together, `place`
-//! says where each tensor lies, `bind` puts places into dispatches.
+//! says where each tensor lies, `bind` puts places into dispatches, `cuts` says where a step may be submitted in parts, and
+//! `overlap` which dispatches need not wait for one another.
 
 mod assign;
 mod bind;
+mod cuts;
 mod flat;
 mod forecast;
 pub mod fuse;
 mod live;
 mod lower;
+mod overlap;
 mod place;
 mod print;
 
 pub use assign::{Interval, assign_slots};
+pub(crate) use cuts::default_bound;
+pub use cuts::{Cut, Part, Rates, Reason};
 pub use flat::{ParameterLayout, Placement};
 pub use forecast::Forecast;
 pub use lower::{Chosen, candidates};
+pub use overlap::{Uses, barriers};
 pub use print::Memory;
 
 use std::collections::{BTreeSet, HashMap};
@@ -26,7 +32,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Stage, Tape};
-use crate::kernel::{Caps, Choices, Extent, FlatBuffer, Kernel, Serial};
+use crate::kernel::{Caps, Choices, DeviceClass, Extent, FlatBuffer, Kernel, Serial};
 use crate::shape::Shape;
 use crate::tensor::{Tensor, TensorId};
 
@@ -130,10 +136,14 @@ pub struct Plan {
     unshared: u64,
     /// Activations, their gradients and work that are alive when most is.
     fullest: [u64; 3],
+    /// Where it is cut, if a bound was given.
+    bounded: Option<cuts::Bounded>,
+    /// Whether sessions put dispatches side by side.
+    overlaps: bool,
 }
 
 impl Plan {
-    /// Plans `tape` for a device.
+    /// Plans `tape` for a device, in parts that its class is sure to do before a watchdog ends them.
     pub fn new(tape: Arc<Tape>, layout: Arc<ParameterLayout>, caps: &Caps, choices: &Choices) -> Result<Self> {
         let tape = Arc::new(fuse::fuse(&tape, &live::live_nodes(&tape), &choices.without_rules)?);
         let roots = live::roots(&tape);
@@ -145,7 +155,7 @@ impl Plan {
         let (slots, slot_of) = assign_slots(&lifetimes.wanted);
         let places = place::place(&tape, &roots, &lifetimes, &slot_of, &layout, caps)?;
         let steps = bind::bind(&tape, lowered.nodes, &places, &layout, caps)?;
-        Ok(Plan {
+        let plan = Plan {
             steps,
             slots,
             intervals: places.intervals,
@@ -156,7 +166,10 @@ impl Plan {
             fullest: lifetimes.fullest(&tape),
             tape,
             layout,
-        })
+            bounded: None,
+            overlaps: caps.class != DeviceClass::Software,
+        };
+        Ok(plan.cut(default_bound(caps.class), Rates::assumed(caps.class)))
     }
 
     /// What was taken wherever there was a choice: choices that make the same plan of the same tape.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Buffer, Plan};
+use super::{Buffer, Plan, Reason};
 use crate::graph::Stage;
 use crate::kernel::FlatBuffer;
 use crate::tensor::Role;
@@ -110,7 +110,15 @@ impl fmt::Display for Plan {
                 .min()
                 .map_or_else(String::new, |id| self.tape.shape(id).to_string())
         };
-        for step in &self.steps {
+        let mut parts = self.parts();
+        if parts.len() == 1 {
+            parts.clear();
+        }
+        for (number, step) in self.steps.iter().enumerate() {
+            if let Some(at) = parts.iter().position(|part| part.dispatches.start == number) {
+                let milliseconds = parts[at].milliseconds.unwrap_or_default();
+                writeln!(f, "part {} of {}, about {milliseconds:.3} ms{}", at + 1, parts.len(), why(self, at))?;
+            }
             writeln!(
                 f,
                 "{:8} {:28} {:32} {:?}",
@@ -124,6 +132,14 @@ impl fmt::Display for Plan {
             }
         }
         Ok(())
+    }
+}
+
+/// Why a part begins where it does; the first has no reason.
+fn why(plan: &Plan, part: usize) -> &'static str {
+    match part.checked_sub(1).map(|cut| plan.cuts()[cut].reason) {
+        Some(Reason::BoundedWork) => " (cut to bound the work)",
+        None => "",
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Callback, Event, Flow, Snapshot, Trainer};
+use super::{Callback, Event, Flow, OnNonFinite, Snapshot, Trainer};
 use crate::error::{Error, Result};
 
 /// What the names of checkpoints begin and end with; between them is the number of steps, so that names sort by it.
@@ -105,9 +105,13 @@ impl Checkpoints {
         Err(Error::data(dir, format!("holds no checkpoint that is whole: {}", all.join("; "))))
     }
 
-    /// Writes one now, and removes those before the last two.
+    /// Writes one now, and removes those before the last two; not of a run that is about to end for a loss that was not finite.
     pub fn write(&mut self, trainer: &mut Trainer<'_>) -> Result<()> {
         let snapshot = trainer.snapshot()?;
+        // Its report is on its way, and what is kept in the folder is better.
+        if trainer.has_diverged() && trainer.options().on_non_finite == OnNonFinite::Stop {
+            return Ok(());
+        }
         let steps = snapshot.steps();
         self.last = Instant::now();
         // After the last step of an epoch there may be another with the same number, which is further on.

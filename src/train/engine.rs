@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::data::{BatchSink, ImageSet, images_name, labels_name};
 use crate::error::{Error, Result};
-use crate::gpu::{Profile, Session, Store, TuneEvent, Tuning};
+use crate::gpu::{Profile, Readback, Session, Store, TuneEvent, Tuning};
 use crate::graph::{Stage, Tape};
 use crate::kernel::Choices;
 use crate::plan::{Forecast, Memory};
@@ -64,6 +64,11 @@ pub trait Engine {
 
     /// Reads a state.
     fn state(&mut self, name: &str) -> Result<Vec<f32>>;
+
+    /// Asks for a state as it is after what has been run so far; it may come later, while more runs.
+    fn request_state(&mut self, name: &str) -> Result<Box<dyn Reading>> {
+        Ok(Box::new(Here(Some(self.state(name)?))))
+    }
 
     /// Sets a state to zeros.
     fn clear_state(&mut self, name: &str) -> Result<()>;
@@ -128,6 +133,38 @@ pub trait Engine {
         let _ = tapes;
         let message = format!("{} has no choice of kernels to repeat; leave it out, or name a GPU", self.name());
         Err(Error::data(file, message))
+    }
+}
+
+/// Numbers on their way to the host.
+pub trait Reading {
+    /// The numbers if they are there; they are given once.
+    fn poll(&mut self) -> Result<Option<Vec<f32>>>;
+
+    /// The numbers, waiting for what makes them where they are not there yet, but for nothing later.
+    fn wait(&mut self) -> Result<Vec<f32>>;
+}
+
+/// Numbers that are there.
+struct Here(Option<Vec<f32>>);
+
+impl Reading for Here {
+    fn poll(&mut self) -> Result<Option<Vec<f32>>> {
+        Ok(self.0.take())
+    }
+
+    fn wait(&mut self) -> Result<Vec<f32>> {
+        self.0.take().ok_or_else(|| Error::config("reading", "was given before"))
+    }
+}
+
+impl Reading for Readback {
+    fn poll(&mut self) -> Result<Option<Vec<f32>>> {
+        Ok(Readback::poll(self)?.map(|bytes| bytemuck::pod_collect_to_vec(&bytes)))
+    }
+
+    fn wait(&mut self) -> Result<Vec<f32>> {
+        Ok(bytemuck::pod_collect_to_vec(&Readback::wait(self)?))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::optim::{Mode, Rates};
 const IN_MEMORY: &str = "the run's last copy in memory";
 
 /// What looks on, all together.
-type Callbacks<'a, 'b> = &'a mut [&'b mut dyn Callback];
+pub(super) type Callbacks<'a, 'b> = &'a mut [&'b mut dyn Callback];
 
 impl Trainer<'_> {
     pub(super) fn seconds(&self) -> f64 {
@@ -58,6 +58,8 @@ impl Trainer<'_> {
         callbacks: Callbacks<'_, '_>,
     ) -> Result<History> {
         let mut lost_at = None;
+        // Those of a run that an error has ended.
+        self.asked.clear();
         self.start_clocks(self.seconds(), self.epoch_seconds());
         self.clocks.warm = false;
         let mut step_ms = Vec::new();
@@ -88,7 +90,7 @@ impl Trainer<'_> {
     }
 
     /// Hands an event to all callbacks.
-    fn tell(&mut self, callbacks: Callbacks<'_, '_>, event: &Event<'_>) -> Result<Flow> {
+    pub(super) fn tell(&mut self, callbacks: Callbacks<'_, '_>, event: &Event<'_>) -> Result<Flow> {
         let mut flow = Flow::Continue;
         for callback in callbacks.iter_mut() {
             if callback.on_event(event, self)? == Flow::Stop {
@@ -191,6 +193,7 @@ impl Trainer<'_> {
         step_ms: &mut Vec<f64>,
     ) -> Result<Flow> {
         let TrainOptions { batch_size, report_every, accumulate, .. } = self.options;
+        let mut flow = Flow::Continue;
         if self.batch == 0 {
             self.engine.clear_state(TRAIN)?;
         }
@@ -204,7 +207,6 @@ impl Trainer<'_> {
             self.step(train, batch, rates, &share)?;
             self.batch = i + 1;
             self.history.steps = self.steps as usize;
-            let mut flow = Flow::Continue;
             if self.clocks.warm {
                 step_ms.push(began.elapsed().as_secs_f64() * 1e3);
             } else {
@@ -217,48 +219,25 @@ impl Trainer<'_> {
             }
             let last = i + 1 == batches.len();
             if last || (i + 1) % report_every.min(HISTORY) == 0 {
-                let metrics = self.note_losses()?;
-                if let Some(&loss) = self.history.losses.iter().find(|loss| !loss.is_finite()) {
-                    self.trip(train, callbacks, loss)?;
-                }
-                let images = (batch_size * i + batch.len()).min(train.len());
-                let event = Event::Progress {
-                    epoch,
-                    images,
-                    of: train.len(),
-                    loss: metrics.loss,
-                    accuracy: metrics.accuracy,
-                    images_per_second: images as f64 / self.epoch_seconds(),
-                };
-                if self.tell(callbacks, &event)? == Flow::Stop {
-                    flow = Flow::Stop;
-                }
+                self.ask(epoch, (batch_size * i + batch.len()).min(train.len()))?;
+            }
+            if self.deliver(train, callbacks, last)? == Flow::Stop {
+                flow = Flow::Stop;
             }
             // Between the batches of one update gradients are half added up, which no snapshot holds.
             if share.last {
                 let event = Event::Step { epoch, steps: self.steps };
                 if self.tell(callbacks, &event)? == Flow::Stop || flow == Flow::Stop {
+                    self.deliver(train, callbacks, true)?;
                     return Ok(Flow::Stop);
                 }
             }
         }
-        Ok(Flow::Continue)
-    }
-
-    /// Takes the losses of the steps since the last time from the device to the history.
-    pub(super) fn note_losses(&mut self) -> Result<Metrics> {
-        if self.batch == 0 {
-            return Ok(Metrics::default());
-        }
-        let metrics = Metrics::from_state(&self.engine.state(TRAIN)?);
-        let new = metrics.losses.len().min(self.batch - self.noted);
-        self.history.losses.extend(&metrics.losses[metrics.losses.len() - new..]);
-        self.noted = self.batch;
-        Ok(metrics)
+        Ok(flow)
     }
 
     /// Finds what made a loss not finite, and ends the run or says so.
-    fn trip(&mut self, train: &mut dyn BatchSource, callbacks: Callbacks<'_, '_>, loss: f32) -> Result<()> {
+    pub(super) fn trip(&mut self, train: &mut dyn BatchSource, callbacks: Callbacks<'_, '_>, loss: f32) -> Result<()> {
         let warn = self.options.on_non_finite == OnNonFinite::Warn;
         if warn && self.history.warned {
             return Ok(());

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::engine::{Engine, ProgramId, Sink, Target};
+use super::engine::{Engine, ProgramId, Reading, Sink, Target};
 use super::pinned::Pinned;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Peak, Profile, Session, SessionOptions, Store, TuneEvent, Tuner, Tuning};
 use crate::graph::{Stage, Tape};
 use crate::kernel::Choices;
-use crate::plan::{Forecast, Memory, ParameterLayout, Plan};
+use crate::plan::{Forecast, Memory, ParameterLayout, Plan, default_bound};
 use crate::tensor::{Tensor, TensorId};
 use crate::twin::Value;
 
@@ -22,6 +22,8 @@ pub struct GpuEngine {
     device: Device,
     options: SessionOptions,
     choices: Choices,
+    bound: Option<f64>,
+    overlap: Option<bool>,
     pinned: Option<Pinned>,
     store: Option<Arc<Store>>,
     sessions: Vec<Session>,
@@ -30,10 +32,13 @@ pub struct GpuEngine {
 impl GpuEngine {
     /// An engine on `device`.
     pub fn new(device: Device) -> Self {
+        let bound = default_bound(device.caps().class);
         GpuEngine {
             device,
             options: SessionOptions::default(),
             choices: Choices::default(),
+            bound,
+            overlap: None,
             pinned: None,
             store: None,
             sessions: Vec::new(),
@@ -46,9 +51,25 @@ impl GpuEngine {
         self
     }
 
+    /// Sets how many milliseconds the device is given to do at once, by an estimate; a step that takes longer is submitted in
+    /// parts, with the same results to the bit. `None` submits each step as a whole, as it is on software devices otherwise; on
+    /// others it is half a second, since a watchdog may take a device away after two.
+    pub fn bound(mut self, milliseconds: Option<f64>) -> Self {
+        self.bound = milliseconds;
+        self
+    }
+
+    /// Sets whether dispatches are put side by side that need not wait for one another; else they are on all but software devices.
+    pub fn overlap(mut self, wanted: bool) -> Self {
+        self.overlap = Some(wanted);
+        self
+    }
+
     fn plan(&self, tape: &Tape) -> Result<Plan> {
         let layout = Arc::clone(self.store()?.layout());
-        Plan::new(Arc::new(tape.clone()), layout, self.device.caps(), &self.choices)
+        let plan = Plan::new(Arc::new(tape.clone()), layout, self.device.caps(), &self.choices)?;
+        let overlaps = self.overlap.unwrap_or(plan.overlaps());
+        Ok(plan.cut(self.bound, self.device.rates()).overlap(overlaps))
     }
 
     /// The parameter store.
@@ -130,6 +151,10 @@ impl Engine for GpuEngine {
         self.store()?.state(name)
     }
 
+    fn request_state(&mut self, name: &str) -> Result<Box<dyn Reading>> {
+        Ok(Box::new(self.store()?.request_state(name)?))
+    }
+
     fn clear_state(&mut self, name: &str) -> Result<()> {
         self.store()?.clear_state(name)
     }
@@ -144,7 +169,7 @@ impl Engine for GpuEngine {
             false => None,
         };
         let plan = self.plan(tape)?;
-        let rates = rates.map(|peak| [peak.multiply_adds_per_second, peak.copy_bytes_per_second]);
+        let rates = rates.map(|peak| peak.rates());
         let caps = self.device.caps();
         let allowed = caps.max_binding.min(caps.max_buffer);
         Ok(Some(Forecast::new(&plan, allowed, self.device.memory(), rates)))

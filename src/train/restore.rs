@@ -83,7 +83,7 @@ impl Fields<'_> {
 }
 
 impl Trainer<'_> {
-    /// The run as it is, on the host, which is also what it goes on from if the device is lost.
+    /// The run as it is, on the host, which is also what it goes on from if the device is lost; what was submitted has run then.
     pub fn snapshot(&mut self) -> Result<Arc<Snapshot>> {
         self.note_losses()?;
         let mut content = weights::model(&self.tape, self.engine)?;
@@ -114,8 +114,16 @@ impl Trainer<'_> {
         }
         metadata.extend(optimizer_state::remembered(&self.schedule));
         let snapshot = Arc::new(Snapshot::new(content, metadata));
-        self.kept = Some(Arc::clone(&snapshot));
+        // A run that has just gone wrong keeps the copy from before, from which its steps can be done again.
+        if self.history.warned || !self.has_diverged() {
+            self.kept = Some(Arc::clone(&snapshot));
+        }
         Ok(snapshot)
+    }
+
+    /// Whether a loss was not finite, as far as losses are known.
+    pub(super) fn has_diverged(&self) -> bool {
+        self.history.losses.iter().any(|loss| !loss.is_finite())
     }
 
     /// Goes back, or on, to where `snapshot` was taken; `path` is what errors name. The next [`Trainer::fit`] does what the
@@ -187,6 +195,7 @@ impl Trainer<'_> {
         if !metrics.is_empty() {
             self.engine.set_state(TRAIN, &metrics)?;
         }
+        self.asked.clear();
         (self.steps, self.epochs, self.batch, self.has_momentum) = (steps, epochs, batch, has_momentum);
         (self.history.epochs, self.history.losses) = (history, words(LOSSES));
         self.history.steps = steps as usize;

@@ -1,12 +1,12 @@
 //! What a run consists of: the model, its tapes for every batch size over one parameter store, a step, an evaluation.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::clocks::Clocks;
 use super::early_stopping::EarlyStopping;
-use super::engine::{Engine, ProgramId};
+use super::engine::{Engine, ProgramId, Reading};
 use super::history::History;
 use super::snapshot::Snapshot;
 use super::weights::Metadata;
@@ -46,7 +46,7 @@ pub struct TrainOptions {
     pub batch_size: usize,
     /// Of the first weights and of the order of the images.
     pub seed: u64,
-    /// Steps between two reports; each reads the accumulators back.
+    /// Steps between two reports of loss and accuracy. A report comes when its numbers have, while later steps run already.
     pub report_every: usize,
     /// Batches whose gradients add up to one update: as if they were one batch, for models without batch norm. The last
     /// update of an epoch takes what is left.
@@ -127,9 +127,21 @@ pub struct Trainer<'a> {
     /// Those of them whose losses are in the history.
     pub(super) noted: usize,
     pub(super) history: History,
+    /// Reports whose numbers are on their way.
+    pub(super) asked: VecDeque<Report>,
     pub(super) clocks: Clocks,
     /// The host's last copy of the run.
     pub(super) kept: Option<Arc<Snapshot>>,
+}
+
+/// A report whose numbers are on their way.
+pub(super) struct Report {
+    pub epoch: usize,
+    /// Batches of the epoch that it is about.
+    pub batch: usize,
+    /// Their images.
+    pub images: usize,
+    pub reading: Box<dyn Reading>,
 }
 
 /// What part of an update's images a batch is.
@@ -181,6 +193,7 @@ impl<'a> Trainer<'a> {
             batch: 0,
             noted: 0,
             history: History::default(),
+            asked: VecDeque::new(),
             clocks: Clocks::default(),
             kept: None,
         };

@@ -37,6 +37,9 @@ impl Trainer<'_> {
     /// Finds what made `loss`, or a loss before it, not finite: the run goes back to the host's last copy, does the same steps
     /// again, to the bit, and looks at everything that the last two make. It is left where it was.
     pub(super) fn find_non_finite(&mut self, train: &mut dyn BatchSource, loss: f32) -> Result<NonFinite> {
+        // The steps after the one that was reported have been run too.
+        self.note_losses()?;
+        let asked = std::mem::take(&mut self.asked);
         let before = self.kept.clone();
         let losses = &self.history.losses;
         // Losses are those of the last steps; after the last of them only what it left can be at fault.
@@ -49,6 +52,7 @@ impl Trainer<'_> {
         };
         self.restore(&present, Path::new("the run before the search"))?;
         self.kept = before;
+        self.asked = asked;
         let found = found.unwrap_or_else(|error| {
             log::warn!("the step could not be done again with checks: {error}");
             None

@@ -4,6 +4,7 @@
 mod cache;
 mod check;
 mod confusion;
+mod cuts;
 mod data;
 mod dataset;
 mod device;
@@ -21,6 +22,7 @@ mod mixup;
 mod optimizer;
 mod peak;
 mod profile;
+mod reports;
 mod resume;
 mod session;
 mod statistics;

@@ -11,6 +11,7 @@ use crate::gpu::pipelines::Pipeline;
 use crate::gpu::session::fold;
 use crate::kernel::{DeviceClass, Extent, Kernel, Params, source};
 use crate::params;
+use crate::plan::Rates;
 
 /// Invocations of a workgroup.
 const WG: u32 = 64;
@@ -62,6 +63,7 @@ impl Peak {
             multiply_adds_per_second: multiply_adds(device, &multiply_add)?,
             copy_bytes_per_second: copied_bytes(device, &copy)?,
         };
+        device.measured(peak.rates());
         log::info!("{}: at best {:.1} GFLOP/s, {:.1} GB/s", device.name(), peak.gflops(), peak.gigabytes());
         Ok(peak)
     }
@@ -72,6 +74,11 @@ impl Peak {
         let [.., kernel] = Peak::kernels();
         let has_f16 = device.raw().features().contains(wgpu::Features::SHADER_F16);
         has_f16.then(|| multiply_adds(device, &kernel)).transpose()
+    }
+
+    /// The same as plans estimate by.
+    pub fn rates(&self) -> Rates {
+        Rates { multiply_adds: self.multiply_adds_per_second, bytes: self.copy_bytes_per_second }
     }
 
     /// GFLOP/s, at two operations a multiply-add.

@@ -82,7 +82,7 @@ pub struct Profile {
     pub repeats: usize,
     /// The dispatches in the order in which they run.
     pub timings: Vec<Timing>,
-    /// Nanoseconds of the same step as it runs otherwise, in one pass, by the device's clock, of which shares are taken. On a
+    /// Nanoseconds of the same step without timestamps in it, in one pass, by the device's clock, of which shares are taken. On a
     /// device without timestamps, where only the host knows how long dispatches take, the sum of theirs.
     pub step: f64,
     /// Nanoseconds of that step by the host's clock: recorded and submitted at once, until the device is done with it.

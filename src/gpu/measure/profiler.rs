@@ -20,7 +20,7 @@ type Run = Vec<f64>;
 impl Session {
     /// Times every dispatch of `stages`, `repeats` times, by the best clock that the device has ([`Profile::clock`] says which):
     ///
-    /// - by timestamps before and after each dispatch, all in one pass as in any other step;
+    /// - by timestamps before and after each dispatch, all in one pass and in the plan's order, whatever parts and passes a step has;
     /// - or, on a device that can't write these, each dispatch in a pass of its own between two timestamps;
     /// - or, on a device without timestamps, submitted alone and timed by the host.
     ///

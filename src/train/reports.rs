@@ -1,0 +1,71 @@
+//! Reports of loss and accuracy while the device goes on: asked for after a step, told when the numbers are there.
+
+use super::callback::{Event, Flow};
+use super::fit::Callbacks;
+use super::trainer::{Report, TRAIN, Trainer};
+use crate::data::BatchSource;
+use crate::error::Result;
+use crate::ops::metrics::Metrics;
+
+impl Trainer<'_> {
+    /// Asks for the numbers as they are after the present epoch's last step so far, without waiting for them.
+    pub(super) fn ask(&mut self, epoch: usize, images: usize) -> Result<()> {
+        let reading = self.engine.request_state(TRAIN)?;
+        self.asked.push_back(Report { epoch, batch: self.batch, images, reading });
+        Ok(())
+    }
+
+    /// Tells the reports whose numbers have arrived, in the order of their steps; waits for the rest too if `all` are wanted.
+    pub(super) fn deliver(
+        &mut self,
+        train: &mut dyn BatchSource,
+        callbacks: Callbacks<'_, '_>,
+        all: bool,
+    ) -> Result<Flow> {
+        let mut flow = Flow::Continue;
+        while let Some(report) = self.asked.front_mut() {
+            let state = match all {
+                true => report.reading.wait()?,
+                false => match report.reading.poll()? {
+                    Some(state) => state,
+                    None => break,
+                },
+            };
+            let Some(Report { epoch, batch, images, .. }) = self.asked.pop_front() else { break };
+            let metrics = Metrics::from_state(&state);
+            self.note(batch, &metrics);
+            if let Some(&loss) = self.history.losses.iter().find(|loss| !loss.is_finite()) {
+                self.trip(train, callbacks, loss)?;
+            }
+            let event = Event::Progress {
+                epoch,
+                images,
+                of: train.len(),
+                loss: metrics.loss,
+                accuracy: metrics.accuracy,
+                images_per_second: images as f64 / self.epoch_seconds(),
+            };
+            if self.tell(callbacks, &event)? == Flow::Stop {
+                flow = Flow::Stop;
+            }
+        }
+        Ok(flow)
+    }
+
+    /// Takes the losses of the steps since the last time to the history, waiting for all of them.
+    pub(super) fn note_losses(&mut self) -> Result<()> {
+        if self.batch > 0 {
+            let metrics = Metrics::from_state(&self.engine.state(TRAIN)?);
+            self.note(self.batch, &metrics);
+        }
+        Ok(())
+    }
+
+    /// Takes what is new in the numbers after `batch` batches of the epoch to the history.
+    fn note(&mut self, batch: usize, metrics: &Metrics) {
+        // What was asked for earlier may arrive after somebody has waited for more.
+        let new = metrics.losses.len().min(batch.saturating_sub(self.noted));
+        self.history.losses.extend(&metrics.losses[metrics.losses.len() - new..]);
+        self.noted = self.noted.max(batch);
+    }
+}
