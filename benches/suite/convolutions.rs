@@ -6,8 +6,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tilegrad::Result;
 use tilegrad::error::Error;
+use tilegrad::gpu::Device;
 use tilegrad::graph::{Grad, Misfit, Node, Operation, Role, Spec, Stage, Tape, Tensor, TensorId};
-use tilegrad::kernel::{Candidate, Caps, Tensors};
+use tilegrad::kernel::{Candidate, Caps, Choice, Choices, Tensors};
+use tilegrad::plan::candidates;
 use tilegrad::twin::{DynTwin, Inputs, Outputs};
 
 use crate::Bench;
@@ -68,6 +70,13 @@ impl Convolution {
             });
         }
         Ok(found)
+    }
+
+    /// What can compute it on a device.
+    fn candidates(&self, direction: Direction, device: &Device) -> Result<Vec<Choice>> {
+        let (tape, result) = self.tape(direction)?;
+        let node = tape.nodes().iter().find(|node| node.outputs.contains(&result));
+        Ok(node.map(|node| candidates(&tape, node, device.caps())).unwrap_or_default())
     }
 
     /// A tape that computes only this; the tensor is the result.
@@ -139,14 +148,48 @@ fn one(bench: &mut Bench, network: Network, batch: usize, convolution: &Convolut
     if !bench.has_time_for(label, 3 * convolution.multiply_adds) {
         return Ok(());
     }
-    let mut cells = vec![label.clone()];
-    let mut record = json!({"network": network.name(), "batch": batch, "convolution": label.split_whitespace().collect::<Vec<_>>().join(" ")});
+    row(bench, network, batch, convolution, None)?;
+    if !bench.options.candidates {
+        return Ok(());
+    }
+    // Every candidate of any of the three, in the order of the first that has it.
+    let mut choices: Vec<Choice> = Vec::new();
     for direction in Direction::ALL {
-        if direction == Direction::GradInput && convolution.first {
+        for choice in convolution.candidates(direction, &bench.device)? {
+            // One invocation a result may take minutes on a software device.
+            if !choices.contains(&choice) && !(choice == "direct" && bench.software()) {
+                choices.push(choice);
+            }
+        }
+    }
+    choices.into_iter().try_for_each(|choice| row(bench, network, batch, convolution, Some(choice)))
+}
+
+/// A row of all three, by what is taken without a choice or by a candidate, where it is one.
+fn row(
+    bench: &mut Bench,
+    network: Network,
+    batch: usize,
+    convolution: &Convolution,
+    choice: Option<Choice>,
+) -> Result<()> {
+    let name = choice.as_ref().map_or(convolution.label.clone(), |choice| format!("  {choice}"));
+    let mut cells = vec![name];
+    let label = convolution.label.split_whitespace().collect::<Vec<_>>().join(" ");
+    let candidate = choice.as_ref().map(Choice::to_string);
+    let mut record = json!({"network": network.name(), "batch": batch, "convolution": label, "candidate": candidate});
+    for direction in Direction::ALL {
+        let skipped = direction == Direction::GradInput && convolution.first;
+        let offered = match &choice {
+            Some(choice) => convolution.candidates(direction, &bench.device)?.contains(choice),
+            None => true,
+        };
+        if skipped || !offered {
             cells.extend(["-", "", ""].map(String::from));
             continue;
         }
-        let job = Job::new(convolution.tape(direction)?.0, &STEP);
+        let choices = Choices { everywhere: choice.clone(), ..Choices::default() };
+        let job = Job { choices, ..Job::new(convolution.tape(direction)?.0, &STEP) };
         let timed = job.time(&bench.device, bench.options.quick);
         let Some(timed) = bench.fits(&format!("{label} {}", direction.name()), timed)? else { return Ok(()) };
         let (gflops, share) = bench.rate(convolution.multiply_adds, timed.times.ms());

@@ -91,8 +91,8 @@ pub struct Options {
     /// epoch: how many images there are [default: 50,000; 512 on a software device]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub images: Option<u32>,
-    /// products: every candidate, not only the one that is taken
-    #[arg(long)]
+    /// products, convolutions: every candidate with every tile, not only the one that is taken
+    #[arg(long, visible_alias = "variants")]
     pub candidates: bool,
     /// Begins nothing new after so many seconds, in place of the 130 of --quick
     #[arg(long, value_name = "N")]

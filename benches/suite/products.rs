@@ -5,15 +5,16 @@ use tilegrad::Result;
 use tilegrad::graph::{Spec, Stage, Tape};
 use tilegrad::kernel::{Choice, Choices};
 use tilegrad::ops::matmul::Matmul;
+use tilegrad::plan::candidates;
 
 use crate::Bench;
 use crate::report::{ms, percent, rate};
-use crate::timing::{Job, algorithms};
+use crate::timing::Job;
 
 const SIZES: [usize; 5] = [256, 512, 1024, 2048, 4096];
 
 pub fn run(bench: &mut Bench) -> Result<()> {
-    let columns = [("size", 6), ("form", -6), ("kernel", -20), ("ms", 9), ("GFLOP/s", 9), ("of peak", 8)];
+    let columns = [("size", 6), ("form", -6), ("kernel", -28), ("ms", 9), ("GFLOP/s", 9), ("of peak", 8)];
     bench.report.table("Products of square matrices", &columns);
     for size in SIZES {
         for (form, transpose_a, transpose_b) in [("A B", false, false), ("A Bᵀ", false, true), ("Aᵀ B", true, false)]
@@ -36,7 +37,7 @@ fn one(bench: &mut Bench, what: &str, size: usize, form: &str, op: Matmul) -> Re
     tape.keep(c);
     let node = tape.nodes()[0].clone();
     let choices: Vec<Option<Choice>> = match bench.options.candidates {
-        true => algorithms(&tape, &node, &bench.device).into_iter().map(Some).collect(),
+        true => candidates(&tape, &node, bench.device.caps()).into_iter().map(Some).collect(),
         false => vec![None],
     };
     for everywhere in choices {
@@ -45,14 +46,15 @@ fn one(bench: &mut Bench, what: &str, size: usize, form: &str, op: Matmul) -> Re
             bench.report.skip(&format!("{what} direct"), "it would take too long on a software device");
             continue;
         }
+        let tile = everywhere.as_ref().and_then(|choice| choice.tile.clone());
         let choices = Choices { everywhere, ..Choices::default() };
         let job = Job { choices, ..Job::new(tape.clone(), &[Stage::Forward]) };
         let timed = job.time(&bench.device, bench.options.quick);
         let Some(timed) = bench.fits(what, timed)? else { return Ok(()) };
         let (gflops, share) = bench.rate((size * size * size) as u64, timed.times.ms());
-        let kernel = timed.kernels[0];
+        let kernel = tile.map_or(timed.kernels[0].to_string(), |tile| format!("{}:{tile}", timed.kernels[0]));
         bench.report.row(
-            &[size.to_string(), form.into(), kernel.into(), ms(timed.times.ms()), rate(gflops), percent(share)],
+            &[size.to_string(), form.into(), kernel.clone(), ms(timed.times.ms()), rate(gflops), percent(share)],
             json!({
                 "size": size, "form": form, "kernel": kernel, "ms": timed.times.ms(), "wall_ms": timed.times.wall,
                 "clock": timed.times.clock(), "gflops": gflops, "share": share,

@@ -19,9 +19,13 @@ pub const STEP: [Stage; 4] = [Stage::Gather, Stage::Forward, Stage::Backward, St
 
 /// The algorithms that can compute `node`, each in the tile that it takes without a choice.
 pub fn algorithms(tape: &Tape, node: &Node, device: &Device) -> Vec<Choice> {
-    let mut found = candidates(tape, node, device.caps());
-    found.dedup_by(|a, b| a.name == b.name);
-    found.into_iter().map(|choice| Choice { tile: None, ..choice }).collect()
+    let mut found: Vec<Choice> = Vec::new();
+    for choice in candidates(tape, node, device.caps()) {
+        if !found.iter().any(|other| other.name == choice.name) {
+            found.push(Choice { tile: None, ..choice });
+        }
+    }
+    found
 }
 
 /// What is to be timed.

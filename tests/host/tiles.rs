@@ -5,6 +5,7 @@ use tilegrad::kernel::{Caps, Choices, Constant, DeviceClass};
 
 use tilegrad::plan::candidates;
 
+use crate::common::cards;
 use crate::zoo;
 
 fn product(m: usize, n: usize, k: usize) -> Tape {
@@ -68,36 +69,98 @@ fn the_first_tile_is_the_one_taken_without_a_choice() {
     }
 }
 
-/// The tiles of the workgroup core, the one that is taken without a choice first.
-fn workgroup_tiles(tape: &Tape, caps: &Caps) -> Vec<String> {
+/// The candidates of the cores for GPUs, the one that is taken without a choice first.
+fn for_gpus(tape: &Tape, caps: &Caps) -> Vec<String> {
     let candidates = candidates(tape, &tape.nodes()[0], caps).into_iter();
-    candidates.filter(|candidate| candidate.name == "workgroup").filter_map(|candidate| candidate.tile).collect()
+    candidates
+        .filter(|candidate| ["workgroup", "pipelined"].contains(&candidate.name.as_str()))
+        .map(|candidate| candidate.to_string())
+        .collect()
 }
 
 #[test]
 fn the_tile_without_a_choice_fills_the_device() {
-    let first = |class, [m, n, k]: [usize; 3]| {
-        let tape = product(m, n, k);
-        workgroup_tiles(&tape, &Caps::webgpu(class)).swap_remove(0)
-    };
-    use DeviceClass::{Discrete, Integrated, Software};
-    assert_eq!(first(Discrete, [2048, 2048, 64]), "128x128x8");
-    assert_eq!(first(Discrete, [1024, 1024, 64]), "128x64x16", "64 of the larger would be too few");
-    assert_eq!(first(Discrete, [65536, 64, 64]), "128x64x16", "half of the larger would lie beyond the last column");
-    assert_eq!(first(Discrete, [64, 4096, 64]), "32x64x16");
-    assert_eq!(first(Integrated, [2048, 2048, 64]), "64x64x16");
-    assert_eq!(first(Software, [256, 256, 64]), "64x64x16-8x8");
-    for class in [Discrete, Integrated, Software] {
-        assert_eq!(first(class, [65536, 32, 64]), "64x32x16");
-        assert_eq!(first(class, [65536, 10, 64]), "64x16x16");
+    let first = |caps: &Caps, [m, n, k]: [usize; 3]| for_gpus(&product(m, n, k), caps).swap_remove(0);
+    let [h100, _, _, m2] = cards::cards().map(|card| card.caps);
+    assert_eq!(first(&h100, [4096, 4096, 4096]), "pipelined:128x128x16", "1,024 of them on 132 units");
+    assert_eq!(
+        first(&h100, [131_072, 64, 576]),
+        "pipelined:128x64x8",
+        "half of the larger would lie beyond the last column"
+    );
+    for [m, n] in [[100_000, 10], [100_000, 16], [100_000, 6]] {
+        let tile = first(&h100, [m, n, 256]);
+        assert!(tile.ends_with("x16x16") || tile.ends_with("x8x8"), "{m} by {n}: {tile}");
     }
+    // The same product on a tenth of the units: larger tiles fill them.
+    let area = |choice: &str| {
+        let extents: Vec<u32> =
+            choice.split_once(':').unwrap().1.split(['x', '-']).map_while(|x| x.parse().ok()).collect();
+        extents[0] * extents[1]
+    };
+    for shape in [[1024, 1024, 1024], [2048, 512, 512], [4096, 256, 256]] {
+        assert!(area(&first(&m2, shape)) >= area(&first(&h100, shape)), "{shape:?}");
+    }
+    // A software device has few kinds, which it compiles slowly.
+    let software = Caps::webgpu(DeviceClass::Software);
+    assert_eq!(first(&software, [256, 256, 64]), "workgroup:64x64x16-8x8");
+    assert_eq!(first(&software, [65_536, 32, 64]), "workgroup:64x32x16");
+    assert_eq!(first(&software, [65_536, 10, 64]), "workgroup:64x16x16");
     // A device with less than WebGPU asks for is given what it can run, of which the first is one that suits it.
-    let small = Caps { max_invocations: 128, max_workgroup_memory: 8 << 10, ..Caps::webgpu(Discrete) };
+    let small = Caps { max_invocations: 128, max_workgroup_memory: 8 << 10, ..Caps::webgpu(DeviceClass::Discrete) };
     let tape = product(2048, 2048, 64);
-    let (all, of_small) = (workgroup_tiles(&tape, &Caps::webgpu(Discrete)), workgroup_tiles(&tape, &small));
-    assert_eq!(of_small[0], "32x64x16");
-    assert!(of_small.len() < all.len() && of_small.iter().all(|tile| all.contains(tile)), "{of_small:?} of {all:?}");
-    for large in ["128x128x8", "128x64x16", "64x64x16"] {
-        assert!(!of_small.iter().any(|tile| tile == large), "{large} needs more than the device has");
+    let (all, of_small) = (for_gpus(&tape, &Caps::webgpu(DeviceClass::Discrete)), for_gpus(&tape, &small));
+    assert!(!of_small.is_empty() && of_small.len() < all.len() && of_small.iter().all(|tile| all.contains(tile)));
+    for large in ["128x128", "128x64x16", "64x64x16-4x4"] {
+        assert!(
+            !of_small.iter().any(|tile| tile.contains(large)),
+            "{large} needs more than the device has: {of_small:?}"
+        );
+    }
+    // Nor is one taken that the registers of the device do not hold.
+    let intel = Caps { registers: 64, ..Caps::webgpu(DeviceClass::Integrated) };
+    let thread_tiles_of_16 = ["64x64x16-4x4", "64x32x16-4x4", "32x32x", "128x16x16", "64x16x16", "128x8x8"];
+    for shape in [[2048, 2048, 512], [65_536, 64, 576], [4096, 256, 256]] {
+        let tile = first(&intel, shape);
+        assert!(thread_tiles_of_16.iter().any(|name| tile.contains(name)), "{shape:?}: {tile}");
+    }
+}
+
+/// Splits of the K dimension of a product that is taken without a choice, as its dispatches say.
+fn splits(caps: &Caps, [m, n, k]: [usize; 3]) -> usize {
+    let plan = zoo::plan(&product(m, n, k), caps, &Choices::default()).unwrap();
+    let partials = plan.steps[0].bindings.iter().find(|(name, _)| *name == "output").unwrap();
+    let splits = partials.1.bytes as usize / (4 * m * n);
+    assert_eq!(plan.steps.len(), if splits == 1 { 1 } else { 2 });
+    splits
+}
+
+#[test]
+fn a_long_sum_of_few_results_is_split() {
+    let [h100, _, _, m2] = cards::cards().map(|card| card.caps);
+    assert!(splits(&h100, [4, 4096, 25_088]) >= 4, "64 tiles at most, on 132 units");
+    assert!(splits(&h100, [64, 64, 50_176]) >= 32);
+    assert_eq!(splits(&h100, [4096, 4096, 4096]), 1);
+    assert_eq!(splits(&m2, [2048, 2048, 2048]), 1);
+    assert_eq!(splits(&eight_lanes(), [64, 64, 50_176]), 1, "a software device splits gradients by the weight alone");
+}
+
+/// Multiply-adds that each convolution of ResNet-18 and of ResNet-50 executes on cards, to those that it needs, all three products: a
+/// stride multiplies no zeros. Those beyond the edges of tiles are left out here, those with padding counted in both.
+#[test]
+fn convolutions_execute_what_they_need() {
+    for card in cards::cards() {
+        for (network, plan) in
+            cards::plans(&card).into_iter().filter(|(name, _)| ["resnet18", "resnet50_224"].contains(name))
+        {
+            let mut seen = 0;
+            for step in plan.steps.iter().filter(|step| step.operation.starts_with("conv2d") && step.multiply_adds > 0)
+            {
+                let ratio = step.executed as f64 / step.multiply_adds as f64;
+                assert!(ratio <= 1.1, "{network} on {}: {} by {}: {ratio}", card.name, step.node, step.kernel.name);
+                seen += 1;
+            }
+            assert!(seen > 3 * 19, "{network}: {seen}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::judge::{Specimen, Tolerance, is_close};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Device, Session, SessionOptions, Store};
 use crate::graph::{Node, Tape};
 use crate::kernel::{Choice, Choices, Kernel, Key};
@@ -103,6 +103,18 @@ impl Excerpt {
         let plan = self.plan(choice)?;
         let of_node = plan.steps.iter().filter(|step| step.node == NODE);
         Ok(of_node.map(|step| step.kernel.clone()).collect())
+    }
+
+    /// Compiles the pipelines of these candidates side by side. What does not compile says so when it is tried.
+    pub fn prepare(&self, candidates: &[&Choice]) -> Result<()> {
+        let mut kernels = BTreeSet::new();
+        for choice in candidates {
+            kernels.extend(self.kernels(choice).unwrap_or_default());
+        }
+        match self.store.device().prepare(&kernels.iter().collect::<Vec<_>>(), false) {
+            Err(error @ (Error::DeviceLost(_) | Error::OutOfMemory(_))) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The plan by `choice`.

@@ -201,7 +201,12 @@ impl Tuner {
             let hopeless = self.hopeless.get(&(operation, (*choice).clone())).copied().unwrap_or_default();
             **choice == chosen.candidates[0] || hopeless < HOPELESS.1
         };
-        let candidates: Vec<&Choice> = chosen.candidates.iter().filter(promising).take(DOZEN).collect();
+        // Of every algorithm its best, then other tiles.
+        let is_first = |i: usize| !chosen.candidates[..i].iter().any(|before| before.name == chosen.candidates[i].name);
+        let (firsts, others): (Vec<usize>, Vec<usize>) = (0..chosen.candidates.len()).partition(|&i| is_first(i));
+        let in_order = firsts.into_iter().chain(others).map(|i| &chosen.candidates[i]);
+        let candidates: Vec<&Choice> = in_order.filter(promising).take(DOZEN).collect();
+        full.prepare(&candidates)?;
         let mut trials: Vec<Trial> = Vec::new();
         let mut lost: Vec<&Choice> = Vec::new();
         let mut near: Option<Vec<&Choice>> = None;

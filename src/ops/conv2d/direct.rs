@@ -9,9 +9,9 @@ fn kernel(name: &'static str, file: Source) -> Kernel {
     Kernel::new(name, &[file, source!("lib/each.wgsl")]).elements(1).constant("WG", 64)
 }
 
-/// What `make` makes, where the tiles of the tiled product would be idle for the most part: there the direct kernel goes first.
-pub(super) fn where_tiles_are_idle(of: &Problem, product: &Product, make: Make<Problem>) -> Vec<Candidate<'static>> {
-    if product.fills_tiles(of) { Vec::new() } else { make(of) }
+/// What `make` makes, where one invocation a result is better than tiles: there the direct kernel goes first.
+pub(super) fn where_better_than_tiles(of: &Problem, product: &Product, make: Make<Problem>) -> Vec<Candidate<'static>> {
+    if product.suits_tiles(of) { Vec::new() } else { make(of) }
 }
 
 /// Output from input, weight and, if there are three operands, bias.

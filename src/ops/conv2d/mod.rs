@@ -29,7 +29,7 @@ fn forward_order(class: DeviceClass) -> &'static [Make<Problem>] {
             depthwise::forward,
             few_channels::forward, // loads least for what it computes
             winograd::forward_where_it_wins,
-            |of| direct::where_tiles_are_idle(of, &Product::forward(of), direct::forward),
+            |of| direct::where_better_than_tiles(of, &Product::forward(of), direct::forward),
             |of| tiled::forward(&[Core::Subgroup8], of),
             |of| tiled::forward(tiles::GPU, of),
             winograd::forward,
@@ -37,7 +37,7 @@ fn forward_order(class: DeviceClass) -> &'static [Make<Problem>] {
         ],
         DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::forward,
-            |of| direct::where_tiles_are_idle(of, &Product::forward(of), direct::forward),
+            |of| direct::where_better_than_tiles(of, &Product::forward(of), direct::forward),
             |of| tiled::forward(tiles::GPU, of),
             winograd::forward, // has not been measured on a GPU, nor has the last
             direct::forward,
@@ -52,7 +52,7 @@ fn grad_input_order(class: DeviceClass) -> &'static [Make<Problem>] {
         DeviceClass::Software => &[
             depthwise::grad_input,
             winograd::grad_input_where_it_wins,
-            |of| direct::where_tiles_are_idle(of, &Product::grad_input(of), direct::grad_input),
+            |of| direct::where_better_than_tiles(of, &Product::grad_input(of), direct::grad_input),
             |of| tiled::grad_input(&[Core::Subgroup8], of),
             |of| tiled::grad_input(tiles::GPU, of),
             winograd::grad_input,
@@ -60,7 +60,7 @@ fn grad_input_order(class: DeviceClass) -> &'static [Make<Problem>] {
         ],
         DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::grad_input,
-            |of| direct::where_tiles_are_idle(of, &Product::grad_input(of), direct::grad_input),
+            |of| direct::where_better_than_tiles(of, &Product::grad_input(of), direct::grad_input),
             |of| tiled::grad_input(tiles::GPU, of),
             winograd::grad_input,
             direct::grad_input,
@@ -74,7 +74,7 @@ fn grad_weight_order(class: DeviceClass) -> &'static [Make<Problem>] {
         DeviceClass::Software => &[
             depthwise::grad_weight,
             few_channels::grad_weight,
-            |of| direct::where_tiles_are_idle(of, &Product::grad_weight(of), direct::grad_weight),
+            |of| direct::where_better_than_tiles(of, &Product::grad_weight(of), direct::grad_weight),
             |of| tiled::grad_weight(&[Core::Subgroup8], of),
             |of| tiled::grad_weight(tiles::GPU, of),
             direct::grad_weight,

@@ -67,9 +67,9 @@ impl Product {
         Product { shape: product.shape.long_k(), ..product }
     }
 
-    /// Whether tiles of GPUs would be used for the better part.
-    pub fn fills_tiles(&self, of: &Problem) -> bool {
-        self.shape.fills_tiles(&of.caps)
+    /// Whether tiles are better than one invocation a result.
+    pub fn suits_tiles(&self, of: &Problem) -> bool {
+        self.shape.suits_tiles(&of.caps)
     }
 
     /// The params of a tiling, whose result has `len` elements.

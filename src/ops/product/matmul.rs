@@ -196,7 +196,7 @@ impl Problem {
 
 /// The candidates in order of preference, on every device.
 const ORDER: &[Make<Problem>] = &[
-    |of| if of.shape().fills_tiles(&of.caps) { Vec::new() } else { direct(of) },
+    |of| if of.shape().suits_tiles(&of.caps) { Vec::new() } else { direct(of) },
     |of| tiled(&[Core::Subgroup8], of),
     |of| tiled(tiles::GPU, of),
     direct,

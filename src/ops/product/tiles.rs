@@ -262,6 +262,13 @@ const ENDS: u32 = 24;
 const DISPATCH: f64 = 500_000.0;
 /// How many multiply-adds a device makes while it moves a byte.
 const PER_BYTE: f64 = 10.0;
+/// By how much a multiply-add takes longer whose operands are loaded for it alone, and what it takes where nothing hides that: in
+/// multiply-adds of one compute unit.
+const LOADING: f64 = 8.0;
+const LATENCY: f64 = 5_000.0;
+/// Invocations below which a device is mostly idle, and places of the K dimension that are long for one of them.
+const FEW: u64 = 16_384;
+const LONG: u32 = 1_024;
 /// Invocations of a compute unit below which it waits for memory.
 const BUSY: u32 = 256;
 
@@ -290,14 +297,23 @@ impl GemmShape {
         u64::from(self.products) * u64::from(self.m) * u64::from(self.n)
     }
 
-    /// Whether half of a tile is used at least (a layer with six channels would leave most of it idle); where values are
-    /// shuffled among eight lanes tiles are cheap enough in any case.
-    pub fn fills_tiles(&self, caps: &Caps) -> bool {
+    /// Whether tiles cost less than one invocation a result does. Where values are shuffled among eight lanes they always do; on another
+    /// software device half of a tile must be used (a layer with six channels would leave most of it idle).
+    pub fn suits_tiles(&self, caps: &Caps) -> bool {
         if caps.shuffles_eight_lanes() {
             return true;
         }
-        let first = tilings(GPU, caps, self).into_iter().next();
-        first.is_none_or(|tiling| 2 * self.len() >= tiling.tiles * tiling.tile.area())
+        let Some(first) = tilings(GPU, caps, self).into_iter().next() else { return false };
+        if caps.class == DeviceClass::Software {
+            return 2 * self.len() >= first.tiles * first.tile.area();
+        }
+        self.cost(caps, &first) <= self.cost_of_direct(caps)
+    }
+
+    /// The same estimate for one invocation a result: it loads two numbers for each multiply-add, and one after the other.
+    fn cost_of_direct(&self, caps: &Caps) -> f64 {
+        let units = f64::from(caps.compute_units.max(1));
+        f64::from(self.k) * (self.len() as f64 * LOADING / units).max(LATENCY)
     }
 
     /// An estimate of what a tiling costs on a device, in multiply-adds that one of its compute units could make meanwhile. Full units run
@@ -320,11 +336,14 @@ impl GemmShape {
         let work = rounds * tile.area() as f64 * f64::from(places) / tile.efficiency(tiling.core);
         // What registers do not hold lies in memory.
         let spills = if tile.registers(tiling.core) > caps.registers { 4.0 } else { 1.0 };
+        // Few invocations that each work long leave most of a device idle, however few units it says that it has.
+        let starves = workgroups * u64::from(tile.threads) < FEW && tiling.k_chunk > LONG;
+        let starved = if starves { 2.0 } else { 1.0 };
         let sums = match tiling.splits {
             1 => 0.0,
             splits => DISPATCH + self.len() as f64 * 4.0 * 2.0 * f64::from(splits) * PER_BYTE / units as f64,
         };
-        work * spills + sums
+        work * spills * starved + sums
     }
 
     /// Barriers and loads are what costs a software device: few invocations, each with many sums, of few kinds, since it compiles each
@@ -431,7 +450,8 @@ impl Tiling {
         }
         // No more than fill the device three times.
         let slots = u64::from(caps.compute_units.max(1)) * u64::from(self.tile.resident());
-        let most = most.min((3 * slots).div_ceil(self.tiles.max(1)));
+        let fill = (3 * slots).max(2 * FEW / u64::from(self.tile.threads));
+        let most = most.min(fill.div_ceil(self.tiles.max(1)));
         // All partial sums lie in one binding.
         let most = most.min(caps.max_binding.min(caps.max_buffer) / (4 * shape.len().max(1)));
         let most = if shape.long_k { most } else { most.min(MOST_SPLITS) };
