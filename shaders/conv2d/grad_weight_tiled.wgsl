@@ -1,7 +1,7 @@
 // The gradient of conv2d by its weight as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with m = (kh, kw,
 // ci), n = output channel and k = (image, oh, ow); A is the input under the window, B is grad_output as it lies in memory.
 // The formula is that of conv2d/grad_weight_direct.wgsl with one group; the tile is the core's (lib/product_*.wgsl).
-// K is long, so it is split: grad_weight is [splits, m, n], added up by product/column_sum.wgsl if there are several.
+// K is long, so it is split: grad_weight is [splits, m, n], added up by reduce/reduce.wgsl if there are several.
 // Linked with: lib/divide.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<EA>;

@@ -152,7 +152,7 @@ impl Operation for Transform {
                     dispatch(
                         &gray,
                         Extent::Workgroups(u64::from(rows)),
-                        params.pixels.div_ceil(64) + 64,
+                        params.pixels.div_ceil(64) + 64_u32.ilog2(),
                         &[("gray_means", means)],
                     );
                     dispatch(&kernel, extent, params.channels, &[("means", means), ("output", output)]);

@@ -1,7 +1,7 @@
 //! Every operation's kernels against its twin, over random attributes and at the edges of tiles.
 
-mod families;
-mod layers;
+pub mod families;
+pub mod layers;
 
 use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor, TensorId};
 use tilegrad::kernel::{Dispatch, Extent, Kernel, Lowering, Source};
