@@ -11,8 +11,9 @@ fn runs() -> u32 {
 }
 
 fn part(run: u32, lane: u32, column: u32) -> Part {
+    let chunks = chunk_count();
     var sums = Part();
-    for (var chunk = lane; chunk < chunk_count(); chunk += LANES) {
+    for (var chunk = lane; chunk < chunks; chunk += LANES) {
         let at = chunk * 2 * params.columns + column;
         sums = joined(sums, Part(partials[at], partials[at + params.columns]));
     }

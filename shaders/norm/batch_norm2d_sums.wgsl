@@ -13,7 +13,7 @@ fn count() -> u32 {
 }
 
 fn each(i: u32) {
-    let chunk = i / params.columns;
+    let chunk = divide(i, params.columns);
     let column = i - chunk * params.columns;
     let row = chunk * CHUNK;
 

@@ -195,14 +195,22 @@ pub(crate) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], in
     );
 }
 
-/// A kernel whose invocations take several rows of a column each, how many of them that needs, and how many rows those are: a software device gains by
-/// loading the column's statistics seldom, a GPU by having many invocations.
+/// A kernel whose invocations take several rows of a column each, how many of them that needs, and how many rows those are: all
+/// of them load the column's statistics once. A card needs many invocations first.
 fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, Extent, u32) {
-    let rows_each = if lowering.caps().class == DeviceClass::Software { 8 } else { 1 };
+    let len = u64::from(params.rows) * u64::from(params.columns);
+    let rows_each = match lowering.caps().class {
+        DeviceClass::Software => 8,
+        _ if len >= MANY => 4,
+        _ => 1,
+    };
     let groups = u64::from(params.rows.div_ceil(rows_each));
     let kernel = kernel.with(&[source!("norm/batch_norm2d_rows.wgsl")]).constant("ROWS_EACH", rows_each);
     (kernel, Extent::Invocations(groups * u64::from(params.columns)), rows_each)
 }
+
+/// So many E that a card is busy though its invocations take four rows each.
+const MANY: u64 = 4 << 17;
 
 /// The dispatch that applies the statistics, which all forms end with; `affine` is the first of the operands weight and
 /// bias, if there are any, and `batches` counts the batches in training.
