@@ -5,7 +5,7 @@
 // input, output: [len] of E, any layout, both the same; random: [4] = seed (two words), step, unused. Element i in the order of
 // memory has word i % 4 of Philox's counter (i / 4, step, stream).
 // One invocation owns four elements: one E of four where their number allows it, or four of one. No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, lib/philox.wgsl. Header: T, params.
+// Linked with: lib/each.wgsl, lib/philox.wgsl. Header: ACC, E, E_LEN, E_parts, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(RANDOM) var<storage, read> random: array<i32>;

@@ -4,9 +4,9 @@
 //
 // totals: [4] = sum of losses, sum of weights, right predictions, rows that count; loss: [1]; grad_logits: [rows, classes].
 // One workgroup. LANES invocations own a row, as in lib/softmax.wgsl, and as many rows as that leaves are done at once; then the
-// results of all rows, of which there are no more than WG, are added up; then invocation i owns the logits i, i + WG, ..
-// LANES and WG are powers of two. Workgroup memory: 56 WG bytes; a barrier parts the writes of each step from the reads of the next.
-// Linked with: lib/divide.wgsl, lib/largest.wgsl, lib/softmax_largest.wgsl, loss/softmax_cross_entropy_row.wgsl, loss/softmax_cross_entropy_sums.wgsl. Header: ACC, LANES, T, WG, params.
+// results of all rows, of which there are no more than ROWS, are added up; then invocation i owns the logits i, i + WG, ..
+// LANES and WG are powers of two. Workgroup memory: 24 WG and 32 ROWS bytes; a barrier parts the writes of each step from the reads of the next.
+// Linked with: lib/divide.wgsl, lib/largest.wgsl, lib/softmax_largest.wgsl, loss/softmax_cross_entropy_row.wgsl, loss/softmax_cross_entropy_sums.wgsl. Header: ACC, LANES, ROWS, T, WG, params.
 
 @group(0) @binding(TOTALS) var<storage, read_write> totals: array<T>;
 @group(0) @binding(LOSS) var<storage, read_write> loss: array<T>;
@@ -17,14 +17,13 @@ const ROWS_AT_ONCE: u32 = WG / LANES;
 var<workgroup> largests: array<Largest, WG>;
 var<workgroup> parts: array<Sums, WG>;
 // Of each row loss, weight, correct, counts; then what is added up of them.
-var<workgroup> results: array<vec4<ACC>, WG>;
+var<workgroup> results: array<vec4<ACC>, ROWS>;
 // Of each row weight, log_sum, weights, counts.
-var<workgroup> kept: array<vec4<T>, WG>;
+var<workgroup> kept: array<vec4<T>, ROWS>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(local_invocation_index) local: u32) {
     let lane = local % LANES;
-    results[local] = vec4<ACC>();
     for (var first = 0u; first < params.rows; first += ROWS_AT_ONCE) {
         let number = first + local / LANES;
         let is_there = number < params.rows;
@@ -53,6 +52,13 @@ fn main(@builtin(local_invocation_index) local: u32) {
             kept[number] = vec4<T>(row.weight, row.log_sum, row.weights, row.counts);
         }
     }
+    workgroupBarrier();
+    var sum = vec4<ACC>();
+    for (var number = local; number < params.rows; number += WG) {
+        sum += results[number];
+    }
+    // Nobody else reads this one.
+    results[local] = sum;
     for (var count = WG / 2; count > 0; count /= 2u) {
         workgroupBarrier();
         if local < count {

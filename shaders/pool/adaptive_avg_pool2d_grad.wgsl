@@ -4,7 +4,7 @@
 // grad_output: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels], channels counted in E.
 // One invocation owns one E of grad_input, channels fastest: as many channels as their number allows, up to four. No workgroup
 // memory, no barrier.
-// Linked with: lib/divide.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, pool/adaptive_avg_pool2d_windows.wgsl. Header: ACC, T, params.
+// Linked with: lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, pool/adaptive_avg_pool2d_windows.wgsl, pool/place.wgsl. Header: ACC, E, EACC, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;

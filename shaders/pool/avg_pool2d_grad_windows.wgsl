@@ -5,7 +5,7 @@
 // grad_output: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels], channels counted in E.
 // One invocation owns one window of one E of channels, and the last ones of a row or column also what lies beyond them.
 // No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, pool/avg_pool2d_window.wgsl, pool/window.wgsl. Header: T, params.
+// Linked with: lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, pool/avg_pool2d_window.wgsl, pool/window.wgsl. Header: E, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;

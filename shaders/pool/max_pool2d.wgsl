@@ -5,7 +5,7 @@
 // input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels], channels counted in E.
 // One invocation owns one E of the output, channels fastest: as many channels as their number allows, up to four. No
 // workgroup memory, no barrier.
-// Linked with: nothing. Header: E, EU, params.
+// Linked with: lib/each.wgsl, lib/nan.wgsl, pool/window.wgsl. Header: E, EU, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;

@@ -5,7 +5,7 @@
 // in_w, channels], channels counted in E.
 // One invocation owns one E of grad_input, channels fastest: as many channels as their number allows, up to four. No workgroup
 // memory, no barrier.
-// Linked with: nothing. Header: E, EACC, EU, params.
+// Linked with: lib/each.wgsl, pool/max_pool2d_grad_arriving.wgsl or pool/max_pool2d_grad_arriving_relu.wgsl, pool/place.wgsl. Header: E, EACC, EU, params.
 
 @group(0) @binding(INDICES) var<storage, read> indices: array<EU>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;

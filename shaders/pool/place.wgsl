@@ -1,6 +1,6 @@
 // The place of element i of a pooling's input, channels fastest: its channel, row and column, and the number of its image; and the
 // windows along one axis that may hold a place.
-// Linked with: nothing. Header: params.
+// Linked with: lib/divide.wgsl. Header: params.
 
 struct Place { channel: u32, h: u32, w: u32, image: u32 }
 

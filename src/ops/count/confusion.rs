@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Dispatch, Lowering, source};
+use crate::kernel::{Lowering, source};
 use crate::ops::arity;
-use crate::ops::loss::rows::{elements, of_rows};
+use crate::ops::loss::rows::of_rows;
 use crate::params;
 use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -89,10 +89,8 @@ impl Operation for AccumulateConfusion {
         let params = Params { rows, classes, ignore_index: self.ignore_index, top_k: self.top_k as u32 };
         let (logits, target, state) = (lowering.input(0), lowering.input(1), lowering.update(0));
         let files = [source!("count/confusion.wgsl"), source!("lib/row.wgsl")];
-        let (kernel, extent) = of_rows("confusion", &files, rows, classes);
         lowering.push(
-            Dispatch::new(kernel, &params, extent)
-                .elements(elements(classes, 1, 1))
+            of_rows(lowering.caps(), ("confusion", &files), [rows, classes], [1, 1], &params)
                 .bind("logits", logits)
                 .bind("targets", target)
                 .bind("state", state),

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
-use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
-use crate::ops::loss::rows::{elements, lanes};
-use crate::ops::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, TOTALS_WORKGROUP, class_weight};
+use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, source};
+use crate::ops::loss::rows::{elements, lanes, totals_workgroup};
+use crate::ops::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, class_weight};
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin, Value};
 
@@ -14,26 +14,30 @@ use crate::twin::{Inputs, Outputs, Real, Twin, Value};
 pub struct SoftmaxCrossEntropyBoth(pub SoftmaxCrossEntropy);
 
 impl SoftmaxCrossEntropyBoth {
-    /// Whether one workgroup has no more to do than is soon done: [`LONG`] elements an invocation.
+    /// Whether one workgroup has no more to do than is soon done: [`LONG`] elements an invocation of a card.
     pub(crate) fn is_small(logits: &Tensor) -> bool {
         let extents = logits.shape.dims().iter().map(|&extent| u32::try_from(extent)).collect::<Result<Vec<_>, _>>();
+        let card = Caps::webgpu(DeviceClass::Discrete);
         match extents.as_deref() {
             Ok(&[rows, classes]) => {
-                rows <= TOTALS_WORKGROUP && classes <= 1 << 12 && elements_of(rows, classes) <= LONG
+                rows <= MOST_ROWS && classes <= 1 << 12 && elements_of(&card, [rows, classes]) <= LONG
             }
             _ => false,
         }
     }
 }
 
+/// Rows whose results have room, and so the rows of such a loss, at most.
+const MOST_ROWS: u32 = 256;
 /// Elements that one invocation takes, at most.
 const LONG: u32 = 64;
 
 /// Elements that one invocation takes: of its rows two passes over its classes, then its part of the gradient.
-fn elements_of(rows: u32, classes: u32) -> u32 {
-    let rows_each = rows.div_ceil(TOTALS_WORKGROUP / lanes(classes));
-    let gradient = (rows * classes).div_ceil(TOTALS_WORKGROUP);
-    rows_each * elements(classes, 2, 2) + TOTALS_WORKGROUP.ilog2() + gradient
+fn elements_of(caps: &Caps, [rows, classes]: [u32; 2]) -> u32 {
+    let (lanes, width) = (lanes(caps, classes), totals_workgroup(caps));
+    let rows_each = rows.div_ceil(width / lanes);
+    let gradient = (rows * classes).div_ceil(width);
+    rows_each * elements(lanes, classes, [2, 2]) + rows.div_ceil(width) + width.ilog2() + gradient
 }
 
 impl Operation for SoftmaxCrossEntropyBoth {
@@ -63,12 +67,13 @@ impl Operation for SoftmaxCrossEntropyBoth {
             class_weight(weighted),
         ];
         let kernel = Kernel::new("softmax_cross_entropy/both", &files)
-            .constant("WG", TOTALS_WORKGROUP)
-            .constant("LANES", lanes(params.classes))
+            .constant("WG", totals_workgroup(lowering.caps()))
+            .constant("ROWS", MOST_ROWS)
+            .constant("LANES", lanes(lowering.caps(), params.classes))
             .elements(1);
         lowering.push(
             Dispatch::new(kernel, &params, Extent::Workgroups(1))
-                .elements(elements_of(params.rows, params.classes))
+                .elements(elements_of(lowering.caps(), [params.rows, params.classes]))
                 .bind_all(["logits", "targets", "class_weights"].into_iter().zip(operands))
                 .bind("loss", loss)
                 .bind("totals", totals)

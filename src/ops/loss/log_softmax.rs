@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
-use crate::kernel::{Dispatch, Lowering, Source, source};
-use crate::ops::loss::rows::{elements, of_rows};
+use crate::kernel::{Lowering, Source, source};
+use crate::ops::loss::rows::of_rows;
 use crate::ops::{arity, channels_of};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -35,18 +35,14 @@ fn lower_rows(
     lowering: &mut Lowering<'_>,
     (name, files): (&'static str, &[Source]),
     bindings: &[&'static str],
-    [passes, trees]: [u32; 2],
+    work: [u32; 2],
 ) -> Result<()> {
     let [n, classes, h, w] = lowering.output_dims(0);
     let params = Params { rows: n * h * w, classes };
     let mut operands: Vec<_> = (0..lowering.input_count()).map(|i| lowering.input(i)).collect();
     operands.push(lowering.output(0));
-    let (kernel, extent) = of_rows(name, files, params.rows, classes);
-    lowering.push(
-        Dispatch::new(kernel, &params, extent)
-            .elements(elements(classes, passes, trees))
-            .bind_all(bindings.iter().copied().zip(operands)),
-    );
+    let dispatch = of_rows(lowering.caps(), (name, files), [params.rows, classes], work, &params);
+    lowering.push(dispatch.bind_all(bindings.iter().copied().zip(operands)));
     Ok(())
 }
 

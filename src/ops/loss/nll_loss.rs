@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
-use crate::ops::loss::rows::{elements, of_rows};
+use crate::ops::loss::rows::of_rows;
 use crate::ops::softmax_cross_entropy::{
     CrossEntropy, Params, ROW, Reduction, class_weight, no_weight_gradient, totals,
 };
@@ -93,13 +93,12 @@ impl Operation for NllLoss {
         let weight = lowering.optional_input(2);
         let (log_probs, target, rows) = (lowering.input(0), lowering.input(1), lowering.output(1));
         let files = [source!("loss/nll_loss.wgsl"), class_weight(weight.is_some()), source!("lib/row.wgsl")];
-        let (kernel, extent) = of_rows("nll_loss", &files, params.rows, params.classes);
+        let extents = [params.rows, params.classes];
         lowering.push(
-            Dispatch::new(kernel, &params, extent)
+            of_rows(lowering.caps(), ("nll_loss", &files), extents, [1, 1], &params)
                 .bind("log_probs", log_probs)
                 .bind("targets", target)
                 .bind("row_results", rows)
-                .elements(elements(params.classes, 1, 1))
                 .bind_all(weight.map(|weight| ("class_weights", weight))),
         );
         totals(lowering, &params);

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::arity;
-use crate::ops::loss::rows::{elements, of_rows};
+use crate::ops::loss::rows::{of_rows, totals_workgroup};
 use crate::ops::reduce::fewer_rows;
 use crate::params;
 use crate::shape::DType;
@@ -104,26 +104,25 @@ pub(crate) fn no_weight_gradient(op: &'static str, node: &Node, needs: &[bool]) 
     Ok(())
 }
 
-/// Invocations of the workgroup that adds up all rows.
-pub(crate) const TOTALS_WORKGROUP: u32 = 256;
-/// Rows that one of them adds up, at most.
-const TOTALS_ROWS: u32 = 16;
+/// Rows that one workgroup adds up, at most.
+const TOTALS_ROWS: u32 = 4096;
 
 /// Adds up the per-row results, output 1, into the totals, output 2, and the loss, output 0.
 pub(crate) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
     let (loss, rows, totals) = (lowering.output(0), lowering.output(1), lowering.output(2));
-    let enough = TOTALS_WORKGROUP * TOTALS_ROWS;
-    let (rows, count) = fewer_rows(lowering, "softmax_cross_entropy/fewer", rows, [params.rows, ROW as u32], enough);
+    let extents = [params.rows, ROW as u32];
+    let (rows, count) = fewer_rows(lowering, "softmax_cross_entropy/fewer", rows, extents, TOTALS_ROWS);
+    let width = totals_workgroup(lowering.caps());
     let params = Params { rows: count, ..*params };
     let files = [
         source!("loss/softmax_cross_entropy_totals.wgsl"),
         source!("lib/workgroup_sum.wgsl"),
         source!("lib/workgroup.wgsl"),
     ];
-    let kernel = Kernel::new("softmax_cross_entropy/totals", &files).constant("WG", TOTALS_WORKGROUP);
+    let kernel = Kernel::new("softmax_cross_entropy/totals", &files).constant("WG", width);
     lowering.push(
         Dispatch::new(kernel, &params, Extent::Workgroups(1))
-            .elements(count.div_ceil(TOTALS_WORKGROUP) + TOTALS_WORKGROUP.ilog2())
+            .elements(count.div_ceil(width) + width.ilog2())
             .bind("row_results", rows)
             .bind("totals", totals)
             .bind("loss", loss),
@@ -182,13 +181,12 @@ impl Operation for SoftmaxCrossEntropy {
             source!("lib/softmax_largest.wgsl"),
             source!("lib/softmax.wgsl"),
         ];
-        let (kernel, extent) = of_rows("softmax_cross_entropy", &files, params.rows, params.classes);
+        let extents = [params.rows, params.classes];
         lowering.push(
-            Dispatch::new(kernel, &params, extent)
+            of_rows(lowering.caps(), ("softmax_cross_entropy", &files), extents, [2, 2], &params)
                 .bind("logits", logits)
                 .bind("targets", target)
                 .bind("row_results", rows)
-                .elements(elements(params.classes, 2, 2))
                 .bind_all(weight.map(|weight| ("class_weights", weight))),
         );
         totals(lowering, &params);

@@ -26,7 +26,7 @@ pub const GRAD_NORM: &str = "grad_norm";
 /// one partial sum: a software device takes few, a card as many as keep it busy.
 fn widths(caps: &Caps) -> (u32, u64, u64) {
     match caps.class {
-        DeviceClass::Software => (64, 1, 256),
+        DeviceClass::Software => (8, 1, 256),
         _ => (256, 16, 8192),
     }
 }
