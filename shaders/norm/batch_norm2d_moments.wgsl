@@ -16,11 +16,7 @@ fn runs() -> u32 {
 fn part(run: u32, lane: u32, column: u32) -> Part {
     let end = min((run + 1) * params.run, chunk_count());
     var moments: Moments;
-    var chunk = run * params.run + lane;
-    for (; chunk + LANES < end; chunk += 2 * LANES) {
-        moments = merged(moments, merged(chunk_at(chunk, column), chunk_at(chunk + LANES, column)));
-    }
-    if chunk < end {
+    for (var chunk = run * params.run + lane; chunk < end; chunk += LANES) {
         moments = merged(moments, chunk_at(chunk, column));
     }
     return moments;

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
-use crate::kernel::{Constant, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
+use crate::kernel::{Caps, Constant, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
 use crate::ops::reduce::bands::Bands;
 use crate::ops::reduce::fewer_rows;
 use crate::ops::{arity, nchw};
@@ -238,11 +238,20 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
     lowering.push(lowering.epilogue(0).apply(dispatch));
 }
 
+/// How chunks are merged. A software device keeps the order in which it has always done it: what a network gives there stays the
+/// same to the bit.
+fn merging(caps: &Caps, chunks: u32, columns: u32) -> Bands {
+    match caps.class {
+        DeviceClass::Software => Bands::of_eight_lanes([chunks, columns]),
+        _ => Bands::new(caps, [1, chunks, columns]),
+    }
+}
+
 /// Merges partial statistics until one workgroup a band of columns can merge what is left; what they are in then.
 fn merged(lowering: &mut Lowering<'_>, mut params: Params, mut partials: Operand) -> (Params, Operand) {
     loop {
         let (kernel, each) = moments("batch_norm2d/merged", source!("norm/batch_norm2d_merged.wgsl"), params.columns);
-        let bands = Bands::new(lowering.caps(), [1, params.chunks(), params.columns / each]);
+        let bands = merging(lowering.caps(), params.chunks(), params.columns / each);
         if bands.runs() == 1 {
             return (Params { run: bands.run, ..params }, partials);
         }
@@ -269,15 +278,15 @@ impl BatchNorm2d {
     /// What is to be done once there are partial statistics: statistics, running statistics, output.
     pub(crate) fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
         let params = Params::new(lowering.input_dims(0), self.eps);
-        let (mut merging, partials) = merged(lowering, params, partials);
-        merging.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
+        let (mut left, partials) = merged(lowering, params, partials);
+        left.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
         let statistics = lowering.output(1);
         let (mean, var, batches) = (lowering.update(0), lowering.update(1), lowering.update(2));
         let whole = source!("norm/batch_norm2d_statistics.wgsl");
         let (kernel, each) = moments("batch_norm2d/statistics", whole, params.columns);
-        let bands = Bands::new(lowering.caps(), [1, merging.chunks(), params.columns / each]);
+        let bands = merging(lowering.caps(), left.chunks(), params.columns / each);
         lowering.push(
-            Dispatch::new(bands.link(kernel), &merging.per(each), bands.extent())
+            Dispatch::new(bands.link(kernel), &left.per(each), bands.extent())
                 .elements(bands.elements())
                 .bind("partials", partials)
                 .bind("batches", batches)

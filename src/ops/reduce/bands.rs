@@ -59,6 +59,11 @@ impl Bands {
         Bands { matrices, rows, columns, band, lanes, run }
     }
 
+    /// The dispatch that joins all rows of one matrix, each column by the eight lanes that a software device runs at once.
+    pub(crate) fn of_eight_lanes([rows, columns]: [u32; 2]) -> Self {
+        Bands { matrices: 1, rows, columns, band: 1, lanes: 8, run: rows }
+    }
+
     /// How many rows are left of each matrix.
     pub(crate) fn runs(&self) -> u32 {
         self.rows.div_ceil(self.run)
