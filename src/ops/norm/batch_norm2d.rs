@@ -238,7 +238,7 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
     lowering.push(lowering.epilogue(0).apply(dispatch));
 }
 
-/// How chunks are merged. A software device keeps the order in which it has always done it: what a network gives there stays the
+/// How chunks are merged. A software device keeps the order in which it has always done it: what it gives there stays the
 /// same to the bit.
 fn merging(caps: &Caps, chunks: u32, columns: u32) -> Bands {
     match caps.class {
