@@ -1,6 +1,6 @@
 // The gradient of conv2d by its weight where every channel is a group of its own; the formula is that of
 // conv2d/grad_weight_direct.wgsl. There are few weights and many pixels, so the k = batch out_h out_w pixels are cut into
-// chunks of k_chunk, whose sums product/column_sum.wgsl adds if there are several.
+// chunks of k_chunk, whose sums reduce/reduce.wgsl adds if there are several.
 //
 // Bindings as conv2d/direct.wgsl says, but E of the header, one channel or four, stands for an element, in_c, out_c, n count E,
 // and grad_weight is [chunks, kernel_h, kernel_w, n]; m is kernel_h kernel_w.

@@ -1,6 +1,6 @@
 // The gradient of conv2d by its weight with few input channels and one group; the formula is that of
 // conv2d/grad_weight_direct.wgsl. There are few weights and many pixels, so these are cut into chunks, whose sums
-// product/column_sum.wgsl adds if there are several.
+// reduce/reduce.wgsl adds if there are several.
 //
 // Bindings as conv2d/direct.wgsl says, but grad_weight is [chunks, kernel_h, kernel_w, in_c, out_c]; k counts pixels,
 // k_chunk pieces of PIXELS pixels, a piece being part of one line of the output.

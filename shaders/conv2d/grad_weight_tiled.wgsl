@@ -2,7 +2,7 @@
 // ci), n = output channel and k = (image, oh, ow); A is the input under the window, B is grad_output as it lies in memory. A
 // product for each group of channels, of which every one has params.channels input channels and params.n output channels.
 // The formula is that of conv2d/grad_weight_direct.wgsl; the tile is the core's (lib/product_*.wgsl).
-// K is long, so it is split: grad_weight is [splits, m, n], added up by product/column_sum.wgsl if there are several.
+// K is long, so it is split: grad_weight is [splits, m, n], added up by reduce/reduce.wgsl if there are several.
 // PADS_LINES says whether a tap may lie beside a line of the input.
 // Linked with: lib/divide.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, PADS_LINES, params.
 

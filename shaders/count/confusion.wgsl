@@ -5,42 +5,51 @@
 //
 // logits: [rows, classes]; targets: [rows], those that are negative or ignore_index left out; state: [4 + classes, classes] =
 // top-k right predictions, k, targets that are no class, unused, then the matrix; whole numbers, which no f32 holds.
-// One invocation owns one row. Counts are shared, but sums of whole numbers are the same in any order.
-// No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, lib/nan.wgsl. Header: T, params.
+// Counts are shared, but sums of whole numbers are the same in any order. Workgroups, invocations, workgroup memory and barriers:
+// lib/row.wgsl, a Part taking 12 bytes.
+// Linked with: lib/largest.wgsl, lib/nan.wgsl, lib/row.wgsl. Header: LANES, T, params.
 
 @group(0) @binding(LOGITS) var<storage, read> logits: array<T>;
 @group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
 @group(0) @binding(STATE) var<storage, read_write> state: array<atomic<u32>>;
 
-fn count() -> u32 {
-    return params.rows;
+// greater: how many logits are greater than the target's.
+struct Part { largest: Largest, greater: u32 }
+
+fn is_class(label: i32) -> bool {
+    return label >= 0 && u32(label) < params.classes;
 }
 
-fn each(row: u32) {
+fn part(row: u32, lane: u32) -> Part {
+    let first = row * params.classes;
+    let label = targets[row];
+    let own = logits[first + select(0u, u32(label), is_class(label))];
+    var part = Part(none_yet(), 0u);
+    for (var c = lane; c < params.classes; c += LANES) {
+        let x = logits[first + c];
+        part.largest = larger(part.largest, Largest(x, c));
+        part.greater += select(0u, 1u, is_nan(x) || x > own);
+    }
+    return part;
+}
+
+fn joined(a: Part, b: Part) -> Part {
+    return Part(larger(a.largest, b.largest), a.greater + b.greater);
+}
+
+fn whole(row: u32, lane: u32, part: Part) {
+    if lane > 0 { return; }
     // The same word by all of them.
     atomicStore(&state[1], params.top_k);
     let label = targets[row];
     if label < 0 || label == params.ignore_index { return; }
-    if u32(label) >= params.classes {
+    if !is_class(label) {
         atomicAdd(&state[2], 1u);
         return;
     }
-    let first = row * params.classes;
-    let own = logits[first + u32(label)];
-    var largest = logits[first];
-    var best = 0u;
-    var greater = 0u;
-    for (var c = 0u; c < params.classes; c++) {
-        let x = logits[first + c];
-        if !is_nan(x) && x > largest && !is_nan(largest) {
-            largest = x;
-            best = c;
-        }
-        greater += select(0u, 1u, is_nan(x) || x > own);
-    }
-    atomicAdd(&state[4u + u32(label) * params.classes + best], 1u);
-    if !is_nan(own) && greater < params.top_k {
+    let own = logits[row * params.classes + u32(label)];
+    atomicAdd(&state[4u + u32(label) * params.classes + part.largest.at], 1u);
+    if !is_nan(own) && part.greater < params.top_k {
         atomicAdd(&state[0], 1u);
     }
 }

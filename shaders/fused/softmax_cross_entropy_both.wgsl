@@ -3,31 +3,70 @@
 // loss/softmax_cross_entropy_grad.wgsl, and so is the order of every sum.
 //
 // totals: [4] = sum of losses, sum of weights, right predictions, rows that count; loss: [1]; grad_logits: [rows, classes].
-// One workgroup; its invocation i owns the rows i, i + WG, .. and adds up all sums for itself. Workgroup memory and barrier:
-// lib/workgroup_sum.wgsl, 16 WG bytes.
-// Linked with: lib/workgroup_sum.wgsl, loss/softmax_cross_entropy_row.wgsl. Header: ACC, T, WG, params.
+// One workgroup. LANES invocations own a row, as in lib/softmax.wgsl, and as many rows as that leaves are done at once; then the
+// results of all rows, of which there are no more than ROWS, are added up; then invocation i owns the logits i, i + WG, ..
+// LANES and WG are powers of two. Workgroup memory: 24 WG and 32 ROWS bytes; a barrier parts the writes of each step from the reads of the next.
+// Linked with: lib/divide.wgsl, lib/largest.wgsl, lib/softmax_largest.wgsl, loss/softmax_cross_entropy_row.wgsl, loss/softmax_cross_entropy_sums.wgsl. Header: ACC, LANES, ROWS, T, WG, params.
 
 @group(0) @binding(TOTALS) var<storage, read_write> totals: array<T>;
 @group(0) @binding(LOSS) var<storage, read_write> loss: array<T>;
 @group(0) @binding(GRAD_LOGITS) var<storage, read_write> grad_logits: array<T>;
 
-alias Sum = vec4<ACC>;
+const ROWS_AT_ONCE: u32 = WG / LANES;
 
-fn part(workgroup: u32, local: u32) -> Sum {
-    var sum = Sum();
-    for (var i = local; i < params.rows; i += WG) {
-        let row = row_of(i);
-        sum += vec4<ACC>(row.loss, row.weight, row.correct, row.counts);
-        for (var c = 0u; c < params.classes; c++) {
-            let slope = slope_of(i, c, row.weight, row.log_sum, row.weights);
-            grad_logits[i * params.classes + c] = select(slope, T(0), row.counts == T(0));
+var<workgroup> largests: array<Largest, WG>;
+var<workgroup> parts: array<Sums, WG>;
+// Of each row loss, weight, correct, counts; then what is added up of them.
+var<workgroup> results: array<vec4<ACC>, ROWS>;
+// Of each row weight, log_sum, weights, counts.
+var<workgroup> kept: array<vec4<T>, ROWS>;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(local_invocation_index) local: u32) {
+    let lane = local % LANES;
+    for (var first = 0u; first < params.rows; first += ROWS_AT_ONCE) {
+        let number = first + local / LANES;
+        let is_there = number < params.rows;
+        if is_there {
+            largests[local] = largest_of(number, lane);
+        }
+        for (var count = LANES / 2; count > 0; count /= 2u) {
+            workgroupBarrier();
+            if lane < count {
+                largests[local] = larger(largests[local], largests[local + count]);
+            }
+        }
+        workgroupBarrier();
+        if is_there {
+            parts[local] = sums_of(number, lane, largests[local - lane].x);
+        }
+        for (var count = LANES / 2; count > 0; count /= 2u) {
+            workgroupBarrier();
+            if lane < count {
+                parts[local] += parts[local + count];
+            }
+        }
+        if is_there && lane == 0 {
+            let row = row_of(number, largests[local], parts[local]);
+            results[number] = vec4<ACC>(row.loss, row.weight, row.correct, row.counts);
+            kept[number] = vec4<T>(row.weight, row.log_sum, row.weights, row.counts);
         }
     }
-    return sum;
-}
-
-fn whole(workgroup: u32, local: u32) {
-    let total = sum_of_parts();
+    workgroupBarrier();
+    var sum = vec4<ACC>();
+    for (var number = local; number < params.rows; number += WG) {
+        sum += results[number];
+    }
+    // Nobody else reads this one.
+    results[local] = sum;
+    for (var count = WG / 2; count > 0; count /= 2u) {
+        workgroupBarrier();
+        if local < count {
+            results[local] += results[local + count];
+        }
+    }
+    workgroupBarrier();
+    let total = results[0];
     if local == 0u {
         totals[0] = T(total.x);
         totals[1] = T(total.y);
@@ -35,13 +74,15 @@ fn whole(workgroup: u32, local: u32) {
         totals[3] = T(total.w);
         loss[0] = T(select(total.x, total.x / total.y, params.mean != 0u));
     }
-    if params.mean == 0u { return; }
-    let scale = 1 / T(total.y);
-    for (var i = local; i < params.rows; i += WG) {
-        for (var c = 0u; c < params.classes; c++) {
-            let at = i * params.classes + c;
-            // What counts for nothing stays 0, though all of it may, and the scale be no number.
-            grad_logits[at] = select(scale * grad_logits[at], T(0), targets[i] == params.ignore_index);
-        }
+    var scale = T(1);
+    if params.mean != 0u {
+        scale /= T(total.y);
+    }
+    for (var i = local; i < params.rows * params.classes; i += WG) {
+        let number = divide(i, params.classes);
+        let row = kept[number];
+        let slope = scale * slope_of(number, i - number * params.classes, row.x, row.y, row.z);
+        // What counts for nothing stays 0, though all of it may, and the scale be no number.
+        grad_logits[i] = select(slope, T(0), row.w == T(0));
     }
 }

@@ -69,3 +69,6 @@ const MOMENTUM_BUFFER: u32 = 51;
 const SUM: u32 = 52;
 const PARTIAL: u32 = 53;
 const GRAD_NORM: u32 = 54;
+
+// Rows that become fewer.
+const JOINED_PARTIALS: u32 = 55;

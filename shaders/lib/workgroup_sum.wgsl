@@ -1,9 +1,10 @@
-// The entry point of kernels whose workgroups each add something up: every invocation its part, part(workgroup, local), and
-// when all parts are there whole(workgroup, local) goes on, which may add them up with sum_of_parts(). The kernel's own file
-// defines both, and Sum, the type of a part. All sums have a fixed order.
+// The entry point of kernels whose workgroups each add something up: every invocation its part, part(workgroup, local); then half of
+// them add what the other half has to what they have, and so on; then whole(workgroup, local) goes on, which may read
+// the sum with sum_of_parts(). The kernel's own file defines both, and Sum, the type of a part. All sums have a fixed order.
 //
-// Workgroup memory: WG times the size of a Sum. One barrier, so that all parts are there before they are read.
-// Linked with: a file with Sum and part and whole, lib/workgroup.wgsl. Header: WG.
+// Workgroup memory: WG times the size of a Sum. WG is a power of two. A barrier parts the writes of one round from the reads of the
+// next, and the last one from what follows.
+// Linked with: batch/transform_gray.wgsl or loss/softmax_cross_entropy_totals.wgsl or update/clip_grad_norm.wgsl or update/clip_grad_norm_total.wgsl, lib/workgroup.wgsl. Header: WG.
 
 var<workgroup> parts: array<Sum, WG>;
 
@@ -15,14 +16,16 @@ fn main(
 ) {
     let number = workgroup_number(workgroup, groups);
     parts[local] = part(number, local);
+    for (var count = WG / 2; count > 0; count /= 2u) {
+        workgroupBarrier();
+        if local < count {
+            parts[local] += parts[local + count];
+        }
+    }
     workgroupBarrier();
     whole(number, local);
 }
 
 fn sum_of_parts() -> Sum {
-    var sum = Sum();
-    for (var i = 0u; i < WG; i++) {
-        sum += parts[i];
-    }
-    return sum;
+    return parts[0];
 }

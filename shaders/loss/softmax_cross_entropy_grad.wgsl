@@ -4,7 +4,7 @@
 // grad_output: [1]; grad_logits: [rows, classes]; row_results, totals: loss/softmax_cross_entropy.wgsl,
 // loss/softmax_cross_entropy_totals.wgsl.
 // One invocation owns one logit. No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, loss/softmax_cross_entropy_row.wgsl. Header: T, params.
+// Linked with: lib/divide.wgsl, lib/each.wgsl, loss/softmax_cross_entropy_row.wgsl. Header: T, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
 @group(0) @binding(ROW_RESULTS) var<storage, read> row_results: array<T>;
@@ -16,7 +16,7 @@ fn count() -> u32 {
 }
 
 fn each(i: u32) {
-    let row = i / params.classes;
+    let row = divide(i, params.classes);
     if row_results[row * 6 + 3] == T(0) {
         grad_logits[i] = T(0);
         return;
@@ -25,5 +25,6 @@ fn each(i: u32) {
     if params.mean != 0u {
         scale /= totals[1];
     }
-    grad_logits[i] = scale * slope_of(row, i % params.classes, row_results[row * 6 + 1], row_results[row * 6 + 4], row_results[row * 6 + 5]);
+    let class_index = i - row * params.classes;
+    grad_logits[i] = scale * slope_of(row, class_index, row_results[row * 6 + 1], row_results[row * 6 + 4], row_results[row * 6 + 5]);
 }

@@ -1,9 +1,9 @@
 // The sums over all rows of the cross-entropy, and the loss: their sum, or their mean, over the sum of the weights.
 //
-// row_results: [rows, 6], as loss/softmax_cross_entropy.wgsl has it; totals: [4] = sum of losses, sum of weights, right
-// predictions, rows that count; loss: [1].
-// One workgroup; its invocation i adds up the rows i, i + WG, .. and the first adds up those sums, in a fixed order.
-// Workgroup memory and barrier: lib/workgroup_sum.wgsl, 16 WG bytes.
+// row_results: [rows, 6], as loss/softmax_cross_entropy.wgsl has it, or fewer rows of the same sums; totals: [4] = sum of losses,
+// sum of weights, right predictions, rows that count; loss: [1].
+// One workgroup; its invocation i adds up the rows i, i + WG, .. in a fixed order.
+// Workgroup memory and barriers: lib/workgroup_sum.wgsl, 16 WG bytes.
 // Linked with: lib/workgroup_sum.wgsl. Header: ACC, T, WG, params.
 
 @group(0) @binding(ROW_RESULTS) var<storage, read> row_results: array<T>;

@@ -1,34 +1,38 @@
-// The first step of batch_norm2d's gradients: for each chunk of rows and channel the sums over rows of
+// The first step of batch_norm2d's gradients: for each run of rows and channel the sums over rows of
 //     grad_output * normalised,   grad_output        with normalised = (input - mean) / sqrt(variance + eps)
+// A run is a chunk of partial sums (norm/batch_norm2d_grad_partials.wgsl), or all of it (norm/batch_norm2d_grad_totals.wgsl).
 //
-// input, grad_output: [rows, columns]; statistics: [2, columns]; partials: [chunks, 2, columns].
-// One invocation owns one chunk of one column of E. No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, norm/batch_norm2d_chunks.wgsl. Header: E, params.
+// input, grad_output: [rows, columns]; statistics: [2, columns].
+// Workgroups, invocations, workgroup memory and barriers: lib/bands.wgsl, a run being a chunk. Of its rows an invocation loads two
+// before it adds them up, so that it waits for memory once.
+// Linked with: lib/bands.wgsl, norm/batch_norm2d_chunks.wgsl, norm/batch_norm2d_grad_joined.wgsl. Header: E, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
 @group(0) @binding(STATISTICS) var<storage, read> statistics: array<E>;
-@group(0) @binding(PARTIALS) var<storage, read_write> partials: array<E>;
 
-fn count() -> u32 {
-    return chunk_count() * params.columns;
+fn runs() -> u32 {
+    return chunk_count();
 }
 
-fn each(i: u32) {
-    let chunk = i / params.columns;
-    let column = i - chunk * params.columns;
-    let rows = rows_of_chunk(chunk);
-    let first = chunk * params.chunk * params.columns + column;
+fn part(run: u32, lane: u32, column: u32) -> Part {
+    let end = run * params.chunk + rows_of_chunk(run);
+    let apart = LANES * params.columns;
     let mean = statistics[column];
-
-    var products = E(0);
-    var sum = E(0);
-    for (var row = 0u; row < rows; row++) {
-        let at = first + row * params.columns;
-        let dy = grad_output[at];
-        products += dy * (input[at] - mean);
-        sum += dy;
+    var row = run * params.chunk + lane;
+    var at = row * params.columns + column;
+    var sums = Part();
+    for (; row + LANES < end; row += 2 * LANES) {
+        let first = grad_output[at];
+        let second = grad_output[at + apart];
+        sums.products += first * (input[at] - mean) + second * (input[at + apart] - mean);
+        sums.sum += first + second;
+        at += 2 * apart;
     }
-    partials[chunk * 2 * params.columns + column] = products * statistics[params.columns + column];
-    partials[(chunk * 2 + 1) * params.columns + column] = sum;
+    if row < end {
+        sums.products += grad_output[at] * (input[at] - mean);
+        sums.sum += grad_output[at];
+    }
+    sums.products *= statistics[params.columns + column];
+    return sums;
 }

@@ -3,7 +3,7 @@
 //
 // input: [rows, columns]; partials: [chunks, 2, columns] = mean, m2.
 // One invocation owns one chunk of one column of E. No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, lib/moments.wgsl, norm/batch_norm2d_chunks.wgsl. Header: E, VACC, params.
+// Linked with: lib/divide.wgsl, lib/each.wgsl, lib/moments.wgsl, norm/batch_norm2d_chunks.wgsl. Header: E, VACC, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;
 @group(0) @binding(PARTIALS) var<storage, read_write> partials: array<E>;
@@ -13,7 +13,7 @@ fn count() -> u32 {
 }
 
 fn each(i: u32) {
-    let chunk = i / params.columns;
+    let chunk = divide(i, params.columns);
     let column = i - chunk * params.columns;
     let row = chunk * CHUNK;
 

@@ -2,13 +2,13 @@
 // window at most, so grad_input over a window is grad_output / divisor, and 0 beyond the last windows.
 // The formula is that of pool/avg_pool2d_grad.wgsl.
 //
-// grad_output: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels].
-// One invocation owns one window of one channel, and the last ones of a row or column also what lies beyond them.
+// grad_output: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels], channels counted in E.
+// One invocation owns one window of one E of channels, and the last ones of a row or column also what lies beyond them.
 // No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, pool/avg_pool2d_window.wgsl, pool/window.wgsl. Header: T, params.
+// Linked with: lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, pool/avg_pool2d_window.wgsl, pool/window.wgsl. Header: E, params.
 
-@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
-@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 fn count() -> u32 {
     return params.batch * params.out_h * params.out_w * params.channels;
@@ -26,7 +26,7 @@ fn each(i: u32) {
         for (var w = columns.low; w < last_w; w++) {
             let inside = h < rows.high && w < columns.high;
             let at = (window.image + h * params.in_w + w) * params.channels + window.channel;
-            grad_input[at] = epilogue(at, select(T(0), value, inside));
+            grad_input[at] = epilogue(at, select(E(0), value, inside));
         }
     }
 }

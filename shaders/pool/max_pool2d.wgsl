@@ -2,40 +2,45 @@
 // over the window's taps that lie inside the input, scanned row by row; a later one wins only if it is larger, or NaN.
 // indices[..] is where the winner lies in its plane, h in_w + w. Source: torch.nn.MaxPool2d.
 //
-// input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels].
-// One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, lib/nan.wgsl, pool/window.wgsl. Header: T, params.
+// input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels], channels counted in E.
+// One invocation owns one E of the output, channels fastest: as many channels as their number allows, up to four. No
+// workgroup memory, no barrier.
+// Linked with: lib/each.wgsl, lib/nan.wgsl, pool/window.wgsl. Header: E, EU, params.
 
-@group(0) @binding(INPUT) var<storage, read> input: array<T>;
-@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
-@group(0) @binding(INDICES) var<storage, read_write> indices: array<i32>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
+@group(0) @binding(INDICES) var<storage, read_write> indices: array<EU>;
 
-// Compilers may take x != x for false, so NaN is told by its bits.
 fn count() -> u32 {
     return params.batch * params.out_h * params.out_w * params.channels;
 }
 
 fn each(i: u32) {
     let window = window_of(i);
-
-    // Where all taps of a dilated window lie in the padding the result is minus infinity and nobody wins. WGSL has no
-    // constant for it, and refuses one made from bits, so the bits come from a variable.
+    // Where all taps of a dilated window lie in the padding the result is minus infinity and nobody wins: index -1.
+    let nobody = EU(0xffffffffu);
     var best = minus_infinity();
-    var index = -1;
+    var winner = nobody;
+    // Places above the input and left of it wrap around to huge numbers, so one comparison finds both sides.
+    let left = window.ow * params.stride_w - params.pad_w;
+    var h = window.oh * params.stride_h - params.pad_h;
     for (var kh = 0u; kh < params.kernel_h; kh++) {
-        // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
-        let h = window.oh * params.stride_h + kh * params.dilation_h - params.pad_h;
-        if h >= params.in_h { continue; }
-        for (var kw = 0u; kw < params.kernel_w; kw++) {
-            let w = window.ow * params.stride_w + kw * params.dilation_w - params.pad_w;
-            if w >= params.in_w { continue; }
-            let value = input[(window.image + h * params.in_w + w) * params.channels + window.channel];
-            if index < 0 || value > best || is_nan(value) {
-                best = value;
-                index = i32(h * params.in_w + w);
+        if h < params.in_h {
+            let line = (window.image + h * params.in_w) * params.channels + window.channel;
+            var w = left;
+            for (var kw = 0u; kw < params.kernel_w; kw++) {
+                if w < params.in_w {
+                    let value = input[line + w * params.channels];
+                    // NaN is told by its bits, since compilers may take x != x for false.
+                    let wins = (winner == nobody) | (value > best) | is_nan(value);
+                    best = select(best, value, wins);
+                    winner = select(winner, EU(h * params.in_w + w), wins);
+                }
+                w += params.dilation_w;
             }
         }
+        h += params.dilation_h;
     }
     output[i] = best;
-    indices[i] = index;
+    indices[i] = winner;
 }

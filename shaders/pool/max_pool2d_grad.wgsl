@@ -2,38 +2,31 @@
 // are looked for among those that hold it, in a fixed order. Overlapping windows add up. Source: torch.nn.MaxPool2d.
 //
 // grad_output (pool/max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h,
-// in_w, channels].
-// One invocation owns one element of grad_input, channels fastest. No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, pool/max_pool2d_grad_arriving.wgsl or pool/max_pool2d_grad_arriving_relu.wgsl. Header: ACC, T, params.
+// in_w, channels], channels counted in E.
+// One invocation owns one E of grad_input, channels fastest: as many channels as their number allows, up to four. No workgroup
+// memory, no barrier.
+// Linked with: lib/each.wgsl, pool/max_pool2d_grad_arriving.wgsl or pool/max_pool2d_grad_arriving_relu.wgsl, pool/place.wgsl. Header: E, EACC, EU, params.
 
-@group(0) @binding(INDICES) var<storage, read> indices: array<i32>;
-@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<T>;
+@group(0) @binding(INDICES) var<storage, read> indices: array<EU>;
+@group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
 fn count() -> u32 {
     return params.batch * params.in_h * params.in_w * params.channels;
 }
 
 fn each(i: u32) {
-    let channel = i % params.channels;
-    let pixel = i / params.channels;
-    let iw = pixel % params.in_w;
-    let ih = pixel / params.in_w % params.in_h;
-    let image = pixel / (params.in_w * params.in_h) * params.out_h * params.out_w;
-    let here = i32(ih * params.in_w + iw);
-
-    var sum = ACC(0);
-    for (var kh = 0u; kh < params.kernel_h; kh++) {
-        let h = i32(ih + params.pad_h) - i32(kh * params.dilation_h);
-        if h < 0 || u32(h) % params.stride_h != 0u || u32(h) / params.stride_h >= params.out_h { continue; }
-        for (var kw = 0u; kw < params.kernel_w; kw++) {
-            let w = i32(iw + params.pad_w) - i32(kw * params.dilation_w);
-            if w < 0 || u32(w) % params.stride_w != 0u || u32(w) / params.stride_w >= params.out_w { continue; }
-            let place = u32(h) / params.stride_h * params.out_w + u32(w) / params.stride_w;
-            let base = (image + place) * params.channels + channel;
-            if indices[base] == here {
-                sum += arriving(base);
-            }
+    let place = place_of(i);
+    let here = EU(place.h * params.in_w + place.w);
+    // A dilated window between these may have no tap here; then nothing here has won it.
+    let rows = windows_over(place.h + params.pad_h, (params.kernel_h - 1) * params.dilation_h, params.stride_h, params.out_h);
+    let columns = windows_over(place.w + params.pad_w, (params.kernel_w - 1) * params.dilation_w, params.stride_w, params.out_w);
+    var sum = EACC(0);
+    for (var oh = rows.first; oh < rows.end; oh++) {
+        let line = (place.image * params.out_h + oh) * params.out_w;
+        for (var ow = columns.first; ow < columns.end; ow++) {
+            let at = (line + ow) * params.channels + place.channel;
+            sum += select(EACC(0), EACC(arriving(at)), indices[at] == here);
         }
     }
-    grad_input[i] = T(sum);
+    grad_input[i] = E(sum);
 }

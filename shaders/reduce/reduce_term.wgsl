@@ -1,10 +1,10 @@
 // The terms of reduce/reduce.wgsl are the elements of a tensor.
 //
-// input: [outer, count, inner].
-// Linked with: nothing. Header: ACC, T.
+// input: [outer, rows, columns] of E.
+// Linked with: nothing. Header: E, EACC.
 
-@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(INPUT) var<storage, read> input: array<E>;
 
-fn term(i: u32) -> ACC {
-    return ACC(input[i]);
+fn term(i: u32) -> EACC {
+    return EACC(input[i]);
 }

@@ -3,8 +3,8 @@
 //
 // grad: [len] of four, one piece of a group's flat gradient buffer; what pads a tensor is 0 and adds nothing.
 // partial: one number for each workgroup of every piece of every group; this piece's start at `first`.
-// Invocation i of all adds up the elements i, i + workgroups WG, ..; the first of a workgroup adds up its workgroup's
-// sums, all in a fixed order. Workgroup memory and barrier: lib/workgroup_sum.wgsl, 4 WG bytes.
+// Invocation i of all adds up the elements i, i + workgroups WG, .. in a fixed order. Workgroup memory and barriers:
+// lib/workgroup_sum.wgsl, 4 WG bytes.
 // Linked with: lib/workgroup_sum.wgsl. Header: ACC, T, WG, params.
 
 @group(0) @binding(GRAD) var<storage, read> grad: array<vec4<T>>;

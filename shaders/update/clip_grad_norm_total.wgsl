@@ -3,8 +3,8 @@
 // Source: torch.nn.utils.clip_grad_norm_ with norm_type 2 and error_if_nonfinite=False.
 //
 // partial: [count], as update/clip_grad_norm.wgsl has it; grad_norm: [2] = norm, factor.
-// One workgroup; its invocation i adds up the numbers i, i + WG, .. and the first adds up those sums, in a fixed order.
-// Workgroup memory and barrier: lib/workgroup_sum.wgsl, 4 WG bytes.
+// One workgroup; its invocation i adds up the numbers i, i + WG, .. in a fixed order. Workgroup memory and barriers:
+// lib/workgroup_sum.wgsl, 4 WG bytes.
 // Linked with: lib/nan.wgsl, lib/workgroup_sum.wgsl. Header: ACC, T, WG, params.
 
 @group(0) @binding(PARTIAL) var<storage, read> partial: array<T>;

@@ -6,9 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 pub use tilegrad::gpu::Tolerance;
 use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Specimen, Store, Verdict};
-use tilegrad::graph::{Node, Tape, TensorId};
-use tilegrad::kernel::{Caps, Choices};
+use tilegrad::graph::{Node, Stage, Tape, TensorId};
+use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::plan::{ParameterLayout, Plan, candidates};
+use tilegrad::reference::{self, Program};
+use tilegrad::shape::DType;
 use tilegrad::twin::Value;
 
 /// The device that all tests of this binary share; `None` where the tests are to be skipped.
@@ -85,4 +87,69 @@ pub fn algorithms(tape: &Tape, node: &Node, caps: &Caps) -> Vec<String> {
 /// The algorithms that some node of the tape can be computed by on this device.
 fn all_algorithms(tape: &Tape, caps: &Caps) -> BTreeSet<String> {
     tape.nodes().iter().flat_map(|node| algorithms(tape, node, caps)).collect()
+}
+
+/// What the twins make of the case's inputs, each number brought to f64 by `map`; what is compared has to be a result or a buffer.
+fn twins(case: &Case, map: fn(f32) -> f64) -> Vec<Vec<f64>> {
+    let mut program = Program::<f64>::new(Arc::new(case.tape.clone()));
+    let mut store = reference::Store::default();
+    for (name, value) in &case.inputs {
+        let value = match value {
+            Value::Real(values) => Value::Real(values.iter().map(|&x| map(x)).collect()),
+            Value::Int(values) => Value::Int(values.clone()),
+            Value::Bytes(_) => panic!("inputs are no bytes"),
+        };
+        program.write(name, value).unwrap();
+    }
+    program.run(&mut store, &[Stage::Forward, Stage::Backward]).unwrap();
+    let value =
+        |&(id, _): &(TensorId, Tolerance)| match program.read(id).or_else(|| store.get(&case.tape.tensor(id).name)) {
+            Some(Value::Int(values)) => values.iter().map(|&x| f64::from(x)).collect(),
+            Some(value) => value.real().to_vec(),
+            None => panic!("{}: {} has no value", case.label, case.tape.tensor(id).name),
+        };
+    case.outputs.iter().map(value).collect()
+}
+
+/// Runs the case as it is planned for a card, whose workgroups and runs of rows are not a software device's, checked and trusted, and
+/// compares it with the twin.
+pub fn check_as_card(device: &Device, case: &Case) {
+    let caps = Caps { class: DeviceClass::Discrete, ..device.caps().clone() };
+    let (expected, magnitudes) = (twins(case, f64::from), twins(case, |x| f64::from(x).abs()));
+    for checked in [true, false] {
+        let mut tape = case.tape.clone();
+        case.outputs.iter().for_each(|&(id, _)| tape.keep(id));
+        let layout = Arc::new(ParameterLayout::new(&tape, &caps).unwrap());
+        let store = Arc::new(Store::guarded(device, Arc::clone(&layout)).unwrap());
+        let plan = Plan::new(Arc::new(tape), layout, &caps, &Choices::default()).unwrap();
+        let mut session = Session::new(&store, Arc::new(plan), SessionOptions { checked, guarded: true }).unwrap();
+        case.inputs.iter().for_each(|(name, value)| write(&session, name, value).unwrap());
+        session.run(&[Stage::Forward, Stage::Backward]).unwrap();
+        assert_eq!(session.breach().unwrap(), None, "{}", case.label);
+        for (i, &(id, tolerance)) in case.outputs.iter().enumerate() {
+            let actual: Vec<f64> = match case.tape.tensor(id).dtype {
+                DType::I32 => session.read_i32(id).unwrap().into_iter().map(f64::from).collect(),
+                _ => session.read_f32(id).unwrap().into_iter().map(f64::from).collect(),
+            };
+            assert_eq!(actual.len(), expected[i].len(), "{}", case.label);
+            for (at, (&actual, &expected)) in actual.iter().zip(&expected[i]).enumerate() {
+                let eps = f64::from(f32::EPSILON);
+                let allowed = match tolerance {
+                    Tolerance::Exact => 0.0,
+                    Tolerance::Sum { depth } => 4.0 * eps * (depth as f64).sqrt() * magnitudes[i][at],
+                    Tolerance::Rounding(count) => count * eps * expected.abs().max(1.0),
+                    Tolerance::RootMeanSquare(_) => panic!("{}: no such tolerance here", case.label),
+                };
+                let near = actual == expected
+                    || (actual.is_nan() && expected.is_nan())
+                    || (actual - expected).abs() <= allowed;
+                let name = &case.tape.tensor(id).name;
+                assert!(
+                    near,
+                    "{} as a card's, checked {checked}: {name} at {at}: {actual}, not {expected}",
+                    case.label
+                );
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! fails them with a hint, unless TILEGRAD_SKIP_GPU is set.
 
 mod cache;
+mod cards;
 mod check;
 mod confusion;
 mod cuts;

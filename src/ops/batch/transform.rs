@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Operand, source};
+use crate::kernel::{DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::ops::augmentation::{Augmentation, DRAWN, Drawn, ONE};
 use crate::ops::gather::{differing_channels, misfit};
@@ -129,7 +129,9 @@ impl Operation for Transform {
             source!("lib/workgroup_sum.wgsl"),
             source!("lib/workgroup.wgsl"),
         ];
-        let gray = Kernel::new("transform/gray", &gray).with(&shared).constant("WG", 64);
+        // A workgroup of as many as a software device runs at once never waits at a barrier.
+        let width: u32 = if lowering.caps().class == DeviceClass::Software { 8 } else { 64 };
+        let gray = Kernel::new("transform/gray", &gray).with(&shared).constant("WG", width);
         let kernel = kernel.constant("WG", 64);
         for (piece, (first, count)) in lowering.input_pieces(0)?.rows().enumerate() {
             let params = Params { first: first as u32, count: count as u32, ..params };
@@ -152,7 +154,7 @@ impl Operation for Transform {
                     dispatch(
                         &gray,
                         Extent::Workgroups(u64::from(rows)),
-                        params.pixels.div_ceil(64) + 64,
+                        params.pixels.div_ceil(width) + width.ilog2(),
                         &[("gray_means", means)],
                     );
                     dispatch(&kernel, extent, params.channels, &[("means", means), ("output", output)]);

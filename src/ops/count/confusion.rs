@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
+use crate::kernel::{Lowering, source};
 use crate::ops::arity;
+use crate::ops::loss::rows::of_rows;
 use crate::params;
 use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -87,11 +88,9 @@ impl Operation for AccumulateConfusion {
         let [rows, classes, ..] = lowering.input_dims(0);
         let params = Params { rows, classes, ignore_index: self.ignore_index, top_k: self.top_k as u32 };
         let (logits, target, state) = (lowering.input(0), lowering.input(1), lowering.update(0));
-        let files = [source!("count/confusion.wgsl"), source!("lib/nan.wgsl"), source!("lib/each.wgsl")];
-        let kernel = Kernel::new("confusion", &files).constant("WG", 64).elements(1);
+        let files = [source!("count/confusion.wgsl"), source!("lib/row.wgsl")];
         lowering.push(
-            Dispatch::new(kernel, &params, Extent::Invocations(u64::from(rows)))
-                .elements(classes)
+            of_rows(lowering.caps(), ("confusion", &files), [rows, classes], [1, 1], &params)
                 .bind("logits", logits)
                 .bind("targets", target)
                 .bind("state", state),

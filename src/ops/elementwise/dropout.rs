@@ -78,13 +78,20 @@ impl Operation for Dropout {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let [stream_low, stream_high] = Rng::new(0, &self.stream).stream();
         let len = lowering.output_len(0);
-        let params = Params { len: len as u32, stream_low, stream_high, p: self.p as f32, scale: self.scale() as f32 };
+        let each = if len.is_multiple_of(4) { 4 } else { 1 };
+        let params = Params {
+            len: (len / u64::from(each)) as u32,
+            stream_low,
+            stream_high,
+            p: self.p as f32,
+            scale: self.scale() as f32,
+        };
         let files = [source!("elementwise/dropout.wgsl"), source!("lib/philox.wgsl"), source!("lib/each.wgsl")];
-        let kernel = Kernel::new("dropout", &files).constant("WG", 64);
+        let kernel = Kernel::new("dropout", &files).constant("WG", 64).parts(each);
         let (input, random, output) = (lowering.input(0), lowering.input(1), lowering.output(0));
         lowering.push(
             Dispatch::new(kernel, &params, Extent::Invocations(len.div_ceil(4)))
-                .elements(4_u32)
+                .elements(4 / each)
                 .bind("input", input)
                 .bind("random", random)
                 .bind("output", output),

@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
-use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
+use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, source};
+use crate::ops::loss::rows::{elements, lanes, totals_workgroup};
 use crate::ops::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, class_weight};
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin, Value};
@@ -13,10 +14,30 @@ use crate::twin::{Inputs, Outputs, Real, Twin, Value};
 pub struct SoftmaxCrossEntropyBoth(pub SoftmaxCrossEntropy);
 
 impl SoftmaxCrossEntropyBoth {
-    /// Whether one workgroup has no more to do than is soon done.
+    /// Whether one workgroup has no more to do than is soon done: [`LONG`] elements an invocation of a card.
     pub(crate) fn is_small(logits: &Tensor) -> bool {
-        logits.shape.dims().first().is_some_and(|&rows| rows <= 512) && logits.shape.len() <= 1 << 14
+        let extents = logits.shape.dims().iter().map(|&extent| u32::try_from(extent)).collect::<Result<Vec<_>, _>>();
+        let card = Caps::webgpu(DeviceClass::Discrete);
+        match extents.as_deref() {
+            Ok(&[rows, classes]) => {
+                rows <= MOST_ROWS && classes <= 1 << 12 && elements_of(&card, [rows, classes]) <= LONG
+            }
+            _ => false,
+        }
     }
+}
+
+/// Rows whose results have room, and so the rows of such a loss, at most.
+const MOST_ROWS: u32 = 256;
+/// Elements that one invocation takes, at most.
+const LONG: u32 = 64;
+
+/// Elements that one invocation takes: of its rows two passes over its classes, then its part of the gradient.
+fn elements_of(caps: &Caps, [rows, classes]: [u32; 2]) -> u32 {
+    let (lanes, width) = (lanes(caps, classes), totals_workgroup(caps));
+    let rows_each = rows.div_ceil(width / lanes);
+    let gradient = (rows * classes).div_ceil(width);
+    rows_each * elements(lanes, classes, [2, 2]) + rows.div_ceil(width) + width.ilog2() + gradient
 }
 
 impl Operation for SoftmaxCrossEntropyBoth {
@@ -37,18 +58,22 @@ impl Operation for SoftmaxCrossEntropyBoth {
         let (loss, totals, grad_logits) = (lowering.output(0), lowering.output(2), lowering.output(3));
         let files = [
             source!("fused/softmax_cross_entropy_both.wgsl"),
+            source!("loss/softmax_cross_entropy_sums.wgsl"),
             source!("loss/softmax_cross_entropy_row.wgsl"),
+            source!("lib/softmax_largest.wgsl"),
+            source!("lib/largest.wgsl"),
             source!("lib/nan.wgsl"),
-            source!("lib/workgroup_sum.wgsl"),
-            source!("lib/workgroup.wgsl"),
+            source!("lib/divide.wgsl"),
             class_weight(weighted),
         ];
-        let kernel = Kernel::new("softmax_cross_entropy/both", &files).constant("WG", 64).elements(1);
-        // Three passes over each of its rows, the gradient, and that once more for its factor.
-        let passes = 5 * params.rows.div_ceil(64) * params.classes;
+        let kernel = Kernel::new("softmax_cross_entropy/both", &files)
+            .constant("WG", totals_workgroup(lowering.caps()))
+            .constant("ROWS", MOST_ROWS)
+            .constant("LANES", lanes(lowering.caps(), params.classes))
+            .elements(1);
         lowering.push(
             Dispatch::new(kernel, &params, Extent::Workgroups(1))
-                .elements(passes + 64)
+                .elements(elements_of(lowering.caps(), [params.rows, params.classes]))
                 .bind_all(["logits", "targets", "class_weights"].into_iter().zip(operands))
                 .bind("loss", loss)
                 .bind("totals", totals)

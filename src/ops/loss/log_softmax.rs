@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
-use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
+use crate::kernel::{Lowering, Source, source};
+use crate::ops::loss::rows::of_rows;
 use crate::ops::{arity, channels_of};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -29,20 +30,19 @@ impl Tape {
     }
 }
 
-/// One invocation a row.
-fn rows(lowering: &mut Lowering<'_>, name: &'static str, main: Source, bindings: &[&'static str]) -> Result<()> {
+/// A kernel of these files over all rows, whose operands are bound by these names.
+fn lower_rows(
+    lowering: &mut Lowering<'_>,
+    (name, files): (&'static str, &[Source]),
+    bindings: &[&'static str],
+    work: [u32; 2],
+) -> Result<()> {
     let [n, classes, h, w] = lowering.output_dims(0);
     let params = Params { rows: n * h * w, classes };
     let mut operands: Vec<_> = (0..lowering.input_count()).map(|i| lowering.input(i)).collect();
     operands.push(lowering.output(0));
-    let files = [main, source!("lib/nan.wgsl"), source!("lib/each.wgsl")];
-    let kernel = Kernel::new(name, &files).constant("WG", 64).elements(1);
-    lowering.push(
-        Dispatch::new(kernel, &params, Extent::Invocations(u64::from(params.rows)))
-            // Up to three passes over a row.
-            .elements(3 * classes)
-            .bind_all(bindings.iter().copied().zip(operands)),
-    );
+    let dispatch = of_rows(lowering.caps(), (name, files), [params.rows, classes], work, &params);
+    lowering.push(dispatch.bind_all(bindings.iter().copied().zip(operands)));
     Ok(())
 }
 
@@ -63,7 +63,9 @@ impl Operation for LogSoftmax {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        rows(lowering, "log_softmax", source!("loss/log_softmax.wgsl"), &["input", "output"])
+        let files =
+            [source!("loss/log_softmax.wgsl"), source!("lib/softmax_largest.wgsl"), source!("lib/softmax.wgsl")];
+        lower_rows(lowering, ("log_softmax", &files), &["input", "output"], [3, 2])
     }
 }
 
@@ -79,7 +81,8 @@ impl Operation for LogSoftmaxGrad {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let bindings = ["output", "grad_output", "grad_input"];
-        rows(lowering, "log_softmax_grad", source!("loss/log_softmax_grad.wgsl"), &bindings)
+        let files = [source!("loss/log_softmax_grad.wgsl"), source!("lib/row.wgsl")];
+        lower_rows(lowering, ("log_softmax_grad", &files), &bindings, [2, 1])
     }
 }
 

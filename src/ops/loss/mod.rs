@@ -3,4 +3,5 @@
 pub mod log_softmax;
 pub mod mse_loss;
 pub mod nll_loss;
+pub(crate) mod rows;
 pub mod softmax_cross_entropy;

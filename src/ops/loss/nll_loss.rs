@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
+use crate::ops::loss::rows::of_rows;
 use crate::ops::softmax_cross_entropy::{
     CrossEntropy, Params, ROW, Reduction, class_weight, no_weight_gradient, totals,
 };
@@ -91,20 +92,13 @@ impl Operation for NllLoss {
         let params = self.params(lowering.input_dims(0));
         let weight = lowering.optional_input(2);
         let (log_probs, target, rows) = (lowering.input(0), lowering.input(1), lowering.output(1));
-        let files = [
-            source!("loss/nll_loss.wgsl"),
-            class_weight(weight.is_some()),
-            source!("lib/nan.wgsl"),
-            source!("lib/each.wgsl"),
-        ];
-        let kernel = Kernel::new("nll_loss", &files).constant("WG", 64).elements(1);
-        let extent = Extent::Invocations(u64::from(params.rows));
+        let files = [source!("loss/nll_loss.wgsl"), class_weight(weight.is_some()), source!("lib/row.wgsl")];
+        let extents = [params.rows, params.classes];
         lowering.push(
-            Dispatch::new(kernel, &params, extent)
+            of_rows(lowering.caps(), ("nll_loss", &files), extents, [1, 1], &params)
                 .bind("log_probs", log_probs)
                 .bind("targets", target)
                 .bind("row_results", rows)
-                .elements(params.classes)
                 .bind_all(weight.map(|weight| ("class_weights", weight))),
         );
         totals(lowering, &params);

@@ -4,6 +4,8 @@ use crate::error::{Error, Result};
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::arity;
+use crate::ops::loss::rows::{of_rows, totals_workgroup};
+use crate::ops::reduce::fewer_rows;
 use crate::params;
 use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -102,18 +104,25 @@ pub(crate) fn no_weight_gradient(op: &'static str, node: &Node, needs: &[bool]) 
     Ok(())
 }
 
+/// Rows that one workgroup adds up, at most.
+const TOTALS_ROWS: u32 = 4096;
+
 /// Adds up the per-row results, output 1, into the totals, output 2, and the loss, output 0.
 pub(crate) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
     let (loss, rows, totals) = (lowering.output(0), lowering.output(1), lowering.output(2));
+    let extents = [params.rows, ROW as u32];
+    let (rows, count) = fewer_rows(lowering, "softmax_cross_entropy/fewer", rows, extents, TOTALS_ROWS);
+    let width = totals_workgroup(lowering.caps());
+    let params = Params { rows: count, ..*params };
     let files = [
         source!("loss/softmax_cross_entropy_totals.wgsl"),
         source!("lib/workgroup_sum.wgsl"),
         source!("lib/workgroup.wgsl"),
     ];
-    let kernel = Kernel::new("softmax_cross_entropy/totals", &files).constant("WG", 64);
+    let kernel = Kernel::new("softmax_cross_entropy/totals", &files).constant("WG", width);
     lowering.push(
-        Dispatch::new(kernel, params, Extent::Workgroups(1))
-            .elements(params.rows.div_ceil(64) + 64)
+        Dispatch::new(kernel, &params, Extent::Workgroups(1))
+            .elements(count.div_ceil(width) + width.ilog2())
             .bind("row_results", rows)
             .bind("totals", totals)
             .bind("loss", loss),
@@ -166,20 +175,18 @@ impl Operation for SoftmaxCrossEntropy {
         let weight = weighted.then(|| lowering.input(2));
         let files = [
             source!("loss/softmax_cross_entropy.wgsl"),
+            source!("loss/softmax_cross_entropy_sums.wgsl"),
             source!("loss/softmax_cross_entropy_row.wgsl"),
-            source!("lib/nan.wgsl"),
             class_weight(weighted),
-            source!("lib/each.wgsl"),
+            source!("lib/softmax_largest.wgsl"),
+            source!("lib/softmax.wgsl"),
         ];
-        let kernel = Kernel::new("softmax_cross_entropy", &files).constant("WG", 64).elements(1);
-        let extent = Extent::Invocations(u64::from(params.rows));
+        let extents = [params.rows, params.classes];
         lowering.push(
-            Dispatch::new(kernel, &params, extent)
-                // Three passes over a row.
+            of_rows(lowering.caps(), ("softmax_cross_entropy", &files), extents, [2, 2], &params)
                 .bind("logits", logits)
                 .bind("targets", target)
                 .bind("row_results", rows)
-                .elements(3 * params.classes)
                 .bind_all(weight.map(|weight| ("class_weights", weight))),
         );
         totals(lowering, &params);
@@ -205,8 +212,8 @@ impl Operation for SoftmaxCrossEntropyGrad {
         let files = [
             source!("loss/softmax_cross_entropy_grad.wgsl"),
             source!("loss/softmax_cross_entropy_row.wgsl"),
-            source!("lib/nan.wgsl"),
             class_weight(weighted),
+            source!("lib/divide.wgsl"),
             source!("lib/each.wgsl"),
         ];
         let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64).elements(1);

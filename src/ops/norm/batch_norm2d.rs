@@ -4,7 +4,9 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
-use crate::kernel::{Constant, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
+use crate::kernel::{Caps, Constant, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
+use crate::ops::reduce::bands::Bands;
+use crate::ops::reduce::fewer_rows;
 use crate::ops::{arity, nchw};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -62,8 +64,8 @@ pub struct Running {
 }
 
 params! {
-    /// Rows and columns, how many rows are added up first, and the settings.
-    pub(crate) struct Params { rows: u32, columns: u32, chunk: u32, eps: f32, momentum: f32 }
+    /// Rows and columns, how many rows a chunk has and how many chunks are merged by one workgroup, and the settings.
+    pub(crate) struct Params { rows: u32, columns: u32, chunk: u32, run: u32, eps: f32, momentum: f32 }
 }
 
 impl Tape {
@@ -151,15 +153,6 @@ fn elementwise(name: &'static str, file: Source, channels: u32) -> (Kernel, u32)
     (kernel.with(&[source!("lib/each.wgsl")]).constant("WG", 64), each)
 }
 
-/// The same, whose workgroups each merge the chunks of one column: wide ones where the invocations really run side by side.
-/// Also how many one invocation takes, those of the others' sums included that it merges.
-fn merging(lowering: &Lowering<'_>, name: &'static str, file: Source, params: Params) -> (Kernel, Params, u64) {
-    let width: u32 = if lowering.caps().class == DeviceClass::Software { 8 } else { 64 };
-    let (kernel, each) = kernel(name, file, params.columns);
-    let merged = params.chunks().div_ceil(width.into()) + u64::from(width.ilog2());
-    (kernel.with(&[source!("lib/workgroup.wgsl")]).constant("WG", width), params.per(each), merged)
-}
-
 /// A kernel that makes moments (lib/moments.wgsl) of as many columns at once as E are.
 fn with_moments((mut kernel, each): (Kernel, u32)) -> (Kernel, u32) {
     kernel.constants.push(("V", Constant::Elements(each)));
@@ -169,24 +162,19 @@ fn with_moments((mut kernel, each): (Kernel, u32)) -> (Kernel, u32) {
 impl Params {
     fn new([n, c, h, w]: [u32; 4], eps: f64) -> Self {
         let rows = n * h * w;
-        Params { rows, columns: c, chunk: CHUNK as u32, eps: eps as f32, momentum: 0.0 }
-    }
-
-    /// As many chunks as rows in each: neither dispatch then has a long sum and few invocations.
-    fn balanced(self) -> Self {
-        Params { chunk: f64::from(self.rows).sqrt().ceil().max(16.0) as u32, ..self }
+        Params { rows, columns: c, chunk: CHUNK as u32, run: 1, eps: eps as f32, momentum: 0.0 }
     }
 
     fn per(self, each: u32) -> Self {
         Params { columns: self.columns / each, ..self }
     }
 
-    fn chunks(&self) -> u64 {
-        u64::from(self.rows.div_ceil(self.chunk))
+    fn chunks(&self) -> u32 {
+        self.rows.div_ceil(self.chunk)
     }
 
     fn partials(&self, lowering: &mut Lowering<'_>) -> Operand {
-        lowering.scratch(self.chunks() * 2 * u64::from(self.columns) * 4)
+        lowering.scratch(u64::from(self.chunks()) * 2 * u64::from(self.columns) * 4)
     }
 }
 
@@ -201,20 +189,28 @@ pub(crate) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], in
     let sums = elementwise("batch_norm2d/sums", source!("norm/batch_norm2d_sums.wgsl"), params.columns);
     let (sums, each) = with_moments(sums);
     let params = params.per(each);
-    let extent = Extent::Invocations(params.chunks() * u64::from(params.columns));
+    let extent = Extent::Invocations(u64::from(params.chunks()) * u64::from(params.columns));
     lowering.push(
         Dispatch::new(sums, &params, extent).elements(params.chunk).bind("input", input).bind("partials", partials),
     );
 }
 
-/// A kernel whose invocations take several rows of a column each, how many of them that needs, and how many rows those are: a software device gains by
-/// loading the column's statistics seldom, a GPU by having many invocations.
+/// A kernel whose invocations take several rows of a column each, how many of them that needs, and how many rows those are: all
+/// of them load the column's statistics once. A card needs many invocations first.
 fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, Extent, u32) {
-    let rows_each = if lowering.caps().class == DeviceClass::Software { 8 } else { 1 };
+    let len = u64::from(params.rows) * u64::from(params.columns);
+    let rows_each = match lowering.caps().class {
+        DeviceClass::Software => 8,
+        _ if len >= MANY => 4,
+        _ => 1,
+    };
     let groups = u64::from(params.rows.div_ceil(rows_each));
     let kernel = kernel.with(&[source!("norm/batch_norm2d_rows.wgsl")]).constant("ROWS_EACH", rows_each);
     (kernel, Extent::Invocations(groups * u64::from(params.columns)), rows_each)
 }
+
+/// So many E that a card is busy though its invocations take four rows each.
+const MANY: u64 = 4 << 17;
 
 /// The dispatch that applies the statistics, which all forms end with; `affine` is the first of the operands weight and
 /// bias, if there are any, and `batches` counts the batches in training.
@@ -242,19 +238,56 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
     lowering.push(lowering.epilogue(0).apply(dispatch));
 }
 
+/// How chunks are merged. A software device keeps the order in which it has always done it: what it gives there stays the
+/// same to the bit.
+fn merging(caps: &Caps, chunks: u32, columns: u32) -> Bands {
+    match caps.class {
+        DeviceClass::Software => Bands::of_eight_lanes([chunks, columns]),
+        _ => Bands::new(caps, [1, chunks, columns]),
+    }
+}
+
+/// Merges partial statistics until one workgroup a band of columns can merge what is left; what they are in then.
+fn merged(lowering: &mut Lowering<'_>, mut params: Params, mut partials: Operand) -> (Params, Operand) {
+    loop {
+        let (kernel, each) = moments("batch_norm2d/merged", source!("norm/batch_norm2d_merged.wgsl"), params.columns);
+        let bands = merging(lowering.caps(), params.chunks(), params.columns / each);
+        if bands.runs() == 1 {
+            return (Params { run: bands.run, ..params }, partials);
+        }
+        params.run = bands.run;
+        let larger = Params { chunk: params.chunk * bands.run, ..params };
+        let joined = larger.partials(lowering);
+        lowering.push(
+            Dispatch::new(bands.link(kernel), &params.per(each), bands.extent())
+                .elements(bands.elements())
+                .bind("partials", partials)
+                .bind("joined_partials", joined),
+        );
+        (params, partials) = (larger, joined);
+    }
+}
+
+/// The kernel that merges partial statistics, and the file that takes the result.
+fn moments(name: &'static str, whole: Source, channels: u32) -> (Kernel, u32) {
+    let (kernel, each) = with_moments(kernel(name, source!("norm/batch_norm2d_moments.wgsl"), channels));
+    (kernel.with(&[whole]), each)
+}
+
 impl BatchNorm2d {
     /// What is to be done once there are partial statistics: statistics, running statistics, output.
     pub(crate) fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
-        let mut params = Params::new(lowering.input_dims(0), self.eps);
-        params.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
+        let params = Params::new(lowering.input_dims(0), self.eps);
+        let (mut left, partials) = merged(lowering, params, partials);
+        left.momentum = self.momentum.map_or(-1.0, |momentum| momentum as f32);
         let statistics = lowering.output(1);
         let (mean, var, batches) = (lowering.update(0), lowering.update(1), lowering.update(2));
-        let file = source!("norm/batch_norm2d_statistics.wgsl");
-        let (merge, of_each, merged) = merging(lowering, "batch_norm2d/statistics", file, params);
-        let (merge, _) = with_moments((merge, params.columns / of_each.columns));
+        let whole = source!("norm/batch_norm2d_statistics.wgsl");
+        let (kernel, each) = moments("batch_norm2d/statistics", whole, params.columns);
+        let bands = merging(lowering.caps(), left.chunks(), params.columns / each);
         lowering.push(
-            Dispatch::new(merge, &of_each, Extent::Workgroups(of_each.columns.into()))
-                .elements(merged)
+            Dispatch::new(bands.link(kernel), &left.per(each), bands.extent())
+                .elements(bands.elements())
                 .bind("partials", partials)
                 .bind("batches", batches)
                 .bind("statistics", statistics)
@@ -346,28 +379,46 @@ impl BatchNorm2dGrad {
         self.training || self.parameters
     }
 
+    /// The sums over rows: those of chunks first, where there are many rows, then those of the chunks.
     fn grad_sums(&self, lowering: &mut Lowering<'_>, params: Params) {
-        let params = params.balanced();
-        let partials = params.partials(lowering);
         let (input, grad_output, statistics) = (lowering.input(0), lowering.input(1), lowering.input(2));
         let (grad_weight, grad_bias) = (lowering.output(0), lowering.output(1));
-        let file = source!("norm/batch_norm2d_grad_sums.wgsl");
-        let (sums, each) = elementwise("batch_norm2d_grad/sums", file, params.columns);
-        let of_each = params.per(each);
-        let extent = Extent::Invocations(of_each.chunks() * u64::from(of_each.columns));
-        lowering.push(
-            Dispatch::new(sums, &of_each, extent)
-                .elements(of_each.chunk)
+        let totals = source!("norm/batch_norm2d_grad_totals.wgsl");
+        let kernel = |name, part, whole| {
+            let (kernel, each) = kernel(name, part, params.columns);
+            (kernel.with(&[whole, source!("norm/batch_norm2d_grad_joined.wgsl")]), each)
+        };
+        let sums = source!("norm/batch_norm2d_grad_sums.wgsl");
+        let (of_all, each) = kernel("batch_norm2d_grad/sums", sums, totals);
+        let bands = Bands::new(lowering.caps(), [1, params.rows, params.columns / each]);
+        let params = Params { chunk: bands.run, ..params };
+        let of_rows = |kernel| {
+            Dispatch::new(bands.link(kernel), &params.per(each), bands.extent())
+                .elements(bands.elements())
                 .bind("input", input)
                 .bind("grad_output", grad_output)
                 .bind("statistics", statistics)
-                .bind("partials", partials),
-        );
-        let file = source!("norm/batch_norm2d_grad_totals.wgsl");
-        let (totals, of_each, merged) = merging(lowering, "batch_norm2d_grad/totals", file, params);
+        };
+        if bands.runs() == 1 {
+            lowering.push(of_rows(of_all).bind("grad_weight", grad_weight).bind("grad_bias", grad_bias));
+            return;
+        }
+        let partials = params.partials(lowering);
+        let (of_chunks, _) =
+            kernel("batch_norm2d_grad/partials", sums, source!("norm/batch_norm2d_grad_partials.wgsl"));
+        lowering.push(of_rows(of_chunks).bind("partials", partials));
+        // Of the columns [2, C] of both sums at once.
+        let lanes = Bands::new(lowering.caps(), [1, bands.runs(), params.columns / each]);
+        let enough = if lanes.runs() == 1 { bands.runs() } else { lanes.run };
+        let extents = [bands.runs(), 2 * params.columns];
+        let (partials, chunks) = fewer_rows(lowering, "batch_norm2d_grad/fewer", partials, extents, enough);
+        let params = Params { rows: chunks, chunk: 1, ..params };
+        let merge = source!("norm/batch_norm2d_grad_merge.wgsl");
+        let (of_chunks, _) = kernel("batch_norm2d_grad/totals", merge, totals);
+        let bands = Bands::new(lowering.caps(), [1, chunks, params.columns / each]);
         lowering.push(
-            Dispatch::new(totals, &of_each, Extent::Workgroups(of_each.columns.into()))
-                .elements(merged)
+            Dispatch::new(bands.link(of_chunks), &params.per(each), bands.extent())
+                .elements(bands.elements())
                 .bind("partials", partials)
                 .bind("grad_weight", grad_weight)
                 .bind("grad_bias", grad_bias),

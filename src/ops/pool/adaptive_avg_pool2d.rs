@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
+use crate::ops::pool::together;
 use crate::ops::{arity, nchw, positive};
 use crate::params;
 use crate::shape::Shape;
@@ -42,27 +43,35 @@ impl Tape {
     }
 }
 
-/// The kernel `main` for `len` elements of its result, over `input` and `output` extents as the pooling has them.
+/// How many of `from` places along an axis belong to one of `to`, at most: where they do not divide, windows overlap by less than one
+/// place at either end.
+fn span(from: u32, to: u32) -> u32 {
+    from.div_ceil(to) + u32::from(!from.is_multiple_of(to))
+}
+
+/// The kernel `main` for `len` elements of its result, over `input` and `output` extents as the pooling has them; it reads and makes
+/// what has the extents and names of the last pair.
 fn pool(
     lowering: &mut Lowering<'_>,
     (name, main, len): (&'static str, Source, u64),
     [input, output]: [[u32; 4]; 2],
-    names: [&'static str; 2],
+    (names, from_to): ([&'static str; 2], [[u32; 4]; 2]),
 ) {
     let [batch, channels, in_h, in_w] = input;
-    let params = Params { batch, channels, in_h, in_w, out_h: output[2], out_w: output[3] };
+    let each = together(channels);
+    let params = Params { batch, channels: channels / each, in_h, in_w, out_h: output[2], out_w: output[3] };
     let files = [
         main,
         source!("pool/adaptive_avg_pool2d_windows.wgsl"),
         source!("pool/window.wgsl"),
+        source!("pool/place.wgsl"),
         source!("lib/divide.wgsl"),
         source!("lib/each.wgsl"),
     ];
-    let kernel = Kernel::new(name, &files).elements(1).constant("WG", 64);
+    let kernel = Kernel::new(name, &files).elements(each).constant("WG", 64);
     let (from, to) = (lowering.input(0), lowering.output(0));
-    // Windows overlap by less than one place at either end.
-    let window = (in_h.div_ceil(output[2]) + 1) * (in_w.div_ceil(output[3]) + 1);
-    let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(len)).elements(window);
+    let elements = span(from_to[0][2], from_to[1][2]) * span(from_to[0][3], from_to[1][3]);
+    let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(len / u64::from(each))).elements(elements);
     let dispatch = dispatch.bind(names[0], from).bind(names[1], to);
     lowering.push(lowering.epilogue(0).apply(dispatch));
 }
@@ -88,7 +97,7 @@ impl Operation for AdaptiveAvgPool2d {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let main = ("adaptive_avg_pool2d", source!("pool/adaptive_avg_pool2d.wgsl"), lowering.output_len(0));
         let extents = [lowering.input_dims(0), lowering.output_dims(0)];
-        pool(lowering, main, extents, ["input", "output"]);
+        pool(lowering, main, extents, (["input", "output"], extents));
         Ok(())
     }
 }
@@ -110,7 +119,8 @@ impl Operation for AdaptiveAvgPool2dGrad {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let main = ("adaptive_avg_pool2d_grad", source!("pool/adaptive_avg_pool2d_grad.wgsl"), lowering.output_len(0));
         let extents = [lowering.output_dims(0), lowering.input_dims(0)];
-        pool(lowering, main, extents, ["grad_output", "grad_input"]);
+        let [input, output] = extents;
+        pool(lowering, main, extents, (["grad_output", "grad_input"], [output, input]));
         Ok(())
     }
 }

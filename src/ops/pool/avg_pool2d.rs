@@ -7,6 +7,7 @@ use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Candidate, Caps, Dispatch, Extent, Kernel, Lowering, Tensors, source};
 use crate::ops::arity;
 use crate::ops::max_pool2d::pooled;
+use crate::ops::pool::{together, windows_over};
 use crate::params;
 use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -61,6 +62,13 @@ params! {
     }
 }
 
+impl Params {
+    /// Counts channels in as many as one invocation owns.
+    fn per(self, each: u32) -> Self {
+        Params { channels: self.channels / each, ..self }
+    }
+}
+
 impl Tape {
     /// The mean of each window of `input` [N, C, H, W].
     pub fn avg_pool2d(&mut self, name: &str, input: TensorId, pool: AvgPool2d) -> Result<TensorId> {
@@ -111,6 +119,7 @@ impl Operation for AvgPool2d {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let params = self.params(lowering.input_dims(0), lowering.output_dims(0));
+        let each = together(params.channels);
         let (input, output) = (lowering.input(0), lowering.output(0));
         let files = [
             source!("pool/avg_pool2d.wgsl"),
@@ -119,10 +128,10 @@ impl Operation for AvgPool2d {
             source!("lib/divide.wgsl"),
             source!("lib/each.wgsl"),
         ];
-        let kernel = Kernel::new("avg_pool2d", &files).constant("WG", 64);
-        let extent = Extent::Invocations(lowering.output_len(0));
+        let kernel = Kernel::new("avg_pool2d", &files).elements(each).constant("WG", 64);
+        let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
         lowering.push(
-            Dispatch::new(kernel, &params, extent)
+            Dispatch::new(kernel, &params.per(each), extent)
                 .elements(params.kernel_h * params.kernel_w)
                 .bind("input", input)
                 .bind("output", output),
@@ -158,33 +167,37 @@ impl Operation for AvgPool2dGrad {
 
     fn candidates<'a>(&'a self, tensors: &Tensors<'_>, _caps: &Caps) -> Vec<Candidate<'a>> {
         let [input, output] = [tensors.output_dims(0), tensors.input_dims(0)];
-        // An invocation owns a window, or an element of the input.
-        let candidate = |name, kernel, file, owners: [u32; 4]| {
+        let each = together(input[1]);
+        // An invocation owns elements of a window's result, or of the input.
+        let candidate = |name, kernel, file, owners: [u32; 4], elements: u32| {
             Candidate::new(name, move |lowering| {
                 let files = [
                     file,
                     source!("pool/avg_pool2d_window.wgsl"),
                     source!("pool/window.wgsl"),
+                    source!("pool/place.wgsl"),
                     source!("lib/divide.wgsl"),
                     source!("lib/each.wgsl"),
                 ];
-                let params = self.pool.params(input, output);
-                let kernel = Kernel::new(kernel, &files).elements(1).constant("WG", 64);
-                let extent = Extent::Invocations(owners.iter().map(|&extent| u64::from(extent)).product());
-                let dispatch = Dispatch::new(kernel, &params, extent)
+                let params = self.pool.params(input, output).per(each);
+                let kernel = Kernel::new(kernel, &files).elements(each).constant("WG", 64);
+                let len = owners.iter().map(|&extent| u64::from(extent)).product::<u64>();
+                let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(len / u64::from(each)))
                     .bind("grad_output", lowering.input(0))
                     .bind("grad_input", lowering.output(0))
-                    .elements(params.kernel_h * params.kernel_w);
+                    .elements(elements);
                 let dispatch = lowering.epilogue(0).apply(dispatch);
                 lowering.push(dispatch);
                 Ok(())
             })
         };
         let (direct, windows) = (source!("pool/avg_pool2d_grad.wgsl"), source!("pool/avg_pool2d_grad_windows.wgsl"));
-        let direct = candidate("direct", "avg_pool2d_grad/direct", direct, input);
+        let taps = (self.pool.kernel[0] * self.pool.kernel[1]) as u32;
+        let windows_here = windows_over(self.pool.kernel, self.pool.stride, [1; 2]);
+        let direct = candidate("direct", "avg_pool2d_grad/direct", direct, input, windows_here);
         // Where windows lie side by side each can be looked at by itself.
         match self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2] {
-            true => vec![candidate("windows", "avg_pool2d_grad/windows", windows, output), direct],
+            true => vec![candidate("windows", "avg_pool2d_grad/windows", windows, output, taps), direct],
             false => vec![direct],
         }
     }

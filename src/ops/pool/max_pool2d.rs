@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Candidate, Caps, Dispatch, Extent, Kernel, Tensors, source};
+use crate::ops::pool::{together, windows_over};
 use crate::ops::{arity, nchw, positive};
 use crate::params;
 use crate::shape::{Shape, pool_output};
@@ -54,11 +55,6 @@ impl Params {
     fn per(self, each: u32) -> Self {
         Params { channels: self.channels / each, ..self }
     }
-}
-
-/// How many channels an invocation takes that looks at a window by itself.
-fn together(channels: u32) -> u32 {
-    [4, 2].into_iter().find(|&each| channels.is_multiple_of(each)).unwrap_or(1)
 }
 
 impl Tape {
@@ -176,7 +172,7 @@ impl Operation for MaxPool2d {
             })
         };
         let (direct, windows) = (source!("pool/max_pool2d.wgsl"), source!("pool/max_pool2d_windows.wgsl"));
-        let direct = candidate("direct", "max_pool2d/direct", direct, 1);
+        let direct = candidate("direct", "max_pool2d/direct", direct, together(input[1]));
         // With ceil_mode a last window may reach beyond the input.
         let whole = !self.ceil_mode || (input[2] % self.kernel[0] as u32 == 0 && input[3] % self.kernel[1] as u32 == 0);
         match whole && self.side_by_side() {
@@ -194,10 +190,17 @@ pub(crate) fn grad_candidates<'a>(op: &'a MaxPool2dGrad, tensors: &Tensors<'_>, 
         false => source!("pool/max_pool2d_grad_arriving.wgsl"),
     };
     // An invocation owns elements of the window's result, or of the input.
-    let candidate = |name, kernel, file, owners: [u32; 4], each| {
+    let each = together(input[1]);
+    let candidate = |name, kernel, file, owners: [u32; 4], elements: u32| {
         Candidate::new(name, move |lowering| {
-            let files =
-                [file, arriving, source!("pool/window.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
+            let files = [
+                file,
+                arriving,
+                source!("pool/window.wgsl"),
+                source!("pool/place.wgsl"),
+                source!("lib/divide.wgsl"),
+                source!("lib/each.wgsl"),
+            ];
             let kernel = Kernel::new(kernel, &files).elements(each).constant("WG", 64);
             let len = owners.iter().map(|&extent| u64::from(extent)).product::<u64>();
             let params = op.pool.params(input, output).per(each);
@@ -205,16 +208,17 @@ pub(crate) fn grad_candidates<'a>(op: &'a MaxPool2dGrad, tensors: &Tensors<'_>, 
                 .bind("grad_output", lowering.input(0))
                 .bind("indices", lowering.input(1))
                 .bind("grad_input", lowering.output(0))
-                .elements(op.pool.taps())
+                .elements(elements)
                 .bind_all(relu.then(|| ("output", lowering.input(2))));
             lowering.push(dispatch);
             Ok(())
         })
     };
     let (direct, windows) = (source!("pool/max_pool2d_grad.wgsl"), source!("pool/max_pool2d_grad_windows.wgsl"));
-    let direct = candidate("direct", "max_pool2d_grad/direct", direct, input, 1);
+    let windows_here = windows_over(op.pool.kernel, op.pool.stride, op.pool.dilation);
+    let direct = candidate("direct", "max_pool2d_grad/direct", direct, input, windows_here);
     match op.pool.side_by_side() {
-        true => vec![candidate("windows", "max_pool2d_grad/windows", windows, output, together(input[1])), direct],
+        true => vec![candidate("windows", "max_pool2d_grad/windows", windows, output, op.pool.taps()), direct],
         false => vec![direct],
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
-use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Operand, source};
+use crate::kernel::{Lowering, Operand};
 use crate::ops::arity;
-use crate::params;
+use crate::ops::reduce::{sum_terms, terms};
 use crate::shape::Layout;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -12,14 +12,6 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 /// The sum over every axis but channels: [N, C, H, W] or [N, C] to \[C\].
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnSum;
-
-params! {
-    /// Rows and columns, and how many rows one invocation adds up.
-    pub(crate) struct Params { rows: u32, columns: u32, chunk: u32 }
-}
-
-/// Rows that one invocation adds up before the partial sums are added.
-const CHUNK: u32 = 256;
 
 impl Tape {
     /// The sum over every axis but channels: [N, C, H, W] or [N, C] to \[C\].
@@ -51,26 +43,10 @@ impl Operation for ColumnSum {
     }
 }
 
-/// Adds up the rows of `input` [rows, columns] into `output` [columns], in one dispatch, or, where there are many rows and
-/// few columns, in two: chunks of rows first, then the chunks' sums. The order is fixed by the shape.
+/// Adds up the rows of `input` [rows, columns] into `output` [columns], in one dispatch, or, where there are many rows, in
+/// several that leave fewer and fewer. The order is fixed by the shape.
 pub(crate) fn sum_rows(lowering: &mut Lowering<'_>, input: Operand, output: Operand, rows: u32, columns: u32) {
-    let files = [source!("product/column_sum.wgsl"), source!("lib/each.wgsl")];
-    let kernel = Kernel::new("column_sum", &files).constant("WG", 64);
-    let pass = |lowering: &mut Lowering<'_>, from: Operand, to: Operand, rows: u32, chunk: u32| {
-        let params = Params { rows, columns, chunk };
-        let extent = Extent::Invocations(u64::from(rows.div_ceil(chunk)) * u64::from(columns));
-        lowering.push(
-            Dispatch::new(kernel.clone(), &params, extent).elements(chunk).bind("input", from).bind("output", to),
-        );
-    };
-    if rows <= 2 * CHUNK {
-        pass(lowering, input, output, rows, rows);
-    } else {
-        let chunks = rows.div_ceil(CHUNK);
-        let partial = lowering.scratch(u64::from(chunks * columns) * 4);
-        pass(lowering, input, partial, rows, CHUNK);
-        pass(lowering, partial, output, chunks, chunks);
-    }
+    sum_terms(lowering, terms("column_sum"), &[("input", input)], output, [1, rows, columns], 1.0);
 }
 
 impl Twin for ColumnSum {

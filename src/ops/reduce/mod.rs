@@ -1,12 +1,15 @@
 //! Sums and means over some of the dims, and their gradient.
 
+pub(crate) mod bands;
+
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
-use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Operand, source};
+use crate::kernel::{Caps, Dispatch, Extent, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
+use bands::Bands;
 
 /// The dims that are summed over, which the result no longer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,17 +41,14 @@ pub struct ReduceGrad {
 }
 
 params! {
-    /// Extents around and of the axis that is summed over, how many sums are made along it, and a factor of the result.
-    pub(crate) struct Params { outer: u32, count: u32, inner: u32, runs: u32, scale: f32 }
+    /// Extents before, of and after the axis that is summed over, how many of its rows one sum is of, and a factor of the sums.
+    pub(crate) struct Params { outer: u32, rows: u32, columns: u32, run: u32, scale: f32 }
 }
 
 params! {
     /// Extents around and of the axis that was summed over, and the factor.
     pub(crate) struct GradParams { outer: u32, count: u32, inner: u32, scale: f32 }
 }
-
-/// Terms that one invocation adds up where there are more than twice as many.
-const RUN: u32 = 256;
 
 impl Tape {
     /// The sum of `input` over `dim`.
@@ -119,40 +119,107 @@ impl Operation for Reduce {
 }
 
 /// The kernel whose terms are the elements of a tensor.
-fn terms(name: &'static str) -> Kernel {
+pub(crate) fn terms(name: &'static str) -> Kernel {
     Kernel::new(name, &[source!("reduce/reduce_term.wgsl")])
 }
 
-/// Adds up the terms that `first` makes of `inputs`, [outer, count, inner], into `output` [outer, inner]; as long as there
-/// are many, dispatch after dispatch leaves fewer. The order is fixed by the extents.
+/// One pass over the middle of three axes.
+struct Pass {
+    bands: Bands,
+    /// Elements that an invocation owns side by side.
+    each: u32,
+    /// Rows that lie side by side as one, so that four elements can be loaded at once; they are left for the next pass.
+    side: u32,
+}
+
+impl Pass {
+    fn new(caps: &Caps, [outer, rows, columns]: [u32; 3]) -> Self {
+        let pass = |side: u32, each: u32| {
+            let bands = Bands::new(caps, [outer, rows / side, columns * side / each]);
+            Pass { bands, each, side }
+        };
+        if columns.is_multiple_of(4) {
+            return pass(1, 4);
+        }
+        // Where one pass is not enough anyway, rows of three channels are read as a third as many vectors.
+        let one = pass(1, 1);
+        let sides = |side: &u32| rows.is_multiple_of(*side) && (columns * side).is_multiple_of(4);
+        match [2, 4].into_iter().find(sides).filter(|_| one.left() > 1) {
+            Some(side) => pass(side, 4),
+            None => one,
+        }
+    }
+
+    /// How many rows are left.
+    fn left(&self) -> u32 {
+        self.bands.runs() * self.side
+    }
+}
+
+/// Adds up the terms that `first` makes of `inputs`, [outer, rows, columns], into `output` [outer, columns]; as long as there
+/// are many rows, dispatch after dispatch leaves fewer. The order is fixed by the extents.
 pub(crate) fn sum_terms(
     lowering: &mut Lowering<'_>,
     first: Kernel,
     inputs: &[(&'static str, Operand)],
     output: Operand,
-    [outer, mut count, inner]: [u32; 3],
+    [outer, rows, columns]: [u32; 3],
     scale: f32,
 ) {
-    let mut kernel = first;
-    let mut inputs = inputs.to_vec();
+    let name = first.name;
+    let (mut kernel, mut inputs, mut left) = (first, inputs.to_vec(), rows);
     loop {
-        let runs = if count <= 2 * RUN { 1 } else { count.div_ceil(RUN) };
-        let sums = u64::from(outer) * u64::from(runs) * u64::from(inner);
-        let to = if runs == 1 { output } else { lowering.scratch(sums * 4) };
-        let params = Params { outer, count, inner, runs, scale: if runs == 1 { scale } else { 1.0 } };
-        let (name, main) = (kernel.name, source!("reduce/reduce.wgsl"));
-        let kernel_now = kernel.with(&[main, source!("lib/divide.wgsl"), source!("lib/each.wgsl")]).constant("WG", 64);
-        lowering.push(
-            Dispatch::new(kernel_now, &params, Extent::Invocations(sums))
-                .bind_all(inputs)
-                .bind("output", to)
-                .elements(count.div_ceil(runs)),
-        );
-        if runs == 1 {
+        let pass = Pass::new(lowering.caps(), [outer, left, columns]);
+        let is_last = pass.left() == 1;
+        let to = if is_last {
+            output
+        } else {
+            lowering.scratch(u64::from(outer) * u64::from(pass.left()) * u64::from(columns) * 4)
+        };
+        push_pass(lowering, kernel, &inputs, to, &pass, [outer, left, columns], if is_last { scale } else { 1.0 });
+        if is_last {
             return;
         }
-        (kernel, inputs, count) = (terms(name), vec![("input", to)], runs);
+        (kernel, inputs, left) = (terms(name), vec![("input", to)], pass.left());
     }
+}
+
+/// Adds up rows of `input` [rows, columns], if there are more than `enough`, until no more than that are left; what they are in
+/// then, and how many they are. The order is fixed by the extents.
+pub(crate) fn fewer_rows(
+    lowering: &mut Lowering<'_>,
+    name: &'static str,
+    mut input: Operand,
+    [mut rows, columns]: [u32; 2],
+    enough: u32,
+) -> (Operand, u32) {
+    while rows > enough.max(1) {
+        let pass = Pass::new(lowering.caps(), [1, rows, columns]);
+        let to = lowering.scratch(u64::from(pass.left()) * u64::from(columns) * 4);
+        push_pass(lowering, terms(name), &[("input", input)], to, &pass, [1, rows, columns], 1.0);
+        (input, rows) = (to, pass.left());
+    }
+    (input, rows)
+}
+
+fn push_pass(
+    lowering: &mut Lowering<'_>,
+    kernel: Kernel,
+    inputs: &[(&'static str, Operand)],
+    to: Operand,
+    pass: &Pass,
+    [outer, rows, columns]: [u32; 3],
+    scale: f32,
+) {
+    let Pass { bands, each, side } = pass;
+    let params = Params { outer, rows: rows / side, columns: columns * side / each, run: bands.run, scale };
+    let kernel = bands.link(kernel.with(&[source!("reduce/reduce.wgsl")])).elements(*each);
+    lowering.push(
+        Dispatch::new(kernel, &params, bands.extent())
+            .elements(bands.elements())
+            .bind_all(inputs.iter().copied())
+            .bind("output", to),
+    );
 }
 
 impl Operation for ReduceGrad {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
-use crate::kernel::{Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, source};
+use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, FlatBuffer, Kernel, Lowering, Operand, source};
 use crate::ops::arity;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -22,8 +22,14 @@ pub struct ClipGradNorm {
 /// The name of the state that holds the norm of the last update's gradients, before clipping, and the factor.
 pub const GRAD_NORM: &str = "grad_norm";
 
-/// Workgroups that add up one piece, at most; each gives one partial sum.
-const WORKGROUPS: u64 = 256;
+/// Invocations of a workgroup, vectors of four that one of them adds up, and workgroups of one piece at most, each of which gives
+/// one partial sum: a software device takes few, a card as many as keep it busy.
+fn widths(caps: &Caps) -> (u32, u64, u64) {
+    match caps.class {
+        DeviceClass::Software => (8, 1, 256),
+        _ => (256, 16, 8192),
+    }
+}
 
 mod partial {
     use crate::params;
@@ -56,13 +62,14 @@ impl Operation for ClipGradNorm {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let (width, each, most) = widths(lowering.caps());
         let mut pieces = Vec::new();
         let mut count = 0;
         for &group in &self.groups {
             for (piece, bytes) in lowering.flat_pieces(group).into_iter().enumerate() {
                 // Tensors are padded to 256 bytes, so vectors of four divide every piece.
                 let len = bytes / 16;
-                let workgroups = len.div_ceil(64).min(WORKGROUPS);
+                let workgroups = len.div_ceil(u64::from(width) * each).min(most);
                 let operand = Operand::Flat { buffer: FlatBuffer::Gradient, group, piece };
                 pieces.push((
                     operand,
@@ -77,19 +84,19 @@ impl Operation for ClipGradNorm {
             let kernel = Kernel::new("clip_grad_norm", &[source!("update/clip_grad_norm.wgsl")]);
             let extent = Extent::Workgroups(u64::from(params.workgroups));
             lowering.push(
-                Dispatch::new(kernel.with(&shared).constant("WG", 64), &params, extent)
-                    .elements(params.len.div_ceil(params.workgroups * 64) + 64)
+                Dispatch::new(kernel.with(&shared).constant("WG", width), &params, extent)
+                    .elements(params.len.div_ceil(params.workgroups * width) + width.ilog2())
                     .bind("grad", grad)
                     .bind("partial", sums),
             );
         }
         let files = [source!("update/clip_grad_norm_total.wgsl"), source!("lib/nan.wgsl")];
-        let kernel = Kernel::new("clip_grad_norm/total", &files).with(&shared).constant("WG", 64).elements(1);
+        let kernel = Kernel::new("clip_grad_norm/total", &files).with(&shared).constant("WG", width).elements(1);
         let params = total::Params { count: count as u32, max_norm: self.max_norm as f32 };
         let grad_norm = lowering.update(0);
         lowering.push(
             Dispatch::new(kernel, &params, Extent::Workgroups(1))
-                .elements(params.count.div_ceil(64) + 64)
+                .elements(params.count.div_ceil(width) + width.ilog2())
                 .bind("partial", sums)
                 .bind("grad_norm", grad_norm),
         );

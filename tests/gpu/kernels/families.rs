@@ -63,7 +63,7 @@ macro_rules! tests {
 for_each_family!(tests);
 
 /// An operation of one input, and its gradient for a random gradient of the output.
-fn unary(
+pub fn unary(
     label: &str,
     spec: Spec,
     values: Vec<f32>,

@@ -1,16 +1,12 @@
 //! batch_norm2d, dropout and adaptive_avg_pool2d against their twins, over random attributes.
 
-use std::sync::Arc;
-
-use tilegrad::gpu::{Session, SessionOptions, Store};
-use tilegrad::graph::{RANDOM, Spec, Stage, Tape};
-use tilegrad::kernel::{Caps, Choices, DeviceClass};
-use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::gpu::SessionOptions;
+use tilegrad::graph::{RANDOM, Spec, Tape};
+use tilegrad::kernel::Choices;
 use tilegrad::rng;
-use tilegrad::shape::DType;
 use tilegrad::twin::Value;
 
-use crate::check::{Case, Tolerance, check_op, device, session, write};
+use crate::check::{Case, Tolerance, check_op, device, session};
 use crate::common::cases::uniform;
 use crate::common::families::CASES;
 use crate::common::layers::{BatchNormCase, adaptive_case, batch_norm_case, dropout_case};
@@ -32,11 +28,13 @@ pub fn batch_norm(seed: u64, case: &BatchNormCase) -> Case {
     // Far from 0, where a sum of squares alone would lose the variance.
     let values = uniform(seed, "input", len).into_iter().map(|x| x + (seed % 3) as f32 * 10.0).collect();
     let mut inputs = vec![("input", Value::Real(values)), ("grad_output", real("grad_output", len))];
-    let magnified = Tolerance::Rounding(100.0 * (1.0 + 10.0 * (seed % 3) as f64));
+    // A sum's error grows with the root of its terms.
+    let sum = 100.0 * ((len / channels) as f64 / 1000.0).sqrt().max(1.0);
+    let magnified = Tolerance::Rounding(sum * (1.0 + 10.0 * (seed % 3) as f64));
     let mut outputs = vec![(output, magnified), (grads[&input], magnified)];
     if let Some((weight, bias)) = affine {
         inputs.extend([("weight", real("weight", channels)), ("bias", real("bias", channels))]);
-        outputs.extend([(grads[&weight], magnified), (grads[&bias], Tolerance::Rounding(100.0))]);
+        outputs.extend([(grads[&weight], magnified), (grads[&bias], Tolerance::Rounding(sum))]);
     }
     if case.training {
         outputs.extend([(running.mean, Tolerance::Rounding(16.0)), (running.var, magnified)]);
@@ -61,30 +59,6 @@ fn batch_norm2d_over_many_rows() {
         let case =
             BatchNormCase { input: [5, channels, 23, 31], affine: true, training: true, ..batch_norm_case(seed, 8) };
         check_op(device, batch_norm(seed, &case));
-    }
-}
-
-/// The kernels of a GPU, whose invocations take one row each, give what those of a software device do, which take several.
-#[test]
-fn batch_norm2d_is_the_same_for_every_class_of_device() {
-    let Some(device) = device() else { return };
-    for training in [true, false] {
-        let case = BatchNormCase { input: [3, 8, 7, 5], affine: true, training, ..batch_norm_case(210, 8) };
-        let results = [DeviceClass::Software, DeviceClass::Discrete].map(|class| {
-            let Case { mut tape, inputs, outputs, .. } = batch_norm(210, &case);
-            outputs.iter().for_each(|&(id, _)| tape.keep(id));
-            let caps = Caps { class, ..device.caps().clone() };
-            let layout = Arc::new(ParameterLayout::new(&tape, &caps).unwrap());
-            let store = Arc::new(Store::guarded(device, Arc::clone(&layout)).unwrap());
-            let plan = Arc::new(Plan::new(Arc::new(tape), layout, &caps, &Choices::default()).unwrap());
-            let mut session = Session::new(&store, plan, SessionOptions { guarded: true, checked: true }).unwrap();
-            inputs.iter().for_each(|(name, value)| write(&session, name, value).unwrap());
-            session.run(&[Stage::Forward, Stage::Backward]).unwrap();
-            assert_eq!(session.breach().unwrap(), None);
-            let floats = outputs.iter().filter(|(id, _)| session.plan().tape.tensor(*id).dtype == DType::F32);
-            floats.map(|&(id, _)| session.read_f32(id).unwrap()).collect::<Vec<_>>()
-        });
-        assert_eq!(results[0], results[1], "training {training}");
     }
 }
 

@@ -234,6 +234,16 @@ pub fn tapes() -> Vec<(String, Tape)> {
         tapes.push((format!("{case:?}, normalised"), normalised_conv(&case)));
     }
     tapes.push(("dropout".into(), unary([2, 3, 4, 5], |tape, x| tape.dropout("dropout", x, 0.5).unwrap())));
+    // So many rows that batch norm's statistics and sums take several passes.
+    for channels in [64, 3] {
+        let case = layers::BatchNormCase {
+            input: [4, channels, 99, 101],
+            affine: true,
+            training: true,
+            ..layers::batch_norm_case(0, 8)
+        };
+        tapes.push((format!("{case:?}"), batch_norm(&case)));
+    }
     // Enough rows that a bias's gradient is summed in two passes, and a weight's gradient in several splits.
     let long = cases::ConvCase { input: [4, 3, 40, 40], weight: [5, 3, 3, 3], conv: Conv2d::default(), bias: true };
     tapes.push((format!("{long:?}"), conv(&long)));
