@@ -1,9 +1,9 @@
-//! What computes little and moves much: pooling, batch norm, ReLU, addition, the loss, SGD.
+//! What computes little and moves much: pooling, batch norm, ReLU, addition, the loss, SGD; and convolutions that no network of the suite has.
 
 use serde_json::json;
 use tilegrad::Result;
 use tilegrad::graph::{Spec, Stage, Tape, TensorId};
-use tilegrad::nn::{AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, MaxPool2d, Module};
+use tilegrad::nn::{AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d, Module};
 use tilegrad::ops::activation::Activation;
 use tilegrad::ops::max_pool2d;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
@@ -39,6 +39,15 @@ pub fn run(bench: &mut Bench) -> Result<()> {
             let target = tape.input("target", Spec::i32([16 * n]))?;
             Ok(tape.softmax_cross_entropy("loss", x, target, None, SoftmaxCrossEntropy::default())?.loss)
         })?;
+    }
+    for (name, shape, conv) in [
+        ("conv2d 3x3, 32 groups", [n, 128, 16, 16], Conv2d::new(128, 128, 3).padding(1).groups(32)),
+        ("conv2d 3x3, 4 groups", [n, 128, 16, 16], Conv2d::new(128, 128, 3).padding(1).groups(4)),
+        ("conv2d 1x1", [n, 256, 14, 14], Conv2d::new(256, 64, 1)),
+        ("conv2d 1x1", [n, 512, 7, 7], Conv2d::new(512, 128, 1)),
+        ("conv2d 1x1/2", [n, 128, 14, 14], Conv2d::new(128, 128, 1).stride(2)),
+    ] {
+        module(bench, name, shape.to_vec(), &conv)?;
     }
     sgd(bench)
 }

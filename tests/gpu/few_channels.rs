@@ -119,7 +119,7 @@ fn few_channels_are_offered_where_they_are_right() {
     assert!(!is_few_channels(&grouped), "groups");
     // On a card after the products, and before the direct kernel where that is the gradient by the weight.
     for (class, place) in
-        [(DeviceClass::Software, [0, 0]), (DeviceClass::Integrated, [2, 1]), (DeviceClass::Discrete, [2, 1])]
+        [(DeviceClass::Software, [0, 0]), (DeviceClass::Integrated, [3, 2]), (DeviceClass::Discrete, [3, 2])]
     {
         let at = names(&right, &Caps::webgpu(class)).map(|of| of.iter().position(|name| name == "few_channels"));
         assert_eq!(at, place.map(Some), "{class:?}");

@@ -350,7 +350,7 @@ impl GemmShape {
     /// in half a second. One half is enough: its loads do not run beside anything.
     fn cost_of_software(&self, tiling: &Tiling) -> f64 {
         let tile = tiling.tile;
-        let kinds = ["64x64x16-8x8", "32x64x16", "64x32x16", "64x16x16"];
+        let kinds = ["64x64x16-8x8", "64x16x16"];
         let of_kind = if kinds.contains(&tile.name) { 1.0 } else { 10.0 };
         let of_core = if tiling.core == Core::Pipelined { 1.2 } else { 1.0 };
         let idle = if tiling.tiles < 2 { 2.0 } else { 1.0 };
