@@ -102,6 +102,20 @@ mod tests {
         }
     }
 
+    /// Also of RADV's null device, where it is, which answers but has no compute units.
+    #[test]
+    fn drivers_are_asked_without_harm() {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = wgpu::Backends::VULKAN;
+        let instance = wgpu::Instance::new(descriptor);
+        for adapter in pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN)) {
+            let (name, units) = (adapter.get_info().name, of_driver(&adapter));
+            println!("{name}: {units:?} compute units");
+            assert!(units.is_none_or(|units| (1..10_000).contains(&units)), "{name}");
+            assert!(!name.contains("llvmpipe") || units.is_none(), "it has no extension of a card's");
+        }
+    }
+
     #[test]
     fn the_table_is_whole() {
         let lines = include_str!("devices.tsv").lines().filter(|line| !line.starts_with('#')).count();

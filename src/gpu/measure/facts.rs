@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::gpu::units::of_driver;
+
 /// Names, numbers, features, limits and matrix shapes of an adapter.
 pub(in crate::gpu) fn facts(adapter: &wgpu::Adapter, used: wgpu::Features) -> Value {
     let info = adapter.get_info();
@@ -23,6 +25,7 @@ pub(in crate::gpu) fn facts(adapter: &wgpu::Adapter, used: wgpu::Features) -> Va
         "driver_info": info.driver_info,
         "backend": format!("{:?}", info.backend),
         "device_type": format!("{:?}", info.device_type),
+        "compute_units": of_driver(adapter),
         "subgroup_sizes": [info.subgroup_min_size, info.subgroup_max_size],
         "features": names(adapter.features()),
         "features_used": names(used),

@@ -92,7 +92,10 @@ struct Axis {
 
 impl Axis {
     fn new(kernel: u32, stride: u32, dilation: u32) -> Self {
-        let divisor = (1..=stride.min(dilation)).rev().find(|d| stride % d == 0 && dilation % d == 0).unwrap_or(1);
+        let divisor = (1..=stride.min(dilation))
+            .rev()
+            .find(|&d| stride.is_multiple_of(d) && dilation.is_multiple_of(d))
+            .unwrap_or(1);
         let (step, next) = (stride / divisor, dilation / divisor);
         let inverse = (0..step).find(|i| u64::from(*i) * u64::from(next) % u64::from(step) == 1 % u64::from(step));
         Axis { kernel, step, next, inverse: inverse.unwrap_or(0) }
