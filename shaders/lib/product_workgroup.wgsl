@@ -17,11 +17,14 @@
 // the blocks of the next round before it computes with those of the present one, which lie in one half while the next will
 // lie in the other: what was asked of memory arrives meanwhile, and one barrier a round is enough.
 //
+// The innermost loop takes UNROLLED places at once: 4, or 8 where there are few sums for each; 1 on software devices, which compile a
+// long loop slowly.
+//
 // Workgroup memory: 16 HALVES TILE_K (TILE_M / 4 + TILE_N / 4 + 2) bytes, 12,800 with one half of 128 x 64 x 16. Both operands lie
 // there place by place in K, A turned if need be, so that four rows of A and four columns of B are one load each.
 // Barriers: one after the blocks are written, so that all of them are there, and with one half one before, so that none is
 // overwritten while others still read it.
-// Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/moments.wgsl, lib/product.wgsl, lib/product_a_scalars.wgsl or lib/product_a_vectors.wgsl, lib/product_b_scalars.wgsl or lib/product_b_vectors.wgsl, lib/product_c_scalars.wgsl or lib/product_c_vectors.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl, lib/workgroup.wgsl. Header: ACC, A_ALONG_K, B_ALONG_K, COLUMNS, HALVES, ROWS, TILE_K, TILE_M, TILE_N, WG, params.
+// Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/moments.wgsl, lib/product.wgsl, lib/product_a_scalars.wgsl or lib/product_a_vectors.wgsl, lib/product_b_scalars.wgsl or lib/product_b_vectors.wgsl, lib/product_c_scalars.wgsl or lib/product_c_vectors.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl, lib/workgroup.wgsl. Header: ACC, A_ALONG_K, B_ALONG_K, COLUMNS, HALVES, ROWS, TILE_K, TILE_M, TILE_N, UNROLLED, WG, params.
 
 const QUADS_M: u32 = TILE_M / 4;
 const QUADS_N: u32 = TILE_N / 4;
@@ -35,8 +38,6 @@ const BLOCKS_A: u32 = QUADS_M * QUADS_K;
 const BLOCKS_B: u32 = QUADS_N * QUADS_K;
 const_assert ((COLUMNS == 4 && (ROWS == 4 || ROWS == 8)) || (COLUMNS == 8 && ROWS == 8));
 const_assert GRID_M * GRID_N == WG && BLOCKS_A <= WG && BLOCKS_B <= WG;
-// Places in K that the innermost loop takes at once: more where there are few sums for each.
-const UNROLLED: u32 = select(4u, 8u, ROWS == 4);
 const ONE_EACH: bool = BLOCKS_A + BLOCKS_B <= WG;
 // A warp's lanes, and how many warps lie below one another.
 const LANES_N: u32 = min(GRID_N, 8u);
@@ -148,7 +149,11 @@ fn main(
         var from_a = half * TILE_K * PITCH_A + y;
         var from_b = half * TILE_K * PITCH_B + x;
         for (var at = 0u; at < places; at += UNROLLED) {
-            add_places(from_a, from_b, &sums);
+            if UNROLLED == 1 {
+                add_place(from_a, from_b, &sums);
+            } else {
+                add_places(from_a, from_b, &sums);
+            }
             if UNROLLED == 8 {
                 add_places(from_a + 4 * PITCH_A, from_b + 4 * PITCH_B, &sums);
             }

@@ -1,17 +1,23 @@
 //! Sums, statistics and rows of logits by the workgroups that a card gets, on this device: those of a software device are narrower.
 
+use std::sync::Arc;
+
 use tilegrad::graph::{Spec, Tape};
-use tilegrad::kernel::{Caps, DeviceClass};
+use tilegrad::kernel::{Caps, Choices, DeviceClass};
+use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::matmul::Matmul;
 use tilegrad::ops::nll_loss::NllLoss;
 use tilegrad::ops::reduce::Dim;
 use tilegrad::ops::softmax_cross_entropy::Reduction;
+use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::shape::Shape;
 use tilegrad::twin::Value;
 
-use crate::check::{Case, Tolerance, check_as_card, check_op, device};
-use crate::common::cases::uniform;
+use crate::check::{Case, Tolerance, card, check_as_card, check_op, device};
+use crate::common::cases::{self, ConvCase, MatmulCase, uniform};
 use crate::common::families::{FAMILIES, Near};
 use crate::common::layers::{BatchNormCase, batch_norm_case};
+use crate::kernels;
 use crate::kernels::families::{differentiated, unary};
 use crate::kernels::layers::batch_norm;
 
@@ -168,8 +174,8 @@ fn the_cases_have_every_kernel_of_sums() {
     let cases = batch_norms().into_iter().chain([logits(&[1, 40, 66, 67]), logits(&[1, 3, 301, 299])]);
     for Case { mut tape, outputs, .. } in cases {
         outputs.iter().for_each(|&(id, _)| tape.keep(id));
-        let layout = std::sync::Arc::new(tilegrad::plan::ParameterLayout::new(&tape, &card).unwrap());
-        let plan = tilegrad::plan::Plan::new(std::sync::Arc::new(tape), layout, &card, &Default::default()).unwrap();
+        let layout = Arc::new(ParameterLayout::new(&tape, &card).unwrap());
+        let plan = Plan::new(Arc::new(tape), layout, &card, &Default::default()).unwrap();
         names.extend(plan.steps.iter().map(|step| step.kernel.name));
     }
     for name in [
@@ -182,5 +188,53 @@ fn the_cases_have_every_kernel_of_sums() {
         "softmax_cross_entropy/totals",
     ] {
         assert!(names.contains(name), "{name} is not among {names:?}");
+    }
+}
+
+/// The K dimension of small results is split on a card, and the parts are added up before the epilogue.
+#[test]
+fn split_products() {
+    let Some(device) = device() else { return };
+    let conv = |input, weight, conv| kernels::conv(5, &ConvCase { input, weight, conv, bias: true });
+    let square = Conv2d { padding: [1; 4], ..Conv2d::default() };
+    let strided = Conv2d { stride: [2, 2], ..square };
+    let mut cases = vec![
+        conv([2, 64, 7, 7], [36, 64, 3, 3], square),
+        conv([2, 64, 8, 8], [32, 64, 3, 3], strided),
+        conv([2, 64, 7, 9], [32, 64, 3, 3], Conv2d { dilation: [2, 1], ..strided }),
+        conv([1, 96, 6, 6], [48, 24, 3, 3], Conv2d { groups: 4, ..square }),
+        conv([3, 1290, 4, 4], [10, 1290, 1, 1], Conv2d::default()),
+    ];
+    for (transpose_a, transpose_b) in [(false, false), (false, true), (true, false)] {
+        let [m, n, k] = [33, 20, 1000];
+        let (a, b) = (if transpose_a { [k, m] } else { [m, k] }, if transpose_b { [n, k] } else { [k, n] });
+        let op = Matmul { transpose_a, transpose_b };
+        cases.push(kernels::matmul(6, &MatmulCase { a, b, output: [m, n], op, bias: true }));
+    }
+    for case in cases {
+        let layout = Arc::new(ParameterLayout::new(&case.tape, &card(device)).unwrap());
+        let mut tape = case.tape.clone();
+        case.outputs.iter().for_each(|&(id, _)| tape.keep(id));
+        let plan = Plan::new(Arc::new(tape), layout, &card(device), &Choices::default()).unwrap();
+        let splits = plan.steps.iter().filter(|step| step.kernel.name == "split_sum").count();
+        assert!(splits >= 1, "{}: nothing is split", case.label);
+        check_as_card(device, &case);
+    }
+}
+
+/// Statistics of chunks, groups, strides, odd channels and few columns by the tiles that a card takes.
+#[test]
+fn convolutions_of_a_card() {
+    let Some(device) = device() else { return };
+    for seed in 0..24 {
+        check_as_card(device, &kernels::conv(7000 + seed, &cases::conv_case(7000 + seed, 20, 5)));
+    }
+    for groups in [2, 3, 8] {
+        let conv = Conv2d { padding: [1; 4], stride: [1 + groups % 2, 2], groups, ..Conv2d::default() };
+        let input = [2, 24, 13, 12];
+        check_as_card(
+            device,
+            &kernels::conv(8, &ConvCase { input, weight: [48, 24 / groups, 3, 3], conv, bias: true }),
+        );
     }
 }

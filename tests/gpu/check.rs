@@ -124,10 +124,15 @@ fn twins(case: &Case, map: fn(f32) -> f64) -> Vec<Vec<f64>> {
     case.outputs.iter().map(value).collect()
 }
 
+/// This device as a card of 64 compute units.
+pub fn card(device: &Device) -> Caps {
+    Caps { class: DeviceClass::Discrete, compute_units: 64, ..device.caps().clone() }
+}
+
 /// Runs the case as it is planned for a card, whose workgroups and runs of rows are not a software device's, checked and trusted, and
 /// compares it with the twin.
 pub fn check_as_card(device: &Device, case: &Case) {
-    let caps = Caps { class: DeviceClass::Discrete, ..device.caps().clone() };
+    let caps = card(device);
     let (expected, magnitudes) = (twins(case, f64::from), twins(case, |x| f64::from(x).abs()));
     for checked in [true, false] {
         let mut tape = case.tape.clone();

@@ -244,6 +244,8 @@ pub(crate) struct Tiling {
     pub splits: u32,
     /// The places of one piece.
     pub k_chunk: u32,
+    /// How many places the innermost loop takes at once.
+    unrolled: u32,
 }
 
 /// Invocations of a workgroup whose eights share nothing: few, so that there is work for every core.
@@ -408,7 +410,13 @@ fn widths(mut kernel: Kernel, of: [Constant; 3]) -> Kernel {
 
 impl Tiling {
     fn new(core: Core, tile: &'static Tile, shape: &GemmShape, caps: &Caps) -> Self {
-        let tiling = Tiling { core, tile, tiles: shape.tiles(tile), splits: 1, k_chunk: shape.k };
+        let unrolled = match (caps.class, tile.sums()) {
+            // It compiles a long loop slowly.
+            (DeviceClass::Software, _) => 1,
+            (_, ..32) => 8,
+            _ => 4,
+        };
+        let tiling = Tiling { core, tile, tiles: shape.tiles(tile), splits: 1, k_chunk: shape.k, unrolled };
         tiling.split(caps, shape)
     }
 
@@ -493,7 +501,8 @@ impl Tiling {
                     .constant("TILE_K", self.tile.k)
                     .constant("ROWS", rows)
                     .constant("COLUMNS", columns)
-                    .constant("HALVES", self.core.halves());
+                    .constant("HALVES", self.core.halves())
+                    .constant("UNROLLED", self.unrolled);
             }
             Core::Subgroup8 => {
                 kernel = widths(kernel, operands.widths.map(Constant::Parts)).flag("WHOLE_RUNS", operands.whole_runs);
