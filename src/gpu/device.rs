@@ -13,6 +13,7 @@ use super::cache::{self, PipelineCache};
 use super::failure::{Failure, locked};
 use super::measure::facts::facts;
 use super::pipelines::Pipeline;
+use super::units::known_device;
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, Kernel};
 use crate::plan::Rates;
@@ -271,9 +272,12 @@ impl Device {
         *locked(&self.inner.rates) = Some(rates);
     }
 
-    /// Its best rates: those that [`super::Peak::measure`] has found last, or else what the slow ones of its class reach.
+    /// Its best rates: those that [`super::Peak::measure`] has found last, else those of its datasheet, where it is a
+    /// [known device](known_device), else what the slow ones of its class reach.
     pub fn rates(&self) -> Rates {
-        (*locked(&self.inner.rates)).unwrap_or_else(|| Rates::assumed(self.caps().class))
+        let of_datasheet = || known_device(&self.inner.info.name).map(|device| device.rates());
+        let measured = *locked(&self.inner.rates);
+        measured.or_else(of_datasheet).unwrap_or_else(|| Rates::assumed(self.caps().class))
     }
 
     /// Where the least lengths of samples by its clock and by the host's are kept once they are known; timing.rs finds them out.

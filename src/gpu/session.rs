@@ -190,18 +190,11 @@ impl Session {
     pub fn run(&mut self, stages: &[Stage]) -> Result<()> {
         self.device.check()?;
         let Session { device, inputs, rings, steps, parts, .. } = self;
-        let chosen = |pass: &Vec<usize>| {
-            let steps = pass.iter().map(|&number| &steps[number]);
-            steps.filter(|step| stages.contains(&step.stage)).collect::<Vec<_>>()
-        };
-        let passes: Vec<Vec<_>> = parts
-            .iter()
-            .map(|passes| passes.iter().map(chosen).filter(|pass| !pass.is_empty()).collect::<Vec<_>>())
-            .collect();
+        let runs = |number: &usize| stages.contains(&steps[*number].stage);
         // What was uploaded goes with the first submission, so there is one even where no dispatch is.
-        let last = passes.iter().rposition(|part| !part.is_empty()).unwrap_or_default();
-        for (i, part) in passes.into_iter().enumerate().take(last + 1) {
-            if i < last && part.is_empty() {
+        let last = parts.iter().rposition(|passes| passes.iter().flatten().any(runs)).unwrap_or_default();
+        for (i, passes) in parts.iter().enumerate().take(last + 1) {
+            if i < last && !passes.iter().flatten().any(runs) {
                 continue;
             }
             let mut encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -210,8 +203,9 @@ impl Session {
                     ring.record(&mut encoder, &input.buffer, input.offset);
                 }
             }
-            for pass in part {
-                record(&mut encoder, None, pass.into_iter(), |_, _| {});
+            for pass in passes.iter().filter(|pass| pass.iter().any(runs)) {
+                let steps = pass.iter().copied().filter(runs).map(|number| &steps[number]);
+                record(&mut encoder, None, steps, |_, _| {});
             }
             let commands = encoder.finish();
             let index = if i == last { device.submit(commands)? } else { device.submit_part(commands)? };

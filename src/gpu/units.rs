@@ -1,5 +1,7 @@
 //! How many compute units an adapter has: the driver is asked where Vulkan has a word for it, then a table of known devices.
 
+use crate::plan::Rates;
+
 /// A device of `devices.tsv`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KnownDevice {
@@ -11,6 +13,13 @@ pub struct KnownDevice {
     pub tflops: f64,
     /// The memory's bandwidth by the datasheet, in 10⁹ bytes a second.
     pub gigabytes: f64,
+}
+
+impl KnownDevice {
+    /// Its rates, of which two operations are one multiply-add.
+    pub fn rates(&self) -> Rates {
+        Rates { multiply_adds: 1e12 * self.tflops / 2.0, bytes: 1e9 * self.gigabytes }
+    }
 }
 
 /// The table of known devices.
@@ -27,9 +36,11 @@ pub fn known_devices() -> impl Iterator<Item = KnownDevice> {
 /// The known device that an adapter of this name is: of the names that stand in it as whole words the longest.
 pub fn known_device(adapter: &str) -> Option<KnownDevice> {
     let plain = |name: &str| name.to_lowercase().replace("(r)", "").replace("(tm)", "");
-    let words = format!(" {} ", plain(adapter).replace(|c: char| !(c.is_alphanumeric() || c == '-'), " "));
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    let is_in = |device: &KnownDevice| format!(" {words} ").contains(&format!(" {} ", plain(device.name)));
+    let adapter = plain(adapter);
+    let words: Vec<&str> =
+        adapter.split(|c: char| !(c.is_alphanumeric() || c == '-')).filter(|word| !word.is_empty()).collect();
+    let words = format!(" {} ", words.join(" "));
+    let is_in = |device: &KnownDevice| words.contains(&format!(" {} ", plain(device.name)));
     known_devices().filter(is_in).max_by_key(|device| device.name.len())
 }
 
@@ -94,6 +105,7 @@ mod tests {
             ("Intel(R) Arc(TM) Graphics", "Arc Graphics", 8),
             ("Apple M2 Pro", "Apple M2 Pro", 19),
         ] {
+            assert!(known_device(adapter).is_some_and(|device| device.rates().multiply_adds > device.rates().bytes));
             let known = known_device(adapter).map(|device| (device.name, device.compute_units));
             assert_eq!(known, Some((name, units)), "{adapter}");
         }

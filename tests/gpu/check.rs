@@ -58,34 +58,22 @@ pub fn write(session: &Session, name: &str, value: &Value<f32>) -> tilegrad::Res
 
 /// Runs the case by every algorithm that is right on the device, checked and trusted, and compares it with the twin.
 pub fn check_op(device: &Device, case: Case) {
-    let algorithms = all_algorithms(&case.tape, device.caps());
-    // The cores for GPUs are one file, which a software device compiles in half a second for every kind of operands: each case has one
-    // of them in one form, by its label. tiles.rs and cards.rs have all tiles.
-    let pick = case.label.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 8;
-    let forms = |name: &str| match (name, pick) {
-        ("pipelined", 0) | ("workgroup", 1) => [false].as_slice(),
-        ("pipelined", 2) | ("workgroup", 3) => &[true],
-        ("pipelined" | "workgroup", _) => &[],
-        _ => &[true, false],
-    };
-    let choices = algorithms.iter().flat_map(|name| forms(name).iter().map(|&checked| (name.as_str(), checked)));
-    check_each(device, case, &choices.collect::<Vec<_>>());
+    let algorithms: Vec<String> = all_algorithms(&case.tape, device.caps()).into_iter().collect();
+    let algorithms: Vec<&str> = algorithms.iter().map(String::as_str).collect();
+    check_choices(device, case, &algorithms, &[true, false]);
 }
 
 /// Runs the case under each of these choices wherever it is valid, checked or trusted or both, and compares it with the twin.
 pub fn check_choices(device: &Device, case: Case, choices: &[&str], checks: &[bool]) {
-    let each = choices.iter().flat_map(|&choice| checks.iter().map(move |&checked| (choice, checked)));
-    check_each(device, case, &each.collect::<Vec<_>>());
-}
-
-fn check_each(device: &Device, case: Case, choices: &[(&str, bool)]) {
     let values = case.inputs.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
     let specimen = Specimen::new(case.tape, values, case.outputs).unwrap_or_else(|e| panic!("{}: {e}", case.label));
-    for &(choice, checked) in choices {
-        let label = format!("{}, by {choice}, {}", case.label, if checked { "checked" } else { "trusted" });
-        let options = SessionOptions { checked, guarded: true };
-        let verdict = specimen.judge(device, &Choices::everywhere(choice), options);
-        assert_eq!(verdict.unwrap_or_else(|e| panic!("{label}: {e}")), Verdict::Right, "{label}");
+    for &choice in choices {
+        for &checked in checks {
+            let label = format!("{}, by {choice}, {}", case.label, if checked { "checked" } else { "trusted" });
+            let options = SessionOptions { checked, guarded: true };
+            let verdict = specimen.judge(device, &Choices::everywhere(choice), options);
+            assert_eq!(verdict.unwrap_or_else(|e| panic!("{label}: {e}")), Verdict::Right, "{label}");
+        }
     }
 }
 
