@@ -1,4 +1,4 @@
-//! How far each candidate of ResNet-18's convolutions is from the same computed in f64, beside the direct kernel.
+//! How far each candidate of a network's convolutions is from the same computed in f64, beside the direct kernel.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,17 +22,21 @@ const BATCH: usize = 2;
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let columns = [("input, channels, kernel", -30), ("", -11), ("direct", 9), ("others, as so many times that", -40)];
-    bench.report.table(
-        &format!("Error of ResNet-18's convolutions, batch {BATCH}: root mean square, as a share of the result's own"),
-        &columns,
-    );
-    let width = bench.options.width as usize;
-    for convolution in Convolution::distinct(Network::Resnet18, BATCH, width, &mut HashSet::new())? {
-        for direction in Direction::ALL {
-            let what = format!("{} {}", convolution.label, direction.name());
-            // The twin and the direct kernel do far less in a second than the device's peak.
-            if bench.has_time_for(&what, 10 * convolution.multiply_adds) {
-                one(bench, &convolution, direction)?;
+    let networks = match bench.options.networks.is_empty() {
+        true => vec![Network::Resnet18],
+        false => bench.options.networks.clone(),
+    };
+    let (width, mut seen) = (bench.options.width as usize, HashSet::new());
+    for network in networks {
+        let title = format!("Error of the convolutions of {}, batch {BATCH}", network.name());
+        bench.report.table(&format!("{title}: root mean square, as a share of the result's own"), &columns);
+        for convolution in Convolution::distinct(network, BATCH, width, &mut seen)? {
+            for direction in Direction::ALL {
+                let what = format!("{} {}", convolution.label, direction.name());
+                // The twin and the direct kernel do far less in a second than the device's peak.
+                if bench.has_time_for(&what, 10 * convolution.multiply_adds) {
+                    one(bench, &convolution, direction)?;
+                }
             }
         }
     }

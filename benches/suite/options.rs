@@ -67,7 +67,7 @@ pub struct Options {
     /// Writes the results to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// The networks of convolutions, steps, profile, epoch, scaling, host and data
+    /// The networks of convolutions, steps, profile, epoch, scaling, accuracy, host and data
     #[arg(long = "network", value_name = "NAME", value_enum, value_delimiter = ',')]
     pub networks: Vec<Network>,
     /// Images of a batch, in place of each section's own; steps and profile take several

@@ -12,13 +12,19 @@ use crate::translate::Translator;
 /// the eight lanes of a subgroup have one tile, and so that they leave its loops together, as the kernels with subgroups have it.
 const SUBGROUPS: &str = "enable subgroups;\ndiagnostic(off, subgroup_uniformity);\n";
 
-/// The kernels of the four cards, and of lavapipe, which alone has some that use subgroups: there with few images, for its
+/// Bytes of workgroup memory that DX12 and browsers have: a kernel that needs more is no candidate there.
+const WORKGROUP_MEMORY: u32 = 32 << 10;
+
+/// The kernels of the four cards, as they are planned with these compilers' workgroup memory, and of lavapipe, which alone has some that use subgroups: there with few images, for its
 /// bindings are small.
 fn kernels() -> Vec<Used> {
     let lavapipe = cards::lavapipe();
     let mut plans = Vec::new();
     for (network, batch) in NETWORKS {
-        plans.extend(cards::cards().map(|card| (card.name, network.name(), cards::plan(&card, network, batch))));
+        plans.extend(cards::cards().map(|mut card| {
+            card.caps.max_workgroup_memory = card.caps.max_workgroup_memory.min(WORKGROUP_MEMORY);
+            (card.name, network.name(), cards::plan(&card, network, batch))
+        }));
         plans.push((lavapipe.name, network.name(), cards::plan(&lavapipe, network, 4)));
     }
     of_plans(plans)
