@@ -2,17 +2,24 @@
 // Activations lie channels last in memory, so this transposes pixels and channels of each image.
 //
 // FORWARD: input [batch, pixels, channels], output [batch, channels, pixels]; otherwise the reverse.
-// One invocation owns one element of the output. No workgroup memory, no barrier.
-// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: FORWARD, T, params.
+// One invocation owns four elements of the output: one E of four where their number allows it, or four of one. No workgroup
+// memory, no barrier.
+// Linked with: lib/divide.wgsl, lib/each.wgsl. Header: ACC, E, E_LEN, E_parts, FORWARD, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
-@group(0) @binding(OUTPUT) var<storage, read_write> output: array<T>;
+@group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
-fn count() -> u32 {
+const PARTS: u32 = 4 / E_LEN;
+
+fn len() -> u32 {
     return params.batch * params.channels * params.pixels;
 }
 
-fn each(i: u32) {
+fn count() -> u32 {
+    return (len() + 3) / 4;
+}
+
+fn element(i: u32) -> ACC {
     let image = params.channels * params.pixels;
     // The faster axis of the output is the slower of the input.
     let fast = select(params.channels, params.pixels, FORWARD);
@@ -20,5 +27,17 @@ fn each(i: u32) {
     let number = divide(i, image);
     let within = i - number * image;
     let outer = divide(within, fast);
-    output[i] = input[number * image + (within - outer * fast) * slow + outer];
+    return ACC(input[number * image + (within - outer * fast) * slow + outer]);
+}
+
+fn each(item: u32) {
+    let i = item * 4;
+    let last = len() - 1;
+    let four = vec4<ACC>(element(i), element(min(i + 1, last)), element(min(i + 2, last)), element(min(i + 3, last)));
+    let parts = E_parts(four);
+    for (var part = 0u; part < PARTS; part++) {
+        if i + part <= last {
+            output[item * PARTS + part] = E(parts[part]);
+        }
+    }
 }

@@ -216,12 +216,13 @@ impl Operation for SoftmaxCrossEntropyGrad {
             source!("lib/divide.wgsl"),
             source!("lib/each.wgsl"),
         ];
-        let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64).elements(1);
-        let extent = Extent::Invocations(lowering.output_len(0));
+        let len = lowering.output_len(0);
+        let each = if len.is_multiple_of(4) { 4 } else { 1 };
+        let kernel = Kernel::new("softmax_cross_entropy_grad", &files).constant("WG", 64).parts(each);
         let names = ["grad_output", "logits", "targets", "row_results", "totals", "class_weights"];
         lowering.push(
-            Dispatch::new(kernel, &params, extent)
-                .elements(1_u32)
+            Dispatch::new(kernel, &params, Extent::Invocations(len.div_ceil(4)))
+                .elements(4 / each)
                 .bind_all(names.into_iter().zip(operands))
                 .bind("grad_logits", grad_logits),
         );

@@ -87,13 +87,14 @@ impl Operation for Unflatten {
 
 fn reorder(lowering: &mut Lowering<'_>, name: &'static str, [n, c, h, w]: [u32; 4], forward: bool) -> Result<()> {
     let files = [source!("shape/flatten.wgsl"), source!("lib/divide.wgsl"), source!("lib/each.wgsl")];
-    let kernel = Kernel::new(name, &files).constant("WG", 64).flag("FORWARD", forward);
+    let len = lowering.output_len(0);
+    let each = if len.is_multiple_of(4) { 4 } else { 1 };
+    let kernel = Kernel::new(name, &files).constant("WG", 64).parts(each).flag("FORWARD", forward);
     let params = Params { batch: n, channels: c, pixels: h * w };
     let (input, output) = (lowering.input(0), lowering.output(0));
-    let len = lowering.output_len(0);
     lowering.push(
-        Dispatch::new(kernel, &params, Extent::Invocations(len))
-            .elements(1_u32)
+        Dispatch::new(kernel, &params, Extent::Invocations(len.div_ceil(4)))
+            .elements(4 / each)
             .bind("input", input)
             .bind("output", output),
     );
