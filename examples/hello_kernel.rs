@@ -9,7 +9,7 @@ use tilegrad::gpu::{Device, DeviceOptions, Peak, Session, SessionOptions, Store}
 use tilegrad::graph::{Misfit, Operation, Spec, Stage, Tape, Tensor};
 use tilegrad::kernel::{Choices, Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Program, Store as HostStore};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::twin::{Inputs, Outputs, Real, Twin, Value};
 use tilegrad::{Error, Result};
 

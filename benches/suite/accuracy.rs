@@ -8,7 +8,7 @@ use tilegrad::Result;
 use tilegrad::error::Error;
 use tilegrad::graph::{Role, Tape, TensorId};
 use tilegrad::kernel::Choices;
-use tilegrad::reference::{Program, Store};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::Init;
 use tilegrad::twin::Value;
 
@@ -76,7 +76,7 @@ fn in_f64(tape: &Tape, result: TensorId) -> Result<Vec<f64>> {
         let values = Init::Uniform(1.0).values(1, &tensor.name, tensor.shape.len());
         program.write(&tensor.name, Value::Real(values.into_iter().map(f64::from).collect()))?;
     }
-    program.run(&mut Store::new(tape, 1), &STEP)?;
+    program.run(&mut HostStore::new(tape, 1), &STEP)?;
     Ok(program.read(result).map(|value| value.real().to_vec()).unwrap_or_default())
 }
 

@@ -20,7 +20,11 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let n = bench.batch();
     let large = vec![n, 64, 32, 32];
     let stem = vec![n.div_ceil(8), 64, 112, 112];
-    let overlapping = max_pool2d::MaxPool2d { stride: [2; 2], padding: [1; 2], ..max_pool2d::MaxPool2d::new([3; 2]) };
+    let overlapping = max_pool2d::MaxPool2dAttributes {
+        stride: [2; 2],
+        padding: [1; 2],
+        ..max_pool2d::MaxPool2dAttributes::new([3; 2])
+    };
     module(bench, "max_pool2d 2x2", large.clone(), &MaxPool2d::new(2))?;
     layer(bench, "max_pool2d 3x3/2", stem, &|tape, x| tape.max_pool2d("pool", x, overlapping))?;
     module(bench, "avg_pool2d 2x2", large.clone(), &AvgPool2d::new(2))?;

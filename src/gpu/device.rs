@@ -16,7 +16,7 @@ use super::pipelines::Pipeline;
 use super::units::known_device;
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, Kernel};
-use crate::plan::Rates;
+use crate::plan::DeviceRates;
 
 /// Steps that may be under way before the host waits for the oldest; more only cost memory.
 pub(super) const IN_FLIGHT: usize = 4;
@@ -101,7 +101,7 @@ struct Inner {
     in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
     readback: Mutex<Option<wgpu::Buffer>>,
     spare: Mutex<Vec<wgpu::Buffer>>,
-    rates: Mutex<Option<Rates>>,
+    rates: Mutex<Option<DeviceRates>>,
     samples: [OnceLock<f64>; 2],
     made: Made,
 }
@@ -268,16 +268,16 @@ impl Device {
     }
 
     /// Remembers what was measured.
-    pub(super) fn measured(&self, rates: Rates) {
+    pub(super) fn measured(&self, rates: DeviceRates) {
         *locked(&self.inner.rates) = Some(rates);
     }
 
     /// Its best rates: those that [`super::Peak::measure`] has found last, else those of its datasheet, where it is a
     /// [known device](known_device), else what the slow ones of its class reach.
-    pub fn rates(&self) -> Rates {
+    pub fn rates(&self) -> DeviceRates {
         let of_datasheet = || known_device(&self.inner.info.name).map(|device| device.rates());
         let measured = *locked(&self.inner.rates);
-        measured.or_else(of_datasheet).unwrap_or_else(|| Rates::assumed(self.caps().class))
+        measured.or_else(of_datasheet).unwrap_or_else(|| DeviceRates::assumed(self.caps().class))
     }
 
     /// Where the least lengths of samples by its clock and by the host's are kept once they are known; timing.rs finds them out.

@@ -2,7 +2,7 @@
 
 use super::failure::typed;
 use crate::error::{Error, Result};
-use crate::kernel::{Constant, Kernel};
+use crate::kernel::{HeaderConstant, Kernel};
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn reflect(kernel: &Kernel) -> Result<Reflection> {
     let mut bindings = Vec::new();
     let mut fields = Vec::new();
     // The constant takes the reading out again, which naga does not look at.
-    let adds_nothing = kernel.constants.contains(&("ACCUMULATE", Constant::Bool(false)));
+    let adds_nothing = kernel.constants.contains(&("ACCUMULATE", HeaderConstant::Bool(false)));
     let mut idempotent = true;
     for (handle, variable) in module.global_variables.iter() {
         let (Some(binding), false) = (&variable.binding, uses[handle].is_empty()) else { continue };

@@ -1,6 +1,6 @@
 //! How many compute units an adapter has: the driver is asked where Vulkan has a word for it, then a table of known devices.
 
-use crate::plan::Rates;
+use crate::plan::DeviceRates;
 
 /// A device of `devices.tsv`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,8 +17,8 @@ pub struct KnownDevice {
 
 impl KnownDevice {
     /// Its rates, of which two operations are one multiply-add.
-    pub fn rates(&self) -> Rates {
-        Rates { multiply_adds: 1e12 * self.tflops / 2.0, bytes: 1e9 * self.gigabytes }
+    pub fn rates(&self) -> DeviceRates {
+        DeviceRates { multiply_adds: 1e12 * self.tflops / 2.0, bytes: 1e9 * self.gigabytes }
     }
 }
 

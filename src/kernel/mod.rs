@@ -23,4 +23,4 @@ pub use params::{fields, padded};
 pub use pieces::Pieces;
 pub(crate) use pieces::tensor_pieces;
 pub(crate) use wgsl::source;
-pub use wgsl::{Constant, Kernel, Source};
+pub use wgsl::{HeaderConstant, Kernel, Source};

@@ -36,7 +36,7 @@ const BINDINGS: Source = source!("lib/bindings.wgsl");
 
 /// A value of the generated header that stands before a kernel's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Constant {
+pub enum HeaderConstant {
     /// `const NAME: u32 = ..;`
     U32(u32),
     /// `const NAME: bool = ..;`
@@ -55,7 +55,7 @@ pub struct Kernel {
     /// The files, in the order in which a reader wants them; WGSL does not mind.
     pub sources: Vec<Source>,
     /// The header.
-    pub constants: Vec<(&'static str, Constant)>,
+    pub constants: Vec<(&'static str, HeaderConstant)>,
     /// The fields of the uniform `params`.
     pub params: &'static [Field],
     /// Whether it uses the subgroup built-ins.
@@ -77,25 +77,25 @@ impl Kernel {
 
     /// Adds `const NAME: u32` to the header.
     pub fn constant(mut self, name: &'static str, value: u32) -> Self {
-        self.constants.push((name, Constant::U32(value)));
+        self.constants.push((name, HeaderConstant::U32(value)));
         self
     }
 
     /// Adds `const NAME: bool` to the header.
     pub fn flag(mut self, name: &'static str, value: bool) -> Self {
-        self.constants.push((name, Constant::Bool(value)));
+        self.constants.push((name, HeaderConstant::Bool(value)));
         self
     }
 
     /// Adds `alias E` to the header: what one invocation of an elementwise kernel owns, one element or a vector of four.
     pub fn elements(mut self, count: u32) -> Self {
-        self.constants.push(("E", Constant::Elements(count)));
+        self.constants.push(("E", HeaderConstant::Elements(count)));
         self
     }
 
     /// Adds `alias E` and the functions that take a vector of four apart into E, and put it together.
     pub fn parts(mut self, count: u32) -> Self {
-        self.constants.push(("E", Constant::Parts(count)));
+        self.constants.push(("E", HeaderConstant::Parts(count)));
         self
     }
 
@@ -123,15 +123,15 @@ impl Kernel {
         });
         for (name, value) in &self.constants {
             match value {
-                Constant::U32(value) => text += &format!("const {name}: u32 = {value}u;\n"),
-                Constant::Bool(value) => text += &format!("const {name}: bool = {value};\n"),
-                Constant::Elements(count) | Constant::Parts(count) => {
+                HeaderConstant::U32(value) => text += &format!("const {name}: u32 = {value}u;\n"),
+                HeaderConstant::Bool(value) => text += &format!("const {name}: bool = {value};\n"),
+                HeaderConstant::Elements(count) | HeaderConstant::Parts(count) => {
                     for (alias, of) in [("", "T"), ("U", "u32"), ("BOOL", "bool"), ("ACC", "ACC")] {
                         let vector = if *count == 1 { of.to_string() } else { format!("vec{count}<{of}>") };
                         text += &format!("alias {name}{alias} = {vector};\n");
                     }
                     text += &format!("const {name}_LEN: u32 = {count}u;\n");
-                    if let Constant::Parts(count) = value {
+                    if let HeaderConstant::Parts(count) = value {
                         text += &parts(name, *count);
                     }
                 }
@@ -151,7 +151,7 @@ impl Kernel {
     }
 }
 
-/// The functions of [`Constant::Parts`]: WGSL has no type that would let one text do for one, two and four elements.
+/// The functions of [`HeaderConstant::Parts`]: WGSL has no type that would let one text do for one, two and four elements.
 fn parts(name: &str, count: u32) -> String {
     let (mut four, mut parts) = (String::new(), String::new());
     for part in 0..4 / count {

@@ -3,6 +3,8 @@
 use super::Module;
 use crate::error::{Error, Result};
 use crate::graph::Tape;
+pub use crate::ops::flatten::Flatten;
+pub use crate::ops::log_softmax::LogSoftmax;
 use crate::ops::{avg_pool2d as avg, conv2d as conv, max_pool2d as max};
 use crate::rng::Init;
 use crate::shape::Layout;
@@ -59,7 +61,7 @@ pub struct Conv2d {
     in_channels: usize,
     out_channels: usize,
     kernel: [usize; 2],
-    conv: conv::Conv2d,
+    conv: conv::Conv2dAttributes,
     bias: Bias,
     init: WeightInit,
 }
@@ -71,7 +73,7 @@ impl Conv2d {
             in_channels,
             out_channels,
             kernel: [kernel; 2],
-            conv: conv::Conv2d::default(),
+            conv: conv::Conv2dAttributes::default(),
             bias: Bias::Uniform,
             init: WeightInit::default(),
         }
@@ -108,7 +110,7 @@ impl Conv2d {
     }
 
     /// Sets stride, padding, dilation and groups at once, each side of its own.
-    pub fn attributes(mut self, conv: conv::Conv2d) -> Self {
+    pub fn attributes(mut self, conv: conv::Conv2dAttributes) -> Self {
         self.conv = conv;
         self
     }
@@ -198,35 +200,105 @@ impl Module for Linear {
 
 /// torch.nn.MaxPool2d.
 #[derive(Clone, Copy, Debug)]
-pub struct MaxPool2d(pub max::MaxPool2d);
+pub struct MaxPool2d {
+    pool: max::MaxPool2dAttributes,
+}
 
 impl MaxPool2d {
-    /// Square windows of `kernel`, side by side.
+    /// Square windows of `kernel`, side by side, without padding.
     pub fn new(kernel: usize) -> Self {
-        MaxPool2d(max::MaxPool2d::new([kernel; 2]))
+        MaxPool2d { pool: max::MaxPool2dAttributes::new([kernel; 2]) }
+    }
+
+    /// Sets the stride of both axes.
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.pool.stride = [stride; 2];
+        self
+    }
+
+    /// Sets the padding of all four sides; what is padded is never the largest.
+    pub fn padding(mut self, padding: usize) -> Self {
+        self.pool.padding = [padding; 2];
+        self
+    }
+
+    /// Sets the dilation of both axes.
+    pub fn dilation(mut self, dilation: usize) -> Self {
+        self.pool.dilation = [dilation; 2];
+        self
+    }
+
+    /// Sets whether a last window that begins inside but ends outside counts.
+    pub fn ceil_mode(mut self, ceil_mode: bool) -> Self {
+        self.pool.ceil_mode = ceil_mode;
+        self
+    }
+
+    /// Sets everything at once, each axis of its own.
+    pub fn attributes(mut self, pool: max::MaxPool2dAttributes) -> Self {
+        self.pool = pool;
+        self
     }
 }
 
 impl Module for MaxPool2d {
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
-        tape.max_pool2d("", input, self.0)
+        tape.max_pool2d("", input, self.pool)
     }
 }
 
 /// torch.nn.AvgPool2d.
 #[derive(Clone, Copy, Debug)]
-pub struct AvgPool2d(pub avg::AvgPool2d);
+pub struct AvgPool2d {
+    pool: avg::AvgPool2dAttributes,
+}
 
 impl AvgPool2d {
-    /// Square windows of `kernel`, side by side.
+    /// Square windows of `kernel`, side by side, without padding.
     pub fn new(kernel: usize) -> Self {
-        AvgPool2d(avg::AvgPool2d::new([kernel; 2]))
+        AvgPool2d { pool: avg::AvgPool2dAttributes::new([kernel; 2]) }
+    }
+
+    /// Sets the stride of both axes.
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.pool.stride = [stride; 2];
+        self
+    }
+
+    /// Sets the padding of all four sides, by zeros.
+    pub fn padding(mut self, padding: usize) -> Self {
+        self.pool.padding = [padding; 2];
+        self
+    }
+
+    /// Sets whether a last window that begins inside but ends outside counts.
+    pub fn ceil_mode(mut self, ceil_mode: bool) -> Self {
+        self.pool.ceil_mode = ceil_mode;
+        self
+    }
+
+    /// Sets whether the zeros of the padding count in the mean.
+    pub fn count_include_pad(mut self, count: bool) -> Self {
+        self.pool.count_include_pad = count;
+        self
+    }
+
+    /// Sets what sums are divided by, in place of the window's size.
+    pub fn divisor_override(mut self, divisor: usize) -> Self {
+        self.pool.divisor_override = Some(divisor);
+        self
+    }
+
+    /// Sets everything at once, each axis of its own.
+    pub fn attributes(mut self, pool: avg::AvgPool2dAttributes) -> Self {
+        self.pool = pool;
+        self
     }
 }
 
 impl Module for AvgPool2d {
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
-        tape.avg_pool2d("", input, self.0)
+        tape.avg_pool2d("", input, self.pool)
     }
 }
 
@@ -249,10 +321,6 @@ impl Module for Dropout {
         tape.dropout("", input, self.0)
     }
 }
-
-/// torch.nn.Flatten.
-#[derive(Clone, Copy, Debug)]
-pub struct Flatten;
 
 impl Module for Flatten {
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
@@ -294,10 +362,6 @@ impl Module for Upsample {
         tape.upsample("", input, self.0)
     }
 }
-
-/// torch.nn.LogSoftmax over dim 1, the classes.
-#[derive(Clone, Copy, Debug)]
-pub struct LogSoftmax;
 
 impl Module for LogSoftmax {
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {

@@ -13,9 +13,11 @@ pub use layers::*;
 pub use norm::BatchNorm2d;
 pub use summary::Summary;
 
+pub use crate::ops::activation::Activation::{self, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Tanh};
+pub use crate::ops::activation::Approximate;
+
 use crate::error::Result;
 use crate::graph::Tape;
-use crate::ops::activation::Activation;
 use crate::tensor::TensorId;
 
 /// A part of a network.
@@ -24,8 +26,7 @@ use crate::tensor::TensorId;
 ///
 /// ```
 /// use tilegrad::graph::{Tape, TensorId};
-/// use tilegrad::nn::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Module, Sequential};
-/// use tilegrad::ops::activation::Activation::Relu;
+/// use tilegrad::nn::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Module, Relu, Sequential};
 ///
 /// struct Residual(usize);
 ///
@@ -81,12 +82,11 @@ impl Module for Activation {
 /// Modules one after another, each under a name.
 ///
 /// ```
-/// use tilegrad::nn::{Conv2d, Flatten, Linear, Sequential};
-/// use tilegrad::ops::activation::Activation;
+/// use tilegrad::nn::{Conv2d, Flatten, Linear, Relu, Sequential};
 ///
 /// let model = Sequential::new()
 ///     .with("conv", Conv2d::new(1, 8, 3).padding(1))
-///     .with("relu", Activation::Relu)
+///     .with("relu", Relu)
 ///     .with("flatten", Flatten)
 ///     .with("fc", Linear::new(8 * 28 * 28, 10));
 /// ```

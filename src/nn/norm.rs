@@ -2,7 +2,7 @@
 
 use super::Module;
 use crate::graph::Tape;
-use crate::ops::batch_norm2d::{BatchNorm2d as Settings, Running};
+use crate::ops::batch_norm2d::{BatchNorm2dAttributes as Settings, Running};
 use crate::rng::Init;
 use crate::shape::{DType, Layout};
 use crate::tensor::TensorId;

@@ -5,6 +5,6 @@ mod sgd;
 
 pub use schedule::{
     Anneal, Constant, CosineAnnealingLr, ExponentialLr, Mode, MultiStepLr, OneCycleLr, PolynomialLr, Rates,
-    ReduceLrOnPlateau, Rule, Schedule, StepLr, ThresholdMode, Unit, Warmup,
+    ReduceLrOnPlateau, Schedule, ScheduleRule, StepLr, ThresholdMode, Unit, Warmup,
 };
 pub use sgd::{ACCUMULATE, ParamGroup, Sgd};

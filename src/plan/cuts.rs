@@ -17,14 +17,14 @@ const BOUND: f64 = 500.0;
 
 /// The best rates of a device.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rates {
+pub struct DeviceRates {
     /// Multiplications with an addition in a second.
     pub multiply_adds: f64,
     /// Bytes read and written in a second.
     pub bytes: f64,
 }
 
-impl Rates {
+impl DeviceRates {
     /// What a slow device of its class reaches: for devices that nobody has measured. Cuts that turn out needless cost little.
     pub fn assumed(class: DeviceClass) -> Self {
         let (multiply_adds, bytes) = match class {
@@ -32,7 +32,7 @@ impl Rates {
             DeviceClass::Integrated => (100e9, 10e9),
             DeviceClass::Software => (5e9, 2e9),
         };
-        Rates { multiply_adds, bytes }
+        DeviceRates { multiply_adds, bytes }
     }
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn default_bound(class: DeviceClass) -> Option<f64> {
 
 /// An estimate of the milliseconds of each dispatch: products at a third of the best rate, everything else at the best rate of a
 /// copy.
-pub(super) fn estimates(steps: &[Step], rates: Rates) -> Vec<f64> {
+pub(super) fn estimates(steps: &[Step], rates: DeviceRates) -> Vec<f64> {
     // Several kernels of a product hand work on among them, much of it in caches: its arithmetic is what counts.
     let with_products: HashSet<(&str, &str)> =
         steps.iter().filter(|step| step.multiply_adds > 0).map(|step| (&*step.node, step.operation)).collect();
@@ -105,7 +105,7 @@ fn cuts(estimates: &[f64], bound: f64) -> Vec<Cut> {
 impl Plan {
     /// The same plan in parts that take at most so many milliseconds each, by an estimate from the device's best rates; in one
     /// part for `None`. A dispatch that takes longer alone is a part of its own ([`Plan::too_long`]).
-    pub fn cut(mut self, milliseconds: Option<f64>, rates: Rates) -> Self {
+    pub fn cut(mut self, milliseconds: Option<f64>, rates: DeviceRates) -> Self {
         self.bounded = milliseconds.map(|bound| {
             let estimates = estimates(&self.steps, rates);
             Bounded { bound, cuts: cuts(&estimates, bound), estimates }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::cuts::estimates;
-use super::{Memory, Plan, Rates};
+use super::{DeviceRates, Memory, Plan};
 
 /// What a plan will need.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Forecast {
 
 impl Forecast {
     /// Of `plan` on a device with these limits and rates.
-    pub(crate) fn new(plan: &Plan, allowed_binding: u64, available: Option<u64>, rates: Option<Rates>) -> Self {
+    pub(crate) fn new(plan: &Plan, allowed_binding: u64, available: Option<u64>, rates: Option<DeviceRates>) -> Self {
         let spans = plan.steps.iter().flat_map(|step| &step.bindings).map(|(_, span)| span.bytes);
         Forecast {
             memory: plan.memory(),

@@ -13,20 +13,20 @@ use crate::graph::{Node, Operation, Tape};
 use crate::kernel::Steps;
 use crate::ops::activation::{Activation, ActivationGrad};
 use crate::ops::add::Add;
-use crate::ops::batch_norm2d::BatchNorm2d;
-use crate::ops::conv2d::Conv2d;
+use crate::ops::batch_norm2d::BatchNorm2dAttributes;
+use crate::ops::conv2d::Conv2dAttributes;
 use crate::ops::fused::activation_in_place::ActivationInPlace;
 use crate::ops::fused::batch_norm2d_from_partials::BatchNorm2dFromPartials;
 use crate::ops::fused::conv2d_statistics::Conv2dStatistics;
 use crate::ops::fused::epilogue::WithEpilogue;
 use crate::ops::fused::max_pool2d_grad_relu::MaxPool2dGradRelu;
 use crate::ops::fused::softmax_cross_entropy_both::SoftmaxCrossEntropyBoth;
-use crate::ops::max_pool2d::{MaxPool2d, MaxPool2dGrad};
+use crate::ops::max_pool2d::{MaxPool2dAttributes, MaxPool2dGrad};
 use crate::ops::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad};
 use crate::tensor::{Role, Tensor, TensorId};
 
 /// A rewrite rule.
-pub struct Rule {
+pub struct FusionRule {
     /// The name by which [`crate::kernel::Choices::without_rules`] leaves it out.
     pub name: &'static str,
     /// What it joins.
@@ -35,8 +35,8 @@ pub struct Rule {
 }
 
 /// All rules, in the order in which they are tried at each node.
-pub const RULES: &[Rule] = &[
-    Rule {
+pub const RULES: &[FusionRule] = &[
+    FusionRule {
         name: "add",
         about: "a product, a batch norm or a gradient, then the addition of another tensor: residual connections, gradients that meet",
         join: |nodes, at| {
@@ -50,7 +50,7 @@ pub const RULES: &[Rule] = &[
             })
         },
     },
-    Rule {
+    FusionRule {
         name: "relu",
         about: "a product with its bias, a batch norm or an addition, then relu",
         join: |nodes, at| {
@@ -60,7 +60,7 @@ pub const RULES: &[Rule] = &[
             Some(nodes.with_epilogue(by, at, Steps { relu: true, ..steps }, None))
         },
     },
-    Rule {
+    FusionRule {
         name: "pool_relu_gradient",
         about: "the gradient of max pooling, then that of the relu whose output was pooled: the winner is the pooling's output",
         join: |nodes, at| {
@@ -68,14 +68,14 @@ pub const RULES: &[Rule] = &[
             let by = nodes.makes(node.inputs[1], at).filter(|_| op.0 == Activation::Relu)?;
             let (gradient, pooling) = nodes.node_of::<MaxPool2dGrad>(by)?;
             let pool = (0..by).find(|&i| {
-                let pool = nodes.node_of::<MaxPool2d>(i);
+                let pool = nodes.node_of::<MaxPool2dAttributes>(i);
                 pool.is_some_and(|(pool, _)| pool.outputs[1] == gradient.inputs[1] && pool.inputs[0] == node.inputs[0])
             })?;
             let output = nodes.get(pool)?.outputs[0];
             Some(nodes.joined(by, at, Arc::new(MaxPool2dGradRelu(pooling.clone())), Some(output)))
         },
     },
-    Rule {
+    FusionRule {
         name: "relu_gradient",
         about: "the gradient by the input of a product or of a pooling, or the sum of two, then the gradient of relu",
         join: |nodes, at| {
@@ -85,14 +85,14 @@ pub const RULES: &[Rule] = &[
             Some(nodes.with_epilogue(by, at, Steps { mask: true, ..steps }, Some(node.inputs[0])))
         },
     },
-    Rule {
+    FusionRule {
         name: "batch_norm_statistics",
         about: "a convolution, then batch norm in training: the product sums up what it has in its registers; both stay nodes",
         join: |nodes, at| {
-            let (norm, op) = nodes.node_of::<BatchNorm2d>(at)?;
+            let (norm, op) = nodes.node_of::<BatchNorm2dAttributes>(at)?;
             // A cumulative average needs the count of batches before.
             let by = nodes.maker(norm.inputs[0], at).filter(|_| op.momentum.is_some())?;
-            let (conv, conv_op) = nodes.node_of::<Conv2d>(by)?;
+            let (conv, conv_op) = nodes.node_of::<Conv2dAttributes>(by)?;
             let inputs: Vec<&Tensor> = conv.inputs.iter().map(|&id| nodes.tape.tensor(id)).collect();
             let op: Arc<dyn Operation> = Arc::new(BatchNorm2dFromPartials(*op));
             let mut first = Node { op: Arc::new(Conv2dStatistics(*conv_op)), ..conv.clone() };
@@ -105,7 +105,7 @@ pub const RULES: &[Rule] = &[
             Some(Joined { first: (by, Some(first)), second: (at, second), between: Some(tensor) })
         },
     },
-    Rule {
+    FusionRule {
         name: "softmax_cross_entropy",
         about: "the loss of a few rows and its gradient by the logits, which is made in the forward stage then",
         join: |nodes, at| {
@@ -123,7 +123,7 @@ pub const RULES: &[Rule] = &[
             Some(Joined::one(at, loss, both))
         },
     },
-    Rule {
+    FusionRule {
         name: "activation_in_place",
         about: "relu, sigmoid or tanh, whose gradients read the output, in the memory of an input that nothing else reads",
         join: |nodes, at| {

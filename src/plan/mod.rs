@@ -20,7 +20,7 @@ mod print;
 
 pub use assign::{Interval, assign_slots};
 pub(crate) use cuts::default_bound;
-pub use cuts::{Cut, Part, Rates, Reason};
+pub use cuts::{Cut, DeviceRates, Part, Reason};
 pub use flat::{ParameterLayout, Placement};
 pub use forecast::Forecast;
 pub use lower::{Chosen, candidates};
@@ -169,7 +169,7 @@ impl Plan {
             bounded: None,
             overlaps: caps.class != DeviceClass::Software,
         };
-        Ok(plan.cut(default_bound(caps.class), Rates::assumed(caps.class)))
+        Ok(plan.cut(default_bound(caps.class), DeviceRates::assumed(caps.class)))
     }
 
     /// What was taken wherever there was a choice: choices that make the same plan of the same tape.

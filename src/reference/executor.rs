@@ -10,11 +10,11 @@ use crate::twin::{Inputs, Outputs, Real, Value};
 
 /// What is kept between steps and shared by the programs of a run: parameters, buffers, momentum buffers, states, data sets, by name.
 #[derive(Clone, Debug, Default)]
-pub struct Store<R> {
+pub struct HostStore<R> {
     values: HashMap<String, Value<R>>,
 }
 
-impl<R: Real> Store<R> {
+impl<R: Real> HostStore<R> {
     /// The parameters of `tape` with their first values under `seed`.
     pub fn new(tape: &Tape, seed: u64) -> Self {
         let mut values = HashMap::new();
@@ -26,7 +26,7 @@ impl<R: Real> Store<R> {
                 values.insert(tensor.name.clone(), Value::Real(first));
             }
         }
-        let mut store = Store { values };
+        let mut store = HostStore { values };
         store.declare_buffers(tape);
         store
     }
@@ -94,7 +94,7 @@ impl<R: Real> Program<R> {
     }
 
     /// Runs the nodes of `stages` over the tensors kept in `store`.
-    pub fn run(&mut self, store: &mut Store<R>, stages: &[Stage]) -> Result<()> {
+    pub fn run(&mut self, store: &mut HostStore<R>, stages: &[Stage]) -> Result<()> {
         let tape = Arc::clone(&self.tape);
         store.declare_buffers(&tape);
         for node in tape.nodes().iter().filter(|node| stages.contains(&node.stage)) {

@@ -2,4 +2,4 @@
 
 mod executor;
 
-pub use executor::{Program, Store};
+pub use executor::{HostStore, Program};

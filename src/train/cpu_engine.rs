@@ -18,7 +18,7 @@ fn momentum_name(parameter: &str) -> String {
 /// Runs tapes on the CPU, by the reference executor.
 #[derive(Default)]
 pub struct CpuEngine {
-    store: reference::Store<f32>,
+    store: reference::HostStore<f32>,
     programs: Vec<reference::Program<f32>>,
 }
 
@@ -54,7 +54,7 @@ impl Engine for CpuEngine {
 
     fn initialise(&mut self, tape: &Tape, seed: u64) -> Result<()> {
         self.programs.clear();
-        self.store = reference::Store::new(tape, seed);
+        self.store = reference::HostStore::new(tape, seed);
         Ok(())
     }
 

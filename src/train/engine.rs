@@ -175,7 +175,7 @@ pub struct Sink<'a> {
 
 pub(super) enum Target<'a> {
     Gpu(&'a Store, Option<&'a mut Session>),
-    Cpu(&'a mut reference::Store<f32>, Option<&'a mut reference::Program<f32>>),
+    Cpu(&'a mut reference::HostStore<f32>, Option<&'a mut reference::Program<f32>>),
 }
 
 fn no_program(name: &str) -> Error {

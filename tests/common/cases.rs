@@ -3,10 +3,10 @@
 
 use std::cell::Cell;
 
-use tilegrad::ops::avg_pool2d::AvgPool2d;
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::matmul::Matmul;
-use tilegrad::ops::max_pool2d::MaxPool2d;
+use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
 use tilegrad::rng::{Init, Rng};
 use tilegrad::shape::{conv_output, pool_output};
@@ -19,7 +19,7 @@ pub struct ConvCase {
     /// [out, C/groups, kernel_h, kernel_w].
     pub weight: [usize; 4],
     /// Its attributes.
-    pub conv: Conv2d,
+    pub conv: Conv2dAttributes,
     /// Whether a bias [out] is added.
     pub bias: bool,
 }
@@ -30,7 +30,7 @@ pub struct MaxPoolCase {
     /// [N, C, H, W].
     pub input: [usize; 4],
     /// Its attributes.
-    pub pool: MaxPool2d,
+    pub pool: MaxPool2dAttributes,
 }
 
 /// An average pooling that its shape rule accepts.
@@ -39,7 +39,7 @@ pub struct AvgPoolCase {
     /// [N, C, H, W].
     pub input: [usize; 4],
     /// Its attributes.
-    pub pool: AvgPool2d,
+    pub pool: AvgPool2dAttributes,
 }
 
 /// A matrix product.
@@ -118,7 +118,7 @@ pub fn conv_case(seed: u64, max_channels: usize, max_kernel: usize) -> ConvCase 
         span.saturating_sub(padding).max(1) + draw.between(0, 6)
     };
     let (h, w) = (extent(0, top + bottom), extent(1, left + right));
-    let conv = Conv2d { stride, padding: [top, bottom, left, right], dilation, groups };
+    let conv = Conv2dAttributes { stride, padding: [top, bottom, left, right], dilation, groups };
     assert!(conv_output(h, kernel[0], stride[0], top + bottom, dilation[0]).is_some());
     assert!(conv_output(w, kernel[1], stride[1], left + right, dilation[1]).is_some());
     ConvCase {
@@ -145,7 +145,7 @@ pub fn max_pool_case(seed: u64, max_channels: usize, max_kernel: usize) -> MaxPo
     let draw = Draw::new(seed, "max pool case");
     let (kernel, stride, dilation) = (draw.pair(1, max_kernel), draw.pair(1, 3), draw.pair(1, 3));
     let padding = [draw.between(0, kernel[0] / 2), draw.between(0, kernel[1] / 2)];
-    let pool = MaxPool2d { kernel, stride, padding, dilation, ceil_mode: draw.coin() };
+    let pool = MaxPool2dAttributes { kernel, stride, padding, dilation, ceil_mode: draw.coin() };
     let extent = |axis| pooled_extent(&draw, kernel[axis], stride[axis], padding[axis], dilation[axis], pool.ceil_mode);
     let (h, w) = (extent(0), extent(1));
     MaxPoolCase { input: [draw.between(1, 3), draw.between(1, max_channels), h, w], pool }
@@ -157,8 +157,14 @@ pub fn avg_pool_case(seed: u64, max_channels: usize, max_kernel: usize) -> AvgPo
     let (kernel, stride) = (draw.pair(1, max_kernel), draw.pair(1, 3));
     let padding = [draw.between(0, kernel[0] / 2), draw.between(0, kernel[1] / 2)];
     let divisor_override = (draw.between(0, 3) == 0).then(|| draw.between(1, 7));
-    let pool =
-        AvgPool2d { kernel, stride, padding, ceil_mode: draw.coin(), count_include_pad: draw.coin(), divisor_override };
+    let pool = AvgPool2dAttributes {
+        kernel,
+        stride,
+        padding,
+        ceil_mode: draw.coin(),
+        count_include_pad: draw.coin(),
+        divisor_override,
+    };
     let extent = |axis| pooled_extent(&draw, kernel[axis], stride[axis], padding[axis], 1, pool.ceil_mode);
     let (h, w) = (extent(0), extent(1));
     AvgPoolCase { input: [draw.between(1, 3), draw.between(1, max_channels), h, w], pool }

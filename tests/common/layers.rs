@@ -1,7 +1,7 @@
 //! Random attribute sets of batch_norm2d, dropout and adaptive_avg_pool2d, by seed.
 
 use tilegrad::graph::{Spec, Tape, TensorId};
-use tilegrad::ops::batch_norm2d::{BatchNorm2d, Running};
+use tilegrad::ops::batch_norm2d::{BatchNorm2dAttributes, Running};
 use tilegrad::shape::{DType, Layout};
 
 use crate::common::cases::{ConvCase, Draw};
@@ -12,7 +12,7 @@ pub struct BatchNormCase {
     /// [N, C, H, W].
     pub input: [usize; 4],
     /// Its attributes.
-    pub op: BatchNorm2d,
+    pub op: BatchNorm2dAttributes,
     /// Whether there are weight and bias.
     pub affine: bool,
     /// Whether the statistics are the batch's.
@@ -29,7 +29,7 @@ pub fn batch_norm_case(seed: u64, max_channels: usize) -> BatchNormCase {
         input[3] += 6;
     }
     let momentum = [None, Some(0.1), Some(0.7), Some(1.0), Some(0.0)][draw.between(0, 4)];
-    let op = BatchNorm2d { eps: [1e-5, 1e-3, 0.1][draw.between(0, 2)], momentum };
+    let op = BatchNorm2dAttributes { eps: [1e-5, 1e-3, 0.1][draw.between(0, 2)], momentum };
     BatchNormCase { input, op, affine: draw.coin(), training }
 }
 
@@ -57,7 +57,7 @@ pub fn normalised_conv(tape: &mut Tape, case: &ConvCase) -> (TensorId, Running) 
     let weight = tape.input("weight", Spec { layout: Layout::Hwio, ..Spec::f32(case.weight) }).unwrap();
     let output = tape.conv2d("conv", input, weight, None, case.conv).unwrap();
     let shape = tape.shape(output).nchw().unwrap();
-    let norm = BatchNormCase { input: shape, op: BatchNorm2d::default(), affine: false, training: true };
+    let norm = BatchNormCase { input: shape, op: BatchNorm2dAttributes::default(), affine: false, training: true };
     norm.append(tape, output, None)
 }
 

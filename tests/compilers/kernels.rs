@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tilegrad::kernel::{Constant, Kernel, Serial};
+use tilegrad::kernel::{HeaderConstant, Kernel, Serial};
 use tilegrad::plan::Plan;
 
 use crate::common::cards::{self, Card};
@@ -104,7 +104,7 @@ fn tell_apart(kernels: &mut [Used]) {
 /// A constant of the kernel that is a number.
 pub fn number(kernel: &Kernel, name: &str) -> Option<u32> {
     kernel.constants.iter().find_map(|(other, value)| match value {
-        Constant::U32(value) if *other == name => Some(*value),
+        HeaderConstant::U32(value) if *other == name => Some(*value),
         _ => None,
     })
 }
@@ -121,10 +121,10 @@ fn marks(kernel: &Kernel) -> BTreeMap<String, String> {
     }
     for (name, value) in kernel.constants.iter().filter(|(name, _)| !(tiled && TILE.contains(name))) {
         let text = match value {
-            Constant::U32(value) => format!("{name}={value}"),
-            Constant::Bool(true) => name.to_lowercase(),
-            Constant::Bool(false) => String::new(),
-            Constant::Elements(count) | Constant::Parts(count) => format!("{name}={count}"),
+            HeaderConstant::U32(value) => format!("{name}={value}"),
+            HeaderConstant::Bool(true) => name.to_lowercase(),
+            HeaderConstant::Bool(false) => String::new(),
+            HeaderConstant::Elements(count) | HeaderConstant::Parts(count) => format!("{name}={count}"),
         };
         marks.insert(name.to_string(), text);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tilegrad::graph::{Spec, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass};
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::ops::nll_loss::NllLoss;
 use tilegrad::ops::reduce::Dim;
@@ -196,14 +196,14 @@ fn the_cases_have_every_kernel_of_sums() {
 fn split_products() {
     let Some(device) = device() else { return };
     let conv = |input, weight, conv| kernels::conv(5, &ConvCase { input, weight, conv, bias: true });
-    let square = Conv2d { padding: [1; 4], ..Conv2d::default() };
-    let strided = Conv2d { stride: [2, 2], ..square };
+    let square = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
+    let strided = Conv2dAttributes { stride: [2, 2], ..square };
     let mut cases = vec![
         conv([2, 64, 7, 7], [36, 64, 3, 3], square),
         conv([2, 64, 8, 8], [32, 64, 3, 3], strided),
-        conv([2, 64, 7, 9], [32, 64, 3, 3], Conv2d { dilation: [2, 1], ..strided }),
-        conv([1, 96, 6, 6], [48, 24, 3, 3], Conv2d { groups: 4, ..square }),
-        conv([3, 1290, 4, 4], [10, 1290, 1, 1], Conv2d::default()),
+        conv([2, 64, 7, 9], [32, 64, 3, 3], Conv2dAttributes { dilation: [2, 1], ..strided }),
+        conv([1, 96, 6, 6], [48, 24, 3, 3], Conv2dAttributes { groups: 4, ..square }),
+        conv([3, 1290, 4, 4], [10, 1290, 1, 1], Conv2dAttributes::default()),
     ];
     for (transpose_a, transpose_b) in [(false, false), (false, true), (true, false)] {
         let [m, n, k] = [33, 20, 1000];
@@ -230,7 +230,8 @@ fn convolutions_of_a_card() {
         check_as_card(device, &kernels::conv(7000 + seed, &cases::conv_case(7000 + seed, 20, 5)));
     }
     for groups in [2, 3, 8] {
-        let conv = Conv2d { padding: [1; 4], stride: [1 + groups % 2, 2], groups, ..Conv2d::default() };
+        let conv =
+            Conv2dAttributes { padding: [1; 4], stride: [1 + groups % 2, 2], groups, ..Conv2dAttributes::default() };
         let input = [2, 24, 13, 12];
         check_as_card(
             device,

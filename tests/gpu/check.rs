@@ -96,7 +96,7 @@ fn all_algorithms(tape: &Tape, caps: &Caps) -> BTreeSet<String> {
 /// What the twins make of the case's inputs, each number brought to f64 by `map`; what is compared has to be a result or a buffer.
 fn twins(case: &Case, map: fn(f32) -> f64) -> Vec<Vec<f64>> {
     let mut program = Program::<f64>::new(Arc::new(case.tape.clone()));
-    let mut store = reference::Store::default();
+    let mut store = reference::HostStore::default();
     for (name, value) in &case.inputs {
         let value = match value {
             Value::Real(values) => Value::Real(values.iter().map(|&x| map(x)).collect()),

@@ -11,7 +11,7 @@ use tilegrad::nn::{BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequ
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::Sgd;
-use tilegrad::plan::{Forecast, ParameterLayout, Plan, Rates, Reason};
+use tilegrad::plan::{DeviceRates, Forecast, ParameterLayout, Plan, Reason};
 use tilegrad::train::{Engine, GpuEngine, TrainOptions, Trainer};
 
 use crate::check::device;
@@ -38,7 +38,7 @@ fn session(device: &Device, bound: Option<f64>) -> (Session, Sgd) {
     let store = Arc::new(Store::new(device, Arc::clone(&layout)).unwrap());
     store.initialise(&tape, 1).unwrap();
     let plan = Plan::new(Arc::new(tape), layout, device.caps(), &Choices::default()).unwrap();
-    let plan = plan.cut(bound, Rates::assumed(DeviceClass::Software));
+    let plan = plan.cut(bound, DeviceRates::assumed(DeviceClass::Software));
     (Session::new(&store, Arc::new(plan), SessionOptions::default()).unwrap(), sgd)
 }
 

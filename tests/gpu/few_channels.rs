@@ -1,7 +1,7 @@
 //! Convolutions with few input channels, as first layers are: their own kernels against the twin, and where they are taken.
 
 use tilegrad::kernel::{Caps, DeviceClass};
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::shape::conv_output;
 
 use crate::check::{algorithms, check_op, device};
@@ -30,7 +30,7 @@ fn square(batch: usize, channels: [usize; 2], side: usize, kernel: usize, stride
     ConvCase {
         input: [batch, channels[0], side, side],
         weight: [channels[1], channels[0], kernel, kernel],
-        conv: Conv2d { stride: [stride; 2], padding: [padding; 4], ..Conv2d::default() },
+        conv: Conv2dAttributes { stride: [stride; 2], padding: [padding; 4], ..Conv2dAttributes::default() },
         bias: true,
     }
 }
@@ -55,7 +55,7 @@ fn random(seed: u64) -> ConvCase {
     ConvCase {
         input: [draw.between(1, 3), in_c, h, w],
         weight: [out_c, in_c, kernel_h, kernel_w],
-        conv: Conv2d { stride, padding: [top, bottom, left, right], dilation, groups: 1 },
+        conv: Conv2dAttributes { stride, padding: [top, bottom, left, right], dilation, groups: 1 },
         bias: draw.coin(),
     }
 }
@@ -72,7 +72,7 @@ fn few_channels_of_first_layers() {
     let odd = ConvCase { input: [1, 4, 3, 9], ..square(1, [4, 4], 9, 2, 2, 0) };
     let single = ConvCase { bias: false, ..square(2, [2, 1], 8, 3, 1, 1) };
     // The longest lines and the most rows.
-    let spread = Conv2d { stride: [1, 3], dilation: [1, 3], ..Conv2d::default() };
+    let spread = Conv2dAttributes { stride: [1, 3], dilation: [1, 3], ..Conv2dAttributes::default() };
     let long = ConvCase { input: [1, 4, 3, 28], weight: [8, 4, 1, 7], conv: spread, bias: true };
     let high = ConvCase { input: [1, 1, 12, 20], weight: [6, 1, 7, 7], ..square(1, [1, 6], 20, 7, 1, 3) };
     for (i, case) in [lenet, colours, fours, odd, single, long, high].iter().enumerate() {

@@ -7,9 +7,9 @@ use tilegrad::graph::{Operation, Spec, Tape, TensorId};
 use tilegrad::kernel::{Choices, Steps};
 use tilegrad::ops::adaptive_avg_pool2d::AdaptiveAvgPool2dGrad;
 use tilegrad::ops::add::Add;
-use tilegrad::ops::avg_pool2d::{AvgPool2d, AvgPool2dGrad};
+use tilegrad::ops::avg_pool2d::{AvgPool2dAttributes, AvgPool2dGrad};
 use tilegrad::ops::batch_norm2d::BatchNorm2dEval;
-use tilegrad::ops::conv2d::{Conv2d, Conv2dGradInput};
+use tilegrad::ops::conv2d::{Conv2dAttributes, Conv2dGradInput};
 use tilegrad::ops::fused::epilogue::WithEpilogue;
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::plan::fuse::RULES;
@@ -78,9 +78,9 @@ type Shaped = (Arc<dyn Operation>, Vec<Vec<usize>>, usize);
 #[test]
 fn an_epilogue_is_what_the_twin_does() {
     let Some(device) = device() else { return };
-    let conv = Conv2d { padding: [1; 4], ..Conv2d::default() };
-    let strided = Conv2d { stride: [2; 2], padding: [1; 4], ..Conv2d::default() };
-    let depthwise = Conv2d { groups: 8, ..conv };
+    let conv = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
+    let strided = Conv2dAttributes { stride: [2; 2], padding: [1; 4], ..Conv2dAttributes::default() };
+    let depthwise = Conv2dAttributes { groups: 8, ..conv };
     let linear = Matmul { transpose_a: false, transpose_b: true };
     let image = |shape: [usize; 4]| shape.to_vec();
     let cases: Vec<Shaped> = vec![
@@ -103,7 +103,7 @@ fn an_epilogue_is_what_the_twin_does() {
         (Arc::new(Add), vec![image([2, 3, 4, 5]); 2], 2),
         (Arc::new(AdaptiveAvgPool2dGrad { input: [2, 3, 5, 7].into() }), vec![image([2, 3, 2, 3])], 9),
         (
-            Arc::new(AvgPool2dGrad { pool: AvgPool2d::new([2, 2]), input: [2, 3, 4, 6].into() }),
+            Arc::new(AvgPool2dGrad { pool: AvgPool2dAttributes::new([2, 2]), input: [2, 3, 4, 6].into() }),
             vec![image([2, 3, 2, 3])],
             9,
         ),

@@ -9,7 +9,7 @@ use tilegrad::kernel::{Choices, Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::gather::Gather;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Program, Store as HostStore};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::{Rng, draw, philox};
 use tilegrad::shape::DType;
 use tilegrad::train::{CpuEngine, Engine, GpuEngine};

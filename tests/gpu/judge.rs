@@ -107,7 +107,7 @@ fn a_buffer_that_a_node_changes_is_judged_from_the_value_that_it_is_given() {
             var: tape.buffer("var", [3], DType::F32, 1.0).unwrap(),
             batches: tape.buffer("batches", [1], DType::I32, 0.0).unwrap(),
         };
-        let op = tilegrad::ops::batch_norm2d::BatchNorm2d { eps: 1e-5, momentum: Some(0.1) };
+        let op = tilegrad::ops::batch_norm2d::BatchNorm2dAttributes { eps: 1e-5, momentum: Some(0.1) };
         tape.batch_norm2d("norm", input, None, running, op).unwrap();
         let values = vec![
             ("input".to_string(), Value::Real(values(96))),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Tape, TensorId};
 use tilegrad::kernel::Choices;
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::plan::candidates;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::twin::Value;
@@ -14,22 +14,22 @@ use crate::check::{Case, Tolerance, check_op, device};
 use crate::common::cases::{ConvCase, uniform};
 use crate::common::layers::normalised_conv;
 
-fn conv(input: [usize; 4], out: usize, kernel: usize, conv: Conv2d) -> ConvCase {
+fn conv(input: [usize; 4], out: usize, kernel: usize, conv: Conv2dAttributes) -> ConvCase {
     let weight = [out, input[1] / conv.groups, kernel, kernel];
     ConvCase { input, weight, conv, bias: false }
 }
 
 /// Convolutions with rows about those of tiles, and channels that divide by four, by two and by none.
 fn cases() -> Vec<ConvCase> {
-    let same = Conv2d { padding: [1; 4], ..Conv2d::default() };
-    let strided = Conv2d { stride: [2; 2], ..same };
+    let same = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
+    let strided = Conv2dAttributes { stride: [2; 2], ..same };
     vec![
         conv([2, 8, 8, 16], 20, 3, same),
         conv([3, 8, 7, 13], 72, 3, same),
         conv([1, 6, 3, 11], 6, 3, same),
         conv([5, 3, 9, 9], 5, 3, strided),
-        conv([2, 16, 12, 12], 36, 1, Conv2d::default()),
-        conv([2, 8, 9, 5], 8, 3, Conv2d { groups: 8, ..same }),
+        conv([2, 16, 12, 12], 36, 1, Conv2dAttributes::default()),
+        conv([2, 8, 9, 5], 8, 3, Conv2dAttributes { groups: 8, ..same }),
         conv([4, 4, 6, 3], 1, 3, same),
     ]
 }

@@ -6,7 +6,7 @@
 
 use tilegrad::gpu::Device;
 use tilegrad::kernel::Choice;
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::plan::candidates;
 
@@ -38,7 +38,7 @@ fn matmul(m: usize, n: usize, k: usize) -> Case {
     kernels::matmul(1, &MatmulCase { a: [m, k], b: [k, n], output: [m, n], op: Matmul::default(), bias: false })
 }
 
-fn conv(input: [usize; 4], out: usize, kernel: [usize; 2], conv: Conv2d) -> Case {
+fn conv(input: [usize; 4], out: usize, kernel: [usize; 2], conv: Conv2dAttributes) -> Case {
     let weight = [out, input[1], kernel[0], kernel[1]];
     kernels::conv(2, &ConvCase { input, weight, conv, bias: false })
 }
@@ -68,10 +68,10 @@ fn convolutions_by_vectors_in_every_tile() {
     let Some(device) = device() else { return };
     for (choice, rows, columns) in tiles(device) {
         // The rows of a tile and one more, and channels on both sides of its columns.
-        let line = Conv2d { padding: [0, 0, 1, 1], ..Conv2d::default() };
+        let line = Conv2dAttributes { padding: [0, 0, 1, 1], ..Conv2dAttributes::default() };
         check(device, conv([1, columns + 4, 1, rows + 1], columns - 4, [1, 3], line), &choice);
         // Runs of fewer places than are loaded at a time, and a weight's gradient that is split.
-        let square = Conv2d { padding: [1; 4], ..Conv2d::default() };
+        let square = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
         check(device, conv([4, 8, 14, 15], 12, [3, 3], square), &choice);
         check(device, conv([3, 12, 3, 2], 4, [3, 2], square), &choice);
     }
@@ -79,7 +79,8 @@ fn convolutions_by_vectors_in_every_tile() {
 
 #[test]
 fn convolutions_with_strides_and_dilation() {
-    let strided = Conv2d { stride: [2, 2], padding: [1, 2, 0, 1], dilation: [2, 1], ..Conv2d::default() };
+    let strided =
+        Conv2dAttributes { stride: [2, 2], padding: [1, 2, 0, 1], dilation: [2, 1], ..Conv2dAttributes::default() };
     let Some(device) = device() else { return };
     for (choice, ..) in tiles(device) {
         check(device, conv([3, 20, 13, 10], 24, [3, 3], strided), &choice);

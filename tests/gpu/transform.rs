@@ -13,7 +13,7 @@ use tilegrad::ops::augmentation::DRAWN;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::ops::transform::Transform;
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Program, Store as HostStore};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::{Rng, draw};
 use tilegrad::shape::DType;
 use tilegrad::train::{CpuEngine, Engine, GpuEngine};

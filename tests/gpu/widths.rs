@@ -1,7 +1,7 @@
 //! Products whose operands can be loaded four, two or one at a time, each for itself.
 
 use tilegrad::gpu::Device;
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::twin::Value;
 
@@ -45,7 +45,7 @@ fn convolutions_whose_depth_is_split() {
         let case = ConvCase {
             input: [6, channels, 14, 15],
             weight: [out, channels, 5, 3],
-            conv: Conv2d { padding: [i % 2; 4], ..Conv2d::default() },
+            conv: Conv2dAttributes { padding: [i % 2; 4], ..Conv2dAttributes::default() },
             bias: true,
         };
         check_eights(device, conv(6100 + i as u64, &case));
@@ -79,7 +79,7 @@ fn neighbours_that_are_nan_do_not_enter() {
         let case = ConvCase {
             input: [2, channels, 5, 6],
             weight: [out, channels, 3, 3],
-            conv: Conv2d::default(),
+            conv: Conv2dAttributes::default(),
             bias: false,
         };
         let mut case = conv(6300 + i as u64, &case);

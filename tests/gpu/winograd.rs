@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tilegrad::gpu::SessionOptions;
 use tilegrad::graph::{Operation, Spec, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass, Steps};
-use tilegrad::ops::conv2d::{Conv2d, Conv2dGradInput};
+use tilegrad::ops::conv2d::{Conv2dAttributes, Conv2dGradInput};
 use tilegrad::ops::fused::epilogue::WithEpilogue;
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Program, Store};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::shape::Layout;
 use tilegrad::twin::Value;
 
@@ -22,7 +22,7 @@ fn case(input: [usize; 4], out: usize, padding: [usize; 4]) -> ConvCase {
     ConvCase {
         input,
         weight: [out, input[1], 3, 3],
-        conv: Conv2d { padding, ..Conv2d::default() },
+        conv: Conv2dAttributes { padding, ..Conv2dAttributes::default() },
         bias: !out.is_multiple_of(8),
     }
 }
@@ -104,7 +104,8 @@ fn conv2d_winograd_in_chunks() {
 #[test]
 fn an_epilogue_is_what_the_twin_does() {
     let Some(device) = device() else { return };
-    let (conv, input, output) = (Conv2d { padding: [1, 0, 2, 1], ..Conv2d::default() }, [2, 8, 6, 5], [2, 12, 5, 6]);
+    let (conv, input, output) =
+        (Conv2dAttributes { padding: [1, 0, 2, 1], ..Conv2dAttributes::default() }, [2, 8, 6, 5], [2, 12, 5, 6]);
     let forward: Arc<dyn Operation> = Arc::new(conv);
     let grad_input: Arc<dyn Operation> = Arc::new(Conv2dGradInput { conv, input: input.into() });
     for (op, source, result) in [(forward, input, output), (grad_input, output, input)] {
@@ -141,7 +142,7 @@ fn errors(case: &ConvCase, algorithms: [&str; 2]) -> [[f64; 2]; 2] {
         let Value::Real(values) = value else { panic!("{name} is no f32") };
         program.write(name, Value::Real(values.iter().copied().map(f64::from).collect())).unwrap();
     }
-    program.run(&mut Store::default(), &[case.tape.nodes()[0].stage, case.tape.nodes()[1].stage]).unwrap();
+    program.run(&mut HostStore::default(), &[case.tape.nodes()[0].stage, case.tape.nodes()[1].stage]).unwrap();
     algorithms.map(|algorithm| {
         let options = SessionOptions { checked: false, guarded: false };
         let mut session = check::session(device, case.tape.clone(), &Choices::everywhere(algorithm), options).unwrap();
@@ -177,7 +178,7 @@ fn the_error_is_at_most_twice_the_direct_kernels() {
 fn winograd_is_offered_where_it_is_right() {
     let right = case([8, 64, 16, 16], 64, [1; 4]);
     assert_eq!(offers(&right), [true; 2]);
-    let changed = |change: fn(&mut Conv2d)| {
+    let changed = |change: fn(&mut Conv2dAttributes)| {
         let mut case = right.clone();
         change(&mut case.conv);
         case

@@ -13,7 +13,7 @@ use tilegrad::ops::augmentation::{DRAWN, Drawn};
 use tilegrad::ops::mixup::Mixup;
 use tilegrad::ops::transform::Transform;
 use tilegrad::optim::Sgd;
-use tilegrad::reference::{Program, Store};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::{Rng, draw};
 use tilegrad::shape::DType;
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
@@ -142,7 +142,7 @@ fn transformed(bytes: &[u8], [c, h, w]: [usize; 3], op: Transform, drawn: Drawn)
     let draws = tape.input("draws", Spec::i32([1, DRAWN])).unwrap();
     let output = tape.transform("transform", images, indices, draws, op).unwrap();
     let mut program = Program::<f32>::new(Arc::new(tape));
-    let mut store = Store::default();
+    let mut store = HostStore::default();
     store.set("images", Value::Bytes(bytes.to_vec()));
     program.write("draws", Value::Int(drawn.words().to_vec())).unwrap();
     program.run(&mut store, &[Stage::Forward]).unwrap();

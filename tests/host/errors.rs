@@ -1,11 +1,11 @@
 //! What a tape says of operands and attributes that do not fit: the operation, the node's name in its scope, both shapes.
 
 use tilegrad::graph::{Spec, Tape, TensorId};
-use tilegrad::ops::avg_pool2d::AvgPool2d;
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::gather::Gather;
 use tilegrad::ops::matmul::Matmul;
-use tilegrad::ops::max_pool2d::MaxPool2d;
+use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::Sgd;
 use tilegrad::rng::Init;
@@ -34,52 +34,54 @@ fn attribute_error<T: std::fmt::Debug>(result: Result<T>) -> String {
 
 #[test]
 fn conv2d() {
-    let conv = |shapes: &[&[usize]], conv: Conv2d| {
+    let conv = |shapes: &[&[usize]], conv: Conv2dAttributes| {
         let (mut tape, ids) = inputs(shapes);
         tape.conv2d("conv1", ids[0], ids[1], ids.get(2).copied(), conv)
     };
     let (mut tape, ids) = inputs(&[&[8, 3, 32, 32], &[16, 16, 3, 3]]);
     let scoped = tape.scoped("layer1", |tape| {
-        tape.scoped("0", |tape| tape.conv2d("conv1", ids[0], ids[1], None, Conv2d::default()))
+        tape.scoped("0", |tape| tape.conv2d("conv1", ids[0], ids[1], None, Conv2dAttributes::default()))
     });
     assert_eq!(
         shape_error(scoped),
         "conv2d \"layer1.0.conv1\": input has 3 channels, weight expects 16; input [8,3,32,32], weight [16,16,3,3]"
     );
     assert_eq!(
-        shape_error(conv(&[&[8, 3, 4, 4], &[16, 3, 5, 5]], Conv2d::default())).split(", Conv2d").next(),
+        shape_error(conv(&[&[8, 3, 4, 4], &[16, 3, 5, 5]], Conv2dAttributes::default()))
+            .split(", Conv2dAttributes")
+            .next(),
         Some(
             "conv2d \"conv1\": the dilated kernel is larger than the padded input; \
              input [8,3,4,4], weight [16,3,5,5]"
         )
     );
     assert_eq!(
-        shape_error(conv(&[&[8, 3, 4, 4], &[16, 3, 3, 3], &[8]], Conv2d::default())),
+        shape_error(conv(&[&[8, 3, 4, 4], &[16, 3, 3, 3], &[8]], Conv2dAttributes::default())),
         "conv2d \"conv1\": bias must be [16] for weight [16,3,3,3], it is [8]"
     );
     assert_eq!(
-        shape_error(conv(&[&[8, 48], &[16, 3, 3, 3]], Conv2d::default())),
+        shape_error(conv(&[&[8, 48], &[16, 3, 3, 3]], Conv2dAttributes::default())),
         "conv2d \"conv1\": input must be [N,C,H,W] with no empty extent, it is [8,48]"
     );
     assert_eq!(
-        shape_error(conv(&[&[0, 3, 4, 4], &[16, 3, 3, 3]], Conv2d::default())),
+        shape_error(conv(&[&[0, 3, 4, 4], &[16, 3, 3, 3]], Conv2dAttributes::default())),
         "conv2d \"conv1\": input must be [N,C,H,W] with no empty extent, it is [0,3,4,4]"
     );
     assert_eq!(
-        shape_error(conv(&[&[8, 3, 4, 4], &[16, 27]], Conv2d::default())),
+        shape_error(conv(&[&[8, 3, 4, 4], &[16, 27]], Conv2dAttributes::default())),
         "conv2d \"conv1\": weight must be [out,in/groups,kernel_h,kernel_w] with no empty extent, it is [16,27]"
     );
     let shapes: [&[usize]; 2] = [&[8, 3, 4, 4], &[16, 3, 3, 3]];
     assert_eq!(
-        attribute_error(conv(&shapes, Conv2d { groups: 2, ..Conv2d::default() })),
+        attribute_error(conv(&shapes, Conv2dAttributes { groups: 2, ..Conv2dAttributes::default() })),
         "conv2d \"conv1\": groups 2 must divide the 3 input and 16 output channels"
     );
     assert_eq!(
-        attribute_error(conv(&shapes, Conv2d { stride: [1, 0], ..Conv2d::default() })),
+        attribute_error(conv(&shapes, Conv2dAttributes { stride: [1, 0], ..Conv2dAttributes::default() })),
         "conv2d \"conv1\": stride must be at least 1 on both axes, it is [1, 0]"
     );
     assert_eq!(
-        attribute_error(conv(&shapes, Conv2d { dilation: [0, 1], ..Conv2d::default() })),
+        attribute_error(conv(&shapes, Conv2dAttributes { dilation: [0, 1], ..Conv2dAttributes::default() })),
         "conv2d \"conv1\": dilation must be at least 1 on both axes, it is [0, 1]"
     );
 }
@@ -87,27 +89,27 @@ fn conv2d() {
 #[test]
 fn max_pool2d_and_avg_pool2d() {
     let (mut tape, ids) = inputs(&[&[2, 3, 4, 4]]);
-    let mut max = |pool: MaxPool2d| tape.max_pool2d("pool", ids[0], pool);
-    let pool = MaxPool2d::new([3, 3]);
+    let mut max = |pool: MaxPool2dAttributes| tape.max_pool2d("pool", ids[0], pool);
+    let pool = MaxPool2dAttributes::new([3, 3]);
     assert_eq!(
-        attribute_error(max(MaxPool2d { padding: [2, 0], ..pool })),
+        attribute_error(max(MaxPool2dAttributes { padding: [2, 0], ..pool })),
         "max_pool2d \"pool\": padding [2, 0] must be at most half the kernel [3, 3]"
     );
     assert_eq!(
-        attribute_error(max(MaxPool2d::new([0, 3]))),
+        attribute_error(max(MaxPool2dAttributes::new([0, 3]))),
         "max_pool2d \"pool\": kernel must be at least 1 on both axes, it is [0, 3]"
     );
     assert_eq!(
-        shape_error(max(MaxPool2d { dilation: [3, 1], ..pool })),
+        shape_error(max(MaxPool2dAttributes { dilation: [3, 1], ..pool })),
         "max_pool2d \"pool\": the dilated kernel [3, 3] is larger than the padded input [2,3,4,4]"
     );
-    let mut avg = |pool: AvgPool2d| tape.avg_pool2d("pool", ids[0], pool);
+    let mut avg = |pool: AvgPool2dAttributes| tape.avg_pool2d("pool", ids[0], pool);
     assert_eq!(
-        attribute_error(avg(AvgPool2d { divisor_override: Some(0), ..AvgPool2d::new([2, 2]) })),
+        attribute_error(avg(AvgPool2dAttributes { divisor_override: Some(0), ..AvgPool2dAttributes::new([2, 2]) })),
         "avg_pool2d \"pool\": divisor_override must not be 0"
     );
     assert_eq!(
-        attribute_error(avg(AvgPool2d { stride: [0, 2], ..AvgPool2d::new([2, 2]) })),
+        attribute_error(avg(AvgPool2dAttributes { stride: [0, 2], ..AvgPool2dAttributes::new([2, 2]) })),
         "avg_pool2d \"pool\": stride must be at least 1 on both axes, it is [0, 2]"
     );
 }

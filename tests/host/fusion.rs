@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tilegrad::graph::{Spec, Stage, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::plan::fuse::RULES;
-use tilegrad::reference::{Program, Store};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::twin::Value;
 
 use crate::common::{cases, fused};
@@ -27,7 +27,7 @@ fn planned(tape: &Tape, choices: &Choices) -> Arc<Tape> {
 
 /// The parameters after two steps on the reference executor.
 fn trained(tape: &Arc<Tape>, shape: [usize; 4]) -> Vec<Vec<f32>> {
-    let mut store = Store::new(tape, 1);
+    let mut store = HostStore::new(tape, 1);
     let mut program = Program::<f32>::new(Arc::clone(tape));
     let images = cases::uniform(3, "images", shape.iter().product());
     program.write("input", Value::Real(images)).unwrap();

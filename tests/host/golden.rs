@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tilegrad::graph::{Stage, Tape, TensorId};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
-use tilegrad::reference::{Program, Store};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::twin::Value;
 
 use crate::common::golden::{self, Machine, networks, norm, operations};
@@ -14,7 +14,7 @@ use crate::common::golden::{self, Machine, networks, norm, operations};
 #[derive(Default)]
 pub struct Reference {
     program: Option<Program<f32>>,
-    store: Store<f32>,
+    store: HostStore<f32>,
 }
 
 impl Reference {
@@ -29,7 +29,7 @@ impl Reference {
 
 impl Machine for Reference {
     fn load(&mut self, tape: Tape, parameters: &[(String, Vec<f32>)]) {
-        self.store = Store::new(&tape, 0);
+        self.store = HostStore::new(&tape, 0);
         for (name, values) in parameters {
             assert!(self.store.contains(name), "the tape has no parameter {name}");
             self.store.set(name, Value::Real(values.clone()));

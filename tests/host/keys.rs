@@ -2,11 +2,11 @@
 
 use tilegrad::graph::{Spec, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass};
-use tilegrad::ops::avg_pool2d::AvgPool2d;
-use tilegrad::ops::batch_norm2d::{BatchNorm2d, Running};
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
+use tilegrad::ops::batch_norm2d::{BatchNorm2dAttributes, Running};
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::matmul::Matmul;
-use tilegrad::ops::max_pool2d::MaxPool2d;
+use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::optim::Sgd;
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
@@ -18,13 +18,13 @@ fn tape() -> Tape {
     let mut tape = Tape::new(true);
     let input = tape.input("input", Spec::f32([2, 4, 12, 12])).unwrap();
     let weight = tape.parameter("weight", [8, 4, 3, 3], Layout::Hwio, Init::Uniform(1.0)).unwrap();
-    let conv = Conv2d { stride: [1, 2], padding: [1, 1, 2, 0], ..Conv2d::default() };
+    let conv = Conv2dAttributes { stride: [1, 2], padding: [1, 1, 2, 0], ..Conv2dAttributes::default() };
     let mut x = tape.conv2d("conv", input, weight, None, conv).unwrap();
     x = tape.relu("relu", x).unwrap();
-    x = tape.max_pool2d("max", x, MaxPool2d { ceil_mode: true, ..MaxPool2d::new([2, 3]) }).unwrap();
+    x = tape.max_pool2d("max", x, MaxPool2dAttributes { ceil_mode: true, ..MaxPool2dAttributes::new([2, 3]) }).unwrap();
     let narrow = tape.parameter("narrow", [8, 8, 1, 1], Layout::Hwio, Init::Uniform(1.0)).unwrap();
-    x = tape.conv2d("second", x, narrow, None, Conv2d::default()).unwrap();
-    let pool = AvgPool2d {
+    x = tape.conv2d("second", x, narrow, None, Conv2dAttributes::default()).unwrap();
+    let pool = AvgPool2dAttributes {
         kernel: [2, 1],
         stride: [2, 1],
         padding: [0; 2],
@@ -66,13 +66,14 @@ fn a_convolution_with_statistics_has_a_key_of_its_own() {
     let mut tape = Tape::new(true);
     let input = tape.input("input", Spec::f32([2, 4, 6, 6])).unwrap();
     let weight = tape.parameter("weight", [8, 4, 3, 3], Layout::Hwio, Init::Uniform(1.0)).unwrap();
-    let x = tape.conv2d("conv", input, weight, None, Conv2d::default()).unwrap();
+    let x = tape.conv2d("conv", input, weight, None, Conv2dAttributes::default()).unwrap();
     let running = Running {
         mean: tape.buffer("mean", [8], DType::F32, 0.0).unwrap(),
         var: tape.buffer("var", [8], DType::F32, 1.0).unwrap(),
         batches: tape.buffer("batches", [1], DType::I32, 0.0).unwrap(),
     };
-    let x = tape.batch_norm2d("norm", x, None, running, BatchNorm2d { eps: 1e-5, momentum: Some(0.1) }).unwrap();
+    let x =
+        tape.batch_norm2d("norm", x, None, running, BatchNorm2dAttributes { eps: 1e-5, momentum: Some(0.1) }).unwrap();
     tape.keep(x);
     let plan = zoo::plan(&tape, &Caps::webgpu(DeviceClass::Discrete), &Choices::default()).unwrap();
     let expected = "conv2d stride=1,1 padding=0,0,0,0 dilation=1,1 groups=1 + statistics | [2,4,6,6] [8,4,3,3]";

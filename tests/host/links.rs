@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tilegrad::kernel::{Constant, Kernel};
+use tilegrad::kernel::{HeaderConstant, Kernel};
 
 use crate::shaders::{BINDINGS, code, files, kernels};
 
@@ -89,9 +89,9 @@ fn header(kernel: &Kernel) -> BTreeSet<String> {
     let mut names: BTreeSet<String> = ["T", "ACC", "params"].map(str::to_string).into();
     for (name, constant) in &kernel.constants {
         let endings: &[&str] = match constant {
-            Constant::U32(_) | Constant::Bool(_) => &[""],
-            Constant::Elements(_) => &["", "U", "BOOL", "ACC", "_LEN"],
-            Constant::Parts(_) => &["", "U", "BOOL", "ACC", "_LEN", "_four", "_parts"],
+            HeaderConstant::U32(_) | HeaderConstant::Bool(_) => &[""],
+            HeaderConstant::Elements(_) => &["", "U", "BOOL", "ACC", "_LEN"],
+            HeaderConstant::Parts(_) => &["", "U", "BOOL", "ACC", "_LEN", "_four", "_parts"],
         };
         names.extend(endings.iter().map(|ending| format!("{name}{ending}")));
     }

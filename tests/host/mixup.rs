@@ -6,7 +6,7 @@ use tilegrad::graph::{Spec, Stage, Tape, TensorId};
 use tilegrad::ops::confusion::AccumulateConfusion;
 use tilegrad::ops::mixup::{LAMBDA, Mix, MixLoss, MixTarget, Mixup};
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
-use tilegrad::reference::{Program, Store};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::{Rng, draw};
 use tilegrad::twin::Value;
 
@@ -50,7 +50,7 @@ fn mixed_images_and_losses_by_hand() {
     program.write("target", Value::Int(vec![0, 1, 1])).unwrap();
     let run = |program: &mut Program<f64>, lambda: f64| {
         program.write(LAMBDA, Value::Real(vec![lambda])).unwrap();
-        program.run(&mut Store::default(), &[Stage::Forward]).unwrap();
+        program.run(&mut HostStore::default(), &[Stage::Forward]).unwrap();
         [mixed, loss.loss, loss.totals].map(|id| program.read(id).unwrap().real().to_vec())
     };
     // Classes by margin: 1, 2, 5 for class 1, so that the losses of class 1 and 0 are ln(1 + e^-m) and ln(1 + e^m).

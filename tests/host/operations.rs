@@ -13,7 +13,7 @@ use tilegrad::ops::nll_loss::NllLoss;
 use tilegrad::ops::reduce::Dim;
 use tilegrad::ops::sgd::{Clip, SgdUpdate};
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
-use tilegrad::reference::{Program, Store};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
 use tilegrad::twin::Value;
@@ -33,7 +33,7 @@ fn unary(spec: Spec, values: &[f32], operation: impl Fn(&mut Tape, TensorId) -> 
     let output = operation(&mut tape, input);
     let mut program = Program::<f32>::new(Arc::new(tape));
     program.write("input", reals(values)).unwrap();
-    program.run(&mut Store::default(), &ALL).unwrap();
+    program.run(&mut HostStore::default(), &ALL).unwrap();
     program.read(output).unwrap().real().to_vec()
 }
 
@@ -48,7 +48,7 @@ fn a_batch_is_gathered_from_bytes() {
     let op = Gather { scale: [0.5; 4], shift: [-3.0; 4], augment: None };
     let batch = tape.gather("batch", images, indices, op).unwrap();
     let target = tape.gather_labels("target", labels, indices).unwrap();
-    let mut store = Store::<f32>::default();
+    let mut store = HostStore::<f32>::default();
     store.set("images", Value::Bytes(bytes.clone()));
     store.set("labels", Value::Int(vec![5, -100, 8]));
     let mut program = Program::new(Arc::new(tape));
@@ -78,7 +78,7 @@ fn metrics_add_up_over_steps_as_over_one_batch() {
         tape.accumulate(name, loss).unwrap();
     }
     let mut program = Program::new(Arc::new(tape));
-    let mut store = Store::<f32>::default();
+    let mut store = HostStore::<f32>::default();
     program.write("weight", reals(&[1.0, 3.0])).unwrap();
 
     let steps = HISTORY + 3;
@@ -157,7 +157,7 @@ fn sgd_adds_both_penalties_to_the_gradient() {
     let op = SgdUpdate { group: 0, dampening: 0.0, weight_decay: 0.5, l1: 0.25, nesterov: false, maximize: true, clip };
     tape.set_stage(Stage::Update);
     tape.append("sgd", op, &[hyper, grad], &updates).unwrap();
-    let mut store = Store::<f32>::new(&tape, 0);
+    let mut store = HostStore::<f32>::new(&tape, 0);
     store.set("parameter", reals(&[2.0, -2.0, 0.0, -0.0]));
     store.set("momentum_buffer", reals(&[9.0, 9.0, 9.0, 9.0]));
     let mut program = Program::new(Arc::new(tape));
@@ -185,7 +185,7 @@ fn losses(tape: Tape, read: &[TensorId], case: &cases::CrossEntropyCase, seed: u
     let weight = values("weight", case.logits[1]).map(|w| 1.0 + 0.7 * w).collect();
     program.write("weight", Value::Real(weight)).unwrap();
     program.write("seed", Value::Real(vec![1.5])).unwrap();
-    program.run(&mut Store::default(), &[Stage::Forward, Stage::Backward]).unwrap();
+    program.run(&mut HostStore::default(), &[Stage::Forward, Stage::Backward]).unwrap();
     read.iter().flat_map(|&id| program.read(id).unwrap().real().to_vec()).collect()
 }
 
@@ -226,7 +226,7 @@ fn at(activation: Activation, x: f32) -> (f32, f32) {
     let gradient = tape.gradients_of(&[(output, one)], &[input]).unwrap()[&input];
     let mut program = Program::<f32>::new(Arc::new(tape));
     program.write("input", Value::Real(vec![x])).unwrap();
-    program.run(&mut Store::default(), &[Stage::Forward, Stage::Backward]).unwrap();
+    program.run(&mut HostStore::default(), &[Stage::Forward, Stage::Backward]).unwrap();
     let read = |id| program.read(id).unwrap().real()[0];
     (read(output), read(gradient))
 }
@@ -333,7 +333,7 @@ fn predictions_are_counted_as_said() {
     let op = AccumulateConfusion { top_k: 2, ignore_index: 2 };
     tape.accumulate_confusion("counts", logits, target, op).unwrap();
     let mut program = Program::<f32>::new(Arc::new(tape));
-    let mut store = Store::default();
+    let mut store = HostStore::default();
     let nan = f32::NAN;
     // A tie of the first two; third of three; beside a NaN; a NaN itself; ignored; no class.
     let rows = [[5.0, 5.0, 1.0], [1.0, 2.0, 3.0], [1.0, 2.0, nan], [nan, 2.0, 1.0], [0.0; 3], [0.0; 3]];

@@ -11,7 +11,7 @@ use tilegrad::ops::clip_grad_norm::{ClipGradNorm, GRAD_NORM};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{ACCUMULATE, ParamGroup, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::reference::{Program, Store};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::train::TrainOptions;
 use tilegrad::twin::Value;
 
@@ -122,7 +122,7 @@ fn gradients_add_up_by_their_weights() {
     let gradient =
         |tape: &Tape| tape.gradients().into_iter().find(|(of, _)| tape.tensor(*of).name == "fc3.bias").unwrap().1;
     let id = gradient(&tape);
-    let mut store = Store::<f64>::new(&tape, 1);
+    let mut store = HostStore::<f64>::new(&tape, 1);
     let mut program = Program::new(Arc::clone(&tape));
     program.write("target", Value::Int(vec![1, 2])).unwrap();
     let mut sum_after = |weight: f64, first: f64, shade: f64| {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tilegrad::Error;
 use tilegrad::graph::{Spec, Stage, Tape};
-use tilegrad::kernel::{Caps, Choices, Constant, DeviceClass, FlatBuffer};
-use tilegrad::ops::conv2d::Conv2d;
-use tilegrad::ops::max_pool2d::MaxPool2d;
+use tilegrad::kernel::{Caps, Choices, DeviceClass, FlatBuffer, HeaderConstant};
+use tilegrad::ops::conv2d::Conv2dAttributes;
+use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::Sgd;
 use tilegrad::plan::{Buffer, ParameterLayout, Plan, Step};
@@ -117,7 +117,7 @@ fn param(step: &Step, name: &str) -> u32 {
 
 /// Whether a step adds to what earlier pieces gave, as 0 or 1.
 fn accumulates(step: &Step) -> u32 {
-    u32::from(step.kernel.constants.contains(&("ACCUMULATE", Constant::Bool(true))))
+    u32::from(step.kernel.constants.contains(&("ACCUMULATE", HeaderConstant::Bool(true))))
 }
 
 /// The first classifier layer of VGG: 411 MB, where a binding has 128 MiB.
@@ -181,7 +181,7 @@ fn what_fits_no_binding_is_refused_by_name() {
     let x = tape.input("images", Spec::f32([64, 3, 224, 224])).unwrap();
     let spec = Spec { layout: Layout::Hwio, ..Spec::f32([64, 3, 3, 3]) };
     let weight = tape.input("weight", spec).unwrap();
-    let same = Conv2d { padding: [1; 4], ..Conv2d::default() };
+    let same = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
     let output = tape.conv2d("features.0", x, weight, None, same).unwrap();
     tape.keep(output);
     assert_eq!(
@@ -192,7 +192,7 @@ fn what_fits_no_binding_is_refused_by_name() {
 
     let mut tape = Tape::new(false);
     let x = tape.input("images", Spec::f32([256, 3, 224, 224])).unwrap();
-    let output = tape.max_pool2d("pool", x, MaxPool2d::new([2, 2])).unwrap();
+    let output = tape.max_pool2d("pool", x, MaxPool2dAttributes::new([2, 2])).unwrap();
     tape.keep(output);
     assert!(
         refused(&tape).starts_with("tensor \"images\" [256,3,224,224] needs 154140672 bytes"),

@@ -5,7 +5,7 @@ use tilegrad::data::{ResidentSource, synthetic};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::optim::{
     Anneal, Constant, CosineAnnealingLr, ExponentialLr, Mode, MultiStepLr, OneCycleLr, PolynomialLr, Rates,
-    ReduceLrOnPlateau, Rule, Schedule, Sgd, StepLr, ThresholdMode, Unit,
+    ReduceLrOnPlateau, Schedule, ScheduleRule, Sgd, StepLr, ThresholdMode, Unit,
 };
 use tilegrad::rng::Init;
 use tilegrad::train::{CpuEngine, History, TrainOptions, Trainer};
@@ -158,7 +158,7 @@ fn steps_or_epochs() {
 }
 
 /// What a schedule of a setting out of range is refused with.
-fn refused(sgd: &Sgd, rule: impl Rule + 'static) -> String {
+fn refused(sgd: &Sgd, rule: impl ScheduleRule + 'static) -> String {
     let error = Schedule::new(sgd, rule).unwrap_err();
     assert!(matches!(error, Error::Config { .. }), "{error:?}");
     error.to_string()

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, TypeInner};
-use tilegrad::kernel::{Caps, Choices, Constant, DeviceClass, Kernel};
+use tilegrad::kernel::{Caps, Choices, DeviceClass, HeaderConstant, Kernel};
 use tilegrad::plan::{Plan, Step};
 
 use crate::{barriers, zoo};
@@ -270,8 +270,8 @@ fn kernels_that_change_what_they_read_are_known() {
     let mut products = kernels().iter().filter(|linked| linked.kernel.name.starts_with("matmul/"));
     let mut kernel = products.next().expect("there are products").kernel.clone();
     let adds = kernel.constants.iter_mut().find(|(name, _)| *name == "ACCUMULATE").expect("a product has it");
-    assert_eq!(adds.1, Constant::Bool(false));
-    adds.1 = Constant::Bool(true);
+    assert_eq!(adds.1, HeaderConstant::Bool(false));
+    adds.1 = HeaderConstant::Bool(true);
     assert!(!tilegrad::gpu::reflect(&kernel).unwrap().idempotent);
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tilegrad::gpu::reflect;
 use tilegrad::graph::{Spec, Tape};
 use tilegrad::kernel::{Choices, Extent, Kernel, Serial};
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::plan::Step;
 
 use crate::common::cards;
@@ -99,7 +99,7 @@ fn multiply_adds_are_those_of_products() {
         let mut tape = Tape::new(true);
         let input = tape.input("input", Spec::f32([4, 64, 16, 16])).unwrap();
         let weight = tape.input("weight", Spec::f32([64, 64, 3, 3])).unwrap();
-        let conv = Conv2d { padding: [1; 4], ..Conv2d::default() };
+        let conv = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
         let output = tape.conv2d("conv", input, weight, None, conv).unwrap();
         zoo::differentiated(tape, output, &[input, weight])
     };

@@ -1,7 +1,7 @@
 //! Tiles of products: which there are, what is taken without a choice, and that a choice is followed where it is valid.
 
 use tilegrad::graph::{Spec, Tape};
-use tilegrad::kernel::{Caps, Choices, Constant, DeviceClass};
+use tilegrad::kernel::{Caps, Choices, DeviceClass, HeaderConstant};
 
 use tilegrad::plan::candidates;
 
@@ -27,7 +27,7 @@ fn taken(tape: &Tape, caps: &Caps, choice: &'static str) -> (&'static str, u32) 
     let plan = zoo::plan(tape, caps, &choices).unwrap();
     let kernel = &plan.steps[0].kernel;
     let columns = kernel.constants.iter().find_map(|&(name, value)| match value {
-        Constant::U32(columns) if name == "TILE_N" => Some(columns),
+        HeaderConstant::U32(columns) if name == "TILE_N" => Some(columns),
         _ => None,
     });
     (kernel.name, columns.unwrap_or(0))

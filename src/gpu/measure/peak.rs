@@ -11,7 +11,7 @@ use crate::gpu::pipelines::Pipeline;
 use crate::gpu::session::fold;
 use crate::kernel::{DeviceClass, Extent, Kernel, Params, source};
 use crate::params;
-use crate::plan::Rates;
+use crate::plan::DeviceRates;
 
 /// Invocations of a workgroup.
 const WG: u32 = 64;
@@ -77,8 +77,8 @@ impl Peak {
     }
 
     /// The same as plans estimate by.
-    pub fn rates(&self) -> Rates {
-        Rates { multiply_adds: self.multiply_adds_per_second, bytes: self.copy_bytes_per_second }
+    pub fn rates(&self) -> DeviceRates {
+        DeviceRates { multiply_adds: self.multiply_adds_per_second, bytes: self.copy_bytes_per_second }
     }
 
     /// GFLOP/s, at two operations a multiply-add.

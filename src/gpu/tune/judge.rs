@@ -126,7 +126,7 @@ impl Specimen {
     /// What the twins make of the values, each number brought to f64 by `map`.
     fn twins(&self, map: fn(f32) -> f64) -> Result<Vec<Vec<f64>>> {
         let mut program = Program::<f64>::new(Arc::clone(&self.tape));
-        let mut store = reference::Store::default();
+        let mut store = reference::HostStore::default();
         for (name, value) in &self.values {
             let value = match value {
                 Value::Real(values) => Value::Real(values.iter().map(|&x| map(x)).collect()),

@@ -5,9 +5,7 @@
 
 use crate::error::Result;
 use crate::graph::Tape;
-use crate::nn::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Module, WeightInit};
-use crate::ops::activation::Activation::Relu;
-use crate::ops::max_pool2d;
+use crate::nn::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Relu, WeightInit};
 use crate::tensor::TensorId;
 
 /// What a block computes.
@@ -75,8 +73,7 @@ impl ResNet {
         if self.cifar {
             return Ok(x);
         }
-        let pool = max_pool2d::MaxPool2d { stride: [2; 2], padding: [1; 2], ..max_pool2d::MaxPool2d::new([3; 2]) };
-        MaxPool2d(pool).apply(tape, "maxpool", x)
+        MaxPool2d::new(3).stride(2).padding(1).apply(tape, "maxpool", x)
     }
 }
 

@@ -91,7 +91,7 @@ fn grad_weight_order(class: DeviceClass) -> &'static [Make<Problem>] {
 
 /// The attributes of a convolution; every pair is (height, width). Source: torch.nn.Conv2d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Conv2d {
+pub struct Conv2dAttributes {
     /// How far the window moves.
     pub stride: [usize; 2],
     /// Rows or columns of zeros: top, bottom, left, right.
@@ -102,26 +102,26 @@ pub struct Conv2d {
     pub groups: usize,
 }
 
-impl Default for Conv2d {
+impl Default for Conv2dAttributes {
     fn default() -> Self {
-        Conv2d { stride: [1; 2], padding: [0; 4], dilation: [1; 2], groups: 1 }
+        Conv2dAttributes { stride: [1; 2], padding: [0; 4], dilation: [1; 2], groups: 1 }
     }
 }
 
-/// The gradient of [`Conv2d`] by its input: operands are grad_output and weight.
+/// The gradient of [`Conv2dAttributes`] by its input: operands are grad_output and weight.
 #[derive(Clone, Debug)]
 pub struct Conv2dGradInput {
     /// The convolution.
-    pub conv: Conv2d,
+    pub conv: Conv2dAttributes,
     /// The shape of its input.
     pub input: Shape,
 }
 
-/// The gradient of [`Conv2d`] by its weight: operands are input and grad_output.
+/// The gradient of [`Conv2dAttributes`] by its weight: operands are input and grad_output.
 #[derive(Clone, Debug)]
 pub struct Conv2dGradWeight {
     /// The convolution.
-    pub conv: Conv2d,
+    pub conv: Conv2dAttributes,
     /// The shape of its weight.
     pub weight: Shape,
 }
@@ -134,17 +134,17 @@ impl Tape {
         input: TensorId,
         weight: TensorId,
         bias: Option<TensorId>,
-        conv: Conv2d,
+        conv: Conv2dAttributes,
     ) -> Result<TensorId> {
         let operands: Vec<TensorId> = [input, weight].into_iter().chain(bias).collect();
         Ok(self.append(name, conv, &operands, &[])?[0])
     }
 }
 
-impl Conv2d {
+impl Conv2dAttributes {
     /// The attributes as keys name them.
     fn key(&self, operation: &str) -> String {
-        let Conv2d { stride, padding, dilation, groups } = self;
+        let Conv2dAttributes { stride, padding, dilation, groups } = self;
         let text = |extents: &[usize]| extents.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
         let (stride, padding, dilation) = (text(stride), text(padding), text(dilation));
         format!("{operation} stride={stride} padding={padding} dilation={dilation} groups={groups}")
@@ -217,7 +217,7 @@ fn push_grad_weight(lowering: &mut Lowering<'_>, dispatch: Dispatch, parts: u32,
     }
 }
 
-impl Operation for Conv2d {
+impl Operation for Conv2dAttributes {
     fn name(&self) -> &'static str {
         "conv2d"
     }

@@ -1,7 +1,7 @@
 //! What the kernels of a convolution are told, and the product that each of its three is.
 
 use crate::kernel::Caps;
-use crate::ops::conv2d::Conv2d;
+use crate::ops::conv2d::Conv2dAttributes;
 
 use crate::params;
 use crate::shape::Shape;
@@ -28,12 +28,12 @@ params! {
 
 /// A convolution or one of its gradients, as its candidates see it.
 pub(crate) struct Problem {
-    pub conv: Conv2d,
+    pub conv: Conv2dAttributes,
     pub params: Params,
     pub caps: Caps,
 }
 
-impl Conv2d {
+impl Conv2dAttributes {
     /// The products of each of the three kernels: every weight meets every pixel of the output once. Those with the padding
     /// count too, though no kernel need compute them.
     pub(crate) fn multiply_adds_of(&self, output: &Shape, weight: &Shape) -> u64 {

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::ops::conv2d::{Conv2d, Conv2dGradInput, Conv2dGradWeight};
+use crate::ops::conv2d::{Conv2dAttributes, Conv2dGradInput, Conv2dGradWeight};
 use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw, fill_planes};
 
 /// Along one axis: the outputs 0..`size` whose tap `k` lies within the input 0..`input`.
@@ -19,13 +19,13 @@ fn outputs_of_tap(k: usize, stride: usize, dilation: usize, pad: usize, input: u
 struct Tap {
     rows: Range<usize>,
     columns: Range<usize>,
-    conv: Conv2d,
+    conv: Conv2dAttributes,
     tap: [usize; 2],
 }
 
 impl Tap {
     /// Tap [kh, kw] for planes of these heights and widths.
-    fn new(conv: &Conv2d, tap: [usize; 2], input: [usize; 2], output: [usize; 2]) -> Self {
+    fn new(conv: &Conv2dAttributes, tap: [usize; 2], input: [usize; 2], output: [usize; 2]) -> Self {
         let along = |axis: usize| {
             let pad = conv.padding[axis * 2];
             outputs_of_tap(tap[axis], conv.stride[axis], conv.dilation[axis], pad, input[axis], output[axis])
@@ -48,7 +48,7 @@ impl Tap {
     }
 }
 
-impl Twin for Conv2d {
+impl Twin for Conv2dAttributes {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let (x, weight) = (inputs.real(0), inputs.real(1));
         let bias = (inputs.len() == 3).then(|| inputs.real(2));
@@ -91,7 +91,7 @@ impl Twin for Conv2dGradInput {
         let [_, group_in, kernel_h, kernel_w] = inputs.nchw(1);
         let dims = inputs.output_nchw(0);
         let [_, _, in_h, in_w] = dims;
-        let Conv2d { stride, groups, .. } = self.conv;
+        let Conv2dAttributes { stride, groups, .. } = self.conv;
         let group_out = out_c / groups;
         fill_planes(outputs.real(0), dims, |n, ci, grad_input| {
             for kh in 0..kernel_h {
@@ -122,7 +122,7 @@ impl Twin for Conv2dGradWeight {
         let [batch, in_c, in_h, in_w] = inputs.nchw(0);
         let [_, out_c, out_h, out_w] = inputs.nchw(1);
         let dims = inputs.output_nchw(0);
-        let Conv2d { stride, groups, .. } = self.conv;
+        let Conv2dAttributes { stride, groups, .. } = self.conv;
         let group_out = out_c / groups;
         fill_nchw(outputs.real(0), dims, |co, ci, kh, kw| {
             let tap = Tap::new(&self.conv, [kh, kw], [in_h, in_w], [out_h, out_w]);

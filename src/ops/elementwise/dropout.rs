@@ -16,7 +16,7 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 ///
 /// An element's fate depends on seed, step, `stream` and its place in memory alone, so the gradient draws it again.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Dropout {
+pub struct DropoutAttributes {
     /// The probability of 0.
     pub p: f64,
     /// The stream of random numbers, the layer's name.
@@ -31,7 +31,7 @@ params! {
 impl Tape {
     /// `input` with random elements 0 and the others divided by `1 - p`; on a tape for evaluation `input` itself.
     pub fn dropout(&mut self, name: &str, input: TensorId, p: f64) -> Result<TensorId> {
-        let op = Dropout { p, stream: self.full_name(name) };
+        let op = DropoutAttributes { p, stream: self.full_name(name) };
         if !self.training() {
             // A probability that is none is an error here too, not only once somebody trains.
             let refused = |message| Error::Attribute { op: op.name(), name: op.stream.clone(), message };
@@ -42,7 +42,7 @@ impl Tape {
     }
 }
 
-impl Dropout {
+impl DropoutAttributes {
     fn checked(&self) -> Result<(), String> {
         match (0.0..=1.0).contains(&self.p) {
             true => Ok(()),
@@ -56,7 +56,7 @@ impl Dropout {
     }
 }
 
-impl Operation for Dropout {
+impl Operation for DropoutAttributes {
     fn name(&self) -> &'static str {
         "dropout"
     }
@@ -100,7 +100,7 @@ impl Operation for Dropout {
     }
 }
 
-impl Twin for Dropout {
+impl Twin for DropoutAttributes {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let (rng, step) = drawn(&self.stream, inputs.ints(1));
         let (p, scale) = (self.p as f32, R::of(self.scale()));

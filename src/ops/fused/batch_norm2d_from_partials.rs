@@ -3,15 +3,15 @@
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
 use crate::kernel::Lowering;
-use crate::ops::batch_norm2d::{BatchNorm2d, partials_shape};
+use crate::ops::batch_norm2d::{BatchNorm2dAttributes, partials_shape};
 use crate::ops::{arity, nchw};
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// [`BatchNorm2d`] whose last operand are the partial statistics of the input, [chunks, 2, C]: mean and sum of squared
+/// [`BatchNorm2dAttributes`] whose last operand are the partial statistics of the input, [chunks, 2, C]: mean and sum of squared
 /// deviations of each channel in 32 pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BatchNorm2dFromPartials(pub BatchNorm2d);
+pub struct BatchNorm2dFromPartials(pub BatchNorm2dAttributes);
 
 impl Operation for BatchNorm2dFromPartials {
     fn name(&self) -> &'static str {

@@ -5,14 +5,14 @@ use crate::graph::{Misfit, Operation};
 use crate::kernel::{Candidate, Caps, Lowering, Tensors};
 use crate::ops::arity;
 use crate::ops::batch_norm2d::{CHUNK, partial_statistics, partials_shape};
-use crate::ops::conv2d::Conv2d;
+use crate::ops::conv2d::Conv2dAttributes;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
 /// A convolution without bias. Outputs: its own, then mean and sum of squared deviations of each channel in chunks of 32 of
 /// its pixels, [chunks, 2, C].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Conv2dStatistics(pub Conv2d);
+pub struct Conv2dStatistics(pub Conv2dAttributes);
 
 impl Operation for Conv2dStatistics {
     fn name(&self) -> &'static str {

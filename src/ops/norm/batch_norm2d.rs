@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
-use crate::kernel::{Caps, Constant, DeviceClass, Dispatch, Extent, Kernel, Lowering, Operand, Source, source};
+use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, HeaderConstant, Kernel, Lowering, Operand, Source, source};
 use crate::ops::reduce::bands::Bands;
 use crate::ops::reduce::fewer_rows;
 use crate::ops::{arity, nchw};
@@ -18,22 +18,22 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 /// Operands: input, then weight and bias or neither. Outputs: output, statistics [2, C] = mean and 1/√(variance + eps).
 /// Changed in place: running_mean, running_var, num_batches_tracked.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BatchNorm2d {
+pub struct BatchNorm2dAttributes {
     /// What is added to the variance.
     pub eps: f64,
     /// How much of a batch enters the running statistics; `None` for the average over all batches.
     pub momentum: Option<f64>,
 }
 
-impl Default for BatchNorm2d {
+impl Default for BatchNorm2dAttributes {
     fn default() -> Self {
-        BatchNorm2d { eps: 1e-5, momentum: Some(0.1) }
+        BatchNorm2dAttributes { eps: 1e-5, momentum: Some(0.1) }
     }
 }
 
 /// Normalises every channel by the running statistics. Source: torch.nn.BatchNorm2d in evaluation.
 ///
-/// Operands: input, running_mean, running_var, then weight and bias or neither. Outputs as [`BatchNorm2d`]'s.
+/// Operands: input, running_mean, running_var, then weight and bias or neither. Outputs as [`BatchNorm2dAttributes`]'s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm2dEval {
     /// What is added to the variance.
@@ -79,7 +79,7 @@ impl Tape {
         input: TensorId,
         affine: Option<(TensorId, TensorId)>,
         running: Running,
-        op: BatchNorm2d,
+        op: BatchNorm2dAttributes,
     ) -> Result<TensorId> {
         let affine = affine.into_iter().flat_map(|(weight, bias)| [weight, bias]);
         if self.training() {
@@ -155,7 +155,7 @@ fn elementwise(name: &'static str, file: Source, channels: u32) -> (Kernel, u32)
 
 /// A kernel that makes moments (lib/moments.wgsl) of as many columns at once as E are.
 fn with_moments((mut kernel, each): (Kernel, u32)) -> (Kernel, u32) {
-    kernel.constants.push(("V", Constant::Elements(each)));
+    kernel.constants.push(("V", HeaderConstant::Elements(each)));
     (kernel.with(&[source!("lib/moments.wgsl")]), each)
 }
 
@@ -274,7 +274,7 @@ fn moments(name: &'static str, whole: Source, channels: u32) -> (Kernel, u32) {
     (kernel.with(&[whole]), each)
 }
 
-impl BatchNorm2d {
+impl BatchNorm2dAttributes {
     /// What is to be done once there are partial statistics: statistics, running statistics, output.
     pub(crate) fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
         let params = Params::new(lowering.input_dims(0), self.eps);
@@ -298,7 +298,7 @@ impl BatchNorm2d {
     }
 }
 
-impl Operation for BatchNorm2d {
+impl Operation for BatchNorm2dAttributes {
     fn name(&self) -> &'static str {
         "batch_norm2d"
     }
@@ -520,7 +520,7 @@ fn normalise<R: Real>(
     });
 }
 
-impl Twin for BatchNorm2d {
+impl Twin for BatchNorm2dAttributes {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let (dims, x) = (inputs.nchw(0), inputs.real(0));
         let count = R::of((dims[0] * dims[2] * dims[3]) as f64);

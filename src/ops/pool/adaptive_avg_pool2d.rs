@@ -14,12 +14,12 @@ use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
 
 /// The mean over windows that cover the input evenly, whatever its size. Source: torch.nn.AdaptiveAvgPool2d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AdaptiveAvgPool2d {
+pub struct AdaptiveAvgPool2dAttributes {
     /// The output's height and width; 1 by 1 is the global average pool.
     pub output: [usize; 2],
 }
 
-/// The gradient of [`AdaptiveAvgPool2d`].
+/// The gradient of [`AdaptiveAvgPool2dAttributes`].
 #[derive(Clone, Debug)]
 pub struct AdaptiveAvgPool2dGrad {
     /// The shape of its input.
@@ -34,7 +34,7 @@ params! {
 impl Tape {
     /// The means over windows of `input` [N, C, H, W] that give [N, C, output].
     pub fn adaptive_avg_pool2d(&mut self, name: &str, input: TensorId, output: [usize; 2]) -> Result<TensorId> {
-        Ok(self.append(name, AdaptiveAvgPool2d { output }, &[input], &[])?[0])
+        Ok(self.append(name, AdaptiveAvgPool2dAttributes { output }, &[input], &[])?[0])
     }
 
     /// The mean over height and width: [N, C, H, W] to [N, C, 1, 1].
@@ -76,7 +76,7 @@ fn pool(
     lowering.push(lowering.epilogue(0).apply(dispatch));
 }
 
-impl Operation for AdaptiveAvgPool2d {
+impl Operation for AdaptiveAvgPool2dAttributes {
     fn name(&self) -> &'static str {
         "adaptive_avg_pool2d"
     }
@@ -130,7 +130,7 @@ fn window(o: usize, size: usize, count: usize) -> Range<usize> {
     o * size / count..((o + 1) * size).div_ceil(count)
 }
 
-impl Twin for AdaptiveAvgPool2d {
+impl Twin for AdaptiveAvgPool2dAttributes {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let x = inputs.real(0);
         let [_, channels, in_h, in_w] = inputs.nchw(0);

@@ -15,7 +15,7 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 
 /// The mean of each window. Source: torch.nn.AvgPool2d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AvgPool2d {
+pub struct AvgPool2dAttributes {
     /// The window's height and width.
     pub kernel: [usize; 2],
     /// How far it moves; PyTorch's default is the kernel.
@@ -30,10 +30,10 @@ pub struct AvgPool2d {
     pub divisor_override: Option<usize>,
 }
 
-impl AvgPool2d {
+impl AvgPool2dAttributes {
     /// Windows of `kernel`, side by side.
     pub fn new(kernel: [usize; 2]) -> Self {
-        AvgPool2d {
+        AvgPool2dAttributes {
             kernel,
             stride: kernel,
             padding: [0; 2],
@@ -44,11 +44,11 @@ impl AvgPool2d {
     }
 }
 
-/// The gradient of [`AvgPool2d`]: the operand is grad_output.
+/// The gradient of [`AvgPool2dAttributes`]: the operand is grad_output.
 #[derive(Clone, Debug)]
 pub struct AvgPool2dGrad {
     /// The pooling.
-    pub pool: AvgPool2d,
+    pub pool: AvgPool2dAttributes,
     /// The shape of its input.
     pub input: Shape,
 }
@@ -71,12 +71,12 @@ impl Params {
 
 impl Tape {
     /// The mean of each window of `input` [N, C, H, W].
-    pub fn avg_pool2d(&mut self, name: &str, input: TensorId, pool: AvgPool2d) -> Result<TensorId> {
+    pub fn avg_pool2d(&mut self, name: &str, input: TensorId, pool: AvgPool2dAttributes) -> Result<TensorId> {
         Ok(self.append(name, pool, &[input], &[])?[0])
     }
 }
 
-impl AvgPool2d {
+impl AvgPool2dAttributes {
     fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
         Params {
             batch: input[0],
@@ -97,7 +97,7 @@ impl AvgPool2d {
     }
 }
 
-impl Operation for AvgPool2d {
+impl Operation for AvgPool2dAttributes {
     fn name(&self) -> &'static str {
         "avg_pool2d"
     }
@@ -155,8 +155,8 @@ impl Operation for AvgPool2dGrad {
     }
 
     fn key(&self) -> Option<String> {
-        let AvgPool2d { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw], .. } = self.pool;
-        let AvgPool2d { ceil_mode, count_include_pad, divisor_override, .. } = self.pool;
+        let AvgPool2dAttributes { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw], .. } = self.pool;
+        let AvgPool2dAttributes { ceil_mode, count_include_pad, divisor_override, .. } = self.pool;
         let divisor = divisor_override.map_or_else(|| "none".to_string(), |divisor| divisor.to_string());
         Some(format!(
             "avg_pool2d_grad kernel={kh},{kw} stride={sh},{sw} padding={ph},{pw} ceil_mode={ceil_mode} \
@@ -203,7 +203,7 @@ impl Operation for AvgPool2dGrad {
     }
 }
 
-impl AvgPool2d {
+impl AvgPool2dAttributes {
     /// Along one axis: the window of output `o` clipped to the input, and its length clipped to the padded input.
     fn window(&self, o: usize, axis: usize, size: usize) -> (Range<usize>, usize) {
         let first = o * self.stride[axis];
@@ -224,7 +224,7 @@ impl AvgPool2d {
     }
 }
 
-impl Twin for AvgPool2d {
+impl Twin for AvgPool2dAttributes {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let input = inputs.real(0);
         let [_, _, in_h, in_w] = inputs.nchw(0);

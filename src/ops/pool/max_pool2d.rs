@@ -12,7 +12,7 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 
 /// The largest element of each window; the first of equals wins, and NaN wins over all. Source: torch.nn.MaxPool2d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MaxPool2d {
+pub struct MaxPool2dAttributes {
     /// The window's height and width.
     pub kernel: [usize; 2],
     /// How far it moves; PyTorch's default is the kernel.
@@ -25,18 +25,18 @@ pub struct MaxPool2d {
     pub ceil_mode: bool,
 }
 
-impl MaxPool2d {
+impl MaxPool2dAttributes {
     /// Windows of `kernel`, side by side.
     pub fn new(kernel: [usize; 2]) -> Self {
-        MaxPool2d { kernel, stride: kernel, padding: [0; 2], dilation: [1; 2], ceil_mode: false }
+        MaxPool2dAttributes { kernel, stride: kernel, padding: [0; 2], dilation: [1; 2], ceil_mode: false }
     }
 }
 
-/// The gradient of [`MaxPool2d`]: operands are grad_output and the indices of the winners.
+/// The gradient of [`MaxPool2dAttributes`]: operands are grad_output and the indices of the winners.
 #[derive(Clone, Debug)]
 pub struct MaxPool2dGrad {
     /// The pooling.
-    pub pool: MaxPool2d,
+    pub pool: MaxPool2dAttributes,
     /// The shape of its input.
     pub input: Shape,
 }
@@ -59,7 +59,7 @@ impl Params {
 
 impl Tape {
     /// The largest element of each window of `input` [N, C, H, W].
-    pub fn max_pool2d(&mut self, name: &str, input: TensorId, pool: MaxPool2d) -> Result<TensorId> {
+    pub fn max_pool2d(&mut self, name: &str, input: TensorId, pool: MaxPool2dAttributes) -> Result<TensorId> {
         Ok(self.append(name, pool, &[input], &[])?[0])
     }
 }
@@ -88,7 +88,7 @@ pub(crate) fn pooled(
     Ok([n, c, extent(h, 0)?, extent(w, 1)?])
 }
 
-impl MaxPool2d {
+impl MaxPool2dAttributes {
     /// Whether windows lie side by side, so that each can be looked at by itself.
     fn side_by_side(&self) -> bool {
         self.kernel == self.stride && self.padding == [0; 2] && self.dilation == [1; 2]
@@ -96,7 +96,13 @@ impl MaxPool2d {
 
     /// The attributes as keys name them.
     pub(crate) fn attributes(&self, operation: &str) -> String {
-        let MaxPool2d { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw], dilation: [dh, dw], ceil_mode } = self;
+        let MaxPool2dAttributes {
+            kernel: [kh, kw],
+            stride: [sh, sw],
+            padding: [ph, pw],
+            dilation: [dh, dw],
+            ceil_mode,
+        } = self;
         format!(
             "{operation} kernel={kh},{kw} stride={sh},{sw} padding={ph},{pw} dilation={dh},{dw} ceil_mode={ceil_mode}"
         )
@@ -127,7 +133,7 @@ impl MaxPool2d {
     }
 }
 
-impl Operation for MaxPool2d {
+impl Operation for MaxPool2dAttributes {
     fn name(&self) -> &'static str {
         "max_pool2d"
     }
@@ -242,7 +248,7 @@ impl Operation for MaxPool2dGrad {
     }
 }
 
-impl Twin for MaxPool2d {
+impl Twin for MaxPool2dAttributes {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let input = inputs.real(0);
         let [_, _, in_h, in_w] = inputs.nchw(0);

@@ -7,7 +7,7 @@
 //! The tile that is taken without a choice is the one of the table with the least [`cost`](GemmShape::cost).
 
 use crate::error::Result;
-use crate::kernel::{Candidate, Caps, Constant, DeviceClass, Extent, Kernel, Lowering, Needs, Source, source};
+use crate::kernel::{Candidate, Caps, DeviceClass, Extent, HeaderConstant, Kernel, Lowering, Needs, Source, source};
 
 /// The GEMM shape by which a core and a tile are chosen: [m, n] results, k products a sum.
 #[derive(Clone, Copy, Debug)]
@@ -400,10 +400,10 @@ pub(crate) fn width(runs: &[u32]) -> u32 {
 
 /// A kernel that loads and stores one element at a time.
 pub(crate) fn scalars(kernel: Kernel) -> Kernel {
-    widths(kernel, [Constant::Elements(1); 3])
+    widths(kernel, [HeaderConstant::Elements(1); 3])
 }
 
-fn widths(mut kernel: Kernel, of: [Constant; 3]) -> Kernel {
+fn widths(mut kernel: Kernel, of: [HeaderConstant; 3]) -> Kernel {
     kernel.constants.extend(["EA", "EB", "E"].into_iter().zip(of));
     kernel
 }
@@ -484,14 +484,14 @@ impl Tiling {
             .flag("LINES", operands.lines)
             .flag("A_ALONG_K", operands.along_k[0])
             .flag("B_ALONG_K", operands.along_k[1]);
-        kernel.constants.push(("V", Constant::Elements(4)));
+        kernel.constants.push(("V", HeaderConstant::Elements(4)));
         match self.core {
             Core::Workgroup | Core::Pipelined => {
                 // Two elements at once are not worth files of their own.
                 let widths_of = operands.widths.map(|width| if width == 4 { 4 } else { 1 });
                 let [a, b, c] = widths_of.map(|width| usize::from(width == 1));
                 let [rows, columns] = self.tile.thread_tile;
-                kernel = widths(kernel, widths_of.map(Constant::Elements))
+                kernel = widths(kernel, widths_of.map(HeaderConstant::Elements))
                     .with(&[
                         [source!("lib/product_a_vectors.wgsl"), source!("lib/product_a_scalars.wgsl")][a],
                         [source!("lib/product_b_vectors.wgsl"), source!("lib/product_b_scalars.wgsl")][b],
@@ -505,7 +505,8 @@ impl Tiling {
                     .constant("UNROLLED", self.unrolled);
             }
             Core::Subgroup8 => {
-                kernel = widths(kernel, operands.widths.map(Constant::Parts)).flag("WHOLE_RUNS", operands.whole_runs);
+                kernel =
+                    widths(kernel, operands.widths.map(HeaderConstant::Parts)).flag("WHOLE_RUNS", operands.whole_runs);
                 kernel.subgroups = true;
             }
         }

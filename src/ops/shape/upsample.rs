@@ -10,14 +10,14 @@ use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
 
 /// Every pixel becomes scale_factor rows by columns of the same value. Source: torch.nn.Upsample with mode='nearest'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Upsample {
+pub struct UpsampleAttributes {
     /// How many rows and columns a pixel becomes.
     pub scale_factor: [usize; 2],
 }
 
-/// The gradient of [`Upsample`]: the operand is grad_output.
+/// The gradient of [`UpsampleAttributes`]: the operand is grad_output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct UpsampleGrad(pub Upsample);
+pub struct UpsampleGrad(pub UpsampleAttributes);
 
 params! {
     /// Extents of the smaller side, channels in E of the header, and the factors.
@@ -27,11 +27,11 @@ params! {
 impl Tape {
     /// Every pixel of `input` [N, C, H, W] becomes `scale_factor` rows by columns of the same value.
     pub fn upsample(&mut self, name: &str, input: TensorId, scale_factor: [usize; 2]) -> Result<TensorId> {
-        Ok(self.append(name, Upsample { scale_factor }, &[input], &[])?[0])
+        Ok(self.append(name, UpsampleAttributes { scale_factor }, &[input], &[])?[0])
     }
 }
 
-impl Upsample {
+impl UpsampleAttributes {
     /// One invocation for each channel, or four, of the output; the extents are those of the smaller side.
     fn dispatch(
         self,
@@ -57,7 +57,7 @@ impl Upsample {
     }
 }
 
-impl Operation for Upsample {
+impl Operation for UpsampleAttributes {
     fn name(&self) -> &'static str {
         "upsample"
     }
@@ -105,7 +105,7 @@ impl Operation for UpsampleGrad {
     }
 }
 
-impl Twin for Upsample {
+impl Twin for UpsampleAttributes {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let input = inputs.real(0);
         let [_, c, in_h, in_w] = inputs.nchw(0);

@@ -10,7 +10,7 @@ use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
 
 /// Zeros around each image, or rows and columns less. Source: torch.nn.ZeroPad2d, which lists left and right first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ZeroPad2d {
+pub struct ZeroPad2dAttributes {
     /// Rows and columns of zeros: top, bottom, left, right; a negative number crops as many.
     pub padding: [isize; 4],
 }
@@ -23,7 +23,7 @@ params! {
 impl Tape {
     /// `input` [N, C, H, W] with `padding` rows and columns of zeros: top, bottom, left, right; negative numbers crop.
     pub fn zero_pad2d(&mut self, name: &str, input: TensorId, padding: [isize; 4]) -> Result<TensorId> {
-        Ok(self.append(name, ZeroPad2d { padding }, &[input], &[])?[0])
+        Ok(self.append(name, ZeroPad2dAttributes { padding }, &[input], &[])?[0])
     }
 }
 
@@ -36,7 +36,7 @@ fn padded(extent: usize, before: isize, after: isize) -> Option<usize> {
     if fits { usize::try_from(output).ok() } else { None }
 }
 
-impl Operation for ZeroPad2d {
+impl Operation for ZeroPad2dAttributes {
     fn name(&self) -> &'static str {
         "zero_pad2d"
     }
@@ -74,7 +74,7 @@ impl Operation for ZeroPad2d {
     }
 }
 
-impl Twin for ZeroPad2d {
+impl Twin for ZeroPad2dAttributes {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let input = inputs.real(0);
         let [_, c, in_h, in_w] = inputs.nchw(0);

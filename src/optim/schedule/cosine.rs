@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use super::{Rates, Rule, Unit, check, check_count, check_not_negative};
+use super::{Rates, ScheduleRule, Unit, check, check_count, check_not_negative};
 use crate::error::Result;
 use crate::optim::Sgd;
 
@@ -49,7 +49,7 @@ impl CosineAnnealingLr {
     }
 }
 
-impl Rule for CosineAnnealingLr {
+impl ScheduleRule for CosineAnnealingLr {
     fn validate(&self, _: &Sgd) -> Result<()> {
         check_count("CosineAnnealingLr.t_max", self.t_max)?;
         check_not_negative("CosineAnnealingLr.eta_min", self.eta_min)?;

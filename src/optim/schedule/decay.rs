@@ -1,6 +1,6 @@
 //! Rules that multiply the learning rate by a factor of the count: constant, steps, powers and polynomials.
 
-use super::{Rates, Rule, Unit, check_count, check_not_negative};
+use super::{Rates, ScheduleRule, Unit, check_count, check_not_negative};
 use crate::error::{Error, Result};
 use crate::optim::Sgd;
 
@@ -8,7 +8,7 @@ use crate::optim::Sgd;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Constant;
 
-impl Rule for Constant {
+impl ScheduleRule for Constant {
     fn validate(&self, _: &Sgd) -> Result<()> {
         Ok(())
     }
@@ -44,7 +44,7 @@ impl StepLr {
     }
 }
 
-impl Rule for StepLr {
+impl ScheduleRule for StepLr {
     fn validate(&self, _: &Sgd) -> Result<()> {
         check_count("StepLr.step_size", self.step_size)?;
         check_not_negative("StepLr.gamma", self.gamma)
@@ -81,7 +81,7 @@ impl MultiStepLr {
     }
 }
 
-impl Rule for MultiStepLr {
+impl ScheduleRule for MultiStepLr {
     fn validate(&self, _: &Sgd) -> Result<()> {
         let field = "MultiStepLr.milestones";
         if self.milestones.is_empty() {
@@ -118,7 +118,7 @@ impl ExponentialLr {
     }
 }
 
-impl Rule for ExponentialLr {
+impl ScheduleRule for ExponentialLr {
     fn validate(&self, _: &Sgd) -> Result<()> {
         check_not_negative("ExponentialLr.gamma", self.gamma)
     }
@@ -154,7 +154,7 @@ impl PolynomialLr {
     }
 }
 
-impl Rule for PolynomialLr {
+impl ScheduleRule for PolynomialLr {
     fn validate(&self, _: &Sgd) -> Result<()> {
         check_count("PolynomialLr.total_iters", self.total_iters)?;
         check_not_negative("PolynomialLr.power", self.power)

@@ -1,6 +1,6 @@
 //! Schedules: the learning rate and momentum of every step, equal to torch.optim.lr_scheduler's.
 //!
-//! A [`Rule`] is one of PyTorch's schedulers with its settings; a [`Schedule`] is a rule over an optimizer's rates,
+//! A [`ScheduleRule`] is one of PyTorch's schedulers with its settings; a [`Schedule`] is a rule over an optimizer's rates,
 //! counted in steps or in epochs. All arithmetic is in f64, in PyTorch's closed forms; PyTorch itself multiplies step
 //! by step, which rounds differently in the last digits.
 
@@ -57,7 +57,7 @@ impl fmt::Display for Unit {
 
 /// How rates follow from the optimizer's own and a count of steps or epochs; PyTorch's schedulers are rules, and so may
 /// be types of yours.
-pub trait Rule: fmt::Debug + Send + Sync {
+pub trait ScheduleRule: fmt::Debug + Send + Sync {
     /// Checks every setting against its range; `optimizer` is what the rates are for.
     fn validate(&self, optimizer: &Sgd) -> Result<()>;
 
@@ -75,7 +75,7 @@ pub trait Rule: fmt::Debug + Send + Sync {
         base
     }
 
-    /// Whether [`Rule::observe`] takes something that is better when smaller, or when larger.
+    /// Whether [`ScheduleRule::observe`] takes something that is better when smaller, or when larger.
     fn mode(&self) -> Mode {
         Mode::Min
     }
@@ -90,7 +90,7 @@ pub trait Rule: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Takes what [`Rule::state`] of another run gave, or says which field cannot be and changes nothing.
+    /// Takes what [`ScheduleRule::state`] of another run gave, or says which field cannot be and changes nothing.
     fn restore(&mut self, state: &BTreeMap<String, f64>) -> Result<(), String> {
         let _ = state;
         Ok(())
@@ -117,12 +117,12 @@ pub trait Rule: fmt::Debug + Send + Sync {
 pub struct Schedule {
     base: Rates,
     unit: Unit,
-    rule: Box<dyn Rule>,
+    rule: Box<dyn ScheduleRule>,
 }
 
 impl Schedule {
     /// `rule` over the learning rate and momentum of `optimizer`; an error names the setting that is out of its range.
-    pub fn new(optimizer: &Sgd, rule: impl Rule + 'static) -> Result<Self> {
+    pub fn new(optimizer: &Sgd, rule: impl ScheduleRule + 'static) -> Result<Self> {
         optimizer.validate()?;
         rule.validate(optimizer)?;
         let base = Rates { lr: optimizer.lr, momentum: optimizer.momentum };

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use super::{Rates, Rule, Unit, check, check_count, check_not_negative};
+use super::{Rates, ScheduleRule, Unit, check, check_count, check_not_negative};
 use crate::error::{Error, Result};
 use crate::optim::Sgd;
 
@@ -129,7 +129,7 @@ impl OneCycleLr {
     }
 }
 
-impl Rule for OneCycleLr {
+impl ScheduleRule for OneCycleLr {
     fn validate(&self, optimizer: &Sgd) -> Result<()> {
         check_count("OneCycleLr.total_steps", self.total_steps)?;
         check("OneCycleLr.pct_start", self.pct_start, (0.0..=1.0).contains(&self.pct_start), "of 0 to 1")?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Rates, Rule, Unit, check, check_not_negative};
+use super::{Rates, ScheduleRule, Unit, check, check_not_negative};
 use crate::error::{Error, Result};
 use crate::optim::Sgd;
 
@@ -140,7 +140,7 @@ impl ReduceLrOnPlateau {
     }
 }
 
-impl Rule for ReduceLrOnPlateau {
+impl ScheduleRule for ReduceLrOnPlateau {
     fn validate(&self, optimizer: &Sgd) -> Result<()> {
         let field = |name| format!("ReduceLrOnPlateau.{name}");
         check(&field("factor"), self.factor, (0.0..1.0).contains(&self.factor), "of at least 0 and below 1")?;

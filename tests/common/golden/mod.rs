@@ -9,9 +9,9 @@ pub mod operations;
 
 use serde_json::Value as Json;
 use tilegrad::graph::{Spec, Stage, Tape, TensorId};
-use tilegrad::ops::avg_pool2d::AvgPool2d;
-use tilegrad::ops::conv2d::Conv2d;
-use tilegrad::ops::max_pool2d::MaxPool2d;
+use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
+use tilegrad::ops::conv2d::Conv2dAttributes;
+use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
 use tilegrad::optim::{ParamGroup, Sgd};
 use tilegrad::rng::{Init, Rng};
@@ -203,7 +203,7 @@ pub fn conv(machine: &mut dyn Machine) {
             wanted.push(trial.real("bias", Spec::f32([out]), case.values("bias", 1.0, out)));
         }
         let [pad_h, pad_w] = pair(&json["padding"]);
-        let conv = Conv2d {
+        let conv = Conv2dAttributes {
             stride: pair(&json["stride"]),
             padding: [pad_h, pad_h, pad_w, pad_w],
             dilation: pair(&json["dilation"]),
@@ -236,13 +236,15 @@ pub fn pool(machine: &mut dyn Machine) {
         let ceil_mode = json["ceil_mode"].as_bool().unwrap();
         let result = match json["op"].as_str().unwrap() {
             "max_pool2d" => {
-                let pool = MaxPool2d { kernel, stride, padding, dilation: pair(&json["dilation"]), ceil_mode };
+                let pool =
+                    MaxPool2dAttributes { kernel, stride, padding, dilation: pair(&json["dilation"]), ceil_mode };
                 trial.tape.max_pool2d(&case.name, input, pool)
             }
             _ => {
                 let count_include_pad = json["count_include_pad"].as_bool().unwrap();
                 let divisor_override = json["divisor_override"].as_u64().map(|divisor| divisor as usize);
-                let pool = AvgPool2d { kernel, stride, padding, ceil_mode, count_include_pad, divisor_override };
+                let pool =
+                    AvgPool2dAttributes { kernel, stride, padding, ceil_mode, count_include_pad, divisor_override };
                 trial.tape.avg_pool2d(&case.name, input, pool)
             }
         }

@@ -3,8 +3,8 @@
 
 use serde_json::Value as Json;
 use tilegrad::graph::{RANDOM, Spec, Stage, Tape, TensorId};
-use tilegrad::ops::batch_norm2d::{BatchNorm2d, Running};
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::batch_norm2d::{BatchNorm2dAttributes, Running};
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::rng;
 use tilegrad::shape::{DType, Layout, Shape};
 use tilegrad::twin::Value;
@@ -28,8 +28,8 @@ fn batch_norm(machine: &mut dyn Machine, case: &Case, training: bool) {
     let shape = sizes(&json["shape"]);
     let (len, channels) = (shape.iter().product(), shape[1]);
     let with = &json["attributes"];
-    let default = BatchNorm2d::default();
-    let op = BatchNorm2d {
+    let default = BatchNorm2dAttributes::default();
+    let op = BatchNorm2dAttributes {
         eps: with.get("eps").map_or(default.eps, float),
         momentum: with.get("momentum").map_or(default.momentum, Json::as_f64),
     };
@@ -149,7 +149,7 @@ fn apply(tape: &mut Tape, case: &Case, op: &str, ids: &[TensorId]) -> tilegrad::
         "adaptive_avg_pool2d" => tape.adaptive_avg_pool2d(name, ids[0], pair(&with["size"])),
         "conv2d" => {
             let [pad_h, pad_w] = pair(&with["padding"]);
-            let conv = Conv2d {
+            let conv = Conv2dAttributes {
                 stride: pair(&with["stride"]),
                 padding: [pad_h, pad_h, pad_w, pad_w],
                 dilation: pair(&with["dilation"]),
@@ -158,7 +158,7 @@ fn apply(tape: &mut Tape, case: &Case, op: &str, ids: &[TensorId]) -> tilegrad::
             tape.conv2d(name, ids[0], ids[1], ids.get(2).copied(), conv)
         }
         "residual" => {
-            let conv = Conv2d { padding: [1; 4], ..Conv2d::default() };
+            let conv = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
             let x = tape.conv2d("conv", ids[0], ids[1], None, conv)?;
             let sum = tape.add("add", x, ids[0])?;
             tape.relu("relu", sum)

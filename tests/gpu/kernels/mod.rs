@@ -6,9 +6,9 @@ pub mod layers;
 use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor, TensorId};
 use tilegrad::kernel::{Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::activation::Activation;
-use tilegrad::ops::avg_pool2d::AvgPool2d;
-use tilegrad::ops::conv2d::Conv2d;
-use tilegrad::ops::max_pool2d::MaxPool2d;
+use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
+use tilegrad::ops::conv2d::Conv2dAttributes;
+use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::rng::Rng;
 use tilegrad::shape::Layout;
 use tilegrad::twin::{Inputs, Outputs, Real, Twin, Value};
@@ -96,7 +96,7 @@ fn conv2d_depthwise_random() {
     }
     // Enough pixels that the weight's gradient is summed in chunks.
     for channels in [4, 3] {
-        let conv2d = Conv2d { padding: [1; 4], groups: channels, ..Conv2d::default() };
+        let conv2d = Conv2dAttributes { padding: [1; 4], groups: channels, ..Conv2dAttributes::default() };
         let case = ConvCase { input: [3, channels, 17, 13], weight: [channels, 1, 3, 3], conv: conv2d, bias: true };
         check_op(device, conv(3100, &case));
     }
@@ -114,7 +114,7 @@ fn conv2d_at_the_edges_of_tiles() {
         let case = ConvCase {
             input: [1, channels, 1, pixels],
             weight: [channels, channels, 1, 3],
-            conv: Conv2d { padding: [0, 0, 1, 1], ..Conv2d::default() },
+            conv: Conv2dAttributes { padding: [0, 0, 1, 1], ..Conv2dAttributes::default() },
             bias: i % 2 == 0,
         };
         check_op(device, conv(1000 + i as u64, &case));
@@ -128,7 +128,7 @@ fn conv2d_with_a_long_depth_is_split_and_repeats() {
     let case = ConvCase {
         input: [10, 3, 20, 20],
         weight: [6, 3, 5, 5],
-        conv: Conv2d { padding: [2; 4], ..Conv2d::default() },
+        conv: Conv2dAttributes { padding: [2; 4], ..Conv2dAttributes::default() },
         bias: true,
     };
     check_op(device, conv(2000, &case));
@@ -232,7 +232,7 @@ fn max_pool2d_side_by_side() {
     .into_iter()
     .enumerate()
     {
-        let pool = MaxPool2d { ceil_mode, ..MaxPool2d::new(kernel) };
+        let pool = MaxPool2dAttributes { ceil_mode, ..MaxPool2dAttributes::new(kernel) };
         check_op(device, max_pool(500 + i as u64, &MaxPoolCase { input: [2, 5, h, w], pool }));
     }
 }
@@ -273,7 +273,7 @@ fn avg_pool2d_side_by_side() {
             .into_iter()
             .enumerate()
     {
-        let pool = AvgPool2d { ceil_mode, ..AvgPool2d::new(kernel) };
+        let pool = AvgPool2dAttributes { ceil_mode, ..AvgPool2dAttributes::new(kernel) };
         check_op(device, avg_pool(500 + i as u64, &AvgPoolCase { input: [2, 5, h, w], pool }));
     }
 }

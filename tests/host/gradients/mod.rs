@@ -7,11 +7,11 @@ mod layers;
 use std::sync::Arc;
 
 use tilegrad::graph::{Spec, Stage, Tape, TensorId};
-use tilegrad::ops::avg_pool2d::AvgPool2d;
-use tilegrad::ops::conv2d::Conv2d;
-use tilegrad::ops::max_pool2d::MaxPool2d;
+use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
+use tilegrad::ops::conv2d::Conv2dAttributes;
+use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::reference::{Program, Store};
+use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::Rng;
 use tilegrad::shape::Layout;
 use tilegrad::twin::Value;
@@ -59,7 +59,7 @@ pub fn labels(targets: &[i32]) -> Operand {
 /// The function under test: a tape with its operands and the outputs that are weighted and summed.
 struct Function {
     program: Program<f64>,
-    store: Store<f64>,
+    store: HostStore<f64>,
     outputs: Vec<TensorId>,
     seeds: Vec<Vec<f64>>,
 }
@@ -106,7 +106,7 @@ pub fn check(label: &str, operands: &[Operand], build: impl Fn(&mut Tape, &[Tens
     let wanted_ids: Vec<TensorId> = wanted.iter().map(|&i| ids[i]).collect();
     let gradients = tape.gradients_of(&seeded, &wanted_ids).unwrap_or_else(|error| panic!("{label}: {error}"));
 
-    let store = Store::new(&tape, 0);
+    let store = HostStore::new(&tape, 0);
     let mut function = Function { program: Program::new(Arc::new(tape)), store, outputs, seeds };
     for (i, operand) in operands.iter().enumerate() {
         function.program.write(&format!("operand{i}"), operand.value.clone()).unwrap();
@@ -303,15 +303,17 @@ fn a_whole_network() {
         labels(&[4, 0, 2]),
     ];
     check("network", &operands, |tape, ids| {
-        let same = Conv2d { padding: [1; 4], ..Conv2d::default() };
+        let same = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
         let x = tape.conv2d("conv1", ids[0], ids[1], Some(ids[2]), same).unwrap();
         let x = tape.relu("relu1", x).unwrap();
-        let x = tape.max_pool2d("pool1", x, MaxPool2d::new([2, 2])).unwrap();
+        let x = tape.max_pool2d("pool1", x, MaxPool2dAttributes::new([2, 2])).unwrap();
         // A residual connection, so that gradients meet.
         let y = tape.conv2d("conv2", x, ids[3], None, same).unwrap();
         let x = tape.add("add", x, y).unwrap();
         let x = tape.sigmoid("sigmoid", x).unwrap();
-        let x = tape.avg_pool2d("pool2", x, AvgPool2d { stride: [1, 2], ..AvgPool2d::new([1, 2]) }).unwrap();
+        let x = tape
+            .avg_pool2d("pool2", x, AvgPool2dAttributes { stride: [1, 2], ..AvgPool2dAttributes::new([1, 2]) })
+            .unwrap();
         let x = tape.flatten("flatten", x).unwrap();
         let x = tape.linear("fc", x, ids[4], Some(ids[5])).unwrap();
         vec![tape.softmax_cross_entropy("loss", x, ids[6], None, SoftmaxCrossEntropy::default()).unwrap().loss]

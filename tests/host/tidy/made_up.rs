@@ -128,9 +128,12 @@ fn in_one_room_a_circle_may_pass_its_mod_file_only() {
 
     let across = imports(&[
         ("lib.rs", "mod ops;"),
-        ("ops/mod.rs", "mod conv; pub use conv::conv2d; use conv2d::Conv2d; pub fn arity(_: Conv2d) {}"),
+        (
+            "ops/mod.rs",
+            "mod conv; pub use conv::conv2d; use conv2d::Conv2dAttributes; pub fn arity(_: Conv2dAttributes) {}",
+        ),
         ("ops/conv/mod.rs", "pub mod conv2d;"),
-        ("ops/conv/conv2d.rs", "pub struct Conv2d; fn f() { crate::ops::arity(Conv2d) }"),
+        ("ops/conv/conv2d.rs", "pub struct Conv2dAttributes; fn f() { crate::ops::arity(Conv2dAttributes) }"),
     ]);
     said(&circles(&across), &["src/ops/mod.rs", "src/ops/conv/conv2d.rs"]);
 }

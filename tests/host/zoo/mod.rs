@@ -11,10 +11,10 @@ use tilegrad::kernel::{Caps, Choice, Choices, DeviceClass, Steps};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::activation::Activation;
-use tilegrad::ops::conv2d::Conv2d;
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::fused::epilogue::WithEpilogue;
 use tilegrad::ops::gather::{Augment, Gather};
-use tilegrad::ops::max_pool2d::MaxPool2d;
+use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{ParamGroup, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan, candidates};
@@ -156,7 +156,7 @@ pub fn residual_net(frozen: &dyn Fn(&str) -> bool) -> Tape {
         }
         id
     };
-    let same = Conv2d { padding: [1; 4], ..Conv2d::default() };
+    let same = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
     for block in 0..2 {
         let [first, second] = residual_block(block);
         let (first, second) = (parameter(&mut tape, first, [8, 8, 3, 3]), parameter(&mut tape, second, [8, 8, 3, 3]));
@@ -229,7 +229,7 @@ pub fn tapes() -> Vec<(String, Tape)> {
         tapes.push((format!("{case:?}"), conv(&case)));
     }
     for channels in [16, 6, 5] {
-        let conv2d = Conv2d { padding: [1; 4], ..Conv2d::default() };
+        let conv2d = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
         let case = cases::ConvCase { input: [2, 8, 6, 7], weight: [channels, 8, 3, 3], conv: conv2d, bias: false };
         tapes.push((format!("{case:?}, normalised"), normalised_conv(&case)));
     }
@@ -245,11 +245,12 @@ pub fn tapes() -> Vec<(String, Tape)> {
         tapes.push((format!("{case:?}"), batch_norm(&case)));
     }
     // Enough rows that a bias's gradient is summed in two passes, and a weight's gradient in several splits.
-    let long = cases::ConvCase { input: [4, 3, 40, 40], weight: [5, 3, 3, 3], conv: Conv2d::default(), bias: true };
+    let long =
+        cases::ConvCase { input: [4, 3, 40, 40], weight: [5, 3, 3, 3], conv: Conv2dAttributes::default(), bias: true };
     tapes.push((format!("{long:?}"), conv(&long)));
     // A first layer in blocks of channels, and one without.
     for (out, bias) in [(16, true), (16, false), (5, true)] {
-        let conv2d = Conv2d { padding: [1; 4], ..Conv2d::default() };
+        let conv2d = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
         let first = cases::ConvCase { input: [2, 3, 8, 8], weight: [out, 3, 3, 3], conv: conv2d, bias };
         tapes.push((format!("{first:?}"), conv(&first)));
     }
@@ -273,14 +274,14 @@ fn chosen_by_attributes() -> Vec<(String, Tape)> {
         tapes.push((format!("{activation:?} in place"), scaled));
     }
     // Winograd's kernels with a bias, and the gradient of a pooling that no relu stands before.
-    let square = Conv2d { padding: [1; 4], ..Conv2d::default() };
+    let square = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
     let biased = cases::ConvCase { input: [2, 8, 6, 7], weight: [12, 8, 3, 3], conv: square, bias: true };
     tapes.push((format!("{biased:?}"), conv(&biased)));
-    let pool = |tape: &mut Tape, x| tape.max_pool2d("pool", x, MaxPool2d::new([2, 2])).unwrap();
+    let pool = |tape: &mut Tape, x| tape.max_pool2d("pool", x, MaxPool2dAttributes::new([2, 2])).unwrap();
     tapes.push(("max_pool2d side by side".into(), unary([2, 4, 6, 6], pool)));
     // Single pixels, as a bottleneck has them.
     for (groups, stride) in [(1, 1), (1, 2), (2, 1)] {
-        let conv2d = Conv2d { stride: [stride; 2], groups, ..Conv2d::default() };
+        let conv2d = Conv2dAttributes { stride: [stride; 2], groups, ..Conv2dAttributes::default() };
         let case = cases::ConvCase { input: [2, 8, 5, 6], weight: [12, 8 / groups, 1, 1], conv: conv2d, bias: true };
         tapes.push((format!("{case:?}"), conv(&case)));
     }
@@ -335,7 +336,7 @@ pub fn choices() -> Vec<Choices> {
 /// A product and a convolution, and every tile that they can be computed in on this device.
 pub fn tiles(caps: &Caps) -> Vec<(Tape, Choices)> {
     let product = cases::MatmulCase { a: [70, 36], b: [36, 68], output: [70, 68], op: Default::default(), bias: true };
-    let square = Conv2d { padding: [1; 4], ..Conv2d::default() };
+    let square = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };
     let conv2d = cases::ConvCase { input: [2, 8, 9, 9], weight: [12, 8, 3, 3], conv: square, bias: false };
     let mut found = Vec::new();
     for tape in [matmul(&product), conv(&conv2d)] {
