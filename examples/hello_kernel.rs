@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use tilegrad::gpu::{Device, DeviceOptions, Peak, Session, SessionOptions, Store};
-use tilegrad::graph::{Misfit, Operation, Spec, Stage, Tape, Tensor};
+use tilegrad::graph::{Misfit, Operation, Purpose, Spec, Stage, Tape, Tensor};
 use tilegrad::kernel::{Choices, Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{HostStore, Program};
@@ -59,7 +59,7 @@ impl Twin for Hello {
 
 fn main() -> Result<()> {
     // A tape is the program, as data; a plan says which memory and which dispatches; a session runs it on a device.
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([1, 1000]))?;
     let output = tape.append("hello", Hello { a: 2.0 }, &[input], &[])?[0];
     tape.keep(output);
@@ -72,7 +72,7 @@ fn main() -> Result<()> {
     let plan = Plan::new(Arc::clone(&tape), layout, device.caps(), &Choices::default())?;
     print!("{}\n{plan}\n", device.name());
     let mut session = Session::new(&store, Arc::new(plan), SessionOptions::default())?;
-    session.write_f32("input", &values)?;
+    session.write("input", &values)?;
     session.step()?;
     let gpu = session.read_f32(output)?;
 

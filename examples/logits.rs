@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tilegrad::files::write_whole;
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{ResNet, Vgg};
 use tilegrad::rng::Init;
@@ -85,7 +85,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Some(path) => read_images(path)?,
         None => ([1, 3, 224, 224], Init::Normal(1.0).values(arguments.seed, "input", 3 * 224 * 224)),
     };
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32(shape))?;
     let logits = model.forward(&mut tape, input)?;
     tape.keep(logits);
@@ -101,7 +101,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         println!("written  {}", path.display());
     }
     let program = engine.compile(tape)?;
-    engine.write_f32(program, "input", &images)?;
+    engine.write(program, "input", &images)?;
     engine.run(program, &[Stage::Forward])?;
     let values = engine.read(program, logits)?;
     for (image, logits) in values.chunks(arguments.classes).enumerate() {

@@ -1,5 +1,6 @@
 //! What is known of a tensor: its shape, layout, type of element and role.
 
+use crate::error::{Error, Result};
 use crate::rng::Init;
 use crate::shape::{DType, Layout, Shape};
 
@@ -32,10 +33,12 @@ pub enum Role {
         /// The parameter.
         of: TensorId,
     },
-    /// The momentum buffer of a parameter, kept between steps.
-    Momentum {
+    /// What an optimizer keeps for a parameter between steps, such as its momentum buffer.
+    OptimizerBuffer {
         /// The parameter.
         of: TensorId,
+        /// PyTorch's name for it.
+        name: &'static str,
     },
     /// The sum of a parameter's gradients over several batches, kept between steps.
     Accumulated {
@@ -118,5 +121,90 @@ impl Spec {
 
     pub(crate) fn tensor(self, name: String, role: Role) -> Tensor {
         Tensor { name, shape: self.shape, layout: self.layout, dtype: self.dtype, role }
+    }
+}
+
+/// Numbers on the host for an input, in PyTorch's order of elements.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Values<'a> {
+    /// Of an f32 tensor.
+    F32(&'a [f32]),
+    /// Of an i32 tensor.
+    I32(&'a [i32]),
+}
+
+impl Values<'_> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Values::F32(values) => values.len(),
+            Values::I32(values) => values.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What each is.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Values::F32(_) => DType::F32,
+            Values::I32(_) => DType::I32,
+        }
+    }
+
+    /// An error unless `tensor`, an input, has as many of the type.
+    pub(crate) fn check(&self, tensor: &Tensor) -> Result<()> {
+        if tensor.dtype == self.dtype() && tensor.shape.len() == self.len() {
+            return Ok(());
+        }
+        let (got, dtype) = (self.len(), self.dtype());
+        let mut message = format!("is {} of {:?}, got {got} values of {dtype:?}", tensor.shape, tensor.dtype);
+        // A whole number of rows, but not as many as a batch of this tape has.
+        let rows = tensor.shape.dims().first().copied().unwrap_or(1);
+        let row = tensor.shape.len() / rows.max(1);
+        if tensor.dtype == dtype && rows > 1 && row > 0 && got.is_multiple_of(row) {
+            message += &format!(", a batch of {}: a tape is made for one batch size, {rows} here, and another size has a tape of its own", got / row);
+        }
+        Err(Error::Shape { op: "input", name: tensor.name.clone(), message })
+    }
+}
+
+impl<'a> From<&'a [f32]> for Values<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Values::F32(values)
+    }
+}
+
+impl<'a> From<&'a [i32]> for Values<'a> {
+    fn from(values: &'a [i32]) -> Self {
+        Values::I32(values)
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for Values<'a> {
+    fn from(values: &'a Vec<f32>) -> Self {
+        Values::F32(values)
+    }
+}
+
+impl<'a> From<&'a Vec<i32>> for Values<'a> {
+    fn from(values: &'a Vec<i32>) -> Self {
+        Values::I32(values)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [f32; N]> for Values<'a> {
+    fn from(values: &'a [f32; N]) -> Self {
+        Values::F32(values)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [i32; N]> for Values<'a> {
+    fn from(values: &'a [i32; N]) -> Self {
+        Values::I32(values)
     }
 }

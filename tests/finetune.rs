@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use safetensors::SafeTensors;
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
 use tilegrad::train::{CpuEngine, Engine, weights};
@@ -22,7 +22,7 @@ impl Folder {
 
     /// The state_dict of `model`, which takes images of `shape`, with random first values.
     fn state_dict(&self, model: &dyn Module, shape: [usize; 3]) -> String {
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let input = tape.input("input", Spec::f32([1, shape[0], shape[1], shape[2]])).unwrap();
         model.forward(&mut tape, input).unwrap();
         let mut engine = CpuEngine::new();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tilegrad::Result;
 use tilegrad::error::Error;
 use tilegrad::gpu::Device;
-use tilegrad::graph::{Grad, Misfit, Node, Operation, Role, Spec, Stage, Tape, Tensor, TensorId};
+use tilegrad::graph::{Grad, Misfit, Node, Operation, Purpose, Role, Spec, Stage, Tape, Tensor, TensorId};
 use tilegrad::kernel::{Candidate, Caps, Choice, Choices, Tensors};
 use tilegrad::plan::candidates;
 use tilegrad::twin::{DynTwin, Inputs, Outputs};
@@ -81,7 +81,7 @@ impl Convolution {
 
     /// A tape that computes only this; the tensor is the result.
     pub fn tape(&self, direction: Direction) -> Result<(Tape, TensorId)> {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let mut inputs = Vec::new();
         for (name, tensor) in ["input", "weight", "bias"].into_iter().zip(&self.inputs) {
             inputs.push(tape.input(name, Spec::like(tensor))?);

@@ -8,7 +8,7 @@ use image::{ImageFormat, RgbImage};
 use serde_json::json;
 use tilegrad::Result;
 use tilegrad::data::{
-    Augmentation, BatchSink, BatchSource, ColorJitter, Dataset, DatasetSource, ImageSet, ResidentSource, UploadSource,
+    Augmentation, BatchSink, BatchSource, ColorJitter, Dataset, DatasetSource, ImageSet, ResidentSource, DatasetSource,
     shapes,
 };
 use tilegrad::error::Error;
@@ -54,8 +54,8 @@ impl BatchSource for Fixed {
         if !self.sent {
             let batch = self.images.subset(indices);
             let values: Vec<f32> = batch.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
-            sink.upload_f32("input", &values)?;
-            sink.write_i32("target", &batch.labels)?;
+            sink.upload("input", &values)?;
+            sink.write("target", &batch.labels)?;
             self.sent = true;
         }
         Ok(())
@@ -124,7 +124,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
         ("on the device", Box::new(resident())),
         ("on the device, crop and flip", Box::new(resident().augmented(crop))),
         ("on the device, all augmentations", Box::new(resident().augmented(everything))),
-        ("sent, all augmentations", Box::new(UploadSource::new("train", images.clone()).augmented(everything))),
+        ("sent, all augmentations", Box::new(DatasetSource::new("train", images.clone()).augmented(everything))),
         (
             "JPEG decoded ahead, sent, all augmentations",
             Box::new(DatasetSource::new("train", Jpegs::new(&images)).augmented(everything)),
@@ -141,7 +141,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     // The first round compiles.
     for round in 0..=ROUNDS {
         for ((trainer, (_, source)), times) in trainers.iter_mut().zip(&mut sources).zip(&mut times) {
-            let mut one_epoch = |event: &Event<'_>, _: &mut Trainer<'_>| {
+            let mut one_epoch = |event: &Event<'_>, _: &mut Trainer| {
                 Ok(if matches!(event, Event::Epoch(_)) { Flow::Stop } else { Flow::Continue })
             };
             let mut validation = ResidentSource::new("validation", images.subset(&[0, 1]));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tilegrad::Result;
-use tilegrad::graph::{Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape, TensorId};
 use tilegrad::nn::{AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d, Module};
 use tilegrad::ops::activation::Activation;
 use tilegrad::ops::max_pool2d;
@@ -67,7 +67,7 @@ fn layer(
     shape: Vec<usize>,
     build: &dyn Fn(&mut Tape, TensorId) -> Result<TensorId>,
 ) -> Result<()> {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32(Shape::new(shape.clone())))?;
     let output = build(&mut tape, input)?;
     tape.keep(output);

@@ -2,11 +2,11 @@
 
 use clap::ValueEnum;
 use tilegrad::Result;
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Sgd};
 
 /// A network with the size of its images; the ResNets and VGGs are those for CIFAR's but where a size is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,14 +77,14 @@ impl Network {
     /// A whole training step: forward, loss, backward, SGD with momentum and weight decay.
     pub fn training(self, batch: usize, width: usize) -> Result<Training> {
         let sgd = Sgd::new(0.01).momentum(0.9).weight_decay(5e-4);
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let input = tape.input("input", Spec::f32(self.shape(batch)))?;
         let target = tape.input("target", Spec::i32([batch]))?;
         let logits = self.model(width).forward(&mut tape, input)?;
         let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default())?;
         tape.accumulate("metrics", loss)?;
         sgd.minimize(&mut tape, loss.loss)?;
-        let hyperparameters = sgd.hyperparameters(&tape, sgd.lr, sgd.momentum, true);
+        let hyperparameters = sgd.hyperparameters(&tape, sgd.rates());
         Ok(Training { tape, hyperparameters })
     }
 }

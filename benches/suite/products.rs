@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tilegrad::Result;
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::kernel::{Choice, Choices};
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::plan::candidates;
@@ -30,7 +30,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
 }
 
 fn one(bench: &mut Bench, what: &str, size: usize, form: &str, op: Matmul) -> Result<()> {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let a = tape.input("a", Spec::f32([size, size]))?;
     let b = tape.input("b", Spec::f32([size, size]))?;
     let c = tape.product("product", op, a, b, None)?;

@@ -99,12 +99,12 @@ impl Job {
                         Some((_, values)) => values.to_vec(),
                         None => Init::Uniform(1.0).values(1, &tensor.name, tensor.shape.len()),
                     };
-                    session.write_f32(&tensor.name, &values)?;
+                    session.write(&tensor.name, &values)?;
                 }
                 // Class numbers, of which every network has ten.
                 _ => {
                     let values: Vec<i32> = (0..tensor.shape.len() as i32).map(|i| i % 10).collect();
-                    session.write_i32(&tensor.name, &values)?;
+                    session.write(&tensor.name, &values)?;
                 }
             }
         }

@@ -43,7 +43,7 @@ impl Results {
     }
 
     /// Writes the model, the confusion matrix and the kernels that were taken into the folder `dir`.
-    pub fn write(&self, dir: &Path, trainer: &mut Trainer<'_>) -> Result<()> {
+    pub fn write(&self, dir: &Path, trainer: &mut Trainer) -> Result<()> {
         trainer.save_model(&dir.join("model.safetensors"))?;
         files::write_confusion(dir, &self.confusion, &self.class_names)?;
         match trainer.engine().taken() {
@@ -53,7 +53,7 @@ impl Results {
     }
 
     /// Writes the numbers of the run to `summary.json`, by which a folder is known to hold a run that has ended.
-    pub fn write_summary(&self, dir: &Path, options: &Options, trainer: &mut Trainer<'_>) -> Result<()> {
+    pub fn write_summary(&self, dir: &Path, options: &Options, trainer: &mut Trainer) -> Result<()> {
         let Results { tested, confusion, history, .. } = self;
         let last = history.epochs.last();
         let summary = serde_json::json!({

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tilegrad::data::{Augmentation, BatchSource, Normalisation};
 use tilegrad::gpu::{Device, DeviceOptions};
-use tilegrad::graph::{Role, Tape};
+use tilegrad::graph::{Purpose, Role, Tape};
 use tilegrad::nn::models::NamedModel;
 use tilegrad::nn::{Module, Summary};
 use tilegrad::optim::{Schedule, Sgd};
@@ -169,7 +169,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
 /// How many numbers are trained; where that is a part of the model's, it is said, and what the model can do before.
 fn say_trained(
     options: &Options,
-    trainer: &mut Trainer<'_>,
+    trainer: &mut Trainer,
     parameters: usize,
     test: &mut dyn BatchSource,
 ) -> Result<usize> {
@@ -186,7 +186,7 @@ fn say_trained(
 /// What looks on while a run is trained; its folder is made, if it has one.
 fn callbacks(
     options: &Options,
-    trainer: &mut Trainer<'_>,
+    trainer: &mut Trainer,
     resumed: bool,
     best: Option<&Path>,
 ) -> Result<Vec<Box<dyn Callback>>> {
@@ -207,7 +207,7 @@ fn callbacks(
 /// Trains, and takes the parameters of the best epoch if its file is kept; no history of a run that was interrupted.
 fn fit(
     options: &Options,
-    trainer: &mut Trainer<'_>,
+    trainer: &mut Trainer,
     [train, validation]: [&mut dyn BatchSource; 2],
     callbacks: &mut [Box<dyn Callback>],
     best: Option<&Path>,
@@ -262,7 +262,7 @@ fn checkpoints(dir: &Path, options: &Options) -> Result<Checkpoints> {
 }
 
 /// What `--plan` prints.
-fn plan(options: &Options, trainer: &mut Trainer<'_>, train: &dyn BatchSource) -> Result<()> {
+fn plan(options: &Options, trainer: &mut Trainer, train: &dyn BatchSource) -> Result<()> {
     match trainer.forecast(train) {
         Ok(Some(forecast)) => println!("{forecast}"),
         Ok(None) => println!("the reference executor on the CPU plans nothing"),
@@ -276,7 +276,7 @@ fn plan(options: &Options, trainer: &mut Trainer<'_>, train: &dyn BatchSource) -
 }
 
 /// Goes on from the last checkpoint in the folder of `--resume`; whether there was one.
-fn resume(options: &Options, trainer: &mut Trainer<'_>) -> Result<bool> {
+fn resume(options: &Options, trainer: &mut Trainer) -> Result<bool> {
     let Some(dir) = &options.resume else { return Ok(false) };
     let Some(found) = Checkpoints::latest(&dir.join("checkpoints"))? else {
         options.say("resumed  from the start: there is no checkpoint yet");
@@ -322,7 +322,7 @@ fn trains(role: &Role) -> bool {
 
 /// A tape of the model alone, for its parameters' names and shapes.
 fn tape(model: &dyn Module, [c, h, w]: [usize; 3]) -> Result<Tape> {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", tilegrad::graph::Spec::f32([1, c, h, w]))?;
     model.forward(&mut tape, input)?;
     Ok(tape)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tilegrad::Result;
 use tilegrad::data::{
-    Augmentation, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset, UploadSource,
+    Augmentation, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset, DatasetSource,
 };
 
 /// Images of a data set on a disk that are looked at to measure its normalisation.
@@ -112,7 +112,7 @@ impl Supply {
             Supply::Memory(images) if images.images.len() as u64 <= resident => {
                 boxed!(ResidentSource::new(name, images.clone()))
             }
-            Supply::Memory(images) => boxed!(UploadSource::new(name, images.clone())),
+            Supply::Memory(images) => boxed!(DatasetSource::new(name, images.clone())),
             Supply::Disk(dataset) => boxed!(DatasetSource::new(name, Arc::clone(dataset))),
         }
     }

@@ -10,7 +10,7 @@ use tilegrad::train::Trainer;
 use super::Options;
 
 /// Takes the choices of `--pin`.
-pub fn pin(options: &Options, trainer: &mut Trainer<'_>, train: &dyn BatchSource) -> Result<()> {
+pub fn pin(options: &Options, trainer: &mut Trainer, train: &dyn BatchSource) -> Result<()> {
     if let Some(file) = &options.pin {
         let count = trainer.pin(file, train)?;
         println!("pinned   {count} choices of {}", file.display());
@@ -19,7 +19,7 @@ pub fn pin(options: &Options, trainer: &mut Trainer<'_>, train: &dyn BatchSource
 }
 
 /// Measures for `--tune`.
-pub fn tune(options: &Options, trainer: &mut Trainer<'_>, train: &dyn BatchSource) -> Result<()> {
+pub fn tune(options: &Options, trainer: &mut Trainer, train: &dyn BatchSource) -> Result<()> {
     if !options.tune {
         return Ok(());
     }

@@ -53,7 +53,7 @@ impl Progress {
 }
 
 impl Callback for Progress {
-    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow> {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow> {
         match event {
             Event::Ready(Some(memory)) => self.say(format!("memory   {memory}\n")),
             Event::Progress { epoch, images, of, loss, accuracy, images_per_second } => {
@@ -110,7 +110,7 @@ impl Record {
 }
 
 impl Callback for Record {
-    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow> {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow> {
         if let Event::Epoch(epoch) = event {
             let history = trainer.history();
             write_whole(&self.dir.join("history.csv"), history.to_csv().as_bytes())?;

@@ -1,16 +1,16 @@
 // One SGD step of a parameter group, in place. For each parameter p with gradient grad and momentum buffer b:
-//     g = clipped(grad)                                         (lib/clip_none, clip_value or clip_norm)
+//     g = clipped(grad)                                         (update/clip_none, clip_value or clip_norm)
 //     g = maximize ? -g : g
-//     g = g + weight_decay p + l1 sign(p)                       (the gradients of the L2 and L1 penalties)
-//     b = first step ? g : momentum b + (1 - dampening) g       (only if momentum is not 0)
+//     g = g + weight_decay p + l1 sign(p)                       (update/decay)
+//     b = first ? g : momentum b + (1 - dampening) g            (only if momentum is not 0; update/applied)
 //     g = nesterov ? g + momentum b : b                         (likewise)
 //     p = p - lr g
 // Source: torch.optim.SGD; the L1 penalty is not PyTorch's.
 //
-// hyper: [4] = lr, momentum, whether this is the first step with momentum, unused: written before each step.
+// hyper: [2] = lr, momentum: written before each step.
 // grad, parameter, momentum_buffer: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
 // One invocation owns four parameters; tensors are padded to 64. No workgroup memory, no barrier.
-// Linked with: lib/each.wgsl, update/clip_none.wgsl or update/clip_norm.wgsl or update/clip_value.wgsl. Header: T, params.
+// Linked with: lib/each.wgsl, update/applied.wgsl, update/clip_none.wgsl or update/clip_norm.wgsl or update/clip_value.wgsl, update/decay.wgsl. Header: T, params.
 
 @group(0) @binding(HYPER) var<storage, read> hyper: array<T>;
 @group(0) @binding(GRAD) var<storage, read> grad: array<vec4<T>>;
@@ -26,10 +26,10 @@ fn each(i: u32) {
     let momentum = hyper[1];
     var g = clipped(grad[i]);
     g = select(g, -g, params.maximize != 0u);
-    g += params.weight_decay * p + params.l1 * sign(p);
+    g = decayed(g, p);
     if momentum != T(0) {
         var b = g;
-        if hyper[2] == T(0) {
+        if !is_first() {
             b = momentum * momentum_buffer[i] + params.keep * g;
         }
         momentum_buffer[i] = b;

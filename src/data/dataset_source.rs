@@ -10,7 +10,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::dataset::{Bytes, Dataset};
 use super::source::{Uploads, check};
-use super::{Augmentation, BatchSink, BatchSource, Normalisation};
+use super::{Augmentation, Batch, BatchSink, BatchSource, Normalisation};
 use crate::error::Result;
 use crate::graph::Tape;
 use crate::tensor::TensorId;
@@ -50,10 +50,10 @@ impl DatasetSource {
         self
     }
 
-    /// How many batches may wait decoded for their step, at least 1 (else 3): more even out images that take unequally
-    /// long, each holds its bytes in the host's memory.
+    /// How many batches may wait decoded for their step (else 3): more even out images that take unequally long, each holds its
+    /// bytes in the host's memory. With 0 each is got when it is fed, which is enough for images in memory.
     pub fn ahead(mut self, batches: usize) -> Self {
-        self.ahead = batches.max(1);
+        self.ahead = batches;
         self
     }
 }
@@ -67,16 +67,8 @@ impl BatchSource for DatasetSource {
         self.dataset.len()
     }
 
-    fn prepare(&self, _sink: &mut dyn BatchSink) -> Result<()> {
-        Ok(())
-    }
-
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {
         self.uploads.declare(tape, self.dataset.extents(), size)
-    }
-
-    fn draw(&mut self, random: [i32; 4]) {
-        self.uploads.random = Some(random);
     }
 
     fn plan(&mut self, batches: &[Vec<u32>]) {
@@ -84,14 +76,14 @@ impl BatchSource for DatasetSource {
         self.reader = None;
         let len = self.len();
         // A batch that does not exist is refused when it is fed.
-        if batches.iter().all(|batch| check(batch, len).is_ok()) {
+        if self.ahead > 0 && batches.iter().all(|batch| check(batch, len).is_ok()) {
             self.reader = Reader::start(&self.name, Arc::clone(&self.dataset), batches, self.ahead);
         }
     }
 
-    fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()> {
-        check(indices, self.len())?;
-        let batch = match self.reader.as_mut().and_then(|reader| reader.next(indices)) {
+    fn send(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> Result<()> {
+        let indices = batch.indices();
+        let got = match self.reader.as_mut().and_then(|reader| reader.next(indices)) {
             Some(batch) => batch,
             None => {
                 // Not what was planned, or all of that is done.
@@ -99,10 +91,10 @@ impl BatchSource for DatasetSource {
                 read(&*self.dataset, indices)
             }
         };
-        let Bytes { images, labels } = batch?;
+        let Bytes { images, labels } = got?;
         let bytes = self.dataset.extents().iter().product::<usize>();
         let image = |slot: usize| &images[slot * bytes..(slot + 1) * bytes];
-        self.uploads.send(sink, self.dataset.extents(), indices, &labels, image)
+        self.uploads.send(sink, self.dataset.extents(), batch, &labels, image)
     }
 }
 

@@ -22,7 +22,7 @@ pub use dataset_source::DatasetSource;
 pub use folder::{FolderDataset, FolderOptions, image_file};
 pub use formats::{Format, Opened, detect, open, open_lazily};
 pub use normalisation::Normalisation;
-pub use source::{BatchSink, BatchSource, ResidentSource, UploadSource, epoch_batches, ordered_batches};
+pub use source::{Batch, BatchSink, BatchSource, ResidentSource, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
 
 use crate::error::{Error, Result};

@@ -1,32 +1,94 @@
-//! Where batches come from: a data set that lies on the device, or images that the host sends batch by batch.
+//! Where batches come from, and how they reach the device; the source whose data set lies there.
 
 use rayon::prelude::*;
 
-use super::{Dataset, ImageSet, Normalisation};
+use super::{ImageSet, Normalisation};
 use crate::error::{Error, Result};
-use crate::graph::{Misfit, Tape};
+use crate::graph::{Misfit, Purpose, Tape};
 use crate::ops::augmentation::{Augmentation, DRAWN};
 use crate::ops::gather::{Augment, Gather};
 use crate::ops::transform::Transform;
 use crate::rng::Rng;
 use crate::shape::DType;
-use crate::tensor::{Spec, TensorId};
+use crate::tensor::{Spec, TensorId, Values};
 
 /// The input of what is drawn for each image of a batch, where a kernel does not draw it.
 const DRAWS: &str = "draws";
 
+/// A batch that is fed: which images, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    indices: &'a [u32],
+    random: Option<[i32; 4]>,
+}
+
+impl<'a> Batch<'a> {
+    /// The images `indices` of a source for a training step, for which [`crate::rng::draw`] has given `random`.
+    pub fn train(indices: &'a [u32], random: [i32; 4]) -> Self {
+        Batch { indices, random: Some(random) }
+    }
+
+    /// The images `indices` of a source as they are.
+    pub fn evaluate(indices: &'a [u32]) -> Self {
+        Batch { indices, random: None }
+    }
+
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        if self.random.is_some() { Purpose::Train } else { Purpose::Evaluate }
+    }
+
+    /// The places of its images in the data set.
+    pub fn indices(&self) -> &'a [u32] {
+        self.indices
+    }
+
+    /// By what its images are changed at random; `None` in evaluation.
+    pub fn random(&self) -> Option<[i32; 4]> {
+        self.random
+    }
+}
+
 /// What brings numbers to the device that runs the steps.
 pub trait BatchSink {
-    /// Keeps a data set of `rows` images of bytes, [height, width, channels] each, and its labels, under `name`.
+    /// The tape of the step that is fed; `None` while only what stays on the device is brought there.
+    fn tape(&self) -> Option<&Tape>;
+    /// Keeps a data set of images of bytes, [height, width, channels] each, and its labels, under `name`.
     fn set_resident(&mut self, name: &str, images: &ImageSet) -> Result<()>;
-    /// Writes an i32 input of the next step.
-    fn write_i32(&mut self, name: &str, values: &[i32]) -> Result<()>;
-    /// Writes an f32 input of the next step while the present one may still run; values in PyTorch's order.
-    fn upload_f32(&mut self, name: &str, values: &[f32]) -> Result<()>;
+    /// Writes an input of the next step, values in PyTorch's order, while the present one may still run.
+    fn write(&mut self, name: &str, values: Values<'_>) -> Result<()>;
 }
 
 /// A supply of labelled images.
-pub trait BatchSource {
+///
+/// A source of one's own declares its inputs and writes them, whatever they are; here each image is one number and its
+/// target is another, for a regression:
+///
+/// ```
+/// use tilegrad::data::{Batch, BatchSink, BatchSource};
+/// use tilegrad::graph::{Spec, Tape, TensorId};
+///
+/// struct Doubles;
+///
+/// impl BatchSource for Doubles {
+///     fn name(&self) -> &str {
+///         "doubles"
+///     }
+///     fn len(&self) -> usize {
+///         64
+///     }
+///     fn declare(&self, tape: &mut Tape, size: usize) -> tilegrad::Result<(TensorId, TensorId)> {
+///         Ok((tape.input("input", Spec::f32([size, 1]))?, tape.input("target", Spec::f32([size, 1]))?))
+///     }
+///     fn send(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> tilegrad::Result<()> {
+///         let inputs: Vec<f32> = batch.indices().iter().map(|&i| i as f32 / 64.0).collect();
+///         let targets: Vec<f32> = inputs.iter().map(|x| 2.0 * x).collect();
+///         sink.write("input", (&inputs[..]).into())?;
+///         sink.write("target", (&targets[..]).into())
+///     }
+/// }
+/// ```
+pub trait BatchSource: Send {
     /// What tells it apart from the other sources of a run.
     fn name(&self) -> &str;
 
@@ -39,15 +101,14 @@ pub trait BatchSource {
     }
 
     /// Brings to the device what stays there.
-    fn prepare(&self, sink: &mut dyn BatchSink) -> Result<()>;
-
-    /// Declares on `tape` what a batch of `size` is: its images [size, C, H, W] and its labels \[size\].
-    fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)>;
-
-    /// Says what [`crate::rng::draw`] gives for the next step, a training step, for sources that draw on the host.
-    fn draw(&mut self, random: [i32; 4]) {
-        let _ = random;
+    fn prepare(&self, sink: &mut dyn BatchSink) -> Result<()> {
+        let _ = sink;
+        Ok(())
     }
+
+    /// Declares on `tape` what a batch of `size` is: its images [size, C, H, W] and its targets, labels \[size\] of i32 where
+    /// there are classes.
+    fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)>;
 
     /// Says which batches will be fed next, in that order, for sources that read ahead; said anew at each epoch's start. A
     /// batch that was not announced is fed all the same, only later.
@@ -55,8 +116,20 @@ pub trait BatchSource {
         let _ = batches;
     }
 
-    /// Brings the batch of the images `indices` to the device.
-    fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()>;
+    /// Writes the batch to the inputs that [`BatchSource::declare`] has declared; what [`BatchSource::feed`] calls.
+    fn send(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> Result<()>;
+
+    /// Brings the batch to the device. [`Error::Config`] names an image that there is not, and a batch that is not for what the
+    /// tape is for.
+    fn feed(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> Result<()> {
+        check(batch.indices(), self.len())?;
+        if let Some(tape) = sink.tape().filter(|tape| tape.purpose() != batch.purpose()) {
+            let (of, wanted) = (tape.purpose(), batch.purpose());
+            let message = format!("is for {wanted}, the tape that it is fed to is for {of}: each has a tape of its own, Tape::new(Purpose::{wanted:?})");
+            return Err(Error::config("batch", message));
+        }
+        self.send(batch, sink)
+    }
 }
 
 /// Images that lie on the device as bytes; a kernel collects each batch, and a step sends only indices.
@@ -65,25 +138,18 @@ pub struct ResidentSource {
     images: ImageSet,
     normalisation: Normalisation,
     augment: Option<Augmentation>,
-    random: Option<[i32; 4]>,
 }
 
 impl ResidentSource {
     /// `images` under `name`, which tells the data sets of a run apart; bytes become 0..1.
     pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
-        ResidentSource {
-            name: name.into(),
-            images,
-            normalisation: Normalisation::default(),
-            augment: None,
-            random: None,
-        }
+        ResidentSource { name: name.into(), images, normalisation: Normalisation::default(), augment: None }
     }
 
     /// Changes the images at random where they are trained on; they are evaluated as they are.
     ///
-    /// Crop and flip alone, an [`Augment`], are drawn by the kernel that collects the batch. For more, an [`Augmentation`],
-    /// [`BatchSource::draw`] must be called before each training step, as the trainer does.
+    /// Crop and flip alone, an [`Augment`], are drawn by the kernel that collects the batch; more, an [`Augmentation`], by the
+    /// host from the batch's random numbers.
     pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
         self.augment = Some(augment.into());
         self
@@ -132,77 +198,15 @@ impl BatchSource for ResidentSource {
         Ok((input, target))
     }
 
-    fn draw(&mut self, random: [i32; 4]) {
-        self.random = Some(random);
-    }
-
-    fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()> {
-        check(indices, self.len())?;
-        // Each training step draws anew; what nothing was drawn for is evaluated.
+    fn send(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> Result<()> {
         let augment = self.augment.filter(|augment| augment.plain().is_none());
-        if let (Some(random), Some(augment)) = (self.random.take(), augment) {
+        if let (Some(random), Some(augment)) = (batch.random(), augment) {
             let extents = [self.images.height, self.images.width];
-            let draws = indices.iter().flat_map(|&index| augment.draw(&random, index, extents).words());
-            sink.write_i32(DRAWS, &draws.collect::<Vec<_>>())?;
+            let draws = batch.indices().iter().flat_map(|&index| augment.draw(&random, index, extents).words());
+            sink.write(DRAWS, Values::I32(&draws.collect::<Vec<_>>()))?;
         }
-        let indices: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
-        sink.write_i32("indices", &indices)
-    }
-}
-
-/// Images that the host turns into numbers and sends batch by batch, for data larger than the device's memory.
-pub struct UploadSource {
-    name: String,
-    images: ImageSet,
-    uploads: Uploads,
-}
-
-impl UploadSource {
-    /// `images`, which stay on the host, under `name`, which tells the data sets of a run apart.
-    pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
-        UploadSource { name: name.into(), images, uploads: Uploads::default() }
-    }
-
-    /// Changes the images at random where they are trained on, as [`ResidentSource::augmented`] does and by the same random
-    /// numbers; they are evaluated as they are.
-    pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
-        self.uploads.augment = Some(augment.into());
-        self
-    }
-
-    /// Sets how bytes become numbers.
-    pub fn normalised(mut self, normalisation: Normalisation) -> Self {
-        self.uploads.normalisation = normalisation;
-        self
-    }
-}
-
-impl BatchSource for UploadSource {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn prepare(&self, _sink: &mut dyn BatchSink) -> Result<()> {
-        Ok(())
-    }
-
-    fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {
-        self.uploads.declare(tape, self.images.extents(), size)
-    }
-
-    fn draw(&mut self, random: [i32; 4]) {
-        self.uploads.random = Some(random);
-    }
-
-    fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()> {
-        check(indices, self.len())?;
-        let images = &self.images;
-        let labels: Vec<i32> = indices.iter().map(|&i| images.labels[i as usize]).collect();
-        self.uploads.send(sink, images.extents(), indices, &labels, |slot| images.image(indices[slot] as usize))
+        let indices: Vec<i32> = batch.indices().iter().map(|&i| i as i32).collect();
+        sink.write("indices", Values::I32(&indices))
     }
 }
 
@@ -211,9 +215,7 @@ impl BatchSource for UploadSource {
 pub(super) struct Uploads {
     pub normalisation: Normalisation,
     pub augment: Option<Augmentation>,
-    /// The next step's, where that is a training step.
-    pub random: Option<[i32; 4]>,
-    batch: Vec<f32>,
+    numbers: Vec<f32>,
 }
 
 impl Uploads {
@@ -229,23 +231,22 @@ impl Uploads {
         Ok((input, tape.input("target", Spec::i32([size]))?))
     }
 
-    /// Makes numbers of a batch and sends them with the labels: `image` gives the bytes of the image in each slot, and
-    /// `indices` the places in the data set, by which random numbers are drawn.
+    /// Makes numbers of a batch and sends them with the labels: `image` gives the bytes of the image in each slot. Random
+    /// numbers are drawn by the places in the data set.
     pub fn send<'a>(
         &mut self,
         sink: &mut dyn BatchSink,
         [height, width, channels]: [usize; 3],
-        indices: &[u32],
+        batch: &Batch<'_>,
         labels: &[i32],
         image: impl Fn(usize) -> &'a [u8] + Sync,
     ) -> Result<()> {
-        // Each training step draws anew; what nothing was drawn for is evaluated.
-        let random = self.random.take();
-        let augment = self.augment.filter(|_| random.is_some());
-        let random = random.unwrap_or_default();
+        let indices = batch.indices();
+        let augment = self.augment.filter(|_| batch.purpose() == Purpose::Train);
+        let random = batch.random().unwrap_or_default();
         let (bytes, extents) = (height * width * channels, [channels, height, width]);
-        self.batch.resize(indices.len() * bytes, 0.0);
-        let batch = self.batch.par_chunks_mut(bytes.max(1)).zip(indices).enumerate();
+        self.numbers.resize(indices.len() * bytes, 0.0);
+        let batch = self.numbers.par_chunks_mut(bytes.max(1)).zip(indices).enumerate();
         match augment.filter(|augment| augment.plain().is_none()) {
             Some(augment) => {
                 let op = transform(&self.normalisation, augment);
@@ -259,8 +260,8 @@ impl Uploads {
                 batch.for_each(|(slot, (output, &index))| op.image(image(slot), extents, index, &random, output));
             }
         }
-        sink.upload_f32("input", &self.batch)?;
-        sink.write_i32("target", labels)
+        sink.write("input", Values::F32(&self.numbers))?;
+        sink.write("target", Values::I32(labels))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::memory::Allocation;
 use super::pipelines::{Access, Pipeline};
@@ -12,7 +13,7 @@ use crate::graph::Stage;
 use crate::kernel::Extent;
 use crate::plan::{Buffer, Part, Plan, Span, Step, Uses};
 use crate::shape::DType;
-use crate::tensor::TensorId;
+use crate::tensor::{TensorId, Values};
 
 /// How a session is made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +32,7 @@ pub struct Session {
     plan: Arc<Plan>,
     guarded: bool,
     slots: HashMap<SlotKey, Allocation>,
-    inputs: HashMap<String, Allocation>,
+    inputs: HashMap<String, Input>,
     rings: HashMap<String, Ring>,
     steps: Vec<Ready>,
     /// The numbers of the dispatches: of each part, of each of its passes.
@@ -40,6 +41,27 @@ pub struct Session {
 
 /// A slot, or, in a guarded session, the tensors of one size in a slot: the number and the bytes.
 type SlotKey = (usize, u64);
+
+/// An input's memory, and whether anybody has written it.
+struct Input {
+    allocation: Allocation,
+    written: AtomicBool,
+}
+
+/// Values in the order of memory.
+enum Arranged {
+    F32(Vec<f32>),
+    I32(Vec<i32>),
+}
+
+impl Arranged {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Arranged::F32(values) => bytemuck::cast_slice(values),
+            Arranged::I32(values) => bytemuck::cast_slice(values),
+        }
+    }
+}
 
 struct Ready {
     stage: Stage,
@@ -71,7 +93,7 @@ impl Session {
         for (id, spans) in plan.placed() {
             store.declare_buffer(plan.tape.tensor(id), false)?;
             if let [Span { buffer: Buffer::Input(name), bytes, .. }] = spans {
-                inputs.insert(name.clone(), new(name, *bytes)?);
+                inputs.insert(name.clone(), Input { allocation: new(name, *bytes)?, written: AtomicBool::new(false) });
             }
             // A state is asked for here so that it can be read and cleared before the first step.
             if let Buffer::State(_) = spans[0].buffer {
@@ -136,59 +158,51 @@ impl Session {
     }
 
     /// Writes the input called `name`, from values in PyTorch's order; the next run sees them.
-    pub fn write_f32(&self, name: &str, values: &[f32]) -> Result<()> {
-        let (allocation, memory) = self.arrange(name, DType::F32, values)?;
-        self.device.queue().write_buffer(&allocation.buffer, allocation.offset, bytemuck::cast_slice(&memory));
-        self.device.check()
-    }
-
-    /// Writes the i32 input called `name`.
-    pub fn write_i32(&self, name: &str, values: &[i32]) -> Result<()> {
-        let (allocation, memory) = self.arrange(name, DType::I32, values)?;
-        self.device.queue().write_buffer(&allocation.buffer, allocation.offset, bytemuck::cast_slice(&memory));
+    pub fn write<'a>(&self, name: &str, values: impl Into<Values<'a>>) -> Result<()> {
+        let (input, memory) = self.arrange(name, values.into())?;
+        let Allocation { buffer, offset, .. } = &input.allocation;
+        self.device.queue().write_buffer(buffer, *offset, memory.bytes());
+        input.written.store(true, Ordering::Relaxed);
         self.device.check()
     }
 
     /// Writes the input called `name` through a ring of staging buffers, so that the host can bring the next batch while
     /// the device is busy with the present one.
-    pub fn upload_f32(&mut self, name: &str, values: &[f32]) -> Result<()> {
-        let (allocation, memory) = self.arrange(name, DType::F32, values)?;
-        let bytes = allocation.bytes;
+    pub fn upload<'a>(&mut self, name: &str, values: impl Into<Values<'a>>) -> Result<()> {
+        let (input, memory) = self.arrange(name, values.into())?;
+        input.written.store(true, Ordering::Relaxed);
+        let bytes = input.allocation.bytes;
         let ring = match self.rings.entry(name.to_string()) {
             std::collections::hash_map::Entry::Occupied(ring) => ring.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => place.insert(Ring::new(&self.device, name, bytes)?),
         };
-        ring.fill(&self.device, bytemuck::cast_slice(&memory))
+        ring.fill(&self.device, memory.bytes())
     }
 
     /// The values in the order of memory, and where they go; an error if their number or type is wrong.
-    fn arrange<T: Copy + Default + Send + Sync>(
-        &self,
-        name: &str,
-        dtype: DType,
-        values: &[T],
-    ) -> Result<(&Allocation, Vec<T>)> {
+    fn arrange(&self, name: &str, values: Values<'_>) -> Result<(&Input, Arranged)> {
         let tensor = self
             .plan
             .tape
             .find_input(name)
             .map(|id| self.plan.tape.tensor(id))
             .ok_or_else(|| Error::name(name, "the tape has no input of that name"))?;
-        let allocation =
+        let input =
             self.inputs.get(name).ok_or_else(|| Error::name(name, "nothing that this plan runs reads that input"))?;
-        if tensor.dtype != dtype || tensor.shape.len() != values.len() {
-            return Err(Error::Shape {
-                op: "input",
-                name: name.into(),
-                message: format!("is {} of {:?}, got {} values of {dtype:?}", tensor.shape, tensor.dtype, values.len()),
-            });
-        }
-        Ok((allocation, tensor.layout.to_memory(&tensor.shape, values)))
+        values.check(tensor)?;
+        let memory = match values {
+            Values::F32(values) => Arranged::F32(tensor.layout.to_memory(&tensor.shape, values)),
+            Values::I32(values) => Arranged::I32(tensor.layout.to_memory(&tensor.shape, values)),
+        };
+        Ok((input, memory))
     }
 
     /// Records the dispatches of `stages` and submits them, each of the plan's parts for itself; does not wait for them.
+    ///
+    /// [`Error::Name`] names an input that they read and nobody has written.
     pub fn run(&mut self, stages: &[Stage]) -> Result<()> {
         self.device.check()?;
+        self.check_written(stages)?;
         let Session { device, inputs, rings, steps, parts, .. } = self;
         let runs = |number: &usize| stages.contains(&steps[*number].stage);
         // What was uploaded goes with the first submission, so there is one even where no dispatch is.
@@ -200,7 +214,7 @@ impl Session {
             let mut encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             for (name, ring) in rings.iter() {
                 if let Some(input) = inputs.get(name) {
-                    ring.record(&mut encoder, &input.buffer, input.offset);
+                    ring.record(&mut encoder, &input.allocation.buffer, input.allocation.offset);
                 }
             }
             for pass in passes.iter().filter(|pass| pass.iter().any(runs)) {
@@ -210,6 +224,23 @@ impl Session {
             let commands = encoder.finish();
             let index = if i == last { device.submit(commands)? } else { device.submit_part(commands)? };
             rings.values_mut().for_each(|ring| ring.submitted(&index));
+        }
+        Ok(())
+    }
+
+    /// An error if the dispatches of `stages` read an input that nobody has written.
+    fn check_written(&self, stages: &[Stage]) -> Result<()> {
+        let is_missing = |name: &str| self.inputs.get(name).is_some_and(|input| !input.written.load(Ordering::Relaxed));
+        if !self.inputs.keys().any(|name| is_missing(name)) {
+            return Ok(());
+        }
+        for step in self.plan.steps.iter().filter(|step| stages.contains(&step.stage)) {
+            for (_, span) in &step.bindings {
+                match &span.buffer {
+                    Buffer::Input(name) if is_missing(name) => return Err(self.plan.tape.unwritten(name)),
+                    _ => {}
+                }
+            }
         }
         Ok(())
     }
@@ -317,7 +348,7 @@ impl Session {
                 return Ok(told(at, allocation.bytes, &format!("slot {slot}"), writers));
             }
         }
-        for (name, allocation) in &self.inputs {
+        for (name, Input { allocation, .. }) in &self.inputs {
             if let Some(at) = allocation.breach(&self.device)? {
                 let writers = writers(&|buffer, _| *buffer == Buffer::Input(name.clone()));
                 return Ok(told(at, allocation.bytes, &format!("input \"{name}\""), writers));
@@ -399,7 +430,7 @@ impl Held {
     fn get<'a>(&'a self, session: &'a Session) -> &'a Allocation {
         match self {
             Held::Slot(key) => &session.slots[key],
-            Held::Input(name) => &session.inputs[name],
+            Held::Input(name) => &session.inputs[name].allocation,
             Held::Kept(allocation) => allocation,
         }
     }

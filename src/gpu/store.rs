@@ -37,9 +37,7 @@ impl Store {
         let store = Store { device: device.clone(), layout, guarded, buffers: Mutex::default() };
         for group in 0..store.layout.groups() {
             for (piece, &bytes) in store.layout.pieces(group).iter().enumerate() {
-                let kinds =
-                    [FlatBuffer::Parameter, FlatBuffer::Gradient, FlatBuffer::Momentum, FlatBuffer::Accumulated];
-                for buffer in kinds {
+                for buffer in store.layout.buffers() {
                     if store.layout.has(buffer, group) {
                         let allocation = store.allocate(&format!("{buffer:?} {group}.{piece}"), bytes)?;
                         store.insert(Buffer::Flat { buffer, group, piece }, allocation);
@@ -160,14 +158,14 @@ impl Store {
         self.write_flat(FlatBuffer::Gradient, name, values)
     }
 
-    /// The momentum buffer of a parameter.
-    pub fn momentum(&self, name: &str) -> Result<Vec<f32>> {
-        self.read_flat(FlatBuffer::Momentum, name)
+    /// What the optimizer keeps for a parameter under `buffer`, in PyTorch's order; zeros before the first update that makes it.
+    pub fn optimizer_buffer(&self, parameter: &str, buffer: &str) -> Result<Vec<f32>> {
+        self.read_flat(self.layout.optimizer_buffer(buffer)?, parameter)
     }
 
-    /// Sets the momentum buffer of a parameter.
-    pub fn set_momentum(&self, name: &str, values: &[f32]) -> Result<()> {
-        self.write_flat(FlatBuffer::Momentum, name, values)
+    /// Sets what the optimizer keeps for a parameter under `buffer`.
+    pub fn set_optimizer_buffer(&self, parameter: &str, buffer: &str, values: &[f32]) -> Result<()> {
+        self.write_flat(self.layout.optimizer_buffer(buffer)?, parameter, values)
     }
 
     /// The numbers of the state called `name`.

@@ -7,8 +7,8 @@
 mod autodiff;
 mod tape;
 
-pub use crate::tensor::{Role, Spec, Tensor, TensorId};
-pub use tape::{Node, NodeId, RANDOM, Stage, Tape};
+pub use crate::tensor::{Role, Spec, Tensor, TensorId, Values};
+pub use tape::{Node, NodeId, Purpose, RANDOM, Stage, Tape};
 
 use std::any::Any;
 use std::fmt::Debug;

@@ -26,6 +26,24 @@ pub enum Stage {
     Update,
 }
 
+/// What a tape, a batch or a program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Steps that change parameters: batch norm normalises by the batch, dropout drops, images are augmented.
+    Train,
+    /// Everything else: a validation, a test, a prediction.
+    Evaluate,
+}
+
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Purpose::Train => "training",
+            Purpose::Evaluate => "evaluation",
+        })
+    }
+}
+
 /// One operation applied to tensors.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -60,15 +78,17 @@ pub struct Tape {
     parameters: HashMap<String, TensorId>,
     buffers: HashMap<String, TensorId>,
     inputs: HashMap<String, TensorId>,
+    /// What is written to an input, by its name, for the error where nobody has.
+    explained: HashMap<String, String>,
     kept: Vec<TensorId>,
     scope: Vec<String>,
     stage: Stage,
-    training: bool,
+    purpose: Purpose,
 }
 
 impl Tape {
-    /// An empty tape for training, or for evaluation.
-    pub fn new(training: bool) -> Self {
+    /// An empty tape.
+    pub fn new(purpose: Purpose) -> Self {
         Tape {
             tensors: Vec::new(),
             nodes: Vec::new(),
@@ -78,13 +98,19 @@ impl Tape {
             kept: Vec::new(),
             scope: Vec::new(),
             stage: Stage::Forward,
-            training,
+            purpose,
+            explained: HashMap::new(),
         }
+    }
+
+    /// What the tape is for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// Whether layers that differ between training and evaluation are to act as in training.
     pub fn training(&self) -> bool {
-        self.training
+        self.purpose == Purpose::Train
     }
 
     /// All tensors; a [`TensorId`] counts into them.
@@ -189,6 +215,19 @@ impl Tape {
         Ok(id)
     }
 
+    /// [`Tape::input`] with a text for the error where a step needs the input and nobody has written it: "write .. to it before ..".
+    pub fn explained_input(&mut self, name: &str, spec: Spec, how: &str) -> Result<TensorId> {
+        let id = self.input(name, spec)?;
+        self.explained.insert(name.to_string(), how.to_string());
+        Ok(id)
+    }
+
+    /// The error of a step that needs the input called `name`, which nobody has written.
+    pub(crate) fn unwritten(&self, name: &str) -> Error {
+        let how = self.explained.get(name).map_or("write it before the first step that reads it", String::as_str);
+        Error::name(name, format!("nobody has written this input of the tape, and a step needs it: {how}"))
+    }
+
     /// Declares a parameter, with the present scope in front of its name.
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, layout: Layout, init: Init) -> Result<TensorId> {
         let name = self.unused(name)?;
@@ -228,7 +267,7 @@ impl Tape {
     pub fn random(&mut self) -> Result<TensorId> {
         match self.find_input(RANDOM) {
             Some(id) => Ok(id),
-            None => self.input(RANDOM, Spec::i32([4])),
+            None => self.explained_input(RANDOM, Spec::i32([4]), "write rng::draw(seed, step) to it before each step"),
         }
     }
 
@@ -271,9 +310,9 @@ impl Tape {
         self.push(spec.tensor("1".into(), Role::Constant(1.0)))
     }
 
-    /// Declares the momentum buffer of a parameter.
-    pub(crate) fn momentum(&mut self, of: TensorId) -> TensorId {
-        self.beside(of, "momentum_buffer", Role::Momentum { of })
+    /// Declares what an optimizer keeps for a parameter under `name`, such as "momentum_buffer"; zero at first.
+    pub fn optimizer_buffer(&mut self, of: TensorId, name: &'static str) -> TensorId {
+        self.beside(of, name, Role::OptimizerBuffer { of, name })
     }
 
     /// Declares the sum of a parameter's gradients over several batches.

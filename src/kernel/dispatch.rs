@@ -11,8 +11,8 @@ pub enum FlatBuffer {
     Parameter,
     /// Their gradients.
     Gradient,
-    /// Their momentum buffers.
-    Momentum,
+    /// What an optimizer keeps for each of them under this name, such as "momentum_buffer".
+    Optimizer(&'static str),
     /// The sums of the gradients of several batches, where gradients accumulate.
     Accumulated,
 }

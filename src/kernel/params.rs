@@ -9,6 +9,15 @@ pub trait Params {
     fn bytes(&self) -> Vec<u8>;
 }
 
+/// Of a kernel that has none.
+impl Params for () {
+    const FIELDS: &'static [Field] = &[];
+
+    fn bytes(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
 /// A field of a params struct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Field {

@@ -14,14 +14,14 @@ pub struct Freeze<M, F> {
     trains: F,
 }
 
-impl<M: Module, F: Fn(&str) -> bool> Freeze<M, F> {
+impl<M: Module, F: Fn(&str) -> bool + Send + Sync> Freeze<M, F> {
     /// Trains nothing of `model` but what `trains` names.
     pub fn all_but(model: M, trains: F) -> Self {
         Freeze { model, trains }
     }
 }
 
-impl<M: Module, F: Fn(&str) -> bool> Module for Freeze<M, F> {
+impl<M: Module, F: Fn(&str) -> bool + Send + Sync> Module for Freeze<M, F> {
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
         let output = self.model.forward(tape, input)?;
         for id in tape.parameters() {

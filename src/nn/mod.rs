@@ -15,6 +15,9 @@ pub use summary::Summary;
 
 pub use crate::ops::activation::Activation::{self, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Tanh};
 pub use crate::ops::activation::Approximate;
+pub use crate::ops::softmax_cross_entropy::Reduction;
+
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::Tape;
@@ -49,7 +52,7 @@ use crate::tensor::TensorId;
 /// assert_eq!(model.summary([3, 32, 32])?.parameters, 448 + 2 * (2304 + 32) + 170);
 /// # Ok::<(), tilegrad::Error>(())
 /// ```
-pub trait Module {
+pub trait Module: Send + Sync {
     /// Appends what the module computes, and declares its parameters, under the tape's present scope.
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId>;
 
@@ -67,7 +70,13 @@ pub trait Module {
     }
 }
 
-impl Module for Box<dyn Module> {
+impl<M: Module + ?Sized> Module for Box<M> {
+    fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
+        (**self).forward(tape, input)
+    }
+}
+
+impl<M: Module + ?Sized> Module for Arc<M> {
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId> {
         (**self).forward(tape, input)
     }

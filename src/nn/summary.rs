@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Module;
 use crate::error::Result;
-use crate::graph::Tape;
+use crate::graph::{Purpose, Tape};
 use crate::tensor::{Role, Spec, Tensor};
 
 /// One layer of a model.
@@ -36,7 +36,7 @@ pub struct Summary {
 impl Summary {
     /// Of `model` for one image of `shape`, [C, H, W].
     pub fn new(model: &dyn Module, shape: [usize; 3]) -> Result<Self> {
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let input = tape.input("input", Spec::f32([1, shape[0], shape[1], shape[2]]))?;
         model.forward(&mut tape, input)?;
         let layers = tape.nodes().iter().map(|node| {

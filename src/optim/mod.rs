@@ -1,10 +1,13 @@
 //! Optimizers: settings on the host, one in-place update a parameter group on the tape; and schedules of their rates.
 
+mod optimizer;
 mod schedule;
 mod sgd;
 
+pub use crate::ops::count_updates::UPDATES;
+pub use optimizer::{ACCUMULATE, Clipping, Optimizer, ParamGroup, Update};
 pub use schedule::{
     Anneal, Constant, CosineAnnealingLr, ExponentialLr, Mode, MultiStepLr, OneCycleLr, PolynomialLr, Rates,
     ReduceLrOnPlateau, Schedule, ScheduleRule, StepLr, ThresholdMode, Unit, Warmup,
 };
-pub use sgd::{ACCUMULATE, ParamGroup, Sgd};
+pub use sgd::Sgd;

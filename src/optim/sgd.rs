@@ -1,18 +1,13 @@
 //! SGD with momentum, dampening, Nesterov, the L2 and L1 penalties and parameter groups.
 
-use std::fmt;
-use std::sync::Arc;
+use serde_json::json;
 
+use super::Rates;
+use super::optimizer::{Clipping, Optimizer, ParamGroup, Update};
 use crate::error::{Error, Result};
-use crate::graph::{Stage, Tape};
-use crate::ops::accumulate_grad::AccumulateGrad;
-use crate::ops::clip_grad_norm::{ClipGradNorm, GRAD_NORM};
-use crate::ops::sgd::{Clip, SgdUpdate};
-use crate::tensor::{Spec, TensorId};
-
-/// The name of the input that says what part of the accumulated gradients a batch is: \[4\] = the weight of its gradients,
-/// 1 if it is the first since the last update and else 0, two unused.
-pub const ACCUMULATE: &str = "accumulate";
+use crate::graph::Tape;
+use crate::ops::sgd::{MOMENTUM_BUFFER, SgdUpdate};
+use crate::tensor::TensorId;
 
 /// torch.optim.SGD, plus an L1 penalty and gradient clipping. The update is written out in `shaders/update/sgd.wgsl`.
 #[derive(Clone, Debug)]
@@ -37,41 +32,6 @@ pub struct Sgd {
     pub clip_grad_value: Option<f64>,
     /// Parameters with settings of their own; the first group that holds a name has it.
     pub groups: Vec<ParamGroup>,
-}
-
-/// Parameters that are updated with settings of their own.
-#[derive(Clone)]
-pub struct ParamGroup {
-    holds: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    /// What the learning rate is multiplied by.
-    pub lr_factor: f64,
-    /// In place of the optimizer's.
-    pub weight_decay: f64,
-}
-
-impl ParamGroup {
-    /// The parameters whose names `holds` is true of, with the optimizer's learning rate and no weight decay.
-    pub fn new(holds: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        ParamGroup { holds: Arc::new(holds), lr_factor: 1.0, weight_decay: 0.0 }
-    }
-
-    /// Sets what the learning rate is multiplied by.
-    pub fn lr_factor(mut self, factor: f64) -> Self {
-        self.lr_factor = factor;
-        self
-    }
-
-    /// Sets the group's weight decay.
-    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-        self.weight_decay = weight_decay;
-        self
-    }
-}
-
-impl fmt::Debug for ParamGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ParamGroup {{ lr_factor: {}, weight_decay: {} }}", self.lr_factor, self.weight_decay)
-    }
 }
 
 impl Sgd {
@@ -128,7 +88,7 @@ impl Sgd {
     }
 
     /// Scales the gradients of all groups by `min(1, max_norm / (norm + 1e-6))` before each update, `norm` being that of all
-    /// of them together. The state [`GRAD_NORM`] holds norm and factor of the last update.
+    /// of them together. The state [`GRAD_NORM`](crate::ops::clip_grad_norm::GRAD_NORM) holds norm and factor of the last update.
     ///
     /// As in PyTorch with `error_if_nonfinite=False`, a norm of NaN makes every updated parameter NaN, and an infinite one
     /// makes finite gradients 0.
@@ -149,8 +109,23 @@ impl Sgd {
         self
     }
 
-    /// Checks every setting against the range that PyTorch allows.
-    pub fn validate(&self) -> Result<()> {
+    /// The weight decay of a group.
+    fn decay_of(&self, group: usize) -> f64 {
+        self.groups.get(group).map_or(self.weight_decay, |group| group.weight_decay)
+    }
+
+    /// What the learning rate of a group is multiplied by.
+    fn factor_of(&self, group: usize) -> f64 {
+        self.groups.get(group).map_or(1.0, |group| group.lr_factor)
+    }
+}
+
+impl Optimizer for Sgd {
+    fn name(&self) -> &'static str {
+        "SGD"
+    }
+
+    fn validate(&self) -> Result<()> {
         let check = |field: &str, value: f64| {
             if value.is_finite() && value >= 0.0 {
                 return Ok(());
@@ -189,100 +164,71 @@ impl Sgd {
         Ok(())
     }
 
-    /// How many groups there are, the one without a rule of its own included.
-    fn group_count(&self) -> usize {
-        self.groups.len() + 1
+    fn rates(&self) -> Rates {
+        Rates { lr: self.lr, momentum: self.momentum }
     }
 
-    /// The group of the parameter called `name`; the last is that of the names that no rule holds.
-    fn group_of(&self, name: &str) -> usize {
-        self.groups.iter().position(|group| (group.holds)(name)).unwrap_or(self.groups.len())
+    fn needs_momentum(&self) -> bool {
+        self.nesterov
     }
 
-    /// Appends to `tape` the gradients of `loss` and one update a group that has parameters with gradients.
-    pub fn minimize(&self, tape: &mut Tape, loss: TensorId) -> Result<()> {
-        self.append(tape, loss, false)
+    fn groups(&self) -> &[ParamGroup] {
+        &self.groups
     }
 
-    /// As [`Sgd::minimize`], but the gradients of every backward stage add up, weighted by the input [`ACCUMULATE`], until
-    /// a batch that is the first again; run the update stage after the last batch of several.
-    pub fn minimize_accumulated(&self, tape: &mut Tape, loss: TensorId) -> Result<()> {
-        self.append(tape, loss, true)
-    }
-
-    fn append(&self, tape: &mut Tape, loss: TensorId, accumulated: bool) -> Result<()> {
-        self.validate()?;
-        let pairs = tape.backward(loss)?;
-        if pairs.is_empty() {
-            return Err(Error::config("optimizer", "the loss depends on no parameter that is to be trained"));
+    fn clipping(&self) -> Clipping {
+        match (self.clip_grad_value, self.clip_grad_norm) {
+            (Some(value), _) => Clipping::Value(value),
+            (None, Some(max_norm)) => Clipping::Norm(max_norm),
+            (None, None) => Clipping::None,
         }
-        // Parameters and gradients of each group that has any.
-        let mut groups: Vec<(usize, Vec<TensorId>, Vec<TensorId>)> = Vec::new();
-        for group in 0..self.group_count() {
-            let of_group = |tape: &Tape, id: TensorId| self.group_of(&tape.tensor(id).name) == group;
-            let (parameters, gradients): (Vec<_>, Vec<_>) =
-                pairs.iter().copied().filter(|&(parameter, _)| of_group(tape, parameter)).unzip();
-            parameters.iter().for_each(|&parameter| tape.set_group(parameter, group));
-            if !parameters.is_empty() {
-                groups.push((group, parameters, gradients));
-            }
-        }
-        if accumulated {
-            let share = tape.input(ACCUMULATE, Spec::f32([4]))?;
-            for (group, parameters, gradients) in &groups {
-                let sums = parameters.iter().map(|&parameter| tape.accumulated(parameter));
-                let updates: Vec<TensorId> = gradients.iter().copied().chain(sums).collect();
-                tape.append(ACCUMULATE, AccumulateGrad { group: *group }, &[share], &updates)?;
-            }
-        }
-        tape.set_stage(Stage::Update);
-        let clip = match self.clip_grad_value {
-            Some(value) => Clip::Value(value),
-            None if self.clip_grad_norm.is_some() => Clip::Norm,
-            None => Clip::None,
+    }
+
+    fn buffers(&self) -> &'static [&'static str] {
+        &[MOMENTUM_BUFFER]
+    }
+
+    /// Without a step with momentum PyTorch has no momentum buffer either.
+    fn has_buffers(&self, updates: &[f32]) -> bool {
+        updates.get(1).is_some_and(|&with_momentum| with_momentum > 0.0)
+    }
+
+    fn hyperparameter_count(&self) -> usize {
+        2
+    }
+
+    fn values(&self, group: usize, rates: Rates) -> Vec<f32> {
+        vec![(rates.lr * self.factor_of(group)) as f32, rates.momentum as f32]
+    }
+
+    fn append_update(&self, tape: &mut Tape, update: Update) -> Result<()> {
+        let Update { group, name, hyper, updates: count, parameters, gradients, clip, grad_norm } = update;
+        let inputs: Vec<TensorId> = [hyper, count].into_iter().chain(gradients).chain(grad_norm).collect();
+        let momenta: Vec<TensorId> =
+            parameters.iter().map(|&parameter| tape.optimizer_buffer(parameter, MOMENTUM_BUFFER)).collect();
+        let updates: Vec<TensorId> = parameters.into_iter().chain(momenta).collect();
+        let op = SgdUpdate {
+            group,
+            dampening: self.dampening,
+            weight_decay: self.decay_of(group),
+            l1: self.l1,
+            nesterov: self.nesterov,
+            maximize: self.maximize,
+            clip,
         };
-        let mut grad_norm = None;
-        if let Some(max_norm) = self.clip_grad_norm {
-            let state = tape.state(GRAD_NORM, [2]);
-            let op = ClipGradNorm { groups: groups.iter().map(|(group, ..)| *group).collect(), max_norm };
-            let gradients: Vec<TensorId> = groups.iter().flat_map(|(_, _, gradients)| gradients).copied().collect();
-            tape.append(GRAD_NORM, op, &gradients, &[state])?;
-            grad_norm = Some(state);
-        }
-        for (group, mut updates, mut inputs) in groups {
-            inputs.insert(0, tape.input(&input_name(group), Spec::f32([4]))?);
-            inputs.extend(grad_norm);
-            let momenta: Vec<TensorId> = updates.iter().map(|&parameter| tape.momentum(parameter)).collect();
-            updates.extend(momenta);
-            let op = SgdUpdate {
-                group,
-                dampening: self.dampening,
-                weight_decay: self.groups.get(group).map_or(self.weight_decay, |group| group.weight_decay),
-                l1: self.l1,
-                nesterov: self.nesterov,
-                maximize: self.maximize,
-                clip,
-            };
-            tape.append(&input_name(group), op, &inputs, &updates)?;
-        }
+        tape.append(&name, op, &inputs, &updates)?;
         Ok(())
     }
 
-    /// What to write before a step: for each update on `tape` the input's name and its values.
-    ///
-    /// `lr` and `momentum` are those of this step; `first` says whether no step before had momentum.
-    pub fn hyperparameters(&self, tape: &Tape, lr: f64, momentum: f64, first: bool) -> Vec<(String, [f32; 4])> {
-        let used = |group: &usize| tape.find_input(&input_name(*group)).is_some();
-        (0..self.group_count())
-            .filter(used)
-            .map(|group| {
-                let factor = self.groups.get(group).map_or(1.0, |group| group.lr_factor);
-                (input_name(group), [(lr * factor) as f32, momentum as f32, f32::from(u8::from(first)), 0.0])
-            })
-            .collect()
+    fn param_group(&self, group: usize) -> Vec<(&'static str, serde_json::Value)> {
+        vec![
+            ("lr", json!(self.lr * self.factor_of(group))),
+            ("momentum", json!(self.momentum)),
+            ("dampening", json!(self.dampening)),
+            ("weight_decay", json!(self.decay_of(group))),
+            ("nesterov", json!(self.nesterov)),
+            ("maximize", json!(self.maximize)),
+            ("l1", json!(self.l1)),
+        ]
     }
-}
-
-fn input_name(group: usize) -> String {
-    format!("sgd.{group}")
 }

@@ -36,6 +36,8 @@ pub struct ParameterLayout {
     groups: Vec<Vec<u64>>,
     /// Whether gradients are summed over several batches.
     accumulates: bool,
+    /// The names of what the optimizer keeps for each parameter.
+    optimizer: Vec<&'static str>,
 }
 
 impl ParameterLayout {
@@ -49,8 +51,15 @@ impl ParameterLayout {
         let updated = parameters.iter().filter_map(|&tensor| group_of(tensor)).max().map_or(0, |g| g + 1);
         let limit = caps.max_binding.min(caps.max_buffer) / ALIGNMENT * ALIGNMENT;
         let accumulates = tape.tensors().iter().any(|tensor| matches!(tensor.role, Role::Accumulated { .. }));
-        let mut layout =
-            ParameterLayout { groups: vec![Vec::new(); updated + 1], accumulates, ..ParameterLayout::default() };
+        let mut optimizer: Vec<&'static str> = Vec::new();
+        for tensor in tape.tensors() {
+            match tensor.role {
+                Role::OptimizerBuffer { name, .. } if !optimizer.contains(&name) => optimizer.push(name),
+                _ => {}
+            }
+        }
+        let groups = vec![Vec::new(); updated + 1];
+        let mut layout = ParameterLayout { groups, accumulates, optimizer, ..ParameterLayout::default() };
         for tensor in parameters {
             let group = group_of(tensor).unwrap_or(updated);
             let sizes = &mut layout.groups[group];
@@ -91,7 +100,22 @@ impl ParameterLayout {
         self.groups.len()
     }
 
-    /// Whether an optimizer updates `group`, so that it has gradients and momentum buffers.
+    /// All flat buffers that a group may have.
+    pub fn buffers(&self) -> Vec<FlatBuffer> {
+        let kept = self.optimizer.iter().map(|&name| FlatBuffer::Optimizer(name));
+        [FlatBuffer::Parameter, FlatBuffer::Gradient, FlatBuffer::Accumulated].into_iter().chain(kept).collect()
+    }
+
+    /// The flat buffer of what the optimizer keeps under `name`.
+    pub fn optimizer_buffer(&self, name: &str) -> Result<FlatBuffer> {
+        let known = self.optimizer.iter().find(|&&known| known == name);
+        known.map(|&name| FlatBuffer::Optimizer(name)).ok_or_else(|| {
+            let kept = self.optimizer.join(", ");
+            Error::name(name, format!("the parameter store's optimizer keeps nothing of that name; it keeps: {kept}"))
+        })
+    }
+
+    /// Whether an optimizer updates `group`, so that it has gradients and what the optimizer keeps.
     pub fn updated(&self, group: usize) -> bool {
         group + 1 < self.groups.len()
     }
@@ -100,7 +124,8 @@ impl ParameterLayout {
     pub fn has(&self, buffer: FlatBuffer, group: usize) -> bool {
         match buffer {
             FlatBuffer::Parameter => true,
-            FlatBuffer::Gradient | FlatBuffer::Momentum => self.updated(group),
+            FlatBuffer::Gradient => self.updated(group),
+            FlatBuffer::Optimizer(name) => self.updated(group) && self.optimizer.contains(&name),
             FlatBuffer::Accumulated => self.updated(group) && self.accumulates,
         }
     }
@@ -127,6 +152,7 @@ impl ParameterLayout {
         }
         if !self.has(buffer, placement.group) {
             let message = match self.updated(placement.group) {
+                true if matches!(buffer, FlatBuffer::Optimizer(_)) => "the tape's optimizer keeps what that of the parameter store does not",
                 true => "the tape accumulates its gradients, the parameter store was made for a tape that does not",
                 false => "the tape trains this parameter, the parameter store was made for a tape that does not",
             };

@@ -70,7 +70,7 @@ fn kept_place(tape: &Tape, id: TensorId, layout: &ParameterLayout, caps: &Caps) 
     match tensor.role {
         Role::Parameter { .. } => layout.spans(FlatBuffer::Parameter, tensor),
         Role::Gradient { of } => layout.spans(FlatBuffer::Gradient, tape.tensor(of)),
-        Role::Momentum { of } => layout.spans(FlatBuffer::Momentum, tape.tensor(of)),
+        Role::OptimizerBuffer { of, name } => layout.spans(FlatBuffer::Optimizer(name), tape.tensor(of)),
         Role::Accumulated { of } => layout.spans(FlatBuffer::Accumulated, tape.tensor(of)),
         Role::Input => whole(Buffer::Input(tensor.name.clone())),
         Role::State | Role::Buffer { .. } => whole(Buffer::State(tensor.name.clone())),

@@ -20,8 +20,8 @@ pub struct Memory {
     pub parameters: u64,
     /// Gradients of parameters, and their sums where they accumulate.
     pub gradients: u64,
-    /// Momentum buffers.
-    pub momentum: u64,
+    /// What the optimizer keeps: momentum buffers.
+    pub optimizer: u64,
     /// Inputs, states, the model's buffers and data sets.
     pub data: u64,
 }
@@ -38,7 +38,7 @@ impl Memory {
     }
 
     fn kept(&self) -> u64 {
-        self.parameters + self.gradients + self.momentum + self.data
+        self.parameters + self.gradients + self.optimizer + self.data
     }
 }
 
@@ -57,7 +57,7 @@ impl fmt::Display for Memory {
             mib(self.fullest[2]),
             mib(self.parameters),
             mib(self.gradients),
-            mib(self.momentum),
+            mib(self.optimizer),
             mib(self.data),
         )
     }
@@ -86,7 +86,7 @@ impl Plan {
             fullest: self.fullest,
             parameters: flat(FlatBuffer::Parameter, true),
             gradients: flat(FlatBuffer::Gradient, trains) + flat(FlatBuffer::Accumulated, trains),
-            momentum: flat(FlatBuffer::Momentum, trains),
+            optimizer: self.layout.buffers().into_iter().filter(|buffer| matches!(buffer, FlatBuffer::Optimizer(_))).map(|buffer| flat(buffer, trains)).sum(),
             data,
         }
     }

@@ -65,7 +65,7 @@ pub struct Program<R> {
 }
 
 impl<R: Real> Program<R> {
-    /// A program for `tape`, its inputs zero.
+    /// A program for `tape`, whose inputs nobody has written yet.
     pub fn new(tape: Arc<Tape>) -> Self {
         let values = tape.tensors().iter().map(initial).collect();
         Program { tape, values }
@@ -79,6 +79,11 @@ impl<R: Real> Program<R> {
     /// Writes the input called `name`.
     pub fn write(&mut self, name: &str, value: Value<R>) -> Result<()> {
         let id = self.tape.find_input(name).ok_or_else(|| Error::name(name, "the tape has no input of that name"))?;
+        let tensor = self.tape.tensor(id);
+        if value.len() != tensor.shape.len() {
+            let message = format!("is {} of {:?}, got {} values", tensor.shape, tensor.dtype, value.len());
+            return Err(Error::Shape { op: "input", name: name.into(), message });
+        }
         self.values[id.0] = Some(value);
         Ok(())
     }
@@ -121,12 +126,15 @@ impl<R: Real> Program<R> {
                 let value = match tensor.role {
                     Role::Parameter { .. }
                     | Role::Buffer { .. }
-                    | Role::Momentum { .. }
+                    | Role::OptimizerBuffer { .. }
                     | Role::State
                     | Role::Resident => store.values.get(&tensor.name),
                     _ => self.values[id.0].as_ref(),
                 };
-                let value = value.ok_or_else(|| Error::name(&tensor.name, "has no value yet"))?;
+                let value = value.ok_or_else(|| match tensor.role {
+                    Role::Input => tape.unwritten(&tensor.name),
+                    _ => Error::name(&tensor.name, "has no value yet"),
+                })?;
                 values.push((&tensor.shape, value));
             }
             let inputs = Inputs { values, outputs: node.outputs.iter().map(|&id| tape.shape(id)).collect() };
@@ -149,7 +157,6 @@ impl<R: Real> Program<R> {
 
 fn initial<R: Real>(tensor: &Tensor) -> Option<Value<R>> {
     match tensor.role {
-        Role::Input => Some(Value::zeros(tensor.dtype, tensor.shape.len())),
         Role::Constant(value) => Some(Value::Real(vec![R::of(f64::from(value))])),
         _ => None,
     }

@@ -65,18 +65,18 @@ pub enum Flow {
 /// use tilegrad::train::{Callback, Event, Flow, Trainer};
 ///
 /// fn is_one(_: impl Callback) {}
-/// is_one(|event: &Event<'_>, _: &mut Trainer<'_>| match event {
+/// is_one(|event: &Event<'_>, _: &mut Trainer| match event {
 ///     Event::Epoch(epoch) if epoch.validation_accuracy > 0.99 => Ok(Flow::Stop),
 ///     _ => Ok(Flow::Continue),
 /// });
 /// ```
 pub trait Callback {
     /// Takes an event; the trainer is between two steps and may be asked for anything. An error ends the run.
-    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow>;
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow>;
 }
 
-impl<F: FnMut(&Event<'_>, &mut Trainer<'_>) -> Result<Flow>> Callback for F {
-    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow> {
+impl<F: FnMut(&Event<'_>, &mut Trainer) -> Result<Flow>> Callback for F {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow> {
         self(event, trainer)
     }
 }

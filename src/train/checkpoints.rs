@@ -106,7 +106,7 @@ impl Checkpoints {
     }
 
     /// Writes one now, and removes those before the last two; not of a run that is about to end for a loss that was not finite.
-    pub fn write(&mut self, trainer: &mut Trainer<'_>) -> Result<()> {
+    pub fn write(&mut self, trainer: &mut Trainer) -> Result<()> {
         let snapshot = trainer.snapshot()?;
         // Its report is on its way, and what is kept in the folder is better.
         if trainer.has_diverged() && trainer.options().on_non_finite == OnNonFinite::Stop {
@@ -128,7 +128,7 @@ impl Checkpoints {
 }
 
 impl Callback for Checkpoints {
-    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow> {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow> {
         let due = match event {
             Event::Step { steps, .. } => {
                 self.every_steps.is_some_and(|every| steps.is_multiple_of(every))

@@ -30,6 +30,11 @@ impl Clocks {
         *self = Clocks { run: now, epoch: now, before: [run, epoch], ..*self };
     }
 
+    /// Stands still at so many seconds, of the run and of its epoch.
+    pub fn set(&mut self, run: f64, epoch: f64) {
+        *self = Clocks { run: None, epoch: None, before: [run, epoch], ..*self };
+    }
+
     /// Stands still until the next start.
     pub fn stop(&mut self) {
         self.before = [self.seconds(), self.epoch_seconds()];

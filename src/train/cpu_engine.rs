@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::engine::{Engine, ProgramId, Sink, Target};
+use super::engine::{Engine, ProgramId};
+use crate::data::{ImageSet, images_name, labels_name};
 use crate::error::{Error, Result};
 use crate::graph::{Stage, Tape};
 use crate::plan::Memory;
 use crate::reference;
-use crate::tensor::{Tensor, TensorId};
+use crate::tensor::{Tensor, TensorId, Values};
 use crate::twin::Value;
 
-/// What a tape calls the momentum buffer of a parameter.
-fn momentum_name(parameter: &str) -> String {
-    format!("{parameter}.momentum_buffer")
+/// What a tape calls what the optimizer keeps for a parameter.
+fn kept_name(parameter: &str, buffer: &str) -> String {
+    format!("{parameter}.{buffer}")
 }
 
 /// Runs tapes on the CPU, by the reference executor.
@@ -60,27 +61,39 @@ impl Engine for CpuEngine {
 
     fn compile(&mut self, tape: Tape) -> Result<ProgramId> {
         self.programs.push(reference::Program::new(Arc::new(tape)));
-        Ok(ProgramId(self.programs.len() - 1))
+        Ok(ProgramId::new(self.programs.len() - 1))
     }
 
     fn tape(&self, program: ProgramId) -> &Tape {
-        self.programs[program.0].tape()
+        self.programs[program.number()].tape()
     }
 
     fn memory(&self, _program: ProgramId) -> Option<Memory> {
         None
     }
 
-    fn sink(&mut self, program: Option<ProgramId>) -> Sink<'_> {
-        Sink { target: Target::Cpu(&mut self.store, program.map(|program| &mut self.programs[program.0])) }
+    fn set_resident(&mut self, name: &str, images: &ImageSet) -> Result<()> {
+        self.store.set(&images_name(name), Value::Bytes(images.images.clone()));
+        self.store.set(&labels_name(name), Value::Int(images.labels.clone()));
+        Ok(())
     }
 
-    fn write_f32(&mut self, program: ProgramId, name: &str, values: &[f32]) -> Result<()> {
-        self.programs[program.0].write(name, Value::Real(values.to_vec()))
+    fn write(&mut self, program: ProgramId, name: &str, values: Values<'_>) -> Result<()> {
+        let program = &mut self.programs[program.number()];
+        if let Some(id) = program.tape().find_input(name) {
+            values.check(program.tape().tensor(id))?;
+        }
+        program.write(
+            name,
+            match values {
+                Values::F32(values) => Value::Real(values.to_vec()),
+                Values::I32(values) => Value::Int(values.to_vec()),
+            },
+        )
     }
 
     fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()> {
-        self.programs[program.0].run(&mut self.store, stages)
+        self.programs[program.number()].run(&mut self.store, stages)
     }
 
     fn wait(&mut self) -> Result<()> {
@@ -89,7 +102,7 @@ impl Engine for CpuEngine {
 
     fn read(&mut self, program: ProgramId, id: TensorId) -> Result<Vec<f32>> {
         let tensor = self.tape(program).tensor(id).name.clone();
-        let value = self.programs[program.0].read(id).ok_or_else(|| Error::name(tensor, "has no value yet"))?;
+        let value = self.programs[program.number()].read(id).ok_or_else(|| Error::name(tensor, "has no value yet"))?;
         Ok(value.real().to_vec())
     }
 
@@ -119,13 +132,14 @@ impl Engine for CpuEngine {
         self.set_like(name, name, values)
     }
 
-    fn momentum(&mut self, name: &str) -> Result<Vec<f32>> {
-        let len = self.kept(name)?.len();
-        Ok(self.store.get(&momentum_name(name)).map_or_else(|| vec![0.0; len], |value| value.real().to_vec()))
+    fn optimizer_buffer(&mut self, parameter: &str, buffer: &str) -> Result<Vec<f32>> {
+        let len = self.kept(parameter)?.len();
+        let kept = self.store.get(&kept_name(parameter, buffer));
+        Ok(kept.map_or_else(|| vec![0.0; len], |value| value.real().to_vec()))
     }
 
-    fn set_momentum(&mut self, name: &str, values: &[f32]) -> Result<()> {
-        self.set_like(&momentum_name(name), name, values)
+    fn set_optimizer_buffer(&mut self, parameter: &str, buffer: &str, values: &[f32]) -> Result<()> {
+        self.set_like(&kept_name(parameter, buffer), parameter, values)
     }
 
     fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>> {

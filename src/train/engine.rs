@@ -1,5 +1,6 @@
 //! What runs tapes for the trainer: a GPU, or the reference executor where there is none.
 
+use std::any::Any;
 use std::path::Path;
 
 use crate::data::{BatchSink, ImageSet, images_name, labels_name};
@@ -8,16 +9,29 @@ use crate::gpu::{Profile, Readback, Session, Store, TuneEvent, Tuning};
 use crate::graph::{Stage, Tape};
 use crate::kernel::Choices;
 use crate::plan::{Forecast, Memory};
-use crate::reference;
-use crate::tensor::{Tensor, TensorId};
+use crate::tensor::{Tensor, TensorId, Values};
 use crate::twin::Value;
 
 /// A tape that an engine has made ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ProgramId(pub(super) usize);
+pub struct ProgramId(usize);
+
+impl ProgramId {
+    /// The program with this number; an engine numbers its programs as it likes.
+    pub fn new(number: usize) -> Self {
+        ProgramId(number)
+    }
+
+    /// Its number.
+    pub fn number(self) -> usize {
+        self.0
+    }
+}
 
 /// Something that runs tapes over one store of parameters.
-pub trait Engine {
+///
+/// A program may have one of its own. What has no default is what a trainer cannot do without.
+pub trait Engine: Any + Send {
     /// The device's name.
     fn name(&self) -> String;
 
@@ -38,11 +52,16 @@ pub trait Engine {
     /// The memory that a program plans for; `None` where memory is not planned.
     fn memory(&self, program: ProgramId) -> Option<Memory>;
 
-    /// Where the data of `program`'s next step goes.
-    fn sink(&mut self, program: Option<ProgramId>) -> Sink<'_>;
+    /// Keeps a data set of images and their labels under `name`, for every program.
+    fn set_resident(&mut self, name: &str, images: &ImageSet) -> Result<()>;
 
-    /// Writes an f32 input of a program.
-    fn write_f32(&mut self, program: ProgramId, name: &str, values: &[f32]) -> Result<()>;
+    /// Writes an input of a program, values in PyTorch's order; the next run sees them.
+    fn write(&mut self, program: ProgramId, name: &str, values: Values<'_>) -> Result<()>;
+
+    /// [`Engine::write`] of what is large and new in each step, while the step before may still run.
+    fn upload(&mut self, program: ProgramId, name: &str, values: Values<'_>) -> Result<()> {
+        self.write(program, name, values)
+    }
 
     /// Runs stages of a program.
     fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()>;
@@ -82,11 +101,12 @@ pub trait Engine {
     /// Sets a parameter.
     fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()>;
 
-    /// The momentum buffer of a parameter in PyTorch's order; zeros before the first step with momentum.
-    fn momentum(&mut self, name: &str) -> Result<Vec<f32>>;
+    /// What the optimizer keeps for a parameter under `buffer`, such as "momentum_buffer", in PyTorch's order; zeros before the
+    /// first update that makes it.
+    fn optimizer_buffer(&mut self, parameter: &str, buffer: &str) -> Result<Vec<f32>>;
 
-    /// Sets the momentum buffer of a parameter.
-    fn set_momentum(&mut self, name: &str, values: &[f32]) -> Result<()>;
+    /// Sets what the optimizer keeps for a parameter under `buffer`.
+    fn set_optimizer_buffer(&mut self, parameter: &str, buffer: &str, values: &[f32]) -> Result<()>;
 
     /// The values of a model's buffer.
     fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>>;
@@ -136,8 +156,14 @@ pub trait Engine {
     }
 }
 
+impl<E: Engine> From<E> for Box<dyn Engine> {
+    fn from(engine: E) -> Self {
+        Box::new(engine)
+    }
+}
+
 /// Numbers on their way to the host.
-pub trait Reading {
+pub trait Reading: Send {
     /// The numbers if they are there; they are given once.
     fn poll(&mut self) -> Result<Option<Vec<f32>>>;
 
@@ -168,55 +194,71 @@ impl Reading for Readback {
     }
 }
 
-/// Where the data of a program's next step goes, or, with no program, data that stays on the device.
+/// Where a source brings its data: to the next step of a program, or to the device to stay there.
 pub struct Sink<'a> {
-    pub(super) target: Target<'a>,
+    engine: &'a mut dyn Engine,
+    program: Option<ProgramId>,
 }
 
-pub(super) enum Target<'a> {
-    Gpu(&'a Store, Option<&'a mut Session>),
-    Cpu(&'a mut reference::HostStore<f32>, Option<&'a mut reference::Program<f32>>),
-}
+impl<'a> Sink<'a> {
+    /// What stays on the device.
+    pub fn resident(engine: &'a mut dyn Engine) -> Self {
+        Sink { engine, program: None }
+    }
 
-fn no_program(name: &str) -> Error {
-    Error::name(name, "inputs are written to a program, and none was named")
+    /// The next step of `program`.
+    pub fn step(engine: &'a mut dyn Engine, program: ProgramId) -> Self {
+        Sink { engine, program: Some(program) }
+    }
 }
 
 impl BatchSink for Sink<'_> {
+    fn tape(&self) -> Option<&Tape> {
+        self.program.map(|program| self.engine.tape(program))
+    }
+
     fn set_resident(&mut self, name: &str, images: &ImageSet) -> Result<()> {
-        match &mut self.target {
-            Target::Gpu(store, _) => {
-                // An image starts at a whole word.
-                let padded = images.image_bytes().next_multiple_of(4);
-                let mut bytes = Vec::with_capacity(padded * images.len());
-                for i in 0..images.len() {
-                    bytes.extend_from_slice(images.image(i));
-                    bytes.resize((i + 1) * padded, 0);
-                }
-                store.set_resident(&images_name(name), images.len(), &bytes)?;
-                store.set_resident(&labels_name(name), images.len(), bytemuck::cast_slice(&images.labels))
-            }
-            Target::Cpu(store, _) => {
-                store.set(&images_name(name), Value::Bytes(images.images.clone()));
-                store.set(&labels_name(name), Value::Int(images.labels.clone()));
-                Ok(())
-            }
-        }
+        self.engine.set_resident(name, images)
     }
 
-    fn write_i32(&mut self, name: &str, values: &[i32]) -> Result<()> {
-        match &mut self.target {
-            Target::Gpu(_, Some(session)) => session.write_i32(name, values),
-            Target::Cpu(_, Some(program)) => program.write(name, Value::Int(values.to_vec())),
-            _ => Err(no_program(name)),
+    fn write(&mut self, name: &str, values: Values<'_>) -> Result<()> {
+        let Some(program) = self.program else {
+            return Err(Error::name(name, "inputs are written to a program, and none was named"));
+        };
+        match values {
+            Values::F32(_) => self.engine.upload(program, name, values),
+            _ => self.engine.write(program, name, values),
         }
+    }
+}
+
+/// A session of a loop of one's own takes batches as a program of an engine does.
+impl BatchSink for Session {
+    fn tape(&self) -> Option<&Tape> {
+        Some(&self.plan().tape)
     }
 
-    fn upload_f32(&mut self, name: &str, values: &[f32]) -> Result<()> {
-        match &mut self.target {
-            Target::Gpu(_, Some(session)) => session.upload_f32(name, values),
-            Target::Cpu(_, Some(program)) => program.write(name, Value::Real(values.to_vec())),
-            _ => Err(no_program(name)),
+    fn set_resident(&mut self, name: &str, images: &ImageSet) -> Result<()> {
+        set_resident(self.store(), name, images)
+    }
+
+    fn write(&mut self, name: &str, values: Values<'_>) -> Result<()> {
+        match values {
+            Values::F32(_) => self.upload(name, values),
+            _ => Session::write(self, name, values),
         }
     }
+}
+
+/// Brings images and labels to a store on the GPU.
+pub(super) fn set_resident(store: &Store, name: &str, images: &ImageSet) -> Result<()> {
+    // An image starts at a whole word.
+    let padded = images.image_bytes().next_multiple_of(4);
+    let mut bytes = Vec::with_capacity(padded * images.len());
+    for i in 0..images.len() {
+        bytes.extend_from_slice(images.image(i));
+        bytes.resize((i + 1) * padded, 0);
+    }
+    store.set_resident(&images_name(name), images.len(), &bytes)?;
+    store.set_resident(&labels_name(name), images.len(), bytemuck::cast_slice(&images.labels))
 }

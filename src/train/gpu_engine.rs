@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::engine::{Engine, ProgramId, Reading, Sink, Target};
+use super::engine::{Engine, ProgramId, Reading, set_resident};
 use super::pinned::Pinned;
+use crate::data::ImageSet;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Peak, Profile, Session, SessionOptions, Store, TuneEvent, Tuner, Tuning};
 use crate::graph::{Stage, Tape};
 use crate::kernel::Choices;
 use crate::plan::{Forecast, Memory, ParameterLayout, Plan, default_bound};
-use crate::tensor::{Tensor, TensorId};
+use crate::tensor::{Tensor, TensorId, Values};
 use crate::twin::Value;
 
 fn not_initialised() -> Error {
@@ -79,7 +80,7 @@ impl GpuEngine {
 
     /// The session of a program.
     pub fn session(&self, program: ProgramId) -> &Session {
-        &self.sessions[program.0]
+        &self.sessions[program.number()]
     }
 }
 
@@ -109,33 +110,36 @@ impl Engine for GpuEngine {
         }
         let session = Session::new(self.store()?, Arc::new(plan), self.options)?;
         self.sessions.push(session);
-        Ok(ProgramId(self.sessions.len() - 1))
+        Ok(ProgramId::new(self.sessions.len() - 1))
     }
 
     fn tape(&self, program: ProgramId) -> &Tape {
-        &self.sessions[program.0].plan().tape
+        &self.sessions[program.number()].plan().tape
     }
 
     fn memory(&self, program: ProgramId) -> Option<Memory> {
-        Some(self.sessions[program.0].plan().memory())
+        Some(self.sessions[program.number()].plan().memory())
     }
 
-    fn sink(&mut self, program: Option<ProgramId>) -> Sink<'_> {
-        let store = self.store.as_ref().expect("the trainer initialises its engine before it feeds it");
-        Sink { target: Target::Gpu(store, program.map(|program| &mut self.sessions[program.0])) }
+    fn set_resident(&mut self, name: &str, images: &ImageSet) -> Result<()> {
+        set_resident(self.store()?, name, images)
     }
 
-    fn write_f32(&mut self, program: ProgramId, name: &str, values: &[f32]) -> Result<()> {
-        self.sessions[program.0].write_f32(name, values)
+    fn write(&mut self, program: ProgramId, name: &str, values: Values<'_>) -> Result<()> {
+        self.sessions[program.number()].write(name, values)
+    }
+
+    fn upload(&mut self, program: ProgramId, name: &str, values: Values<'_>) -> Result<()> {
+        self.sessions[program.number()].upload(name, values)
     }
 
     fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()> {
-        self.sessions[program.0].run(stages)
+        self.sessions[program.number()].run(stages)
     }
 
     fn profile(&mut self, program: ProgramId, repeats: usize) -> Result<Option<Profile>> {
         let stages = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
-        let profile = self.sessions[program.0].profile(&stages, repeats)?;
+        let profile = self.sessions[program.number()].profile(&stages, repeats)?;
         Ok(Some(profile.against(Peak::measure(&self.device)?)))
     }
 
@@ -144,7 +148,7 @@ impl Engine for GpuEngine {
     }
 
     fn read(&mut self, program: ProgramId, id: TensorId) -> Result<Vec<f32>> {
-        self.sessions[program.0].read_f32(id)
+        self.sessions[program.number()].read_f32(id)
     }
 
     fn state(&mut self, name: &str) -> Result<Vec<f32>> {
@@ -194,12 +198,12 @@ impl Engine for GpuEngine {
         self.store()?.set_parameter(name, values)
     }
 
-    fn momentum(&mut self, name: &str) -> Result<Vec<f32>> {
-        self.store()?.momentum(name)
+    fn optimizer_buffer(&mut self, parameter: &str, buffer: &str) -> Result<Vec<f32>> {
+        self.store()?.optimizer_buffer(parameter, buffer)
     }
 
-    fn set_momentum(&mut self, name: &str, values: &[f32]) -> Result<()> {
-        self.store()?.set_momentum(name, values)
+    fn set_optimizer_buffer(&mut self, parameter: &str, buffer: &str, values: &[f32]) -> Result<()> {
+        self.store()?.set_optimizer_buffer(parameter, buffer, values)
     }
 
     fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>> {

@@ -9,11 +9,11 @@ pub struct Epoch {
     pub epoch: usize,
     /// Mean over the epoch's training steps, while the weights moved.
     pub train_loss: f64,
-    /// Share of right predictions in those steps, 0 to 1.
+    /// Share of right predictions in those steps, 0 to 1; NaN where the loss knows no classes.
     pub train_accuracy: f64,
     /// Over the validation images, with the weights at the epoch's end.
     pub validation_loss: f64,
-    /// Share of right predictions over the validation images, 0 to 1.
+    /// Share of right predictions over the validation images, 0 to 1; NaN where the loss knows no classes.
     pub validation_accuracy: f64,
     /// The learning rate of the epoch's last step.
     pub lr: f64,
@@ -21,6 +21,19 @@ pub struct Epoch {
     pub seconds: f64,
     /// Training alone.
     pub images_per_second: f64,
+    /// What the loss measures beside itself, by name.
+    pub metrics: Vec<Measured>,
+}
+
+/// A metric's means over an epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Its name, as [`super::Loss::metrics`] has it.
+    pub name: String,
+    /// Over the training steps, while the weights moved.
+    pub train: f64,
+    /// Over the validation images, with the weights at the epoch's end.
+    pub validation: f64,
 }
 
 /// A whole run.
@@ -45,14 +58,20 @@ pub struct History {
 }
 
 impl History {
-    /// The epochs as comma-separated values with a header line; the times stand in the last two columns.
+    /// The epochs as comma-separated values with a header line: losses and accuracies, the rate, the metrics of the loss where it
+    /// has any, and in the last two columns the times.
     pub fn to_csv(&self) -> String {
-        let mut text = String::from(
-            "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,lr,seconds,images_per_second\n",
+        let names = self.epochs.first().map_or(&[][..], |epoch| &epoch.metrics);
+        let metrics: String =
+            names.iter().map(|metric| format!("train_{name},validation_{name},", name = metric.name)).collect();
+        let mut text = format!(
+            "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,lr,{metrics}seconds,images_per_second\n",
         );
         for epoch in &self.epochs {
+            let metrics: String =
+                epoch.metrics.iter().map(|metric| format!("{:.9},{:.9},", metric.train, metric.validation)).collect();
             text += &format!(
-                "{},{:.9},{:.6},{:.9},{:.6},{},{:.3},{:.1}\n",
+                "{},{:.9},{:.6},{:.9},{:.6},{},{metrics}{:.3},{:.1}\n",
                 epoch.epoch,
                 epoch.train_loss,
                 epoch.train_accuracy,

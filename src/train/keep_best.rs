@@ -22,7 +22,7 @@ impl KeepBest {
 }
 
 impl Callback for KeepBest {
-    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer<'_>) -> Result<Flow> {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow> {
         if let Event::Epoch(epoch) = event
             && trainer.history().best(self.monitor).is_some_and(|best| best.epoch == epoch.epoch)
         {

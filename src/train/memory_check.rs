@@ -3,14 +3,15 @@
 use super::trainer::Trainer;
 use crate::data::BatchSource;
 use crate::error::{Error, Result};
+use crate::graph::Purpose;
 use crate::plan::Forecast;
 
-impl Trainer<'_> {
+impl Trainer {
     /// What training steps on full batches of `train` need, with an estimate of their time; `None` on an engine that plans
     /// nothing. Nothing runs but, for the estimate, a measurement of the device of half a second.
     pub fn forecast(&mut self, train: &dyn BatchSource) -> Result<Option<Forecast>> {
         let size = self.options.batch_size.min(train.len());
-        let tape = self.training_tape(train, size)?;
+        let tape = self.tape_for(train, Purpose::Train, size)?;
         self.engine.forecast(&tape, true)
     }
 
@@ -31,7 +32,7 @@ impl Trainer<'_> {
     }
 
     fn fits(&mut self, train: &dyn BatchSource, size: usize) -> Result<bool> {
-        let tape = self.training_tape(train, size)?;
+        let tape = self.tape_for(train, Purpose::Train, size)?;
         match self.engine.forecast(&tape, false) {
             Ok(forecast) => Ok(forecast.is_some_and(|forecast| forecast.fits())),
             Err(Error::Limit { .. }) => Ok(false),
@@ -42,7 +43,7 @@ impl Trainer<'_> {
     /// An error that names the batch that would fit, if a full batch of `train` does not.
     pub(super) fn check_memory(&mut self, train: &dyn BatchSource) -> Result<()> {
         let size = self.options.batch_size.min(train.len());
-        let tape = self.training_tape(train, size)?;
+        let tape = self.tape_for(train, Purpose::Train, size)?;
         let problem = match self.engine.forecast(&tape, false) {
             Ok(Some(forecast)) if !forecast.fits() => Error::Limit {
                 what: format!("training in batches of {size}"),

@@ -2,7 +2,8 @@
 //!
 //! PyTorch keeps the same in `torch.optim.SGD.state_dict()`, by number in place of name; `scripts/optimizer_state.py`
 //! turns one form into the other. The tensors are `state.<parameter>.momentum_buffer`, in PyTorch's order of elements;
-//! metadata `param_groups` is PyTorch's list as JSON, with names, `step` and `epoch` are numbers. What a schedule remembers
+//! metadata `param_groups` is PyTorch's list as JSON, with names, `step` and `epoch` are numbers, `updates` are the updates applied
+//! and those of them with momentum. What a schedule remembers
 //! is `scheduler.best`, `scheduler.num_bad_epochs`, `scheduler.cooldown_counter` and, once reduced, `scheduler.lr`.
 
 use std::collections::BTreeMap;
@@ -15,19 +16,17 @@ use super::engine::Engine;
 use super::weights::{Content, Metadata, format, metadata_of, parse, read, refuse, value, write};
 use crate::error::{Error, Result};
 use crate::graph::Tape;
-use crate::optim::{Schedule, Sgd};
+use crate::optim::{Optimizer, Schedule, UPDATES};
 use crate::tensor::{Role, Tensor};
 use crate::twin::Value;
 
-/// How far a run is: what another run needs, beside parameters, buffers and momentum buffers, to go on from there.
+/// How far a run is: what another run needs, beside parameters, buffers and what the optimizer keeps, to go on from there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Batches so far: no two draw the same random numbers.
     pub steps: u32,
     /// Epochs so far: each has an order of images of its own.
     pub epochs: usize,
-    /// Whether an update with momentum has been made, so that the momentum buffers hold something.
-    pub has_momentum: bool,
 }
 
 /// What the names of a schedule's fields begin with in the metadata.
@@ -41,37 +40,33 @@ fn updated(tape: &Tape) -> impl Iterator<Item = (&Tensor, usize)> {
     })
 }
 
-fn entry(tensor: &Tensor) -> String {
-    format!("state.{}.momentum_buffer", tensor.name)
+fn entry(tensor: &Tensor, buffer: &str) -> String {
+    format!("state.{}.{buffer}", tensor.name)
 }
 
-/// torch.optim.SGD's param_groups, with the names of the parameters for their numbers; a group without any is left out.
-fn param_groups(tape: &Tape, sgd: &Sgd) -> serde_json::Value {
+/// PyTorch's param_groups, with the names of the parameters for their numbers; a group without any is left out.
+fn param_groups(tape: &Tape, optimizer: &dyn Optimizer) -> serde_json::Value {
     let group = |group: usize| {
         let names: Vec<&str> =
             updated(tape).filter(|(_, of)| *of == group).map(|(tensor, _)| tensor.name.as_str()).collect();
-        let own = sgd.groups.get(group);
-        let json = json!({
-            "params": names,
-            "lr": sgd.lr * own.map_or(1.0, |own| own.lr_factor),
-            "momentum": sgd.momentum,
-            "dampening": sgd.dampening,
-            "weight_decay": own.map_or(sgd.weight_decay, |own| own.weight_decay),
-            "nesterov": sgd.nesterov,
-            "maximize": sgd.maximize,
-            "l1": sgd.l1,
-        });
-        (!names.is_empty()).then_some(json)
+        let mut settings = serde_json::Map::new();
+        settings.insert("params".into(), json!(names));
+        settings.extend(optimizer.param_group(group).into_iter().map(|(name, value)| (name.to_string(), value)));
+        (!names.is_empty()).then_some(serde_json::Value::Object(settings))
     };
-    (0..=sgd.groups.len()).filter_map(group).collect()
+    (0..=optimizer.groups().len()).filter_map(group).collect()
 }
 
-/// The momentum buffers of the parameters of `tape`; without a step there is none in PyTorch either.
-pub(super) fn momentum(tape: &Tape, has_momentum: bool, engine: &mut dyn Engine) -> Result<Content> {
+/// What the optimizer keeps for the parameters of `tape` after so many `updates`; before the first there is nothing in PyTorch
+/// either.
+pub(super) fn kept(tape: &Tape, optimizer: &dyn Optimizer, updates: &[f32], engine: &mut dyn Engine) -> Result<Content> {
     let mut content = Content::new();
-    for (tensor, _) in updated(tape).filter(|_| has_momentum) {
-        let bytes = engine.momentum(&tensor.name)?.iter().flat_map(|value| value.to_le_bytes()).collect();
-        content.insert(entry(tensor), (Dtype::F32, tensor.shape.dims().to_vec(), bytes));
+    for (tensor, _) in updated(tape).filter(|_| optimizer.has_buffers(updates)) {
+        for buffer in optimizer.buffers() {
+            let values = engine.optimizer_buffer(&tensor.name, buffer)?;
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            content.insert(entry(tensor, buffer), (Dtype::F32, tensor.shape.dims().to_vec(), bytes));
+        }
     }
     Ok(content)
 }
@@ -93,40 +88,50 @@ pub(super) fn scheduler(path: &Path, metadata: &Metadata) -> Result<BTreeMap<Str
     Ok(state)
 }
 
-/// Writes the state of `sgd`, which updates the parameters of `tape`, to the file at `path`.
-pub fn save(path: &Path, tape: &Tape, sgd: &Sgd, progress: Progress, engine: &mut dyn Engine) -> Result<()> {
-    save_scheduled(path, tape, sgd, progress, None, engine)
+/// Writes the state of `optimizer`, which updates the parameters of `tape`, to the file at `path`.
+pub fn save(
+    path: &Path,
+    tape: &Tape,
+    optimizer: &dyn Optimizer,
+    progress: Progress,
+    engine: &mut dyn Engine,
+) -> Result<()> {
+    save_scheduled(path, tape, optimizer, progress, None, engine)
 }
 
 pub(super) fn save_scheduled(
     path: &Path,
     tape: &Tape,
-    sgd: &Sgd,
+    optimizer: &dyn Optimizer,
     progress: Progress,
     schedule: Option<&Schedule>,
     engine: &mut dyn Engine,
 ) -> Result<()> {
-    let content = momentum(tape, progress.has_momentum, engine)?;
+    let updates = engine.state(UPDATES)?;
+    let content = kept(tape, optimizer, &updates, engine)?;
     let mut metadata = format();
-    metadata.insert("param_groups".into(), param_groups(tape, sgd).to_string());
+    metadata.insert("param_groups".into(), param_groups(tape, optimizer).to_string());
     metadata.insert("step".into(), progress.steps.to_string());
     metadata.insert("epoch".into(), progress.epochs.to_string());
+    let texts: Vec<String> = updates.iter().map(f32::to_string).collect();
+    metadata.insert("updates".into(), texts.join(","));
     metadata.extend(schedule.into_iter().flat_map(remembered));
     write(path, &content, &metadata)
 }
 
-/// Reads the momentum buffers of the parameters of `tape` from the file at `path`, and how far its run was.
+/// Reads what `optimizer` keeps for the parameters of `tape` from the file at `path`, and how far its run was.
 ///
-/// A file holds the buffers of all parameters that are updated, or, if no update had momentum, none. All names that are
+/// A file holds the buffers of all parameters that are updated, or, before an update has made any, none. All names that are
 /// missing, unexpected or of another shape are in the one error, and then nothing is changed. Settings are not read: those
 /// of the run that goes on hold.
-pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<Progress> {
-    load_scheduled(path, tape, None, engine)
+pub fn load(path: &Path, tape: &Tape, optimizer: &dyn Optimizer, engine: &mut dyn Engine) -> Result<Progress> {
+    load_scheduled(path, tape, optimizer, None, engine)
 }
 
 pub(super) fn load_scheduled(
     path: &Path,
     tape: &Tape,
+    optimizer: &dyn Optimizer,
     schedule: Option<&mut Schedule>,
     engine: &mut dyn Engine,
 ) -> Result<Progress> {
@@ -140,37 +145,50 @@ pub(super) fn load_scheduled(
     };
     let (steps, epochs) = (count("step")?, count("epoch")? as usize);
     let remembered = scheduler(path, &metadata)?;
-    let has_momentum = !file.names().is_empty();
-    let Buffers { values, problems, unexpected } = buffers(&file, tape, has_momentum);
+    let updates = match metadata.get("updates") {
+        Some(text) => {
+            let numbers: Option<Vec<f32>> = text.split(',').map(|number| number.parse().ok()).collect();
+            let problem = || Error::data(path, format!("metadata \"updates\" is \"{text}\", expected two numbers"));
+            numbers.filter(|numbers| numbers.len() == 2).ok_or_else(problem)?
+        }
+        // PyTorch's own state and older files don't count: where there are buffers, an update has made them.
+        None => vec![steps as f32, if file.names().is_empty() { 0.0 } else { steps.max(1) as f32 }],
+    };
+    let Buffers { values, problems, unexpected } = buffers(&file, tape, optimizer, &updates);
     refuse(path, problems, unexpected)?;
     // A file without such a state is of a run without a plateau, or an older one: the schedule then starts anew.
     if let Some(schedule) = schedule.filter(|_| !remembered.is_empty()) {
         let problem = |error| Error::data(path, format!("metadata of the scheduler: {error}"));
         schedule.restore(&remembered).map_err(problem)?;
     }
-    values.iter().try_for_each(|(name, values)| engine.set_momentum(name, values))?;
-    Ok(Progress { steps, epochs, has_momentum })
+    for (parameter, buffer, values) in &values {
+        engine.set_optimizer_buffer(parameter, buffer, values)?;
+    }
+    engine.set_state(UPDATES, &updates)?;
+    Ok(Progress { steps, epochs })
 }
 
-/// The momentum buffers of a file by parameter, what is wrong with them, and the names that are none.
+/// What a file holds of an optimizer, by parameter and buffer, what is wrong with it, and the names that are none of it.
 #[derive(Default)]
 pub(super) struct Buffers {
-    pub values: Vec<(String, Vec<f32>)>,
+    pub values: Vec<(String, &'static str, Vec<f32>)>,
     pub problems: Vec<String>,
     pub unexpected: Vec<String>,
 }
 
-/// What of a file is a momentum buffer of a parameter of `tape`.
-pub(super) fn buffers(file: &SafeTensors<'_>, tape: &Tape, has_momentum: bool) -> Buffers {
+/// What of a file `optimizer` keeps for a parameter of `tape` after so many `updates`.
+pub(super) fn buffers(file: &SafeTensors<'_>, tape: &Tape, optimizer: &dyn Optimizer, updates: &[f32]) -> Buffers {
     let unexpected = file.names().iter().map(|name| name.to_string()).collect();
     let mut found = Buffers { unexpected, ..Buffers::default() };
-    for (tensor, _) in updated(tape).filter(|_| has_momentum) {
-        let name = entry(tensor);
-        found.unexpected.retain(|other| *other != name);
-        match value(file, &name, tensor) {
-            Ok(Value::Real(value)) => found.values.push((tensor.name.clone(), value)),
-            Ok(_) => found.problems.push(format!("\"{name}\" holds no numbers")),
-            Err(problem) => found.problems.push(problem),
+    for (tensor, _) in updated(tape).filter(|_| optimizer.has_buffers(updates)) {
+        for &buffer in optimizer.buffers() {
+            let name = entry(tensor, buffer);
+            found.unexpected.retain(|other| *other != name);
+            match value(file, &name, tensor) {
+                Ok(Value::Real(value)) => found.values.push((tensor.name.clone(), buffer, value)),
+                Ok(_) => found.problems.push(format!("\"{name}\" holds no numbers")),
+                Err(problem) => found.problems.push(problem),
+            }
         }
     }
     found

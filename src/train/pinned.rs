@@ -76,14 +76,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::graph::Tape;
+    use crate::graph::{Purpose, Tape};
     use crate::kernel::{Caps, DeviceClass};
     use crate::plan::ParameterLayout;
     use crate::tensor::Spec;
 
     #[test]
     fn a_choice_that_cannot_be_taken_is_named_with_its_file() {
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let a = tape.input("a", Spec::f32([64, 64])).unwrap();
         let b = tape.input("b", Spec::f32([64, 64])).unwrap();
         let op = crate::ops::matmul::Matmul { transpose_a: false, transpose_b: false };

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use super::engine::{Engine, ProgramId};
 use super::{ModelCard, weights};
-use crate::data::{BatchSink, ImageSet, Normalisation};
+use crate::data::{ImageSet, Normalisation};
 use crate::error::{Error, Result};
-use crate::graph::{Stage, Tape};
+use crate::graph::{Purpose, Stage, Tape};
 use crate::nn::Module;
 use crate::ops::gather::Gather;
-use crate::tensor::{Spec, TensorId};
+use crate::tensor::{Spec, TensorId, Values};
 
 /// Images that are looked at together.
 const BATCH: usize = 64;
@@ -61,7 +61,7 @@ impl<'a> Predictor<'a> {
     }
 
     fn tape(&self, count: usize) -> Result<(Tape, TensorId, Option<TensorId>)> {
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let [c, h, w] = self.shape;
         let input = tape.input("input", Spec::f32([count, c, h, w]))?;
         let logits = self.model.forward(&mut tape, input)?;
@@ -93,7 +93,7 @@ impl<'a> Predictor<'a> {
         for (output, &number) in values.chunks_mut((c * h * w).max(1)).zip(numbers) {
             op.image(images.image(number), [c, h, w], 0, &[], output);
         }
-        self.engine.sink(Some(program)).upload_f32("input", &values)?;
+        self.engine.upload(program, "input", Values::F32(&values))?;
         self.engine.run(program, &[Stage::Forward])?;
         Ok((self.engine.read(program, logits)?, program, first))
     }

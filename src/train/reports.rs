@@ -2,16 +2,17 @@
 
 use super::callback::{Event, Flow};
 use super::fit::Callbacks;
-use super::trainer::{Report, TRAIN, Trainer};
+use super::trainer::{Report, Trainer, losses_of};
 use crate::data::BatchSource;
 use crate::error::Result;
+use crate::graph::Purpose;
 use crate::ops::metrics::Metrics;
 
-impl Trainer<'_> {
+impl Trainer {
     /// Asks for the numbers as they are after the present epoch's last step so far, without waiting for them.
     pub(super) fn ask(&mut self, epoch: usize, images: usize) -> Result<()> {
-        let reading = self.engine.request_state(TRAIN)?;
-        self.asked.push_back(Report { epoch, batch: self.batch, images, reading });
+        let reading = self.engine.request_state(losses_of(Purpose::Train))?;
+        self.asked.push_back(Report { epoch, batch: self.run.batch, images, reading });
         Ok(())
     }
 
@@ -32,9 +33,9 @@ impl Trainer<'_> {
                 },
             };
             let Some(Report { epoch, batch, images, .. }) = self.asked.pop_front() else { break };
-            let metrics = Metrics::from_state(&state);
+            let metrics = Metrics::from_state(&state)?;
             self.note(batch, &metrics);
-            if let Some(&loss) = self.history.losses.iter().find(|loss| !loss.is_finite()) {
+            if let Some(&loss) = self.run.history.losses.iter().find(|loss| !loss.is_finite()) {
                 self.trip(train, callbacks, loss)?;
             }
             let event = Event::Progress {
@@ -43,7 +44,7 @@ impl Trainer<'_> {
                 of: train.len(),
                 loss: metrics.loss,
                 accuracy: metrics.accuracy,
-                images_per_second: images as f64 / self.epoch_seconds(),
+                images_per_second: images as f64 / self.run.epoch_seconds(),
             };
             if self.tell(callbacks, &event)? == Flow::Stop {
                 flow = Flow::Stop;
@@ -54,9 +55,9 @@ impl Trainer<'_> {
 
     /// Takes the losses of the steps since the last time to the history, waiting for all of them.
     pub(super) fn note_losses(&mut self) -> Result<()> {
-        if self.batch > 0 {
-            let metrics = Metrics::from_state(&self.engine.state(TRAIN)?);
-            self.note(self.batch, &metrics);
+        if self.run.batch > 0 {
+            let metrics = Metrics::from_state(&self.engine.state(losses_of(Purpose::Train))?)?;
+            self.note(self.run.batch, &metrics);
         }
         Ok(())
     }
@@ -64,8 +65,8 @@ impl Trainer<'_> {
     /// Takes what is new in the numbers after `batch` batches of the epoch to the history.
     fn note(&mut self, batch: usize, metrics: &Metrics) {
         // What was asked for earlier may arrive after somebody has waited for more.
-        let new = metrics.losses.len().min(batch.saturating_sub(self.noted));
-        self.history.losses.extend(&metrics.losses[metrics.losses.len() - new..]);
-        self.noted = self.noted.max(batch);
+        let new = metrics.losses.len().min(batch.saturating_sub(self.run.noted));
+        self.run.history.losses.extend(&metrics.losses[metrics.losses.len() - new..]);
+        self.run.noted = self.run.noted.max(batch);
     }
 }

@@ -1,121 +1,63 @@
 //! Taking a snapshot of a run, and going back or on to one.
 
-use std::fmt::Display;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use safetensors::tensor::Dtype;
 
-use super::history::Epoch;
 use super::optimizer_state;
-use super::snapshot::{FORMAT, Snapshot};
-use super::trainer::{TRAIN, Trainer};
+use super::run::Fields;
+use super::snapshot::{Snapshot, bytes};
+use super::trainer::{Trainer, losses_of, state_of};
 use super::weights::{self, Metadata};
 use crate::error::{Error, Result};
+use crate::graph::Purpose;
 use crate::kernel::Choices;
+use crate::optim::UPDATES;
 use crate::tensor::Role;
 use crate::twin::Value;
 
-/// The accumulators' bits.
+/// The accumulators' bits; those of a metric have its name after a dot.
 const METRICS: &str = "trainer.metrics";
-/// The loss of every step.
-const LOSSES: &str = "trainer.losses";
+/// How many updates were applied, and how many of them with momentum.
+const APPLIED: &str = "trainer.updates";
 
-/// The numbers of an epoch in one line; text keeps f64 to the bit.
-fn line(epoch: &Epoch) -> String {
-    let Epoch {
-        train_loss, train_accuracy, validation_loss, validation_accuracy, lr, seconds, images_per_second, ..
-    } = epoch;
-    format!(
-        "{},{train_loss},{train_accuracy},{validation_loss},{validation_accuracy},{lr},{seconds},{images_per_second}",
-        epoch.epoch
-    )
-}
-
-/// What [`line`] wrote.
-fn epoch_of(line: &str) -> Option<Epoch> {
-    let (epoch, rest) = line.split_once(',')?;
-    let numbers = rest.split(',').map(|text| text.parse().ok()).collect::<Option<Vec<f64>>>()?;
-    let &[train_loss, train_accuracy, validation_loss, validation_accuracy, lr, seconds, images_per_second] =
-        &numbers[..]
-    else {
-        return None;
-    };
-    Some(Epoch {
-        epoch: epoch.parse().ok()?,
-        train_loss,
-        train_accuracy,
-        validation_loss,
-        validation_accuracy,
-        lr,
-        seconds,
-        images_per_second,
-    })
-}
-
-/// The metadata of a snapshot that is being read.
-struct Fields<'a> {
-    path: &'a Path,
-    metadata: &'a Metadata,
-}
-
-impl Fields<'_> {
-    fn text(&self, name: &str) -> Result<&str> {
-        let text = self.metadata.get(name).map(String::as_str);
-        text.ok_or_else(|| Error::data(self.path, format!("metadata \"{name}\" is missing")))
+impl Trainer {
+    /// The accumulators of training, with what a snapshot calls them: state, then name.
+    fn accumulators(&self) -> Vec<(String, String)> {
+        let own = (losses_of(Purpose::Train).to_string(), METRICS.to_string());
+        let of_metric = |name: &String| (state_of(Purpose::Train, name), format!("{METRICS}.{name}"));
+        std::iter::once(own).chain(self.metrics.iter().map(of_metric)).collect()
     }
 
-    fn get<T: FromStr>(&self, name: &str) -> Result<T> {
-        let text = self.text(name)?;
-        text.parse().map_err(|_| Error::data(self.path, format!("metadata \"{name}\" is \"{text}\"")))
-    }
-
-    /// An error unless the run that goes on has the same setting.
-    fn same(&self, name: &str, own: &impl Display) -> Result<()> {
-        let (found, own) = (self.text(name)?, own.to_string());
-        if found == own {
-            return Ok(());
-        }
-        let message = format!("is of a run with {name} {found}, this one has {own}: give it the same, or a new folder");
-        Err(Error::data(self.path, message))
-    }
-}
-
-impl Trainer<'_> {
     /// The run as it is, on the host, which is also what it goes on from if the device is lost; what was submitted has run then.
     pub fn snapshot(&mut self) -> Result<Arc<Snapshot>> {
         self.note_losses()?;
-        let mut content = weights::model(&self.tape, self.engine)?;
-        content.extend(optimizer_state::momentum(&self.tape, self.has_momentum, self.engine)?);
-        // Before the first step there is no such state.
-        let metrics = if self.batch > 0 { self.engine.state(TRAIN)? } else { Vec::new() };
-        let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect::<Vec<u8>>();
-        content.insert(METRICS.into(), (Dtype::U32, vec![metrics.len()], bytes(&metrics)));
-        let losses = &self.history.losses;
-        content.insert(LOSSES.into(), (Dtype::F32, vec![losses.len()], bytes(losses)));
-        let epochs: Vec<String> = self.history.epochs.iter().map(line).collect();
-        let mut metadata = Metadata::new();
-        let mut field = |name: &str, value: &dyn Display| metadata.insert(name.to_string(), value.to_string());
-        field("format", &FORMAT);
-        field("seed", &self.options.seed);
-        field("batch_size", &self.options.batch_size);
-        field("accumulate", &self.options.accumulate);
-        field("images", &self.images);
-        field("steps", &self.steps);
-        field("epochs", &self.epochs);
-        field("batch", &self.batch);
-        field("has_momentum", &self.has_momentum);
-        field("epoch_seconds", &self.epoch_seconds());
-        field("seconds", &self.seconds());
-        field("history", &epochs.join("\n"));
-        if let Some(taken) = self.engine.taken() {
-            field("choices", &taken.to_json());
+        let mut content = weights::model(&self.tape, &mut *self.engine)?;
+        let updates = self.engine.state(UPDATES)?;
+        content.extend(optimizer_state::kept(&self.tape, &*self.optimizer, &updates, &mut *self.engine)?);
+        let mut words = |name: String, values: &[f32]| {
+            content.insert(name, (Dtype::U32, vec![values.len()], bytes(values)));
+        };
+        words(APPLIED.into(), &updates);
+        for (state, name) in self.accumulators() {
+            // Before the first step there is no such state.
+            let values = if self.run.batch > 0 { self.engine.state(&state)? } else { Vec::new() };
+            words(name, &values);
         }
-        metadata.extend(optimizer_state::remembered(&self.schedule));
-        let snapshot = Arc::new(Snapshot::new(content, metadata));
+        let mut settings = Metadata::new();
+        let mut setting = |name: &str, value: String| settings.insert(name.to_string(), value);
+        setting("seed", self.options.seed.to_string());
+        setting("batch_size", self.options.batch_size.to_string());
+        setting("accumulate", self.options.accumulate.to_string());
+        setting("images", self.images.to_string());
+        if let Some(taken) = self.engine.taken() {
+            setting("choices", taken.to_json());
+        }
+        settings.extend(optimizer_state::remembered(&self.schedule));
+        let snapshot = Arc::new(Snapshot { run: self.run.stopped(), content, settings });
         // A run that has just gone wrong keeps the copy from before, from which its steps can be done again.
-        if self.history.warned || !self.has_diverged() {
+        if self.run.history.warned || !self.has_diverged() {
             self.kept = Some(Arc::clone(&snapshot));
         }
         Ok(snapshot)
@@ -123,7 +65,7 @@ impl Trainer<'_> {
 
     /// Whether a loss was not finite, as far as losses are known.
     pub(super) fn has_diverged(&self) -> bool {
-        self.history.losses.iter().any(|loss| !loss.is_finite())
+        self.run.history.losses.iter().any(|loss| !loss.is_finite())
     }
 
     /// Goes back, or on, to where `snapshot` was taken; `path` is what errors name. The next [`Trainer::fit`] does what the
@@ -132,18 +74,13 @@ impl Trainer<'_> {
     ///
     /// [`Error::Data`] names a setting or tensor that is not that of this run, and then nothing is changed.
     pub fn restore(&mut self, snapshot: &Arc<Snapshot>, path: &Path) -> Result<()> {
-        let fields = Fields { path, metadata: &snapshot.metadata };
+        let fields = Fields { path, metadata: &snapshot.settings };
         let options = self.options;
         fields.same("seed", &options.seed)?;
         fields.same("batch_size", &options.batch_size)?;
         fields.same("accumulate", &options.accumulate)?;
         fields.same("images", &self.images)?;
-        let (steps, epochs, batch) = (fields.get("steps")?, fields.get("epochs")?, fields.get("batch")?);
-        let has_momentum = fields.get("has_momentum")?;
-        let (seconds, epoch_seconds) = (fields.get("seconds")?, fields.get("epoch_seconds")?);
-        let history = fields.text("history")?.lines().map(epoch_of).collect::<Option<Vec<Epoch>>>();
-        let history = history.ok_or_else(|| Error::data(path, "metadata \"history\" is no list of epochs"))?;
-        let choices = match snapshot.metadata.get("choices") {
+        let choices = match snapshot.settings.get("choices") {
             // Its numbers go on; only the order of some sums may differ from that of the run that wrote it.
             Some(text) if Choices::is_old(text) => {
                 log::warn!(
@@ -156,12 +93,18 @@ impl Trainer<'_> {
             Some(text) => Some(Choices::from_json(text).map_err(|message| Error::data(path, message))?),
             None => None,
         };
-        let remembered = optimizer_state::scheduler(path, &snapshot.metadata)?;
+        let remembered = optimizer_state::scheduler(path, &snapshot.settings)?;
+        let updates = match (snapshot.words(APPLIED), snapshot.settings.get("has_momentum")) {
+            (updates, _) if updates.len() == 2 => updates,
+            // An older version said only whether there was momentum.
+            (_, Some(text)) => vec![snapshot.steps() as f32, f32::from(u8::from(text == "true"))],
+            _ => return Err(Error::data(path, format!("\"{APPLIED}\" is missing: how many updates were applied"))),
+        };
 
         let bytes = weights::bytes(path, &snapshot.content, &Metadata::new())?;
         let file = weights::parse(path, &bytes)?;
-        let optimizer_state::Buffers { values: momenta, mut problems, mut unexpected } =
-            optimizer_state::buffers(&file, &self.tape, has_momentum);
+        let optimizer_state::Buffers { values: buffers, mut problems, mut unexpected } =
+            optimizer_state::buffers(&file, &self.tape, &*self.optimizer, &updates);
         let mut values = Vec::new();
         for id in self.tape.parameters().into_iter().chain(self.tape.buffers()) {
             let tensor = self.tape.tensor(id);
@@ -171,12 +114,9 @@ impl Trainer<'_> {
                 Err(problem) => problems.push(problem),
             }
         }
-        unexpected.retain(|name| ![METRICS, LOSSES].contains(&name.as_str()));
+        let accumulators = self.accumulators();
+        unexpected.retain(|name| name != APPLIED && !accumulators.iter().any(|(_, own)| own == name));
         weights::refuse(path, problems, unexpected)?;
-        let words = |name: &str| -> Vec<f32> {
-            let bytes = snapshot.content.get(name).map_or(&[][..], |(_, _, bytes)| bytes);
-            bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()
-        };
 
         if !remembered.is_empty() {
             self.schedule.restore(&remembered)?;
@@ -190,16 +130,24 @@ impl Trainer<'_> {
                 (_, value) => self.engine.set_buffer(&tensor.name, value)?,
             }
         }
-        momenta.iter().try_for_each(|(name, values)| self.engine.set_momentum(name, values))?;
-        let metrics = words(METRICS);
-        if !metrics.is_empty() {
-            self.engine.set_state(TRAIN, &metrics)?;
+        for (parameter, buffer, values) in &buffers {
+            self.engine.set_optimizer_buffer(parameter, buffer, values)?;
+        }
+        self.engine.set_state(UPDATES, &updates)?;
+        for (state, name) in accumulators {
+            let values = snapshot.words(&name);
+            if !values.is_empty() {
+                self.engine.set_state(&state, &values)?;
+            }
         }
         self.asked.clear();
-        (self.steps, self.epochs, self.batch, self.has_momentum) = (steps, epochs, batch, has_momentum);
-        (self.history.epochs, self.history.losses) = (history, words(LOSSES));
-        self.history.steps = steps as usize;
-        self.start_clocks(seconds, epoch_seconds);
+        // What this process has seen of the run stays: its first step, its memory, and whether it has been warned of.
+        let now = std::mem::take(&mut self.run);
+        self.run = snapshot.run.clone();
+        self.run.clocks.warm = now.clocks.warm;
+        let (first_step_ms, memory, warned) = (now.history.first_step_ms, now.history.memory, now.history.warned);
+        self.run.history = super::History { first_step_ms, memory, warned, ..self.run.history.clone() };
+        self.start_clocks(self.run.seconds(), self.run.epoch_seconds());
         self.kept = Some(Arc::clone(snapshot));
         Ok(())
     }

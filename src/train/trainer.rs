@@ -4,132 +4,67 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::clocks::Clocks;
-use super::early_stopping::EarlyStopping;
-use super::engine::{Engine, ProgramId, Reading};
+use super::callback::Callback;
+use super::engine::{Engine, ProgramId, Reading, Sink};
 use super::history::History;
+use super::loss::{CrossEntropyLoss, Loss, Objective};
+use super::options::TrainOptions;
+use super::run::Run;
 use super::snapshot::Snapshot;
 use super::weights::Metadata;
-use crate::data::{BatchSink, BatchSource, ordered_batches};
+use crate::data::{Batch, BatchSource, ordered_batches};
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, TuneEvent, Tuning};
-use crate::graph::{RANDOM, Stage, Tape};
+use crate::graph::{Purpose, RANDOM, Stage, Tape};
 use crate::nn::Module;
 use crate::ops::confusion::{AccumulateConfusion, Confusion};
 use crate::ops::metrics::Metrics;
-use crate::ops::mixup::{LAMBDA, Mixup};
-use crate::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use crate::optim::{ACCUMULATE, Rates, Schedule, Sgd};
+use crate::optim::{ACCUMULATE, Optimizer, Rates, Schedule};
 use crate::rng;
+use crate::tensor::Values;
 
-/// Names of the accumulators.
-pub(super) const TRAIN: &str = "train.metrics";
-const EVALUATE: &str = "evaluate.metrics";
+/// The state that right and wrong predictions of an evaluation are counted in.
 const CONFUSION: &str = "evaluate.confusion";
 
-/// What to do about a loss that is infinite or not a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnNonFinite {
-    /// The run ends with [`Error::NonFinite`], which names the step and the first tensor that went wrong.
-    #[default]
-    Stop,
-    /// The run goes on, after an [`super::Event::NonFinite`] that says the same.
-    Warn,
-}
-
-/// How long to train, and on what portions.
-#[derive(Clone, Copy, Debug)]
-pub struct TrainOptions {
-    /// Passes over the training images in all, those before a run was loaded included.
-    pub epochs: usize,
-    /// Images a step.
-    pub batch_size: usize,
-    /// Of the first weights and of the order of the images.
-    pub seed: u64,
-    /// Steps between two reports of loss and accuracy. A report comes when its numbers have, while later steps run already.
-    pub report_every: usize,
-    /// Batches whose gradients add up to one update: as if they were one batch, for models without batch norm. The last
-    /// update of an epoch takes what is left.
-    pub accumulate: usize,
-    /// Ends the run before its last epoch, once nothing gets better.
-    pub early_stopping: Option<EarlyStopping>,
-    /// What to do about a loss that is infinite or not a number.
-    pub on_non_finite: OnNonFinite,
-    /// How much of each training target is spread evenly over the classes, 0 to 1.
-    pub label_smoothing: f32,
-    /// Mixes each batch with itself; accuracy in training then counts the class with the larger share.
-    pub mixup: Option<Mixup>,
-}
-
-impl Default for TrainOptions {
-    /// One epoch, in batches of 64, an update each, under seed 0, to its end or to a loss that is not finite.
-    fn default() -> Self {
-        TrainOptions {
-            epochs: 1,
-            batch_size: 64,
-            seed: 0,
-            report_every: 10,
-            accumulate: 1,
-            early_stopping: None,
-            on_non_finite: OnNonFinite::Stop,
-            label_smoothing: 0.0,
-            mixup: None,
-        }
+/// The state that losses are added up in.
+pub(super) fn losses_of(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Train => "train.metrics",
+        Purpose::Evaluate => "evaluate.metrics",
     }
 }
 
-impl TrainOptions {
-    /// Checks every number against its range.
-    pub fn validate(&self) -> Result<()> {
-        for (field, value) in [
-            ("epochs", self.epochs),
-            ("batch_size", self.batch_size),
-            ("report_every", self.report_every),
-            ("accumulate", self.accumulate),
-        ] {
-            if value == 0 {
-                return Err(Error::config(field, "must be at least 1, it is 0"));
-            }
-        }
-        if !(0.0..=1.0).contains(&self.label_smoothing) {
-            let message = format!("must be 0 to 1, it is {}", self.label_smoothing);
-            return Err(Error::config("label_smoothing", message));
-        }
-        self.mixup.map_or(Ok(()), |mixup| mixup.check())?;
-        self.early_stopping.map_or(Ok(()), |early_stopping| early_stopping.validate())
-    }
+/// The state of a metric.
+pub(super) fn state_of(purpose: Purpose, metric: &str) -> String {
+    format!("{}.{metric}", losses_of(purpose))
 }
 
-/// Trains a model with SGD on an engine.
-pub struct Trainer<'a> {
-    model: &'a dyn Module,
-    pub(super) optimizer: Sgd,
+/// Trains a model on an engine: it owns both, and what looks on.
+///
+/// It can be kept in a struct and sent to another thread.
+pub struct Trainer {
+    model: Box<dyn Module>,
+    pub(super) loss: Box<dyn Loss>,
+    pub(super) optimizer: Box<dyn Optimizer>,
     pub(super) schedule: Schedule,
-    pub(super) engine: &'a mut dyn Engine,
+    pub(super) engine: Box<dyn Engine>,
     pub(super) options: TrainOptions,
     /// The tape that the parameters were made for.
     pub(super) tape: Tape,
-    /// By data source, accumulator and batch size.
-    pub(super) programs: HashMap<(String, &'static str, usize), ProgramId>,
+    /// The names of what is measured beside the loss.
+    pub(super) metrics: Vec<String>,
+    /// By data source, purpose and batch size.
+    pub(super) programs: HashMap<(String, Purpose, usize), ProgramId>,
     pub(super) prepared: HashSet<String>,
     /// How many images there are to train on.
     pub(super) images: usize,
     /// What goes into the metadata of the model's files.
     pub(super) metadata: Metadata,
-    /// Whether a step with momentum has been made, so that the momentum buffers hold something.
-    pub(super) has_momentum: bool,
-    /// Steps so far: no two draw the same random numbers.
-    pub(super) steps: u32,
-    /// Epochs so far.
-    pub(super) epochs: usize,
-    /// Batches of the present epoch that are done.
-    pub(super) batch: usize,
-    /// Those of them whose losses are in the history.
-    pub(super) noted: usize,
-    pub(super) history: History,
+    pub(super) callbacks: Vec<Box<dyn Callback + Send>>,
+    /// Where the run is.
+    pub(super) run: Run,
     /// Reports whose numbers are on their way.
     pub(super) asked: VecDeque<Report>,
-    pub(super) clocks: Clocks,
     /// The host's last copy of the run.
     pub(super) kept: Option<Arc<Snapshot>>,
 }
@@ -162,44 +97,78 @@ impl Share {
     }
 }
 
-impl<'a> Trainer<'a> {
-    /// A trainer whose parameters have their first values; `train` says what a batch is.
+impl Trainer {
+    /// A trainer of a classifier, by [`CrossEntropyLoss`], whose parameters have their first values; `train` says what a batch is.
     pub fn new(
-        model: &'a dyn Module,
-        optimizer: Sgd,
-        engine: &'a mut dyn Engine,
+        model: impl Module + 'static,
+        optimizer: impl Optimizer + 'static,
+        engine: impl Into<Box<dyn Engine>>,
         options: TrainOptions,
         train: &dyn BatchSource,
     ) -> Result<Self> {
         options.validate()?;
-        let schedule = Schedule::constant(&optimizer)?;
+        let loss = CrossEntropyLoss { label_smoothing: options.label_smoothing, mixup: options.mixup };
+        Self::made(Box::new(model), Box::new(loss), Box::new(optimizer), engine.into(), options, train)
+    }
+
+    /// [`Trainer::new`] for a loss of any kind.
+    pub fn with_loss(
+        model: impl Module + 'static,
+        loss: impl Loss + 'static,
+        optimizer: impl Optimizer + 'static,
+        engine: impl Into<Box<dyn Engine>>,
+        options: TrainOptions,
+        train: &dyn BatchSource,
+    ) -> Result<Self> {
+        options.validate()?;
+        if options.label_smoothing != 0.0 || options.mixup.is_some() {
+            let message = "label smoothing and mixup are settings of CrossEntropyLoss: give them to that loss, or leave them out";
+            return Err(Error::config("options", message));
+        }
+        Self::made(Box::new(model), Box::new(loss), Box::new(optimizer), engine.into(), options, train)
+    }
+
+    fn made(
+        model: Box<dyn Module>,
+        loss: Box<dyn Loss>,
+        optimizer: Box<dyn Optimizer>,
+        engine: Box<dyn Engine>,
+        options: TrainOptions,
+        train: &dyn BatchSource,
+    ) -> Result<Self> {
+        let schedule = Schedule::constant(&*optimizer)?;
         if train.is_empty() {
             return Err(Error::config("training data", "holds no image"));
         }
         let mut trainer = Trainer {
             model,
+            loss,
             optimizer,
             schedule,
             engine,
             options,
-            tape: Tape::new(true),
+            tape: Tape::new(Purpose::Train),
+            metrics: Vec::new(),
             programs: HashMap::new(),
             prepared: HashSet::new(),
             images: train.len(),
             metadata: Metadata::new(),
-            has_momentum: false,
-            steps: 0,
-            epochs: 0,
-            batch: 0,
-            noted: 0,
-            history: History::default(),
+            callbacks: Vec::new(),
+            run: Run::default(),
             asked: VecDeque::new(),
-            clocks: Clocks::default(),
             kept: None,
         };
-        trainer.tape = trainer.training_tape(train, options.batch_size.min(train.len()))?;
+        let (tape, objective) = trainer.measured_tape(train, Purpose::Train, options.batch_size.min(train.len()))?;
+        trainer.tape = tape;
+        trainer.metrics = objective.metrics.into_iter().map(|(name, _)| name).collect();
         trainer.engine.initialise(&trainer.tape, options.seed)?;
         Ok(trainer)
+    }
+
+    /// Adds what looks on from now on, and may end a run.
+    pub fn on(&mut self, callback: impl Callback + Send + 'static) -> &mut Self {
+        self.callbacks.push(Box::new(callback));
+        self
     }
 
     /// Takes every step's learning rate and momentum from `schedule` in place of the optimizer.
@@ -214,9 +183,14 @@ impl<'a> Trainer<'a> {
         self
     }
 
-    /// The run so far.
+    /// Where the run is.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// What the run was like so far.
     pub fn history(&self) -> &History {
-        &self.history
+        &self.run.history
     }
 
     /// The options.
@@ -224,8 +198,23 @@ impl<'a> Trainer<'a> {
         &self.options
     }
 
+    /// The model.
+    pub fn model(&self) -> &dyn Module {
+        &*self.model
+    }
+
     /// The engine.
     pub fn engine(&mut self) -> &mut dyn Engine {
+        &mut *self.engine
+    }
+
+    /// The model and the engine that has its parameters, for what comes after training.
+    pub fn model_and_engine(&mut self) -> (&dyn Module, &mut dyn Engine) {
+        (&*self.model, &mut *self.engine)
+    }
+
+    /// The engine, with the parameters as training has left them.
+    pub fn into_engine(self) -> Box<dyn Engine> {
         self.engine
     }
 
@@ -234,43 +223,38 @@ impl<'a> Trainer<'a> {
         &self.tape
     }
 
-    pub(super) fn training_tape(&self, source: &dyn BatchSource, size: usize) -> Result<Tape> {
-        let mut tape = Tape::new(true);
-        let (mut input, target) = source.declare(&mut tape, size)?;
-        let op = SoftmaxCrossEntropy { label_smoothing: self.options.label_smoothing, ..Default::default() };
-        let loss = match self.options.mixup {
-            None => {
-                let logits = self.model.forward(&mut tape, input)?;
-                tape.softmax_cross_entropy("loss", logits, target, None, op)?
-            }
-            Some(_) => {
-                let lambda = tape.mixup_lambda()?;
-                input = tape.mixup("mixup", input, lambda)?;
-                let logits = self.model.forward(&mut tape, input)?;
-                tape.mixed_cross_entropy("loss", logits, target, None, lambda, op)?
-            }
-        };
-        tape.accumulate(TRAIN, loss)?;
-        match self.options.accumulate {
-            1 => self.optimizer.minimize(&mut tape, loss.loss)?,
-            _ => self.optimizer.minimize_accumulated(&mut tape, loss.loss)?,
+    /// A tape for batches of `size` of `source`, and what its loss has put on it.
+    fn measured_tape(&self, source: &dyn BatchSource, purpose: Purpose, size: usize) -> Result<(Tape, Objective)> {
+        let mut tape = Tape::new(purpose);
+        let (input, target) = source.declare(&mut tape, size)?;
+        let objective = self.loss.append(&mut tape, &*self.model, input, target)?;
+        match objective.classes {
+            Some(classes) => tape.accumulate(losses_of(purpose), classes.counts)?,
+            None => tape.accumulate_mean(losses_of(purpose), objective.loss, size)?,
         }
-        Ok(tape)
+        for (name, value) in &objective.metrics {
+            tape.accumulate_mean(&state_of(purpose, name), *value, size)?;
+        }
+        match (purpose, self.options.accumulate) {
+            (Purpose::Train, 1) => self.optimizer.minimize(&mut tape, objective.loss)?,
+            (Purpose::Train, _) => self.optimizer.minimize_accumulated(&mut tape, objective.loss)?,
+            (Purpose::Evaluate, _) => {
+                if let Some(classes) = objective.classes {
+                    let op = AccumulateConfusion::default();
+                    tape.accumulate_confusion(CONFUSION, classes.logits, classes.target, op)?;
+                }
+            }
+        }
+        Ok((tape, objective))
     }
 
-    fn evaluation_tape(&self, source: &dyn BatchSource, size: usize) -> Result<Tape> {
-        let mut tape = Tape::new(false);
-        let (input, target) = source.declare(&mut tape, size)?;
-        let logits = self.model.forward(&mut tape, input)?;
-        let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default())?;
-        tape.accumulate(EVALUATE, loss)?;
-        tape.accumulate_confusion(CONFUSION, logits, target, AccumulateConfusion::default())?;
-        Ok(tape)
+    pub(super) fn tape_for(&self, source: &dyn BatchSource, purpose: Purpose, size: usize) -> Result<Tape> {
+        Ok(self.measured_tape(source, purpose, size)?.0)
     }
 
     /// What a run over `train` spends its time in: the tapes for training and for evaluation at the full batch size.
     fn tapes(&self, train: &dyn BatchSource, size: usize) -> Result<[Tape; 2]> {
-        Ok([self.training_tape(train, size)?, self.evaluation_tape(train, size)?])
+        Ok([self.tape_for(train, Purpose::Train, size)?, self.tape_for(train, Purpose::Evaluate, size)?])
     }
 
     /// Measures which kernels are fastest for batches of `train`, and takes them from now on; `None` where the engine has
@@ -297,17 +281,13 @@ impl<'a> Trainer<'a> {
         self.engine.pin(file, &tapes)
     }
 
-    /// The program for a source, an accumulator and a batch size, made on first use.
-    pub(super) fn program(&mut self, source: &dyn BatchSource, kind: &'static str, size: usize) -> Result<ProgramId> {
-        let key = (source.name().to_string(), kind, size);
+    /// The program for a source, a purpose and a batch size, made on first use.
+    pub(super) fn program(&mut self, source: &dyn BatchSource, purpose: Purpose, size: usize) -> Result<ProgramId> {
+        let key = (source.name().to_string(), purpose, size);
         if let Some(&program) = self.programs.get(&key) {
             return Ok(program);
         }
-        let tape = match kind {
-            TRAIN => self.training_tape(source, size)?,
-            _ => self.evaluation_tape(source, size)?,
-        };
-        let program = self.engine.compile(tape)?;
+        let program = self.engine.compile(self.tape_for(source, purpose, size)?)?;
         self.programs.insert(key, program);
         Ok(program)
     }
@@ -315,7 +295,7 @@ impl<'a> Trainer<'a> {
     /// Brings to the device what of `source` stays there, once.
     pub(super) fn prepare(&mut self, source: &dyn BatchSource) -> Result<()> {
         if self.prepared.insert(source.name().to_string()) {
-            source.prepare(&mut self.engine.sink(None))?;
+            source.prepare(&mut Sink::resident(&mut *self.engine))?;
         }
         Ok(())
     }
@@ -328,7 +308,7 @@ impl<'a> Trainer<'a> {
         rates: Rates,
         share: &Share,
     ) -> Result<()> {
-        let program = self.program(source, TRAIN, indices.len())?;
+        let program = self.program(source, Purpose::Train, indices.len())?;
         self.feed(source, program, indices, rates, share)?;
         let stages = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
         self.engine.run(program, if share.last { &stages } else { &stages[..3] })
@@ -340,28 +320,24 @@ impl<'a> Trainer<'a> {
         source: &mut dyn BatchSource,
         program: ProgramId,
         indices: &[u32],
-        Rates { lr, momentum }: Rates,
+        rates: Rates,
         share: &Share,
     ) -> Result<()> {
-        let hyper = self.optimizer.hyperparameters(self.engine.tape(program), lr, momentum, !self.has_momentum);
-        self.has_momentum |= share.last && momentum != 0.0;
-        for (name, values) in hyper {
-            self.engine.write_f32(program, &name, &values)?;
-        }
+        let random = rng::draw(self.options.seed, self.run.steps);
+        let mut inputs = self.optimizer.hyperparameters(self.engine.tape(program), rates);
+        inputs.extend(self.loss.inputs(&random));
         if self.options.accumulate > 1 {
             let first = f32::from(u8::from(share.first));
-            self.engine.write_f32(program, ACCUMULATE, &[share.weight, first, 0.0, 0.0])?;
+            inputs.push((ACCUMULATE.to_string(), vec![share.weight, first, 0.0, 0.0]));
         }
-        let draw = rng::draw(self.options.seed, self.steps);
-        source.draw(draw);
-        if let Some(mixup) = self.options.mixup {
-            self.engine.write_f32(program, LAMBDA, &[mixup.lambda(&draw)])?;
+        for (name, values) in inputs {
+            self.engine.write(program, &name, Values::F32(&values))?;
         }
         if self.engine.tape(program).find_input(RANDOM).is_some() {
-            self.engine.sink(Some(program)).write_i32(RANDOM, &draw)?;
+            self.engine.write(program, RANDOM, Values::I32(&random))?;
         }
-        self.steps += 1;
-        source.feed(indices, &mut self.engine.sink(Some(program)))
+        self.run.steps += 1;
+        source.feed(&Batch::train(indices, random), &mut Sink::step(&mut *self.engine, program))
     }
 
     /// Where the time of a training step on the first full batch of `source` goes: medians of `repeats` steps, and what the
@@ -372,29 +348,41 @@ impl<'a> Trainer<'a> {
     pub fn profile(&mut self, source: &mut dyn BatchSource, repeats: usize) -> Result<Option<Profile>> {
         self.prepare(source)?;
         let indices: Vec<u32> = (0..self.options.batch_size.min(source.len()) as u32).collect();
-        let rates = Rates { lr: 0.0, momentum: self.optimizer.momentum };
+        let rates = Rates { lr: 0.0, ..self.optimizer.rates() };
         self.step(source, &indices, rates, &Share { weight: 1.0, first: true, last: true })?;
-        let program = self.program(source, TRAIN, indices.len())?;
+        let program = self.program(source, Purpose::Train, indices.len())?;
         self.engine.profile(program, repeats)
     }
 
-    /// Loss and accuracy over all images of `source`.
+    /// Loss, accuracy and what else is measured, over all images of `source`.
     pub fn evaluate(&mut self, source: &mut dyn BatchSource) -> Result<Metrics> {
         self.prepare(source)?;
-        self.engine.clear_state(EVALUATE)?;
-        self.engine.clear_state(CONFUSION)?;
+        let names: Vec<String> = self.metrics.iter().map(|name| state_of(Purpose::Evaluate, name)).collect();
+        for state in names.iter().map(String::as_str).chain([losses_of(Purpose::Evaluate), CONFUSION]) {
+            self.engine.clear_state(state)?;
+        }
         let batches = ordered_batches(source.len(), self.options.batch_size);
         source.plan(&batches);
         for batch in batches {
-            let program = self.program(source, EVALUATE, batch.len())?;
-            source.feed(&batch, &mut self.engine.sink(Some(program)))?;
+            let program = self.program(source, Purpose::Evaluate, batch.len())?;
+            source.feed(&Batch::evaluate(&batch), &mut Sink::step(&mut *self.engine, program))?;
             self.engine.run(program, &[Stage::Gather, Stage::Forward])?;
         }
-        Ok(Metrics::from_state(&self.engine.state(EVALUATE)?))
+        self.measured(Purpose::Evaluate)
+    }
+
+    /// Loss, accuracy and what else is measured since the states of `purpose` were cleared.
+    pub(super) fn measured(&mut self, purpose: Purpose) -> Result<Metrics> {
+        let mut metrics = Metrics::from_state(&self.engine.state(losses_of(purpose))?)?;
+        for name in &self.metrics {
+            let metric = Metrics::from_state(&self.engine.state(&state_of(purpose, name))?)?;
+            metrics.others.push((name.clone(), metric.loss));
+        }
+        Ok(metrics)
     }
 
     /// Which classes were taken for which in the last [`Trainer::evaluate`], a validation included, and how often the right
-    /// one was among the five best.
+    /// one was among the five best. [`Error::Name`] where the loss knows no classes, or nothing has been evaluated yet.
     pub fn confusion(&mut self) -> Result<Confusion> {
         Ok(Confusion::from_state(&self.engine.state(CONFUSION)?))
     }

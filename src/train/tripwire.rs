@@ -5,7 +5,7 @@ use std::path::Path;
 use super::trainer::{Share, Trainer};
 use crate::data::BatchSource;
 use crate::error::{Culprit, NonFinite, Result};
-use crate::graph::{Stage, Tape};
+use crate::graph::{Purpose, Stage, Tape};
 use crate::shape::DType;
 use crate::tensor::{Role, TensorId};
 
@@ -33,7 +33,7 @@ fn made(tape: &Tape) -> Vec<(TensorId, String)> {
     made
 }
 
-impl Trainer<'_> {
+impl Trainer {
     /// Finds what made `loss`, or a loss before it, not finite: the run goes back to the host's last copy, does the same steps
     /// again, to the bit, and looks at everything that the last two make. It is left where it was.
     pub(super) fn find_non_finite(&mut self, train: &mut dyn BatchSource, loss: f32) -> Result<NonFinite> {
@@ -41,10 +41,10 @@ impl Trainer<'_> {
         self.note_losses()?;
         let asked = std::mem::take(&mut self.asked);
         let before = self.kept.clone();
-        let losses = &self.history.losses;
+        let losses = &self.run.history.losses;
         // Losses are those of the last steps; after the last of them only what it left can be at fault.
-        let unknown = self.steps as usize - losses.len();
-        let at = losses.iter().position(|loss| !loss.is_finite()).map_or(self.steps as usize, |i| unknown + i + 1);
+        let unknown = self.run.steps as usize - losses.len();
+        let at = losses.iter().position(|loss| !loss.is_finite()).map_or(self.run.steps as usize, |i| unknown + i + 1);
         let present = self.snapshot()?;
         let found = match &before {
             Some(kept) => self.search(train, at, kept),
@@ -83,22 +83,22 @@ impl Trainer<'_> {
     ) -> Result<Option<(usize, Culprit)>> {
         self.restore(kept, Path::new("the run's last copy"))?;
         let batches = self.batches(train.len());
-        while (self.steps as usize) < at && self.batch < batches.len() {
-            let i = self.batch;
+        while (self.run.steps as usize) < at && self.run.batch < batches.len() {
+            let i = self.run.batch;
             let rates = self.rates(train.len(), i);
             let share = Share::new(&batches, i, self.options.accumulate);
-            if self.steps as usize + 2 < at {
+            if self.run.steps as usize + 2 < at {
                 self.step(train, &batches[i], rates, &share)?;
-                self.batch = i + 1;
+                self.run.batch = i + 1;
                 continue;
             }
-            let mut tape = self.training_tape(train, batches[i].len())?;
+            let mut tape = self.tape_for(train, Purpose::Train, batches[i].len())?;
             let made = made(&tape);
             made.iter().for_each(|(id, _)| tape.keep(*id));
             let parameters: Vec<String> =
                 tape.parameters().into_iter().map(|id| tape.tensor(id).name.clone()).collect();
             let program = self.engine.compile(tape)?;
-            let step = self.steps as usize + 1;
+            let step = self.run.steps as usize + 1;
             self.feed(train, program, &batches[i], rates, &share)?;
             self.engine.run(program, &[Stage::Gather, Stage::Forward, Stage::Backward])?;
             for (id, what) in &made {
@@ -118,7 +118,7 @@ impl Trainer<'_> {
                     return Ok(Some((step, Culprit { what, wrong: wrong(&values), of: values.len() })));
                 }
             }
-            self.batch = i + 1;
+            self.run.batch = i + 1;
         }
         Ok(None)
     }

@@ -1,11 +1,11 @@
 //! Networks whose training tapes hold every pair of nodes that the plan's rewrite rules join.
 
-use tilegrad::graph::{Spec, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Tape, TensorId};
 use tilegrad::nn::models::{LeNet5, ResNet};
 use tilegrad::nn::{Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential};
 use tilegrad::ops::activation::Activation::{Relu, Tanh};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Sgd};
 
 /// Images of a step.
 pub const BATCH: usize = 3;
@@ -32,7 +32,7 @@ pub fn networks() -> Vec<(&'static str, Tape, [usize; 4], TensorId)> {
     [lenet, resnet, late]
         .into_iter()
         .map(|(name, model, shape)| {
-            let mut tape = Tape::new(true);
+            let mut tape = Tape::new(Purpose::Train);
             let input = tape.input("input", Spec::f32(shape)).unwrap();
             let target = tape.input("target", Spec::i32([BATCH])).unwrap();
             let logits = model.forward(&mut tape, input).unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use tilegrad::gpu::{Device, DeviceOptions, SessionOptions};
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::kernel::Choices;
 
 use crate::check::{device, session};
@@ -19,12 +19,12 @@ fn folder(name: &str) -> PathBuf {
 fn opened(folder: &Path) {
     let options = DeviceOptions { cache_dir: Some(folder.to_path_buf()), ..DeviceOptions::default() };
     let device = Device::new(options).unwrap();
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([2, 3])).unwrap();
     let output = tape.relu("relu", input).unwrap();
     tape.keep(output);
     let mut session = session(&device, tape, &Choices::default(), SessionOptions::default()).unwrap();
-    session.write_f32("input", &[-1.0, 2.0, -3.0, 4.0, -5.0, 6.0]).unwrap();
+    session.write("input", &[-1.0, 2.0, -3.0, 4.0, -5.0, 6.0]).unwrap();
     session.step().unwrap();
     assert_eq!(session.read_f32(output).unwrap(), [0.0, 2.0, 0.0, 4.0, 0.0, 6.0]);
     assert_eq!(device.counters().pipelines, 1);

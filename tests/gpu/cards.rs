@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::matmul::Matmul;
@@ -23,7 +23,7 @@ use crate::kernels::layers::batch_norm;
 
 /// One input of this shape, and sums of it.
 fn column_sum(shape: [usize; 4]) -> Case {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32(shape)).unwrap();
     let output = tape.column_sum("sum", input).unwrap();
     let len = shape.iter().product();
@@ -117,7 +117,7 @@ fn batch_norms_of_this_device() {
 
 /// Rows of so few and so many classes as 1 to 256 invocations own, and pixels enough that their results are added up in two passes.
 fn logits(shape: &[usize]) -> Case {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let pixels = [&shape[..1], &shape[2..]].concat();
     let (classes, count) = (shape[1], pixels.iter().product());
     let input = tape.input("input", Spec::f32(Shape::new(shape))).unwrap();

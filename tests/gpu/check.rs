@@ -50,8 +50,8 @@ pub fn session(device: &Device, tape: Tape, choices: &Choices, options: SessionO
 /// Writes an input of either type.
 pub fn write(session: &Session, name: &str, value: &Value<f32>) -> tilegrad::Result<()> {
     match value {
-        Value::Real(values) => session.write_f32(name, values),
-        Value::Int(values) => session.write_i32(name, values),
+        Value::Real(values) => session.write(name, values),
+        Value::Int(values) => session.write(name, values),
         Value::Bytes(_) => panic!("inputs are no bytes"),
     }
 }

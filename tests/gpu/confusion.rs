@@ -1,6 +1,6 @@
 //! The confusion matrix and the top-k count that add up on the device, word for word those of the twin and of a count by hand.
 
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::ops::confusion::{AccumulateConfusion, Confusion};
 use tilegrad::train::{CpuEngine, Engine, GpuEngine};
 use tilegrad::twin::Value;
@@ -48,7 +48,7 @@ impl Steps {
     }
 
     fn tape(&self) -> Tape {
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let logits = tape.input("logits", Spec::f32([self.rows, self.classes])).unwrap();
         let target = tape.input("target", Spec::i32([self.rows])).unwrap();
         tape.accumulate_confusion(STATE, logits, target, self.op).unwrap();
@@ -61,7 +61,7 @@ impl Steps {
         engine.initialise(&tape, 1).unwrap();
         let program = engine.compile(tape).unwrap();
         let step = |engine: &mut dyn Engine, (logits, target): &(Vec<f32>, Vec<i32>)| {
-            engine.write_f32(program, "logits", logits).unwrap();
+            engine.write(program, "logits", logits).unwrap();
             tilegrad::data::BatchSink::write_i32(&mut engine.sink(Some(program)), "target", target).unwrap();
             engine.run(program, &[Stage::Forward]).unwrap();
         };
@@ -119,8 +119,8 @@ fn counts_do_not_stop_at_what_f32_holds() {
     let case =
         Steps { rows: 1, classes: 2, op: AccumulateConfusion::default(), steps: vec![(vec![0.0, 1.0], vec![0]); 3] };
     let session = &mut session(device, case.tape(), &Default::default(), Default::default()).unwrap();
-    session.write_f32("logits", &case.steps[0].0).unwrap();
-    session.write_i32("target", &[0]).unwrap();
+    session.write("logits", &case.steps[0].0).unwrap();
+    session.write("target", &[0]).unwrap();
     for before in [0, 1 << 24, 0x7f80_0000, 0xffff_fff0] {
         let words = [before, 0, 0, 0, 0, before, 0, 0].map(f32::from_bits);
         session.store().set_buffer(STATE, &Value::Real(words.to_vec())).unwrap();
@@ -154,8 +154,8 @@ fn the_predicted_class_is_the_one_of_the_accuracy() {
             tape.keep(nll.totals);
             let options = tilegrad::gpu::SessionOptions { checked, guarded: true };
             let mut session = session(device, tape, &Default::default(), options).unwrap();
-            session.write_f32("logits", &case.steps[0].0).unwrap();
-            session.write_i32("target", &case.steps[0].1).unwrap();
+            session.write("logits", &case.steps[0].0).unwrap();
+            session.write("target", &case.steps[0].1).unwrap();
             session.step().unwrap();
             let right = [loss.totals, nll.totals].map(|totals| session.read_f32(totals).unwrap()[2]);
             let read = Confusion::from_state(&session.store().state(STATE).unwrap());

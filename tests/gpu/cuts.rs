@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use tilegrad::data::{UploadSource, synthetic};
+use tilegrad::data::{DatasetSource, synthetic};
 use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::nn::models::LeNet5;
 use tilegrad::nn::{BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Rates, Sgd};
 use tilegrad::plan::{DeviceRates, Forecast, ParameterLayout, Plan, Reason};
 use tilegrad::train::{Engine, GpuEngine, TrainOptions, Trainer};
 
@@ -27,7 +27,7 @@ fn own_device() -> Option<Device> {
 /// A training step of LeNet-5 in parts of at most so many milliseconds, and its optimizer.
 fn session(device: &Device, bound: Option<f64>) -> (Session, Sgd) {
     let sgd = Sgd::new(0.05).momentum(0.9);
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([BATCH, 1, 28, 28])).unwrap();
     let target = tape.input("target", Spec::i32([BATCH])).unwrap();
     let logits = LeNet5::new(10).forward(&mut tape, input).unwrap();
@@ -44,11 +44,11 @@ fn session(device: &Device, bound: Option<f64>) -> (Session, Sgd) {
 
 /// One step on uploaded images.
 fn step(session: &mut Session, sgd: &Sgd, number: u64) {
-    for (name, values) in sgd.hyperparameters(&session.plan().tape, 0.05, 0.9, number == 0) {
-        session.write_f32(&name, &values).unwrap();
+    for (name, values) in sgd.hyperparameters(&session.plan().tape, Rates { lr: 0.05, momentum: 0.9 }) {
+        session.write(&name, &values).unwrap();
     }
-    session.upload_f32("input", &cases::uniform(number, "images", BATCH * 784)).unwrap();
-    session.write_i32("target", &(0..BATCH as i32).map(|i| i % 10).collect::<Vec<_>>()).unwrap();
+    session.upload("input", &cases::uniform(number, "images", BATCH * 784)).unwrap();
+    session.write("target", &(0..BATCH as i32).map(|i| i % 10).collect::<Vec<_>>()).unwrap();
     session.step().unwrap();
 }
 
@@ -111,11 +111,11 @@ fn stages_in_parts_run_apart_and_a_dispatch_that_is_too_long_is_named() {
     let (mut cut, _) = session(&device, Some(1.0));
     for session in [&mut whole, &mut cut] {
         step(session, &sgd, 0);
-        session.upload_f32("input", &cases::uniform(7, "images", BATCH * 784)).unwrap();
+        session.upload("input", &cases::uniform(7, "images", BATCH * 784)).unwrap();
         session.run(&[Stage::Gather, Stage::Forward, Stage::Backward]).unwrap();
         session.run(&[Stage::Update]).unwrap();
         // Nothing is in this stage, but what was uploaded goes on all the same.
-        session.upload_f32("input", &cases::uniform(8, "images", BATCH * 784)).unwrap();
+        session.upload("input", &cases::uniform(8, "images", BATCH * 784)).unwrap();
         session.run(&[Stage::Gather]).unwrap();
         session.run(&[Stage::Forward, Stage::Backward, Stage::Update]).unwrap();
     }
@@ -129,8 +129,8 @@ fn stages_in_parts_run_apart_and_a_dispatch_that_is_too_long_is_named() {
 fn a_run_in_parts_ends_in_the_same_weights_and_is_forecast_so() {
     let Some(device) = device() else { return };
     let run = |bound: Option<f64>| -> (Vec<u32>, Forecast, usize) {
-        let mut train = UploadSource::new("train", synthetic::digits(1, 150));
-        let mut test = UploadSource::new("test", synthetic::digits(2, 40));
+        let mut train = DatasetSource::new("train", synthetic::digits(1, 150));
+        let mut test = DatasetSource::new("test", synthetic::digits(2, 40));
         let (model, mut engine) = (LeNet5::new(10), GpuEngine::new(device.clone()).bound(bound));
         let options = TrainOptions { epochs: 2, batch_size: 32, seed: 3, ..TrainOptions::default() };
         let mut trainer = Trainer::new(&model, Sgd::new(0.05).momentum(0.9), &mut engine, options, &train).unwrap();
@@ -168,8 +168,8 @@ fn a_run_with_dispatches_side_by_side_ends_in_the_same_bits() {
         .with("flatten", Flatten)
         .with("fc", Linear::new(32 * 7 * 7, 10));
     let run = |overlap: bool, bound: Option<f64>| -> (Vec<u32>, usize) {
-        let mut train = UploadSource::new("train", synthetic::digits(1, 64));
-        let mut test = UploadSource::new("test", synthetic::digits(2, 16));
+        let mut train = DatasetSource::new("train", synthetic::digits(1, 64));
+        let mut test = DatasetSource::new("test", synthetic::digits(2, 16));
         let mut engine = GpuEngine::new(device.clone()).bound(bound).overlap(overlap);
         let options = TrainOptions { epochs: 2, batch_size: 32, seed: 3, ..TrainOptions::default() };
         let mut trainer = Trainer::new(&model, Sgd::new(0.05).momentum(0.9), &mut engine, options, &train).unwrap();
@@ -200,7 +200,7 @@ fn a_run_with_dispatches_side_by_side_ends_in_the_same_bits() {
 #[test]
 fn devices_with_watchdogs_get_bounded_work_without_being_asked() {
     // Three convolutions of 9.7 10^9 multiply-adds: an integrated device of which nothing is known is given one at a time.
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let mut last = tape.input("input", Spec::f32([16, 256, 32, 32])).unwrap();
     for name in ["conv1", "conv2", "conv3"] {
         last = Conv2d::new(256, 256, 3).padding(1).bias(false).apply(&mut tape, name, last).unwrap();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tilegrad::data::{BatchSource, ImageSet, ResidentSource, UploadSource, synthetic};
+use tilegrad::data::{BatchSource, ImageSet, ResidentSource, DatasetSource, synthetic};
 use tilegrad::gpu::{Session, SessionOptions, Store};
-use tilegrad::graph::{Tape, TensorId};
+use tilegrad::graph::{Purpose, Tape, TensorId};
 use tilegrad::kernel::Choices;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Rng;
@@ -22,7 +22,7 @@ fn colour(count: usize) -> ImageSet {
 
 /// The images and labels that an engine sees for a batch.
 fn batch(engine: &mut dyn Engine, source: &mut dyn BatchSource, indices: &[u32]) -> (Vec<f32>, Vec<f32>) {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let (input, target) = source.declare(&mut tape, indices.len()).unwrap();
     let input = tape.activation("copy", tilegrad::ops::activation::Activation::Relu, input).unwrap();
     tape.keep(input);
@@ -37,7 +37,7 @@ fn batch(engine: &mut dyn Engine, source: &mut dyn BatchSource, indices: &[u32])
     let program = engine.compile(tape).unwrap();
     source.feed(indices, &mut engine.sink(Some(program))).unwrap();
     let logits: Vec<f32> = (0..indices.len() * 10).map(|i| (i % 10) as f32).collect();
-    engine.write_f32(program, "logits", &logits).unwrap();
+    engine.write(program, "logits", &logits).unwrap();
     use tilegrad::graph::Stage::{Forward, Gather};
     engine.run(program, &[Gather, Forward]).unwrap();
     (engine.read(program, input).unwrap(), engine.read(program, rows).unwrap())
@@ -49,7 +49,7 @@ fn resident_and_uploaded_batches_are_the_same_on_both_engines() {
     let indices = [11, 0, 3, 3, 19];
     for set in [colour(20), synthetic::digits(1, 20)] {
         let resident = || ResidentSource::new("set", set.clone());
-        let uploaded = || UploadSource::new("set", set.clone());
+        let uploaded = || DatasetSource::new("set", set.clone());
         let expected = batch(&mut CpuEngine::new(), &mut resident(), &indices);
         // Each image in PyTorch's order, a channel after the other.
         let (channels, pixels) = (set.channels, set.height * set.width);
@@ -103,7 +103,7 @@ fn an_image_that_is_not_there_is_an_error() {
 #[test]
 fn a_ring_that_is_filled_faster_than_it_is_used_keeps_the_last() {
     let Some(device) = device() else { return };
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", tilegrad::graph::Spec::f32([4, 4])).unwrap();
     let output = tape.relu("relu", input).unwrap();
     tape.keep(output);
@@ -113,7 +113,7 @@ fn a_ring_that_is_filled_faster_than_it_is_used_keeps_the_last() {
     let mut session = Session::new(&store, Arc::new(plan), SessionOptions::default()).unwrap();
     for round in 0..10 {
         for i in 0..=round % 3 {
-            session.upload_f32("input", &[(round * 10 + i) as f32; 16]).unwrap();
+            session.upload("input", &[(round * 10 + i) as f32; 16]).unwrap();
         }
         session.step().unwrap();
         assert_eq!(session.read_f32(output).unwrap(), [(round * 10 + round % 3) as f32; 16]);

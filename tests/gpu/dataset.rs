@@ -1,7 +1,7 @@
 //! Batches of a data set that are got ahead of the device: the numbers, and the training, of resident images.
 
 use tilegrad::data::{
-    Augment, BatchSource, DatasetSource, Normalisation, ResidentSource, UploadSource, epoch_batches, shapes,
+    Augment, BatchSource, DatasetSource, Normalisation, ResidentSource, DatasetSource, epoch_batches, shapes,
 };
 use tilegrad::nn::{Conv2d, Flatten, Linear, Module, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
@@ -42,6 +42,6 @@ fn a_run_on_a_data_set_ends_with_the_bits_of_one_on_resident_images() {
     // The order that the trainer will ask for.
     ahead.plan(&[epoch_batches(40, 16, 3, 1), epoch_batches(40, 16, 3, 2)].concat());
     assert_eq!(train(&model, &mut ahead, device.clone()), expected);
-    let mut uploaded = UploadSource::new("train", set).normalised(Normalisation::CIFAR10).augmented(augment);
+    let mut uploaded = DatasetSource::new("train", set).normalised(Normalisation::CIFAR10).augmented(augment);
     assert_eq!(train(&model, &mut uploaded, device.clone()), expected);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tilegrad::Error;
 use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::kernel::Choices;
 use tilegrad::plan::{ParameterLayout, Plan};
 
@@ -12,7 +12,7 @@ use crate::check::device;
 
 /// A product of two inputs on a device, kept, with the session.
 fn product(device: &Device) -> tilegrad::Result<(Session, tilegrad::graph::TensorId)> {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let a = tape.input("a", Spec::f32([16, 24]))?;
     let b = tape.input("b", Spec::f32([24, 8]))?;
     let output = tape.matmul("product", a, b)?;
@@ -21,8 +21,8 @@ fn product(device: &Device) -> tilegrad::Result<(Session, tilegrad::graph::Tenso
     let store = Arc::new(Store::new(device, Arc::clone(&layout))?);
     let plan = Plan::new(Arc::new(tape), layout, device.caps(), &Choices::default())?;
     let session = Session::new(&store, Arc::new(plan), SessionOptions::default())?;
-    session.write_f32("a", &[1.0; 16 * 24])?;
-    session.write_f32("b", &[2.0; 24 * 8])?;
+    session.write("a", &[1.0; 16 * 24])?;
+    session.write("b", &[2.0; 24 * 8])?;
     Ok((session, output))
 }
 
@@ -97,15 +97,15 @@ fn a_device_lost_in_mid_run_is_a_typed_error_and_a_new_one_goes_on() {
     lost.destroy();
     assert!(matches!(session.step(), Err(Error::DeviceLost(_))));
     assert!(matches!(session.read_f32(output), Err(Error::DeviceLost(_))));
-    assert!(matches!(session.write_f32("a", &[0.0; 16 * 24]), Err(Error::DeviceLost(_))));
+    assert!(matches!(session.write("a", &[0.0; 16 * 24]), Err(Error::DeviceLost(_))));
     assert!(matches!(lost.wait(), Err(Error::DeviceLost(_))));
     // The plan holds nothing of the device, so it runs on another.
     let plan = Arc::clone(session.plan());
     let device = Device::new(DeviceOptions::default()).unwrap();
     let store = Arc::new(Store::new(&device, Arc::clone(&plan.layout)).unwrap());
     let mut session = Session::new(&store, plan, SessionOptions::default()).unwrap();
-    session.write_f32("a", &[1.0; 16 * 24]).unwrap();
-    session.write_f32("b", &[1.0; 24 * 8]).unwrap();
+    session.write("a", &[1.0; 16 * 24]).unwrap();
+    session.write("b", &[1.0; 24 * 8]).unwrap();
     session.step().unwrap();
     assert_eq!(session.read_f32(output).unwrap(), [24.0; 128]);
 }
@@ -113,7 +113,7 @@ fn a_device_lost_in_mid_run_is_a_typed_error_and_a_new_one_goes_on() {
 #[test]
 fn a_tensor_too_large_for_the_device_is_an_error_with_its_name() {
     let Some(device) = device() else { return };
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let rows = (device.caps().max_binding / 4 + 1) as usize;
     let input = tape.input("input", Spec::f32([rows, 1])).unwrap();
     let output = tape.relu("relu", input).unwrap();

@@ -1,7 +1,7 @@
 //! Operations that only plans make, over the ranges of their attributes: the loss with its gradient, and the gradient of max
 //! pooling with that of the relu before it.
 
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::ops::fused::max_pool2d_grad_relu::MaxPool2dGradRelu;
 use tilegrad::ops::fused::softmax_cross_entropy_both::SoftmaxCrossEntropyBoth;
 use tilegrad::ops::max_pool2d::MaxPool2dGrad;
@@ -18,7 +18,7 @@ fn softmax_cross_entropy_with_its_gradient() {
         let [rows, classes] = if seed < 40 { [150, 12] } else { [60, 200] };
         let case = cases::cross_entropy_case(500 + seed, rows, classes);
         let [rows, classes] = case.logits;
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let mut ids = vec![
             tape.input("logits", Spec::f32(case.logits)).unwrap(),
             tape.input("target", Spec::i32([rows])).unwrap(),
@@ -47,7 +47,7 @@ fn max_pool2d_gradient_with_that_of_relu() {
     let Some(device) = device() else { return };
     for seed in 0..40 {
         let case = cases::max_pool_case(500 + seed, 9, 4);
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let x = tape.input("x", Spec::f32(case.input)).unwrap();
         let pooled = tape.append("pool", case.pool, &[x], &[]).unwrap();
         let shape = tape.shape(pooled[0]).clone();

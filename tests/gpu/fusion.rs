@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
-use tilegrad::graph::{Operation, Spec, Tape, TensorId};
+use tilegrad::graph::{Operation, Purpose, Spec, Tape, TensorId};
 use tilegrad::kernel::{Choices, Steps};
 use tilegrad::ops::adaptive_avg_pool2d::AdaptiveAvgPool2dGrad;
 use tilegrad::ops::add::Add;
@@ -16,6 +16,7 @@ use tilegrad::plan::fuse::RULES;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::shape::Layout;
 use tilegrad::twin::Value;
+use tilegrad::optim::Optimizer;
 
 use crate::check::{Case, Tolerance, check_op, device};
 use crate::common::{cases, fused};
@@ -29,13 +30,13 @@ fn trained(device: &Device, tape: &Tape, shape: [usize; 4], loss: TensorId, choi
     let dispatches = plan.steps.len();
     let options = SessionOptions { checked: false, guarded: true };
     let mut session = Session::new(&store, Arc::new(plan), options).unwrap();
-    session.write_f32("input", &cases::uniform(3, "images", shape.iter().product())).unwrap();
-    session.write_i32("target", &(0..shape[0] as i32).collect::<Vec<_>>()).unwrap();
+    session.write("input", &cases::uniform(3, "images", shape.iter().product())).unwrap();
+    session.write("target", &(0..shape[0] as i32).collect::<Vec<_>>()).unwrap();
     let mut values = Vec::new();
     for step in 0..2 {
         let sgd = fused::sgd();
-        for (name, hyper) in sgd.hyperparameters(tape, sgd.lr, sgd.momentum, step == 0) {
-            session.write_f32(&name, &hyper).unwrap();
+        for (name, hyper) in sgd.hyperparameters(tape, sgd.rates()) {
+            session.write(&name, &hyper).unwrap();
         }
         session.step().unwrap();
         values.extend(session.read_f32(loss).unwrap());
@@ -111,7 +112,7 @@ fn an_epilogue_is_what_the_twin_does() {
     for (op, shapes, depth) in cases {
         for steps in [Steps { add: true, relu: true, mask: true }, Steps { mask: true, ..Steps::default() }] {
             let label = format!("{op:?}, {steps:?}");
-            let mut tape = Tape::new(false);
+            let mut tape = Tape::new(Purpose::Evaluate);
             let names = ["a", "b", "c", "d", "e"];
             let mut inputs = Vec::new();
             let mut ids = Vec::new();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tilegrad::data::{Augment, BatchSource, ImageSet, Normalisation, ResidentSource, UploadSource};
+use tilegrad::data::{Augment, BatchSource, ImageSet, Normalisation, ResidentSource, DatasetSource};
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
-use tilegrad::graph::{Misfit, Operation, RANDOM, Spec, Stage, Tape, Tensor, TensorId};
+use tilegrad::graph::{Misfit, Operation, Purpose, RANDOM, Spec, Stage, Tape, Tensor, TensorId};
 use tilegrad::kernel::{Choices, Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::gather::Gather;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
@@ -81,7 +81,7 @@ fn the_device_draws_the_words_of_the_host() {
         rows.extend([word as i32; 6]);
     }
     rows.truncate(rows.len() / 6 * 6);
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::i32([rows.len() / 6, 6])).unwrap();
     let output = tape.append("philox", Philox, &[input], &[]).unwrap()[0];
     let inputs = vec![("input", Value::Int(rows))];
@@ -126,7 +126,7 @@ impl Batches {
     }
 
     fn tape(&self) -> (Tape, TensorId) {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32(self.images) });
         let indices = tape.input("indices", Spec::i32([self.batches[0].0.len()])).unwrap();
         let batch = tape.gather("batch", images, indices, self.op).unwrap();
@@ -169,9 +169,9 @@ impl Batches {
         let mut session = Session::new(&store, Arc::new(plan), SessionOptions { checked, guarded: true }).unwrap();
         let run = |(indices, random): &(Vec<i32>, [i32; 4])| {
             session.poison();
-            session.write_i32("indices", indices).unwrap();
+            session.write("indices", indices).unwrap();
             if augmented {
-                session.write_i32(RANDOM, random).unwrap();
+                session.write(RANDOM, random).unwrap();
             }
             session.step().unwrap();
             assert_eq!(session.breach().unwrap(), None, "{self:?}");
@@ -285,7 +285,7 @@ fn both_sources_draw_the_same_on_both_engines_and_not_in_evaluation() {
     let augment = Augment { padding: 3, flip: 0.5 };
     let indices = [4, 19, 0, 7, 7];
     let resident = || ResidentSource::new("set", set.clone()).normalised(normalisation).augmented(augment);
-    let uploaded = || UploadSource::new("set", set.clone()).normalised(normalisation).augmented(augment);
+    let uploaded = || DatasetSource::new("set", set.clone()).normalised(normalisation).augmented(augment);
     let expected = fed(&mut CpuEngine::new(), &mut resident(), &indices);
     let [first, second, evaluated] = expected.as_slice() else { panic!("{} batches", expected.len()) };
     assert_ne!(first, second, "two steps");

@@ -49,7 +49,7 @@ impl Machine for OnDevice {
             .map(|tensor| (tensor.name.clone(), tensor.shape.len()))
             .collect();
         for (name, len) in inputs {
-            session.write_f32(&name, &vec![0.0; len]).unwrap();
+            session.write(&name, &vec![0.0; len]).unwrap();
         }
         self.session = Some(session);
     }

@@ -1,7 +1,7 @@
 //! The guard itself: a kernel that reads or writes beyond a tensor is found out, with and without bounds checks.
 
 use tilegrad::gpu::{Device, SessionOptions};
-use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor};
+use tilegrad::graph::{Misfit, Operation, Purpose, Spec, Tape, Tensor};
 use tilegrad::kernel::{Choices, Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::reduce::Dim;
 use tilegrad::twin::{Inputs, Outputs, Real, Twin};
@@ -62,7 +62,7 @@ impl Twin for Stray {
 
 /// What the last element of the output is after a step, and the breach that is seen.
 fn run(device: &Device, op: Stray) -> (f32, Option<String>) {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     // A larger tensor before it, whose slot the output may share.
     let input = tape.input("input", Spec::f32([7, 11])).unwrap();
     let large = tape.input("large", Spec::f32([70, 11])).unwrap();
@@ -73,8 +73,8 @@ fn run(device: &Device, op: Stray) -> (f32, Option<String>) {
     tape.keep(output);
     let options = SessionOptions { checked: true, guarded: true };
     let mut session = session(device, tape, &Choices::default(), options).unwrap();
-    session.write_f32("input", &[1.0; 77]).unwrap();
-    session.write_f32("large", &[1.0; 770]).unwrap();
+    session.write("input", &[1.0; 77]).unwrap();
+    session.write("large", &[1.0; 770]).unwrap();
     session.step().unwrap();
     let last = session.read_f32(output).unwrap()[76];
     (last, session.breach().unwrap())

@@ -1,7 +1,7 @@
 //! What judges kernels: a wrong one is refused with its first wrong element, nodes that change memory in place are judged too.
 
 use tilegrad::gpu::{SessionOptions, Specimen, Tolerance, Verdict};
-use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor};
+use tilegrad::graph::{Misfit, Operation, Purpose, Spec, Tape, Tensor};
 use tilegrad::kernel::{Choices, Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::activation::Activation;
 use tilegrad::ops::fused::activation_in_place::ActivationInPlace;
@@ -71,7 +71,7 @@ fn one_wrong_element_is_named() {
         [(1e-3, Tolerance::Rounding(4.0)), (1e-3, Tolerance::Exact), (1.0, Tolerance::RootMeanSquare(0.01))]
     {
         let verdict = |off| {
-            let mut tape = Tape::new(false);
+            let mut tape = Tape::new(Purpose::Evaluate);
             let input = tape.input("input", Spec::f32([4, 10])).unwrap();
             let output = tape.append("shift", Shift { at: 23, off }, &[input], &[]).unwrap()[0];
             let inputs = vec![("input".to_string(), Value::Real(values(40)))];
@@ -87,7 +87,7 @@ fn one_wrong_element_is_named() {
 #[test]
 fn a_node_in_the_memory_of_its_input_is_judged() {
     let Some(device) = device() else { return };
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([3, 7])).unwrap();
     let copied = tape.copy("copy", input).unwrap();
     let output = tape.append("relu", ActivationInPlace(Activation::Relu), &[copied], &[]).unwrap()[0];
@@ -100,7 +100,7 @@ fn a_node_in_the_memory_of_its_input_is_judged() {
 fn a_buffer_that_a_node_changes_is_judged_from_the_value_that_it_is_given() {
     let Some(device) = device() else { return };
     let verdict = |given: f32| {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let input = tape.input("input", Spec::f32([2, 3, 4, 4])).unwrap();
         let running = tilegrad::ops::batch_norm2d::Running {
             mean: tape.buffer("mean", [3], DType::F32, 0.0).unwrap(),

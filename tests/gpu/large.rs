@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tilegrad::data::{ImageSet, ResidentSource};
 use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::kernel::{Caps, Choices};
 use tilegrad::nn::models::Vgg;
 use tilegrad::nn::{Conv2d, Flatten, Linear, MaxPool2d, Module, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::{ParamGroup, Sgd};
+use tilegrad::optim::{Optimizer, ParamGroup, Rates, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Init;
 use tilegrad::shape::Layout;
@@ -28,7 +28,7 @@ fn a_linear_of_25088_by_4096_runs_forward_backward_and_update() {
     // Where bindings are larger, cut as if they were not.
     caps.max_binding = caps.max_binding.min(128 << 20);
     let sgd = Sgd::new(0.5).momentum(0.9).weight_decay(0.1);
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([batch, inputs])).unwrap();
     let target = tape.input("target", Spec::i32([batch])).unwrap();
     let weight = tape.parameter("weight", [outputs, inputs], Layout::RowMajor, Init::Constant(0.0)).unwrap();
@@ -57,10 +57,10 @@ fn a_linear_of_25088_by_4096_runs_forward_backward_and_update() {
     let labels = [5, 2_000, 4_095];
     store.set_parameter("weight", &values).unwrap();
     store.set_parameter("bias", &coarse(1, "bias", outputs)).unwrap();
-    session.write_f32("input", &x).unwrap();
-    session.write_i32("target", &labels).unwrap();
-    for (name, hyper) in sgd.hyperparameters(&session.plan().tape, 0.5, 0.9, true) {
-        session.write_f32(&name, &hyper).unwrap();
+    session.write("input", &x).unwrap();
+    session.write("target", &labels).unwrap();
+    for (name, hyper) in sgd.hyperparameters(&session.plan().tape, Rates { lr: 0.5, momentum: 0.9 }) {
+        session.write(&name, &hyper).unwrap();
     }
     session.step().unwrap();
 
@@ -128,7 +128,7 @@ fn three_steps(device: &Device, caps: &Caps, accumulated: bool) -> (usize, Vec<(
         .with("fc3", Linear::new(700, classes));
     let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(0.01).clip_grad_norm(1.0);
     let sgd = sgd.group(ParamGroup::new(|name| name.ends_with(".bias")));
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([batch, 3, 10, 10])).unwrap();
     let target = tape.input("target", Spec::i32([batch])).unwrap();
     let logits = model.forward(&mut tape, input).unwrap();
@@ -146,14 +146,14 @@ fn three_steps(device: &Device, caps: &Caps, accumulated: bool) -> (usize, Vec<(
     let largest = plan.steps.iter().flat_map(|step| &step.bindings).map(|(_, span)| span.bytes).max().unwrap();
     assert!(largest <= caps.max_binding, "a binding of {largest} bytes, where {} are allowed", caps.max_binding);
     let mut session = Session::new(&store, Arc::new(plan), SessionOptions { guarded: true, checked: true }).unwrap();
-    session.write_f32("input", &coarse(7, "input", batch * 300)).unwrap();
-    session.write_i32("target", &[0, 3, 9, 5]).unwrap();
+    session.write("input", &coarse(7, "input", batch * 300)).unwrap();
+    session.write("target", &[0, 3, 9, 5]).unwrap();
     for step in 0..3 {
-        for (name, hyper) in sgd.hyperparameters(&session.plan().tape, 0.05, 0.9, step == 0) {
-            session.write_f32(&name, &hyper).unwrap();
+        for (name, hyper) in sgd.hyperparameters(&session.plan().tape, Rates { lr: 0.05, momentum: 0.9 }) {
+            session.write(&name, &hyper).unwrap();
         }
         if accumulated {
-            session.write_f32(tilegrad::optim::ACCUMULATE, &[1.0, 1.0, 0.0, 0.0]).unwrap();
+            session.write(tilegrad::optim::ACCUMULATE, &[1.0, 1.0, 0.0, 0.0]).unwrap();
         }
         session.step().unwrap();
     }

@@ -1,6 +1,6 @@
 //! Mixup on the device, against the twin.
 
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::ops::mixup::{LAMBDA, Mixup};
 use tilegrad::rng::draw;
 use tilegrad::train::{CpuEngine, Engine, GpuEngine};
@@ -20,7 +20,7 @@ fn mixup_is_the_twins() {
         let [rows, classes] = case.logits;
         let dims = [rows, draw_case.between(1, 5), draw_case.between(1, 4), draw_case.between(1, 4)];
         case.op.label_smoothing = 0.1;
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let x = tape.input("x", Spec::f32(dims)).unwrap();
         let logits = tape.input("logits", Spec::f32([rows, classes])).unwrap();
         let target = tape.input("target", Spec::i32([rows])).unwrap();
@@ -68,7 +68,7 @@ fn a_thousand_mixed_images_are_the_twins_to_one_ulp() {
     let values = uniform(3, "images", dims.iter().product());
     for step in 0..3 {
         let lambda = Mixup { alpha: 0.4 }.lambda(&draw(1, step));
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let x = tape.input("x", Spec::f32(dims)).unwrap();
         let share = tape.mixup_lambda().unwrap();
         let mixed = tape.mixup("mixup", x, share).unwrap();
@@ -76,8 +76,8 @@ fn a_thousand_mixed_images_are_the_twins_to_one_ulp() {
         let run = |engine: &mut dyn Engine| {
             engine.initialise(&tape, 1).unwrap();
             let program = engine.compile(tape.clone()).unwrap();
-            engine.write_f32(program, "x", &values).unwrap();
-            engine.write_f32(program, LAMBDA, &[lambda]).unwrap();
+            engine.write(program, "x", &values).unwrap();
+            engine.write(program, LAMBDA, &[lambda]).unwrap();
             engine.run(program, &[Stage::Forward]).unwrap();
             engine.read(program, mixed).unwrap()
         };

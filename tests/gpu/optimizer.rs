@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tilegrad::data::{ResidentSource, synthetic};
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::kernel::{Caps, Choices};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::clip_grad_norm::GRAD_NORM;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::{ACCUMULATE, ParamGroup, Sgd};
+use tilegrad::optim::{ACCUMULATE, Optimizer, ParamGroup, Rates, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::train::{CpuEngine, Engine, GpuEngine, TrainOptions, Trainer};
 
@@ -119,7 +119,7 @@ fn clipped_and_accumulated_runs_repeat_to_the_bit() {
 fn cut(device: &Device, max_binding: u64) -> (usize, Vec<f32>, Vec<f32>, Vec<f32>) {
     let caps = Caps { max_binding, ..device.caps().clone() };
     let sgd = Sgd::new(1.0).momentum(0.9).clip_grad_norm(0.1);
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([4, 1, 28, 28])).unwrap();
     let target = tape.input("target", Spec::i32([4])).unwrap();
     let logits = LeNet5::new(10).forward(&mut tape, input).unwrap();
@@ -130,13 +130,13 @@ fn cut(device: &Device, max_binding: u64) -> (usize, Vec<f32>, Vec<f32>, Vec<f32
     store.initialise(&tape, 1).unwrap();
     let plan = Plan::new(Arc::new(tape), layout, &caps, &Choices::default()).unwrap();
     let mut session = Session::new(&store, Arc::new(plan), SessionOptions::default()).unwrap();
-    for (name, values) in sgd.hyperparameters(&session.plan().tape, 1.0, 0.9, true) {
-        session.write_f32(&name, &values).unwrap();
+    for (name, values) in sgd.hyperparameters(&session.plan().tape, Rates { lr: 1.0, momentum: 0.9 }) {
+        session.write(&name, &values).unwrap();
     }
-    session.write_i32("target", &[1, 2, 3, 4]).unwrap();
+    session.write("target", &[1, 2, 3, 4]).unwrap();
     for (batch, first) in [(1, 1.0), (2, 0.0)] {
-        session.write_f32("input", &cases::uniform(batch, "images", 4 * 784)).unwrap();
-        session.write_f32(ACCUMULATE, &[0.5, first, 0.0, 0.0]).unwrap();
+        session.write("input", &cases::uniform(batch, "images", 4 * 784)).unwrap();
+        session.write(ACCUMULATE, &[0.5, first, 0.0, 0.0]).unwrap();
         session.run(&[Stage::Forward, Stage::Backward]).unwrap();
     }
     session.run(&[Stage::Update]).unwrap();

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use tilegrad::gpu::{Clock, Device, DeviceOptions, Profile, Session, SessionOptions, Store};
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::kernel::Choices;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::nn::{Module, Summary};
 use tilegrad::ops::metrics::Metrics;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
 
 use crate::check::device;
@@ -20,7 +20,7 @@ const STEP: [Stage; 3] = [Stage::Forward, Stage::Backward, Stage::Update];
 
 /// LeNet-5 with SGD, ready to train on one batch.
 fn lenet(device: &Device) -> Session {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([BATCH, 1, 28, 28])).unwrap();
     let target = tape.input("target", Spec::i32([BATCH])).unwrap();
     let logits = LeNet5::new(10).forward(&mut tape, input).unwrap();
@@ -28,15 +28,15 @@ fn lenet(device: &Device) -> Session {
     tape.accumulate("metrics", loss).unwrap();
     let sgd = Sgd::new(0.1);
     sgd.minimize(&mut tape, loss.loss).unwrap();
-    let hyperparameters = sgd.hyperparameters(&tape, sgd.lr, sgd.momentum, true);
+    let hyperparameters = sgd.hyperparameters(&tape, sgd.rates());
     let layout = Arc::new(ParameterLayout::new(&tape, device.caps()).unwrap());
     let store = Arc::new(Store::new(device, Arc::clone(&layout)).unwrap());
     store.initialise(&tape, 1).unwrap();
     let plan = Plan::new(Arc::new(tape), layout, device.caps(), &Choices::default()).unwrap();
     let session = Session::new(&store, Arc::new(plan), SessionOptions::default()).unwrap();
-    hyperparameters.iter().for_each(|(name, values)| session.write_f32(name, values).unwrap());
-    session.write_f32("input", &cases::uniform(3, "images", BATCH * 784)).unwrap();
-    session.write_i32("target", &(0..BATCH as i32).collect::<Vec<_>>()).unwrap();
+    hyperparameters.iter().for_each(|(name, values)| session.write(name, values).unwrap());
+    session.write("input", &cases::uniform(3, "images", BATCH * 784)).unwrap();
+    session.write("target", &(0..BATCH as i32).collect::<Vec<_>>()).unwrap();
     session
 }
 

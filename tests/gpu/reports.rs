@@ -31,7 +31,7 @@ fn run(device: &Device, waiting: bool) -> Told {
     let mut trainer = Trainer::new(&model, Sgd::new(0.05), &mut engine, options, &train).unwrap();
     let (mut told, mut steps) = (Told::default(), 0);
     let mut expected = Vec::new();
-    let mut look = |event: &Event<'_>, trainer: &mut Trainer<'_>| {
+    let mut look = |event: &Event<'_>, trainer: &mut Trainer| {
         match event {
             Event::Progress { epoch, images, loss, accuracy, .. } => {
                 told.reports.push((*epoch, *images, loss.to_bits(), accuracy.to_bits()));

@@ -60,7 +60,7 @@ fn a_run_survives_the_loss_of_its_device() {
     // A device of its own, since others still need the shared one; the second is the one that the run opens.
     let own = Device::new(DeviceOptions::default()).unwrap();
     let mut renewed = Vec::new();
-    let mut destroy = |event: &Event<'_>, _: &mut Trainer<'_>| {
+    let mut destroy = |event: &Event<'_>, _: &mut Trainer| {
         match event {
             Event::Step { steps: 7, .. } if renewed.is_empty() => own.destroy(),
             Event::Renewed { steps, .. } => renewed.push(*steps),

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
-use tilegrad::graph::{Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape, TensorId};
 use tilegrad::kernel::Choices;
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::metrics::Metrics;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::{ParamGroup, Sgd};
+use tilegrad::optim::{Optimizer, ParamGroup, Rates, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
 
 use crate::check::device;
@@ -45,13 +45,13 @@ fn session(store: &Arc<Store>, tape: Tape) -> Session {
 }
 
 fn write_batch(session: &Session, batch: usize) {
-    session.write_f32("input", &cases::uniform(3, "images", batch * 784)).unwrap();
-    session.write_i32("target", &(0..batch as i32).map(|i| i % 10).collect::<Vec<_>>()).unwrap();
+    session.write("input", &cases::uniform(3, "images", batch * 784)).unwrap();
+    session.write("target", &(0..batch as i32).map(|i| i % 10).collect::<Vec<_>>()).unwrap();
 }
 
 fn write_hyper(session: &Session, sgd: &Sgd, lr: f64, first: bool) {
-    for (name, values) in sgd.hyperparameters(&session.plan().tape, lr, sgd.momentum, first) {
-        session.write_f32(&name, &values).unwrap();
+    for (name, values) in sgd.hyperparameters(&session.plan().tape, Rates { lr, ..sgd.rates() }) {
+        session.write(&name, &values).unwrap();
     }
 }
 
@@ -70,7 +70,7 @@ fn a_warmed_up_step_makes_nothing_and_lr_changes_without_rebuilding() {
     let images = cases::uniform(4, "images", 8 * 784);
     let mut step = |lr: f64, first| {
         write_hyper(&session, &sgd, lr, first);
-        session.upload_f32("input", &images).unwrap();
+        session.upload("input", &images).unwrap();
         session.step().unwrap();
         session.read_f32(loss).unwrap()[0]
     };
@@ -134,7 +134,7 @@ fn training_evaluation_and_a_smaller_batch_share_one_store() {
     smaller.step().unwrap();
     let third = evaluate();
     assert!(first != second && second != third, "{first} {second} {third}");
-    let metrics = Metrics::from_state(&store.state("metrics").unwrap());
+    let metrics = Metrics::from_state(&store.state("metrics").unwrap()).unwrap();
     assert_eq!((metrics.steps, metrics.count), (5, 3 * 8 + 8 + 3));
     assert_eq!(metrics.losses.len(), 5);
     store.clear_state("metrics").unwrap();
@@ -185,7 +185,7 @@ fn added_parameters_get_a_gradient_each() {
     let Some(device) = device() else { return };
     use tilegrad::rng::Init::Constant;
     use tilegrad::shape::Layout::RowMajor;
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let x = tape.input("x", Spec::f32([1, 3])).unwrap();
     let a = tape.parameter("a", [2, 3], RowMajor, Constant(0.5)).unwrap();
     let b = tape.parameter("b", [2, 3], RowMajor, Constant(0.25)).unwrap();
@@ -199,8 +199,8 @@ fn added_parameters_get_a_gradient_each() {
     sgd.minimize(&mut tape, loss.loss).unwrap();
     let store = store_for(device, &tape);
     let mut session = session(&store, tape);
-    session.write_f32("x", &[1.0, 2.0, -4.0]).unwrap();
-    session.write_i32("target", &[0]).unwrap();
+    session.write("x", &[1.0, 2.0, -4.0]).unwrap();
+    session.write("target", &[0]).unwrap();
     write_hyper(&session, &sgd, 1.0, true);
     session.step().unwrap();
     // Both logits are equal, so the gradient of the logits is -1/2, 1/2.
@@ -219,9 +219,9 @@ fn wrong_writes_and_reads_are_errors_that_name_the_thing() {
     let store = store_for(device, &tape);
     let session = session(&store, tape);
     let text = |result: tilegrad::Result<()>| result.unwrap_err().to_string();
-    assert!(text(session.write_f32("input", &[0.0; 3])).contains("[2,1,28,28]"));
-    assert!(text(session.write_i32("input", &[0; 2 * 784])).contains("F32"));
-    assert!(text(session.write_f32("imput", &[0.0])).contains("imput"));
+    assert!(text(session.write("input", &[0.0; 3])).contains("[2,1,28,28]"));
+    assert!(text(session.write("input", &[0; 2 * 784])).contains("F32"));
+    assert!(text(session.write("imput", &[0.0])).contains("imput"));
     assert!(text(store.set_parameter("fc3.bias", &[0.0; 9])).contains("[10]"));
     assert!(text(store.parameter("fc4.bias").map(|_| ())).contains("fc4.bias"));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
-use tilegrad::graph::{Tape, TensorId};
+use tilegrad::graph::{Purpose, Tape, TensorId};
 use tilegrad::kernel::Choices;
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::plan::candidates;
@@ -53,7 +53,7 @@ fn run(device: &Device, tape: &Tape, output: TensorId, case: &ConvCase, choices:
     let options = SessionOptions { checked: false, guarded: true };
     let mut session = Session::new(&store, Arc::new(plan), options).unwrap();
     for (name, values) in operands(case, 1) {
-        session.write_f32(name, &values).unwrap();
+        session.write(name, &values).unwrap();
     }
     session.step().unwrap();
     session.step().unwrap();
@@ -73,7 +73,7 @@ fn run(device: &Device, tape: &Tape, output: TensorId, case: &ConvCase, choices:
 fn every_candidate_gives_the_bits_of_a_pass_of_its_own() {
     let Some(device) = device() else { return };
     for case in cases() {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let (output, _) = normalised_conv(&mut tape, &case);
         tape.keep(output);
         for choice in candidates(&tape, &tape.nodes()[0], device.caps()) {
@@ -89,7 +89,7 @@ fn every_candidate_gives_the_bits_of_a_pass_of_its_own() {
 fn every_candidate_gives_what_the_twins_do() {
     let Some(device) = device() else { return };
     for (seed, case) in (0..).zip(cases()) {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let (output, running) = normalised_conv(&mut tape, &case);
         let inputs = operands(&case, seed).map(|(name, values)| (name, Value::Real(values))).to_vec();
         let outputs = vec![

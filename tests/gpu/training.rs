@@ -1,9 +1,9 @@
 //! Whole runs: a batch learnt by heart, two runs equal to the bit, the synthetic digits, the reference executor beside
 //! the device, and MNIST where TILEGRAD_MNIST names its folder.
 
-use tilegrad::data::{ImageSet, ResidentSource, UploadSource, idx, synthetic};
+use tilegrad::data::{ImageSet, ResidentSource, DatasetSource, idx, synthetic};
 use tilegrad::gpu::Device;
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::nn::models::LeNet5;
 use tilegrad::nn::{Flatten, Linear, Module, Sequential};
 use tilegrad::optim::Sgd;
@@ -53,7 +53,7 @@ fn a_batch_is_learnt_by_heart() {
 
 /// All parameters as bytes, under their names.
 fn weights(engine: &mut dyn Engine, model: &dyn Module) -> Vec<(String, Vec<u32>)> {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([1, 1, 28, 28])).unwrap();
     model.forward(&mut tape, input).unwrap();
     let bits = |name: &String| engine.parameter(name).unwrap().into_iter().map(f32::to_bits).collect();
@@ -115,8 +115,8 @@ fn an_upload_source_trains_like_a_resident_one() {
     let model = LeNet5::new(10);
     let (resident, _) = fit(&mut gpu(device), &model, sgd(), options(1, 50), &train, &test);
     let mut engine = gpu(device);
-    let mut source = UploadSource::new("train", train);
-    let mut test = UploadSource::new("test", test);
+    let mut source = DatasetSource::new("train", train);
+    let mut test = DatasetSource::new("test", test);
     let mut trainer = Trainer::new(&model, sgd(), &mut engine, options(1, 50), &source).unwrap();
     let uploaded = trainer.fit(&mut source, &mut test, &mut |_| {}).unwrap();
     assert_eq!(resident.losses, uploaded.losses);
@@ -142,7 +142,7 @@ fn parameters_survive_a_file_and_wrong_files_change_nothing() {
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("model.safetensors");
     let tape_of = |model: &dyn Module| {
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let input = tape.input("input", Spec::f32([1, 1, 28, 28])).unwrap();
         model.forward(&mut tape, input).unwrap();
         tape

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tilegrad::data::{
     Augment, Augmentation, BatchSink, BatchSource, ColorJitter, ImageSet, Normalisation, ResidentSource, ResizedCrop,
-    UploadSource,
+    DatasetSource,
 };
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
-use tilegrad::graph::{RANDOM, Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, RANDOM, Spec, Stage, Tape, TensorId};
 use tilegrad::kernel::Choices;
 use tilegrad::ops::augmentation::DRAWN;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
@@ -63,7 +63,7 @@ fn fed(engine: &mut dyn Engine, source: &mut dyn BatchSource, indices: &[u32]) -
                 let random = draw(5, step);
                 source.draw(random);
                 if engine.tape(program).find_input(RANDOM).is_some() {
-                    engine.sink(Some(program)).write_i32(RANDOM, &random).unwrap();
+                    engine.sink(Some(program)).write(RANDOM, &random).unwrap();
                 }
             }
             source.feed(indices, &mut engine.sink(Some(program))).unwrap();
@@ -102,7 +102,7 @@ fn a_thousand_images_are_the_same_to_the_bit_from_both_sources_on_both_engines()
         for (name, augmentation) in each() {
             let normalisation = Normalisation::IMAGENET;
             let resident = || ResidentSource::new("set", set.clone()).normalised(normalisation).augmented(augmentation);
-            let uploaded = || UploadSource::new("set", set.clone()).normalised(normalisation).augmented(augmentation);
+            let uploaded = || DatasetSource::new("set", set.clone()).normalised(normalisation).augmented(augmentation);
             let expected = fed(&mut CpuEngine::new(), &mut resident(), &indices);
             let label = format!("{name}, {channels} channels");
             // One pixel of each image at least; saturation has nothing to do with gray.
@@ -156,7 +156,7 @@ impl Batch {
     }
 
     fn tape(&self) -> (Tape, TensorId) {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32(self.images) });
         let indices = tape.input("indices", Spec::i32([self.indices.len()])).unwrap();
         let draws = tape.input("draws", Spec::i32([self.indices.len(), DRAWN])).unwrap();
@@ -190,8 +190,8 @@ impl Batch {
         let plan = Plan::new(Arc::new(tape), layout, device.caps(), &Choices::default()).unwrap();
         let mut session = Session::new(&store, Arc::new(plan), SessionOptions { checked, guarded: true }).unwrap();
         session.poison();
-        session.write_i32("indices", &self.indices).unwrap();
-        session.write_i32("draws", &self.draws).unwrap();
+        session.write("indices", &self.indices).unwrap();
+        session.write("draws", &self.draws).unwrap();
         session.step().unwrap();
         assert_eq!(session.breach().unwrap(), None, "{self:?}");
         session.read_f32(batch).unwrap()
@@ -255,6 +255,6 @@ fn a_data_set_in_pieces_is_transformed_too() {
         &mut GpuEngine::new(device.clone()),
         &mut ResidentSource::new("large", set.clone()).augmented(augmentation),
     );
-    let uploaded = fed(&mut CpuEngine::new(), &mut UploadSource::new("large", set).augmented(augmentation));
+    let uploaded = fed(&mut CpuEngine::new(), &mut DatasetSource::new("large", set).augmented(augmentation));
     assert!(resident == uploaded);
 }

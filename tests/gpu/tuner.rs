@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Tuner};
-use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor};
+use tilegrad::graph::{Misfit, Operation, Purpose, Spec, Tape, Tensor};
 use tilegrad::kernel::{Candidate, Caps, Choices, Dispatch, Extent, Kernel, Key, Source, Tensors};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::twin::{Inputs, Outputs, Real, Twin};
 
@@ -17,7 +17,7 @@ use crate::check::device;
 
 /// LeNet-5 in training, for batches of `size`.
 fn lenet(size: usize) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([size, 1, 28, 28])).unwrap();
     let target = tape.input("target", Spec::i32([size])).unwrap();
     let logits = LeNet5::new(10).forward(&mut tape, input).unwrap();
@@ -128,7 +128,7 @@ impl Twin for Twice {
 fn a_fast_candidate_with_one_wrong_element_is_refused() {
     let Some(device) = device() else { return };
     let tape = |off: f32, size: usize| {
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let input = tape.input("input", Spec::f32([size, 500])).unwrap();
         let output = tape.append("twice", Twice { off }, &[input], &[]).unwrap()[0];
         tape.keep(output);

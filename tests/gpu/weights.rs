@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tilegrad::data::{ResidentSource, synthetic};
 use tilegrad::gpu::Device;
-use tilegrad::graph::Tape;
+use tilegrad::graph::{Purpose, Tape};
 use tilegrad::nn::models::LeNet5;
 use tilegrad::optim::{ParamGroup, Sgd};
 use tilegrad::rng::Init;
@@ -25,7 +25,7 @@ fn buffers_go_from_the_device_to_a_file_and_back() {
     let Some(device) = device() else { return };
     let folder = folder("buffers");
     let path = folder.join("model.safetensors");
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     tape.parameter("conv.weight", [5, 3, 2, 2], Layout::Hwio, Init::Normal(1.0)).unwrap();
     tape.buffer("bn.running_var", [5], DType::F32, 1.0).unwrap();
     tape.buffer("bn.num_batches_tracked", [1], DType::I32, 0.0).unwrap();
@@ -116,7 +116,7 @@ fn momentum_of_nothing_is_an_error() {
     let Some(device) = device() else { return };
     let mut engine = GpuEngine::new(device.clone());
     assert!(engine.momentum("fc.bias").unwrap_err().to_string().contains("call initialise first"));
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     tape.parameter("fc.bias", [3], Layout::RowMajor, Init::Normal(1.0)).unwrap();
     engine.initialise(&tape, 1).unwrap();
     assert!(engine.momentum("other").unwrap_err().to_string().contains("\"other\""));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tilegrad::gpu::SessionOptions;
-use tilegrad::graph::{Operation, Spec, Tape};
+use tilegrad::graph::{Operation, Purpose, Spec, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass, Steps};
 use tilegrad::ops::conv2d::{Conv2dAttributes, Conv2dGradInput};
 use tilegrad::ops::fused::epilogue::WithEpilogue;
@@ -110,7 +110,7 @@ fn an_epilogue_is_what_the_twin_does() {
     let grad_input: Arc<dyn Operation> = Arc::new(Conv2dGradInput { conv, input: input.into() });
     for (op, source, result) in [(forward, input, output), (grad_input, output, input)] {
         for steps in [Steps { add: true, relu: true, mask: true }, Steps { mask: true, ..Steps::default() }] {
-            let mut tape = Tape::new(false);
+            let mut tape = Tape::new(Purpose::Evaluate);
             let weight = Spec { layout: Layout::Hwio, ..Spec::f32([12, 8, 3, 3]) };
             let mut operands = vec![("source", Spec::f32(source)), ("weight", weight)];
             if op.name() == "conv2d" {

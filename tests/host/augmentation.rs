@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 use tilegrad::data::{
-    Augment, Augmentation, BatchSource, ColorJitter, ImageSet, ResidentSource, ResizedCrop, UploadSource, shapes,
+    Augment, Augmentation, BatchSource, ColorJitter, ImageSet, ResidentSource, ResizedCrop, DatasetSource, shapes,
 };
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::ops::augmentation::{DRAWN, Drawn};
 use tilegrad::ops::mixup::Mixup;
@@ -136,7 +136,7 @@ fn boxes_are_those_of_torchvision() {
 
 /// What a transform makes of one image, [C, H, W], of its bytes [H, W, C].
 fn transformed(bytes: &[u8], [c, h, w]: [usize; 3], op: Transform, drawn: Drawn) -> Vec<f32> {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([1, c, h, w]) });
     let indices = tape.input("indices", Spec::i32([1])).unwrap();
     let draws = tape.input("draws", Spec::i32([1, DRAWN])).unwrap();
@@ -221,8 +221,8 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     let saturation = Augmentation { jitter: ColorJitter { saturation: -1.0, ..ColorJitter::default() }, ..none };
     let of = |augmentation: Augmentation, [c, h, w]: [usize; 3]| {
         let set = ImageSet::new(vec![0; c * h * w], vec![0], [h, w, c], 1).unwrap();
-        let uploaded = UploadSource::new("set", set.clone()).augmented(augmentation).declare(&mut Tape::new(true), 1);
-        let resident = ResidentSource::new("set", set).augmented(augmentation).declare(&mut Tape::new(true), 1);
+        let uploaded = DatasetSource::new("set", set.clone()).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
+        let resident = ResidentSource::new("set", set).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
         let [uploaded, resident] = [uploaded, resident].map(|declared| declared.unwrap_err().to_string());
         let message = uploaded.strip_prefix("augment: ").unwrap().to_string();
         assert_eq!(resident.split_once("\": ").unwrap().1, message);
@@ -297,7 +297,7 @@ fn resident_and_uploaded_images_train_alike() {
         let mut engine = CpuEngine::new();
         let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
         let mut trainer = Trainer::new(&model, Sgd::new(0.01), &mut engine, options, source).unwrap();
-        let mut validation = UploadSource::new("validation", set.clone()).augmented(each()[7].1);
+        let mut validation = DatasetSource::new("validation", set.clone()).augmented(each()[7].1);
         let history = trainer.fit(source, &mut validation, &mut |_| {}).unwrap();
         let plain = trainer.evaluate(&mut ResidentSource::new("plain", set.clone())).unwrap();
         assert_eq!(plain.loss, history.epochs[1].validation_loss, "evaluation sees the images as they are");
@@ -306,7 +306,7 @@ fn resident_and_uploaded_images_train_alike() {
     let resident = || ResidentSource::new("train", set.clone());
     for (name, augmentation) in each() {
         let expected = fit(&mut resident().augmented(augmentation));
-        assert_eq!(expected, fit(&mut UploadSource::new("train", set.clone()).augmented(augmentation)), "{name}");
+        assert_eq!(expected, fit(&mut DatasetSource::new("train", set.clone()).augmented(augmentation)), "{name}");
         assert_ne!(expected, fit(&mut resident()), "{name}");
     }
 }

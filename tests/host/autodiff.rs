@@ -1,6 +1,6 @@
 //! Which gradients the walk backward makes, beside their values: in which order, for whom, and where they lie.
 
-use tilegrad::graph::{Role, Spec, Tape, TensorId};
+use tilegrad::graph::{Purpose, Role, Spec, Tape, TensorId};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::rng::Init;
 use tilegrad::shape::{Layout, Shape};
@@ -17,7 +17,7 @@ fn loss(tape: &mut Tape, logits: TensorId) -> TensorId {
 
 #[test]
 fn pairs_come_in_the_order_of_the_parameters_and_every_gradient_has_its_role() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let x = tape.input("x", Spec::f32([2, 3])).unwrap();
     let weight = parameter(&mut tape, "weight", [4, 3]);
     let frozen = parameter(&mut tape, "frozen", [4]);
@@ -45,7 +45,7 @@ fn pairs_come_in_the_order_of_the_parameters_and_every_gradient_has_its_role() {
 /// The gradient of an operand of add is the gradient of its output, the very same tensor.
 #[test]
 fn parameters_that_are_added_have_a_gradient_each() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let (a, b) = (parameter(&mut tape, "a", [2, 3]), parameter(&mut tape, "b", [2, 3]));
     let sum = tape.add("sum", a, b).unwrap();
     let loss = loss(&mut tape, sum);
@@ -57,7 +57,7 @@ fn parameters_that_are_added_have_a_gradient_each() {
 
 #[test]
 fn a_gradient_that_others_read_too_is_no_part_of_the_flat_buffer() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let x = tape.input("x", Spec::f32([2, 5])).unwrap();
     let weight = parameter(&mut tape, "weight", [3, 5]);
     let shift = parameter(&mut tape, "shift", [2, 3]);
@@ -73,7 +73,7 @@ fn a_gradient_that_others_read_too_is_no_part_of_the_flat_buffer() {
 
 #[test]
 fn a_loss_may_have_any_shape_with_one_element() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let x = tape.input("x", Spec::f32([1, 5])).unwrap();
     let weight = parameter(&mut tape, "weight", [1, 5]);
     let y = tape.linear("fc", x, weight, None).unwrap();

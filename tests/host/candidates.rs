@@ -1,7 +1,7 @@
 //! What a plan makes of the candidates of an operation: it takes the first that the device can run, and says what is wrong
 //! with those of an operation of one's own.
 
-use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor};
+use tilegrad::graph::{Misfit, Operation, Purpose, Spec, Tape, Tensor};
 use tilegrad::kernel::{
     Candidate, Caps, Choices, DeviceClass, Dispatch, Extent, Kernel, Lowering, Needs, Source, Tensors,
 };
@@ -74,7 +74,7 @@ impl Twin for Own {
 
 /// The name of the kernel that is planned, or the error.
 fn planned(own: Own, workgroup_memory: u32, choices: &Choices) -> Result<&'static str, String> {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([4, 4])).unwrap();
     let output = tape.append("node", own, &[input], &[]).unwrap()[0];
     tape.keep(output);

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use image::{GrayImage, Luma, Rgb, RgbImage, RgbaImage};
 use tilegrad::Error;
 use tilegrad::data::folder::{self, FolderOptions};
-use tilegrad::data::{Augment, BatchSource, ImageSet, ResidentSource, UploadSource, shapes};
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::data::{Augment, BatchSource, ImageSet, ResidentSource, DatasetSource, shapes};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::ops::gather::Gather;
 use tilegrad::optim::Sgd;
@@ -206,7 +206,7 @@ fn folders_without_classes_or_images_are_refused() {
 #[test]
 fn augmentation_outside_its_range_is_refused() {
     let message = |augment: Augment| {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([9, 3, 8, 8]) });
         let indices = tape.input("indices", Spec::i32([2])).unwrap();
         let op = Gather { scale: [1.0; 4], shift: [0.0; 4], augment: Some(augment) };
@@ -216,7 +216,7 @@ fn augmentation_outside_its_range_is_refused() {
         let augment = Augment { padding: 4, flip };
         assert_eq!(message(augment), format!("gather \"batch\": flip must be 0 to 1, it is {flip}"));
         let set = ImageSet::new(vec![0; 12], vec![0], [2, 2, 3], 1).unwrap();
-        let error = UploadSource::new("set", set).augmented(augment).declare(&mut Tape::new(true), 1).unwrap_err();
+        let error = DatasetSource::new("set", set).augmented(augment).declare(&mut Tape::new(Purpose::Train), 1).unwrap_err();
         assert_eq!(error.to_string(), format!("augment: flip must be 0 to 1, it is {flip}"));
     }
     let augment = Augment { padding: 40_000, ..Augment::default() };
@@ -254,7 +254,7 @@ fn a_crop_is_what_is_cut_out_of_the_padded_image_and_then_flipped() {
 
 #[test]
 fn many_channels_need_one_scale() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([9, 5, 8, 8]) });
     let indices = tape.input("indices", Spec::i32([2])).unwrap();
     let mut op = Gather { scale: [1.0; 4], shift: [0.0; 4], augment: None };
@@ -275,7 +275,7 @@ fn resident_and_uploaded_images_are_augmented_alike_in_training() {
         let mut engine = CpuEngine::new();
         let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
         let mut trainer = Trainer::new(&model, Sgd::new(0.01), &mut engine, options, source).unwrap();
-        let mut validation = UploadSource::new("validation", set.clone()).augmented(Augment::default());
+        let mut validation = DatasetSource::new("validation", set.clone()).augmented(Augment::default());
         let history = trainer.fit(source, &mut validation, &mut |_| {}).unwrap();
         // Evaluation sees the images as they are, whatever a source does in training.
         let plain = trainer.evaluate(&mut ResidentSource::new("plain", set.clone())).unwrap();
@@ -285,7 +285,7 @@ fn resident_and_uploaded_images_are_augmented_alike_in_training() {
     let resident = || ResidentSource::new("train", set.clone());
     let expected = fit(&mut resident().augmented(Augment::default()));
     assert_eq!(expected.len(), 6);
-    assert_eq!(expected, fit(&mut UploadSource::new("train", set.clone()).augmented(Augment::default())));
+    assert_eq!(expected, fit(&mut DatasetSource::new("train", set.clone()).augmented(Augment::default())));
     assert_ne!(expected, fit(&mut resident()));
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tilegrad::data::{
     Augment, BatchSink, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset,
-    UploadSource, epoch_batches, shapes,
+    DatasetSource, epoch_batches, shapes,
 };
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::optim::Sgd;
@@ -92,7 +92,7 @@ impl Dataset for Gated {
 fn batches_got_ahead_are_those_that_are_uploaded_to_the_bit() {
     let set = shapes::shapes(2, 60);
     for (planned, augment) in [(true, true), (true, false), (false, true)] {
-        let mut expected = UploadSource::new("set", set.clone()).normalised(Normalisation::CIFAR10);
+        let mut expected = DatasetSource::new("set", set.clone()).normalised(Normalisation::CIFAR10);
         let gated = Gated { set: set.clone(), ..Gated::new(0) };
         let mut source = DatasetSource::new("set", gated).normalised(Normalisation::CIFAR10);
         if augment {

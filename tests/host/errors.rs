@@ -1,6 +1,6 @@
 //! What a tape says of operands and attributes that do not fit: the operation, the node's name in its scope, both shapes.
 
-use tilegrad::graph::{Spec, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Tape, TensorId};
 use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::gather::Gather;
@@ -14,7 +14,7 @@ use tilegrad::{Error, Result};
 
 /// A tape with inputs x0, x1, .. of these shapes.
 fn inputs(shapes: &[&[usize]]) -> (Tape, Vec<TensorId>) {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let declare = |(i, shape): (usize, &&[usize])| tape.input(&format!("x{i}"), Spec::f32(Shape::new(*shape))).unwrap();
     let ids = shapes.iter().enumerate().map(declare).collect();
     (tape, ids)

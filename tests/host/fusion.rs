@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::plan::fuse::RULES;
 use tilegrad::reference::{HostStore, Program};
 use tilegrad::twin::Value;
+use tilegrad::optim::Optimizer;
 
 use crate::common::{cases, fused};
 use crate::zoo;
@@ -34,7 +35,7 @@ fn trained(tape: &Arc<Tape>, shape: [usize; 4]) -> Vec<Vec<f32>> {
     program.write("target", Value::Int((0..shape[0] as i32).collect())).unwrap();
     for step in 0..2 {
         let sgd = fused::sgd();
-        for (name, values) in sgd.hyperparameters(tape, sgd.lr, sgd.momentum, step == 0) {
+        for (name, values) in sgd.hyperparameters(tape, sgd.rates()) {
             program.write(&name, Value::Real(values.to_vec())).unwrap();
         }
         program.run(&mut store, &ALL).unwrap();
@@ -67,7 +68,7 @@ fn each_rule_joins_nodes_and_changes_no_bit_of_the_twins_results() {
 
 #[test]
 fn what_somebody_reads_is_not_joined_away() {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let x = tape.input("x", Spec::f32([1, 2, 4, 4])).unwrap();
     let sum = tape.add("sum", x, x).unwrap();
     let relu = tape.relu("relu", sum).unwrap();
@@ -79,7 +80,7 @@ fn what_somebody_reads_is_not_joined_away() {
 
 #[test]
 fn a_node_between_two_that_reads_the_first_ones_result_keeps_them_apart() {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let x = tape.input("x", Spec::f32([1, 2, 4, 4])).unwrap();
     let sum = tape.add("sum", x, x).unwrap();
     let half = tape.scale("half", sum, 0.5).unwrap();
@@ -91,7 +92,7 @@ fn a_node_between_two_that_reads_the_first_ones_result_keeps_them_apart() {
 
 #[test]
 fn an_activation_of_what_nobody_else_reads_is_computed_in_its_memory() {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let x = tape.input("x", Spec::f32([1, 2, 4, 4])).unwrap();
     let half = tape.scale("half", x, 0.5).unwrap();
     let tanh = tape.tanh("tanh", half).unwrap();

@@ -1,13 +1,13 @@
 //! The keys of choices, which go to disk: their text is held here, so that files stay readable from one version to the next.
 
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
 use tilegrad::ops::batch_norm2d::{BatchNorm2dAttributes, Running};
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Sgd};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
 
@@ -15,7 +15,7 @@ use crate::zoo;
 
 /// A convolution with everything that has a choice after it, and a product of each form.
 fn tape() -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([2, 4, 12, 12])).unwrap();
     let weight = tape.parameter("weight", [8, 4, 3, 3], Layout::Hwio, Init::Uniform(1.0)).unwrap();
     let conv = Conv2dAttributes { stride: [1, 2], padding: [1, 1, 2, 0], ..Conv2dAttributes::default() };
@@ -63,7 +63,7 @@ fn keys_are_what_files_have() {
 /// A convolution that makes statistics for the batch norm after it is another node than one that does not.
 #[test]
 fn a_convolution_with_statistics_has_a_key_of_its_own() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([2, 4, 6, 6])).unwrap();
     let weight = tape.parameter("weight", [8, 4, 3, 3], Layout::Hwio, Init::Uniform(1.0)).unwrap();
     let x = tape.conv2d("conv", input, weight, None, Conv2dAttributes::default()).unwrap();

@@ -30,7 +30,7 @@ fn a_run_begins_with_the_weights_of_a_file_and_trains_what_is_not_frozen() {
 
     let (new, mut engine) = (Freeze::all_but(LeNet5::new(10), |name| name.starts_with("fc3.")), CpuEngine::new());
     let mut trainer = Trainer::new(&new, Sgd::new(0.1), &mut engine, options(2), &train).unwrap();
-    let values = |trainer: &mut Trainer<'_>, name: &str| trainer.engine().parameter(name).unwrap();
+    let values = |trainer: &mut Trainer, name: &str| trainer.engine().parameter(name).unwrap();
     let (first, own) = (values(&mut trainer, "conv1.weight"), values(&mut trainer, "fc3.weight"));
     let error = trainer.load_model(&path, &Load::strict()).unwrap_err().to_string();
     assert!(error.contains("\"fc3.weight\" is [7,84] of F32, expected [10,84] of F32"), "{error}");

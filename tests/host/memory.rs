@@ -1,18 +1,18 @@
 //! What a large network needs of a device's memory, as its plan says.
 
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::ResNet;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Sgd};
 
 use crate::zoo;
 
 /// The training step of ResNet-18 on CIFAR-10's images, batch 128, as the paper's recipe has it.
 #[test]
 fn resnet18_on_cifar_with_a_batch_of_128_needs_at_most_1_1_gigabytes() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([128, 3, 32, 32])).unwrap();
     let target = tape.input("target", Spec::i32([128])).unwrap();
     let logits = ResNet::resnet18(10).cifar().forward(&mut tape, input).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tilegrad::graph::{Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape, TensorId};
 use tilegrad::ops::confusion::AccumulateConfusion;
 use tilegrad::ops::mixup::{LAMBDA, Mix, MixLoss, MixTarget, Mixup};
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
@@ -37,7 +37,7 @@ fn shares_follow_the_beta_distribution() {
 /// Three images of two numbers, by hand; the loss is that of a soft target.
 #[test]
 fn mixed_images_and_losses_by_hand() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let x = tape.input("x", Spec::f32([3, 2])).unwrap();
     let target = tape.input("target", Spec::i32([3])).unwrap();
     let share = tape.mixup_lambda().unwrap();
@@ -109,7 +109,7 @@ fn gradients_of_mixup() {
 #[test]
 fn operands_that_do_not_fit_are_refused() {
     let refused = |build: &dyn Fn(&mut Tape, [TensorId; 4]) -> tilegrad::Result<()>| {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let x = tape.input("x", Spec::f32([3, 2])).unwrap();
         let target = tape.input("target", Spec::i32([3])).unwrap();
         let one = tape.input("one", Spec::f32([1])).unwrap();
@@ -137,7 +137,7 @@ fn operands_that_do_not_fit_are_refused() {
     let flat = refused(&|tape, [_, target, one, _]| tape.accumulate_confusion("counts", one, target, top(5)));
     assert_eq!(flat, "confusion \"counts\": logits must be f32 [N,classes], they are [1]");
     // A gradient by the share is asked for only where it is a parameter.
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let x = tape.input("x", Spec::f32([3, 2])).unwrap();
     let share = tape.input("share", Spec::f32([1])).unwrap();
     let mixed = tape.mixup("mix", x, share).unwrap();

@@ -1,17 +1,17 @@
 //! The models of the library against torchvision's: parameter counts, names, shapes, multiply-adds.
 
-use tilegrad::graph::{Role, Spec, Tape};
+use tilegrad::graph::{Purpose, Role, Spec, Tape};
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
 use tilegrad::nn::{BatchNorm2d, Conv2d, Flatten, Freeze, Linear, Module, Sequential, WeightInit};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Sgd};
 use tilegrad::rng::Init;
 
 const IMAGENET: [usize; 3] = [3, 224, 224];
 const CIFAR: [usize; 3] = [3, 32, 32];
 
 fn tape(model: &dyn Module, [c, h, w]: [usize; 3]) -> Tape {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([1, c, h, w])).unwrap();
     let output = model.forward(&mut tape, input).unwrap();
     tape.keep(output);
@@ -128,7 +128,7 @@ fn a_summary_shows_layers_shapes_parameters_and_multiply_adds() {
 #[test]
 fn a_frozen_model_has_gradients_for_nothing_but_what_is_named() {
     let model = Freeze::all_but(ResNet::resnet18(10).cifar().width(4), |name| name.starts_with("fc."));
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([2, 3, 32, 32])).unwrap();
     let target = tape.input("target", Spec::i32([2])).unwrap();
     let logits = model.forward(&mut tape, input).unwrap();

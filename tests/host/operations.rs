@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tilegrad::Error;
-use tilegrad::graph::{Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape, TensorId};
 use tilegrad::ops::activation::{Activation, Approximate};
 use tilegrad::ops::confusion::{AccumulateConfusion, Confusion};
 use tilegrad::ops::gather::Gather;
@@ -28,7 +28,7 @@ fn reals(values: &[f32]) -> Value<f32> {
 
 /// What `operation` makes of an input of this shape.
 fn unary(spec: Spec, values: &[f32], operation: impl Fn(&mut Tape, TensorId) -> TensorId) -> Vec<f32> {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", spec).unwrap();
     let output = operation(&mut tape, input);
     let mut program = Program::<f32>::new(Arc::new(tape));
@@ -41,7 +41,7 @@ fn unary(spec: Spec, values: &[f32], operation: impl Fn(&mut Tape, TensorId) -> 
 fn a_batch_is_gathered_from_bytes() {
     // Three images of 2 channels and 2x3 pixels, as files have them: [h, w, channels].
     let bytes: Vec<u8> = (0..36).map(|i| (7 * i) as u8).collect();
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([3, 2, 2, 3]) });
     let labels = tape.resident("labels", Spec::i32([3]));
     let indices = tape.input("indices", Spec::i32([4])).unwrap();
@@ -68,7 +68,7 @@ fn a_batch_is_gathered_from_bytes() {
 
 #[test]
 fn metrics_add_up_over_steps_as_over_one_batch() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let logits = tape.input("logits", Spec::f32([3, 2])).unwrap();
     let target = tape.input("target", Spec::i32([3])).unwrap();
     let weight = tape.input("weight", Spec::f32([2])).unwrap();
@@ -148,7 +148,7 @@ fn activations_keep_nan_and_bear_infinities() {
 /// The L1 penalty is not PyTorch's, so no golden value has it: g + weight_decay p + l1 sign(p), before the momentum.
 #[test]
 fn sgd_adds_both_penalties_to_the_gradient() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let hyper = tape.input("hyper", Spec::f32([4])).unwrap();
     let grad = tape.input("grad", Spec::f32([4])).unwrap();
     let mut kept = |name: &str| tape.parameter(name, [4], Layout::RowMajor, Init::Constant(0.0)).unwrap();
@@ -194,7 +194,7 @@ fn log_softmax_and_nll_loss_are_softmax_cross_entropy() {
     for seed in 0..40 {
         let case = cases::cross_entropy_case(seed, 12, 9);
         let build = |fused: bool| {
-            let mut tape = Tape::new(true);
+            let mut tape = Tape::new(Purpose::Train);
             let logits = tape.input("logits", Spec::f32(case.logits)).unwrap();
             let target = tape.input("target", Spec::i32([case.logits[0]])).unwrap();
             let weight = tape.input("weight", Spec::f32([case.logits[1]])).unwrap();
@@ -219,7 +219,7 @@ fn log_softmax_and_nll_loss_are_softmax_cross_entropy() {
 
 /// What an activation makes of one number, and its gradient there, in f32.
 fn at(activation: Activation, x: f32) -> (f32, f32) {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([1])).unwrap();
     let output = tape.activation("activation", activation, input).unwrap();
     let one = tape.constant(1.0);
@@ -255,7 +255,7 @@ fn activations_bear_nan_and_infinities_as_pytorch_does() {
 
 /// The message of what `build` makes of an input of this shape.
 fn refused(spec: Spec, build: impl Fn(&mut Tape, TensorId) -> tilegrad::Result<TensorId>) -> String {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", spec).unwrap();
     match build(&mut tape, input) {
         Err(error @ (Error::Shape { .. } | Error::Attribute { .. })) => error.to_string(),
@@ -327,7 +327,7 @@ fn what_does_not_fit_is_refused_by_name() {
 /// Ties, an unknown class, an ignored one and k, as said in the documentation.
 #[test]
 fn predictions_are_counted_as_said() {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let logits = tape.input("logits", Spec::f32([6, 3])).unwrap();
     let target = tape.input("target", Spec::i32([6])).unwrap();
     let op = AccumulateConfusion { top_k: 2, ignore_index: 2 };

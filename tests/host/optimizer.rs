@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass, FlatBuffer};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
 use tilegrad::ops::accumulate_grad::AccumulateGrad;
 use tilegrad::ops::clip_grad_norm::{ClipGradNorm, GRAD_NORM};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::{ACCUMULATE, ParamGroup, Sgd};
+use tilegrad::optim::{ACCUMULATE, Optimizer, ParamGroup, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{HostStore, Program};
 use tilegrad::train::TrainOptions;
@@ -25,7 +25,7 @@ fn clipped_steps_are_pytorchs() {
 }
 
 fn tape(sgd: &Sgd, accumulated: bool) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([2, 1, 28, 28])).unwrap();
     let target = tape.input("target", Spec::i32([2])).unwrap();
     let logits = LeNet5::new(10).forward(&mut tape, input).unwrap();
@@ -107,7 +107,7 @@ fn settings_outside_their_range_are_named() {
 
 #[test]
 fn operands_that_do_not_fit_are_refused() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let error = tape.append(GRAD_NORM, ClipGradNorm { groups: vec![0], max_norm: 1.0 }, &[], &[]).unwrap_err();
     assert!(error.to_string().contains("clip_grad_norm \"grad_norm\""), "{error}");
     let error = tape.append(ACCUMULATE, AccumulateGrad { group: 0 }, &[], &[]).unwrap_err();

@@ -1,6 +1,6 @@
 //! Layers without parameters as a network uses them, and the first values of the models, counted.
 
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::nn::models::{ResNet, Vgg};
 use tilegrad::nn::{Conv2d, Identity, LogSoftmax, Module, Sequential, Upsample, ZeroPad2d};
 use tilegrad::ops::activation::{Activation, Approximate};
@@ -40,7 +40,7 @@ fn padding_upsampling_and_the_rest_have_their_lines() {
     assert_eq!(lines[1..lines.len() - 1], expected);
 
     let refused = |name: &str, module: &dyn Module| {
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let image = tape.input("image", Spec::f32([1, 1, 2, 2])).unwrap();
         tape.scoped(name, |tape| module.forward(tape, image)).unwrap_err().to_string()
     };
@@ -65,7 +65,7 @@ fn first_values_are_spread_as_torchvisions() {
     let (resnet, vgg) = (ResNet::resnet18(100).cifar(), Vgg::vgg11(100).batch_norm(true).width(16));
     let models: [(&dyn Module, usize, bool); 2] = [(&resnet, 32, false), (&vgg, 64, true)];
     for (model, extent, vgg) in models {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let input = tape.input("images", Spec::f32([2, 3, extent, extent])).unwrap();
         model.forward(&mut tape, input).unwrap();
         let mut engine = CpuEngine::new();

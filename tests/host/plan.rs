@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tilegrad::Error;
-use tilegrad::graph::{Spec, Stage, Tape};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass, FlatBuffer, HeaderConstant};
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Sgd};
 use tilegrad::plan::{Buffer, ParameterLayout, Plan, Step};
 use tilegrad::rng::Init;
 use tilegrad::shape::Layout;
@@ -63,7 +63,7 @@ fn frozen_layers_at_the_bottom_have_no_backward_at_all() {
     assert!(!steps.contains(&("block1.conv1", "conv2d_grad_input")), "nobody below wants it: {steps:?}");
     assert!(steps.contains(&("block1.conv1", "conv2d_grad_weight")), "{steps:?}");
 
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let logits = tape.input("logits", Spec::f32([2, 3])).unwrap();
     let target = tape.input("target", Spec::i32([2])).unwrap();
     let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
@@ -73,7 +73,7 @@ fn frozen_layers_at_the_bottom_have_no_backward_at_all() {
 
 #[test]
 fn what_nobody_asks_for_is_not_run() {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let x = tape.input("x", Spec::f32([2, 3, 4, 4])).unwrap();
     let wanted = tape.relu("wanted", x).unwrap();
     tape.tanh("unwanted", wanted).unwrap();
@@ -123,7 +123,7 @@ fn accumulates(step: &Step) -> u32 {
 /// The first classifier layer of VGG: 411 MB, where a binding has 128 MiB.
 #[test]
 fn a_weight_larger_than_a_binding_is_dispatched_in_pieces() {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let x = tape.input("x", Spec::f32([2, 5])).unwrap();
     let target = tape.input("target", Spec::i32([2])).unwrap();
     // A layer below, so that the gradient by the input is wanted.
@@ -177,7 +177,7 @@ fn refused(tape: &Tape) -> String {
 
 #[test]
 fn what_fits_no_binding_is_refused_by_name() {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let x = tape.input("images", Spec::f32([64, 3, 224, 224])).unwrap();
     let spec = Spec { layout: Layout::Hwio, ..Spec::f32([64, 3, 3, 3]) };
     let weight = tape.input("weight", spec).unwrap();
@@ -190,7 +190,7 @@ fn what_fits_no_binding_is_refused_by_name() {
          use a smaller batch or layer"
     );
 
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let x = tape.input("images", Spec::f32([256, 3, 224, 224])).unwrap();
     let output = tape.max_pool2d("pool", x, MaxPool2dAttributes::new([2, 2])).unwrap();
     tape.keep(output);
@@ -204,14 +204,14 @@ fn what_fits_no_binding_is_refused_by_name() {
 /// A product could compute a result in pieces, but an activation has one slot.
 #[test]
 fn a_product_s_operand_that_fits_no_binding_is_refused_by_name() {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let x = tape.input("x", Spec::f32([40_000, 10])).unwrap();
     let weight = tape.parameter("fc.weight", [1000, 10], Layout::RowMajor, Init::Constant(0.0)).unwrap();
     let y = tape.linear("fc", x, weight, None).unwrap();
     tape.keep(y);
     assert!(refused(&tape).starts_with("tensor \"fc\" [40000,1000] needs 160000000 bytes"), "{}", refused(&tape));
 
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let x = tape.input("x", Spec::f32([40_000, 1000])).unwrap();
     let weight = tape.parameter("fc.weight", [10, 1000], Layout::RowMajor, Init::Constant(0.0)).unwrap();
     let y = tape.linear("fc", x, weight, None).unwrap();
@@ -227,7 +227,7 @@ fn tapes_that_share_parameters_must_agree_on_them() {
     assert!(over(&zoo::lenet(3)).is_ok(), "another batch size");
 
     let other = |name: &str, columns: usize| {
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let x = tape.input("x", Spec::f32([2, columns])).unwrap();
         let weight = tape.parameter(name, [84, columns], Layout::RowMajor, Init::Constant(0.0)).unwrap();
         let y = tape.linear("fc2", x, weight, None).unwrap();

@@ -65,7 +65,7 @@ impl Engine for Late {
         self.engine.sink(program)
     }
     fn write_f32(&mut self, program: ProgramId, name: &str, values: &[f32]) -> Result<()> {
-        self.engine.write_f32(program, name, values)
+        self.engine.write(program, name, values)
     }
     fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()> {
         self.runs.set(self.runs.get() + 1);
@@ -141,7 +141,7 @@ fn run(by: usize, lr: f64, options: TrainOptions, stop_at: u32, checkpoints: Opt
     let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10));
     let mut trainer = Trainer::new(&model, Sgd::new(lr), &mut engine, options, &train).unwrap();
     let (mut told, mut steps) = (Told::default(), 0);
-    let mut look = |event: &Event<'_>, _: &mut Trainer<'_>| {
+    let mut look = |event: &Event<'_>, _: &mut Trainer| {
         match event {
             Event::Progress { epoch, images, loss, accuracy, .. } => {
                 told.reports.push((*epoch, *images, loss.to_bits(), accuracy.to_bits()));

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tilegrad::Error;
-use tilegrad::data::{Augment, ResidentSource, UploadSource, synthetic};
+use tilegrad::data::{Augment, ResidentSource, DatasetSource, synthetic};
 use tilegrad::nn::{Conv2d, Dropout, Flatten, Linear, MaxPool2d, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
-use tilegrad::optim::{ReduceLrOnPlateau, Schedule, Sgd};
+use tilegrad::optim::{Optimizer, ReduceLrOnPlateau, Schedule, Sgd};
 use tilegrad::train::{
     Callback, Checkpoints, CpuEngine, EarlyStopping, Event, Flow, KeepBest, Monitor, OnNonFinite, TrainOptions, Trainer,
 };
@@ -53,7 +53,7 @@ fn run(
     options: TrainOptions,
     callbacks: &mut [&mut dyn Callback],
 ) -> tilegrad::Result<(Vec<u8>, Vec<String>)> {
-    let mut train = UploadSource::new("train", synthetic::digits(1, 44)).augmented(Augment::default());
+    let mut train = DatasetSource::new("train", synthetic::digits(1, 44)).augmented(Augment::default());
     let mut test = ResidentSource::new("test", synthetic::digits(2, 12));
     let (model, mut engine) = (model(), CpuEngine::new());
     let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(1e-3);
@@ -89,7 +89,7 @@ fn run(
 
 /// Fails at a step, as if the process had been killed there.
 fn killed_at(step: u32) -> impl Callback {
-    move |event: &Event<'_>, _: &mut Trainer<'_>| match event {
+    move |event: &Event<'_>, _: &mut Trainer| match event {
         Event::Step { steps, .. } if *steps == step => Err(Error::config("test", "killed")),
         _ => Ok(Flow::Continue),
     }
@@ -184,7 +184,7 @@ fn what_an_interrupted_write_has_left_is_removed() {
 fn a_run_that_is_asked_to_stop_does_and_goes_on_later() {
     let (whole, folder) = (Folder::new("unasked"), Folder::new("asked"));
     let (expected, _) = run(&whole.0, options(), &mut []).unwrap();
-    let mut stop = |event: &Event<'_>, _: &mut Trainer<'_>| {
+    let mut stop = |event: &Event<'_>, _: &mut Trainer| {
         Ok(if matches!(event, Event::Step { steps: 8, .. }) { Flow::Stop } else { Flow::Continue })
     };
     let mut checkpoints = Checkpoints::new(&folder.0).unwrap().each_epoch(false);
@@ -232,7 +232,7 @@ fn a_run_stops_early_and_keeps_the_best_model() {
     let folder = Folder::new("early");
     let best = folder.0.join("best.safetensors");
     let mut epochs = 0;
-    let mut count = |event: &Event<'_>, _: &mut Trainer<'_>| {
+    let mut count = |event: &Event<'_>, _: &mut Trainer| {
         epochs += usize::from(matches!(event, Event::Epoch(_)));
         Ok(Flow::Continue)
     };
@@ -255,7 +255,7 @@ fn a_loss_that_is_not_finite_is_traced_to_its_tensor() {
         let mut trainer = Trainer::new(&model, Sgd::new(0.05), &mut engine, options, &train).unwrap();
         let mut told = Vec::new();
         // The third step's gradient meets a parameter that is infinite.
-        let mut spoil = |event: &Event<'_>, trainer: &mut Trainer<'_>| {
+        let mut spoil = |event: &Event<'_>, trainer: &mut Trainer| {
             if let Event::Step { steps: 2, .. } = event {
                 let mut values = trainer.engine().parameter("fc.weight")?;
                 values[7] = f32::INFINITY;

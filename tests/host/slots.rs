@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use tilegrad::graph::{Node, Role, Spec, Tape, TensorId};
+use tilegrad::graph::{Node, Purpose, Role, Spec, Tape, TensorId};
 use tilegrad::kernel::{Caps, Choices, DeviceClass, Kernel};
 use tilegrad::plan::{Buffer, Step};
 
@@ -119,7 +119,7 @@ fn a_buffer_that_a_dispatch_writes_is_bound_once() {
 #[test]
 fn what_is_kept_is_not_overwritten() {
     let build = |kept: bool| {
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let x = tape.input("x", Spec::f32([2, 3, 4, 4])).unwrap();
         let first = tape.silu("0", x).unwrap();
         let last = (1..5).fold(first, |x, i| tape.silu(&i.to_string(), x).unwrap());

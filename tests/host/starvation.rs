@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tilegrad::gpu::reflect;
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::kernel::{Choices, Extent, Kernel, Serial};
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::plan::Step;
@@ -96,7 +96,7 @@ fn every_dispatch_states_its_steps_in_a_row() {
 #[test]
 fn multiply_adds_are_those_of_products() {
     let tape = || {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let input = tape.input("input", Spec::f32([4, 64, 16, 16])).unwrap();
         let weight = tape.input("weight", Spec::f32([64, 64, 3, 3])).unwrap();
         let conv = Conv2dAttributes { padding: [1; 4], ..Conv2dAttributes::default() };

@@ -1,6 +1,6 @@
 //! Tiles of products: which there are, what is taken without a choice, and that a choice is followed where it is valid.
 
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass, HeaderConstant};
 
 use tilegrad::plan::candidates;
@@ -9,7 +9,7 @@ use crate::common::cards;
 use crate::zoo;
 
 fn product(m: usize, n: usize, k: usize) -> Tape {
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let a = tape.input("a", Spec::f32([m, k])).unwrap();
     let b = tape.input("b", Spec::f32([k, n])).unwrap();
     let c = tape.matmul("product", a, b).unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tilegrad::data::{ResidentSource, synthetic};
-use tilegrad::graph::Tape;
+use tilegrad::graph::{Purpose, Tape};
 use tilegrad::nn::models::LeNet5;
 use tilegrad::optim::{ParamGroup, Schedule, Sgd};
 use tilegrad::rng::Init;
@@ -38,7 +38,7 @@ impl Drop for Folder {
 
 /// What a batch norm and a classifier declare.
 fn tape() -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     tape.parameter("bn.weight", [2], Layout::RowMajor, Init::Constant(1.0)).unwrap();
     tape.buffer("bn.running_mean", [2], DType::F32, 0.0).unwrap();
     tape.buffer("bn.running_var", [2], DType::F32, 1.0).unwrap();
@@ -214,7 +214,7 @@ fn what_is_skipped_is_neither_required_nor_read() {
 /// A trainer over LeNet on the reference executor, with two parameter groups.
 fn with_trainer<R>(
     epochs: usize,
-    run: impl FnOnce(&mut Trainer<'_>, &mut ResidentSource, &mut ResidentSource) -> R,
+    run: impl FnOnce(&mut Trainer, &mut ResidentSource, &mut ResidentSource) -> R,
 ) -> R {
     let (model, mut engine) = (LeNet5::new(10), CpuEngine::new());
     let mut train = ResidentSource::new("train", synthetic::digits(1, 20));

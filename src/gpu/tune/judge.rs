@@ -88,8 +88,8 @@ impl Specimen {
         let mut session = Session::new(&store, Arc::new(plan), options)?;
         for (name, value) in others {
             match (self.named(name)?.role, value) {
-                (Role::Input, Value::Real(values)) => session.write_f32(name, values)?,
-                (Role::Input, Value::Int(values)) => session.write_i32(name, values)?,
+                (Role::Input, Value::Real(values)) => session.write(name, values)?,
+                (Role::Input, Value::Int(values)) => session.write(name, values)?,
                 (Role::Buffer { .. }, value) => store.set_buffer(name, value)?,
                 (Role::State, Value::Real(values)) => store.set_state(name, values)?,
                 _ => return Err(Error::name(name, "is nothing that such a value can be given for")),

@@ -39,7 +39,7 @@ impl Excerpt {
     /// The node of `plan` that `chosen` is about; `None` if it can't stand alone, since it reads or changes what random numbers
     /// can't stand for.
     pub fn new(device: &Device, plan: &Plan, chosen: &Chosen) -> Result<Option<Self>> {
-        let mut copy = Copy { from: &plan.tape, to: Tape::new(plan.tape.training()), ids: HashMap::new() };
+        let mut copy = Copy { from: &plan.tape, to: Tape::new(plan.tape.purpose()), ids: HashMap::new() };
         let Some(outputs) = copy.node(NODE, &chosen.node) else { return Ok(None) };
         let Copy { mut to, .. } = copy;
         outputs.iter().for_each(|&id| to.keep(id));

@@ -1,22 +1,34 @@
 //! The accumulators of loss and accuracy, which stay on the device until somebody reads them.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Misfit, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::softmax_cross_entropy::CrossEntropy;
 use crate::params;
-use crate::tensor::{Spec, Tensor};
+use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
 /// Adds a step's totals to a kept state, and notes its loss: operands are loss and totals; the state is changed in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Accumulate;
 
+/// The totals, \[4\], of a mean over `rows` rows, for [`Accumulate`]: the sum, the rows, and no predictions.
+#[derive(Clone, Copy, Debug)]
+pub struct MeanTotals {
+    /// How many rows the operand is the mean of.
+    pub rows: usize,
+}
+
 /// Steps whose losses the state remembers one by one.
 pub const HISTORY: usize = 1024;
 /// Numbers before the losses: sum of losses and its compensation, sum of weights, correct, counted, steps, two unused.
 pub(crate) const HEADER: usize = 8;
+
+params! {
+    /// Rows of the mean.
+    pub(crate) struct MeanParams { rows: f32 }
+}
 
 params! {
     /// Steps that are remembered.
@@ -28,34 +40,50 @@ params! {
 pub struct Metrics {
     /// The mean loss over everything since the state was cleared, exactly as if it had been one batch.
     pub loss: f64,
-    /// The share of right predictions, 0 to 1.
+    /// The share of right predictions, 0 to 1; NaN where nothing is predicted, as in a regression.
     pub accuracy: f64,
     /// Targets that counted.
     pub count: u64,
     /// Steps since the state was cleared.
     pub steps: u64,
+    /// What else was measured, by name, as means.
+    pub others: Vec<(String, f64)>,
     /// The losses of the last [`HISTORY`] steps, the latest last.
     pub losses: Vec<f32>,
 }
 
 impl Metrics {
-    /// Reads the state's numbers.
-    pub fn from_state(state: &[f32]) -> Self {
+    /// Reads the state's numbers; [`Error::Config`] where they are not those of such a state.
+    pub fn from_state(state: &[f32]) -> Result<Self> {
+        if state.len() != HEADER + HISTORY {
+            let message = format!("has {} numbers, accumulators of loss and accuracy have {}", state.len(), HEADER + HISTORY);
+            return Err(Error::config("state", message));
+        }
         let steps = state[5] as usize;
         let kept = steps.min(HISTORY);
         let losses = (steps - kept..steps).map(|step| state[HEADER + step % HISTORY]).collect();
         let sum = f64::from(state[0]) - f64::from(state[1]);
-        Metrics {
+        Ok(Metrics {
             loss: sum / f64::from(state[2]),
             accuracy: f64::from(state[3]) / f64::from(state[4]),
             count: state[4] as u64,
             steps: steps as u64,
+            others: Vec::new(),
             losses,
-        }
+        })
     }
 }
 
 impl Tape {
+    /// Adds the mean over a step's `rows`, `value` of shape \[1\], to the state called `state`, which then holds the mean over all
+    /// steps; its accuracy is NaN.
+    pub fn accumulate_mean(&mut self, state: &str, value: TensorId, rows: usize) -> Result<()> {
+        let totals = self.append(state, MeanTotals { rows }, &[value], &[])?[0];
+        let id = self.state(state, [HEADER + HISTORY]);
+        self.append(state, Accumulate, &[value, totals], &[id])?;
+        Ok(())
+    }
+
     /// Adds the loss and the count of right predictions of each step to the state called `state`.
     pub fn accumulate(&mut self, state: &str, loss: CrossEntropy) -> Result<()> {
         let id = self.state(state, [HEADER + HISTORY]);
@@ -103,5 +131,38 @@ impl Twin for Accumulate {
         state[4] += totals[3];
         state[HEADER + state[5].to_f64() as usize % HISTORY] = loss;
         state[5] += R::of(1.0);
+    }
+}
+
+impl Operation for MeanTotals {
+    fn name(&self) -> &'static str {
+        "mean_totals"
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
+        arity(inputs, &[1])?;
+        match inputs[0].shape.len() {
+            1 => Ok(vec![Spec::f32([4])]),
+            _ => Err(Misfit::Shape(format!("a mean has one element, it is {}", inputs[0].shape))),
+        }
+    }
+
+    fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let (mean, totals) = (lowering.input(0), lowering.output(0));
+        let params = MeanParams { rows: self.rows as f32 };
+        lowering.push(
+            Dispatch::new(Kernel::new("mean_totals", &[source!("count/mean_totals.wgsl")]), &params, Extent::Workgroups(1))
+                .elements(1_u32)
+                .bind("input", mean)
+                .bind("totals", totals),
+        );
+        Ok(())
+    }
+}
+
+impl Twin for MeanTotals {
+    fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
+        let (mean, rows) = (inputs.real(0)[0], R::of(self.rows as f64));
+        outputs.real(0).copy_from_slice(&[mean * rows, rows, R::default(), R::default()]);
     }
 }

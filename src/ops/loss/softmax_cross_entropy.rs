@@ -60,7 +60,8 @@ params! {
 }
 
 impl Tape {
-    /// The loss of `logits` [N, classes] for `target` \[N\], class indices as i32, with optional class `weight` \[classes\].
+    /// The loss of `logits` [N, classes] for `target` \[N\], class indices as i32, with optional class `weight` \[classes\]; or, a
+    /// row for each pixel, of logits [N, classes, H, W] for target [N, H, W].
     pub fn softmax_cross_entropy(
         &mut self,
         name: &str,
@@ -69,6 +70,7 @@ impl Tape {
         weight: Option<TensorId>,
         op: SoftmaxCrossEntropy,
     ) -> Result<CrossEntropy> {
+        let (logits, target) = self.rows_of_pixels(logits, target)?;
         let operands: Vec<TensorId> = [logits, target].into_iter().chain(weight).collect();
         let outputs = self.append(name, op, &operands, &[])?;
         Ok(CrossEntropy { loss: outputs[0], totals: outputs[2] })

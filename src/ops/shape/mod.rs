@@ -3,5 +3,6 @@
 pub mod concat;
 pub mod flatten;
 pub mod narrow;
+pub mod rows_of_pixels;
 pub mod upsample;
 pub mod zero_pad2d;

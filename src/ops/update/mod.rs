@@ -2,4 +2,5 @@
 
 pub mod accumulate_grad;
 pub mod clip_grad_norm;
+pub mod count_updates;
 pub mod sgd;

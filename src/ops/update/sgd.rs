@@ -8,6 +8,9 @@ use crate::params;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
+/// PyTorch's name for what SGD keeps for each parameter.
+pub const MOMENTUM_BUFFER: &str = "momentum_buffer";
+
 /// How an update clips its gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Clip {
@@ -22,8 +25,9 @@ pub enum Clip {
 
 /// One parameter group's update; what may change from step to step (lr, momentum) comes as an operand instead.
 ///
-/// Operands: the group's hyperparameters \[4\] = lr, momentum, whether this is the first step with momentum, unused; then
-/// the gradients; then, where they are clipped by their norm, its state \[2\]. Changed in place: the parameters, then their momentum buffers. Source: torch.optim.SGD.
+/// Operands: the group's hyperparameters \[2\] = lr, momentum; the state of [`super::count_updates::CountUpdates`]; the gradients;
+/// then, where they are clipped by their norm, its state \[2\]. Changed in place: the parameters, then their momentum buffers.
+/// Source: torch.optim.SGD.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdUpdate {
     /// The parameter group.
@@ -53,15 +57,20 @@ impl Operation for SgdUpdate {
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        if inputs.is_empty() {
-            arity(inputs, &[1])?;
+        if inputs.len() < 2 {
+            arity(inputs, &[2])?;
         }
         Ok(Vec::new())
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let hyper = lowering.input(0);
-        let mut files = vec![source!("update/sgd.wgsl"), source!("lib/each.wgsl")];
+        let (hyper, updates) = (lowering.input(0), lowering.input(1));
+        let mut files = vec![
+            source!("update/sgd.wgsl"),
+            source!("update/decay.wgsl"),
+            source!("update/applied.wgsl"),
+            source!("lib/each.wgsl"),
+        ];
         let (mut clip_value, mut grad_norm) = (0.0, None);
         match self.clip {
             Clip::None => files.push(source!("update/clip_none.wgsl")),
@@ -92,9 +101,10 @@ impl Operation for SgdUpdate {
                 Dispatch::new(kernel, &params, Extent::Invocations(len))
                     .elements(1_u32)
                     .bind("hyper", hyper)
+                    .bind("updates", updates)
                     .bind("grad", flat(FlatBuffer::Gradient))
                     .bind("parameter", flat(FlatBuffer::Parameter))
-                    .bind("momentum_buffer", flat(FlatBuffer::Momentum))
+                    .bind("momentum_buffer", flat(FlatBuffer::Optimizer(MOMENTUM_BUFFER)))
                     .bind_all(grad_norm.map(|grad_norm| ("grad_norm", grad_norm))),
             );
         }
@@ -106,7 +116,7 @@ impl Twin for SgdUpdate {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let zero = R::default();
         let hyper = inputs.real(0);
-        let (lr, momentum, first) = (hyper[0], hyper[1], hyper[2] != zero);
+        let (lr, momentum, first) = (hyper[0], hyper[1], inputs.real(1)[1] == R::of(1.0));
         let (keep, decay, l1) = (R::of(1.0 - self.dampening), R::of(self.weight_decay), R::of(self.l1));
         let parameters = outputs.updates.len() / 2;
         let clipped = |grad: R| match self.clip {
@@ -117,7 +127,7 @@ impl Twin for SgdUpdate {
             Clip::Norm => inputs.real(inputs.len() - 1)[1] * grad,
         };
         for i in 0..parameters {
-            let grad = inputs.real(1 + i);
+            let grad = inputs.real(2 + i);
             let mut parameter = outputs.update(i).to_vec();
             let buffer = outputs.update(parameters + i);
             for ((p, b), &grad) in parameter.iter_mut().zip(buffer).zip(grad) {

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use super::{Rates, ScheduleRule, Unit, check, check_count, check_not_negative};
 use crate::error::Result;
-use crate::optim::Sgd;
+use crate::optim::Optimizer;
 
 /// torch.optim.lr_scheduler.CosineAnnealingLR: `lr = eta_min + (base - eta_min) * (1 + cos(pi * count / t_max)) / 2`.
 ///
@@ -50,7 +50,7 @@ impl CosineAnnealingLr {
 }
 
 impl ScheduleRule for CosineAnnealingLr {
-    fn validate(&self, _: &Sgd) -> Result<()> {
+    fn validate(&self, _: &dyn Optimizer) -> Result<()> {
         check_count("CosineAnnealingLr.t_max", self.t_max)?;
         check_not_negative("CosineAnnealingLr.eta_min", self.eta_min)?;
         if let Some(Warmup { total_iters, start_factor }) = self.warmup {

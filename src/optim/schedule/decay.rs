@@ -2,14 +2,14 @@
 
 use super::{Rates, ScheduleRule, Unit, check_count, check_not_negative};
 use crate::error::{Error, Result};
-use crate::optim::Sgd;
+use crate::optim::Optimizer;
 
 /// The optimizer's rates at every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Constant;
 
 impl ScheduleRule for Constant {
-    fn validate(&self, _: &Sgd) -> Result<()> {
+    fn validate(&self, _: &dyn Optimizer) -> Result<()> {
         Ok(())
     }
 
@@ -45,7 +45,7 @@ impl StepLr {
 }
 
 impl ScheduleRule for StepLr {
-    fn validate(&self, _: &Sgd) -> Result<()> {
+    fn validate(&self, _: &dyn Optimizer) -> Result<()> {
         check_count("StepLr.step_size", self.step_size)?;
         check_not_negative("StepLr.gamma", self.gamma)
     }
@@ -82,7 +82,7 @@ impl MultiStepLr {
 }
 
 impl ScheduleRule for MultiStepLr {
-    fn validate(&self, _: &Sgd) -> Result<()> {
+    fn validate(&self, _: &dyn Optimizer) -> Result<()> {
         let field = "MultiStepLr.milestones";
         if self.milestones.is_empty() {
             return Err(Error::config(field, "must hold at least one count; without any, the rule is Constant"));
@@ -119,7 +119,7 @@ impl ExponentialLr {
 }
 
 impl ScheduleRule for ExponentialLr {
-    fn validate(&self, _: &Sgd) -> Result<()> {
+    fn validate(&self, _: &dyn Optimizer) -> Result<()> {
         check_not_negative("ExponentialLr.gamma", self.gamma)
     }
 
@@ -155,7 +155,7 @@ impl PolynomialLr {
 }
 
 impl ScheduleRule for PolynomialLr {
-    fn validate(&self, _: &Sgd) -> Result<()> {
+    fn validate(&self, _: &dyn Optimizer) -> Result<()> {
         check_count("PolynomialLr.total_iters", self.total_iters)?;
         check_not_negative("PolynomialLr.power", self.power)
     }

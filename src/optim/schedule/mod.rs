@@ -18,7 +18,7 @@ pub use decay::{Constant, ExponentialLr, MultiStepLr, PolynomialLr, StepLr};
 pub use one_cycle::{Anneal, OneCycleLr};
 pub use plateau::{Mode, ReduceLrOnPlateau, ThresholdMode};
 
-use super::Sgd;
+use super::Optimizer;
 use crate::error::{Error, Result};
 
 /// The learning rate and momentum of a step, before a parameter group's factor.
@@ -59,7 +59,7 @@ impl fmt::Display for Unit {
 /// be types of yours.
 pub trait ScheduleRule: fmt::Debug + Send + Sync {
     /// Checks every setting against its range; `optimizer` is what the rates are for.
-    fn validate(&self, optimizer: &Sgd) -> Result<()>;
+    fn validate(&self, optimizer: &dyn Optimizer) -> Result<()>;
 
     /// What PyTorch's users count with this rule.
     fn unit(&self) -> Unit {
@@ -122,15 +122,15 @@ pub struct Schedule {
 
 impl Schedule {
     /// `rule` over the learning rate and momentum of `optimizer`; an error names the setting that is out of its range.
-    pub fn new(optimizer: &Sgd, rule: impl ScheduleRule + 'static) -> Result<Self> {
+    pub fn new(optimizer: &dyn Optimizer, rule: impl ScheduleRule + 'static) -> Result<Self> {
         optimizer.validate()?;
         rule.validate(optimizer)?;
-        let base = Rates { lr: optimizer.lr, momentum: optimizer.momentum };
+        let base = optimizer.rates();
         Ok(Schedule { base, unit: rule.unit(), rule: Box::new(rule) })
     }
 
     /// The optimizer's rates at every step.
-    pub fn constant(optimizer: &Sgd) -> Result<Self> {
+    pub fn constant(optimizer: &dyn Optimizer) -> Result<Self> {
         Self::new(optimizer, Constant)
     }
 

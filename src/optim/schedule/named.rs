@@ -5,7 +5,7 @@ use super::{
     check_count,
 };
 use crate::error::{Error, Result};
-use crate::optim::Sgd;
+use crate::optim::Optimizer;
 
 /// What the learning rate of an exponential schedule is multiplied by over a whole run.
 const EXPONENTIAL: f64 = 0.01;
@@ -36,7 +36,7 @@ impl Schedule {
     /// - `cosine-warmup`: a tenth of the steps from a hundredth of the learning rate up to it, then the cosine, step by step
     /// - `onecycle`: PyTorch's defaults, step by step; the momentum stays 0 if the optimizer's is
     /// - `plateau`: a tenth once the metric has not got better for more than a tenth of the epochs (1 to 10 of them)
-    pub fn named(name: &str, optimizer: &Sgd, epochs: usize, steps_per_epoch: usize) -> Result<Self> {
+    pub fn named(name: &str, optimizer: &dyn Optimizer, epochs: usize, steps_per_epoch: usize) -> Result<Self> {
         check_count("epochs", epochs)?;
         check_count("steps_per_epoch", steps_per_epoch)?;
         let steps = epochs.saturating_mul(steps_per_epoch);
@@ -53,7 +53,7 @@ impl Schedule {
                 let rule = if warm > 0 { cosine.warmup(warm, WARMUP_START) } else { cosine };
                 Ok(Self::new(optimizer, rule)?.counting(Unit::Step))
             }
-            "onecycle" => Self::new(optimizer, OneCycleLr::new(steps).cycle_momentum(optimizer.momentum > 0.0)),
+            "onecycle" => Self::new(optimizer, OneCycleLr::new(steps).cycle_momentum(optimizer.rates().momentum > 0.0)),
             "plateau" => Self::new(optimizer, ReduceLrOnPlateau::new().patience((epochs / 10).clamp(1, 10))),
             "polynomial" => Self::new(optimizer, PolynomialLr::new(epochs)),
             _ => {

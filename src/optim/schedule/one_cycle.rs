@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use super::{Rates, ScheduleRule, Unit, check, check_count, check_not_negative};
 use crate::error::{Error, Result};
-use crate::optim::Sgd;
+use crate::optim::Optimizer;
 
 /// The curve between two rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl OneCycleLr {
 }
 
 impl ScheduleRule for OneCycleLr {
-    fn validate(&self, optimizer: &Sgd) -> Result<()> {
+    fn validate(&self, optimizer: &dyn Optimizer) -> Result<()> {
         check_count("OneCycleLr.total_steps", self.total_steps)?;
         check("OneCycleLr.pct_start", self.pct_start, (0.0..=1.0).contains(&self.pct_start), "of 0 to 1")?;
         if self.three_phase && self.pct_start > 0.5 {
@@ -147,7 +147,7 @@ impl ScheduleRule for OneCycleLr {
         let fits = (0.0..=self.max_momentum).contains(&self.base_momentum);
         let range = format!("of 0 to max_momentum, which is {}", self.max_momentum);
         check("OneCycleLr.base_momentum", self.base_momentum, fits, &range)?;
-        if optimizer.nesterov && self.base_momentum == 0.0 {
+        if optimizer.needs_momentum() && self.base_momentum == 0.0 {
             let message = "must be above 0 with nesterov; or set cycle_momentum to false";
             return Err(Error::config("OneCycleLr.base_momentum", message));
         }

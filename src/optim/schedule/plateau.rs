@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Rates, ScheduleRule, Unit, check, check_not_negative};
 use crate::error::{Error, Result};
-use crate::optim::Sgd;
+use crate::optim::Optimizer;
 
 /// Which way a metric is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl ReduceLrOnPlateau {
 }
 
 impl ScheduleRule for ReduceLrOnPlateau {
-    fn validate(&self, optimizer: &Sgd) -> Result<()> {
+    fn validate(&self, optimizer: &dyn Optimizer) -> Result<()> {
         let field = |name| format!("ReduceLrOnPlateau.{name}");
         check(&field("factor"), self.factor, (0.0..1.0).contains(&self.factor), "of at least 0 and below 1")?;
         check_not_negative(&field("threshold"), self.threshold)?;
@@ -149,8 +149,8 @@ impl ScheduleRule for ReduceLrOnPlateau {
             let message = format!("must be below 1 as a part of a metric to be made smaller, it is {}", self.threshold);
             return Err(Error::config(field("threshold"), message));
         }
-        let range = format!("of 0 to lr, which is {}", optimizer.lr);
-        check(&field("min_lr"), self.min_lr, (0.0..=optimizer.lr).contains(&self.min_lr), &range)?;
+        let range = format!("of 0 to lr, which is {}", optimizer.rates().lr);
+        check(&field("min_lr"), self.min_lr, (0.0..=optimizer.rates().lr).contains(&self.min_lr), &range)?;
         check_not_negative(&field("eps"), self.eps)
     }
 

@@ -1,9 +1,9 @@
 //! clip.json, PyTorch's clipped gradients, as a check of whatever runs tapes; `tests/golden/clip.py` says what is in it.
 
-use tilegrad::graph::{Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape, TensorId};
 use tilegrad::ops::clip_grad_norm::GRAD_NORM;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::{ParamGroup, Sgd};
+use tilegrad::optim::{Optimizer, ParamGroup, Sgd};
 use tilegrad::rng::Init;
 use tilegrad::shape::{Layout, Shape};
 use tilegrad::twin::Value;
@@ -47,7 +47,7 @@ pub fn check(machine: &mut dyn Machine) {
         };
         sgd = sgd.group(ParamGroup::new(|name| name.ends_with("_b")).lr_factor(0.5));
 
-        let (mut tape, mut total, mut parameters) = (Tape::new(true), None, Vec::new());
+        let (mut tape, mut total, mut parameters) = (Tape::new(Purpose::Train), None, Vec::new());
         for (i, tensor) in case.json["tensors"].as_array().unwrap().iter().enumerate() {
             let shape = sizes(&tensor["shape"]);
             let name = format!("p{i}{}", if tensor["group"] == 1 { "_b" } else { "" });
@@ -62,7 +62,7 @@ pub fn check(machine: &mut dyn Machine) {
             .collect();
         let bounds = floats(&case.json["bounds"]);
         let hyperparameters: Vec<_> =
-            (0..bounds.len()).map(|t| sgd.hyperparameters(&tape, sgd.lr, sgd.momentum, t == 0)).collect();
+            (0..bounds.len()).map(|t| sgd.hyperparameters(&tape, sgd.rates())).collect();
         let (norms, clipped) = (floats(&case.json["norms"]), floats(&case.json["clipped"]));
 
         machine.load(tape, &parameters);

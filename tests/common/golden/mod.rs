@@ -8,12 +8,12 @@ pub mod norm;
 pub mod operations;
 
 use serde_json::Value as Json;
-use tilegrad::graph::{Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape, TensorId};
 use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::{Reduction, SoftmaxCrossEntropy};
-use tilegrad::optim::{ParamGroup, Sgd};
+use tilegrad::optim::{Optimizer, ParamGroup, Rates, Sgd};
 use tilegrad::rng::{Init, Rng};
 use tilegrad::shape::{Layout, Shape};
 use tilegrad::twin::Value;
@@ -159,7 +159,7 @@ pub struct Trial {
 
 impl Trial {
     pub fn new() -> Self {
-        Trial { tape: Tape::new(true), values: Vec::new() }
+        Trial { tape: Tape::new(Purpose::Train), values: Vec::new() }
     }
 
     pub fn real(&mut self, name: &'static str, spec: Spec, values: Vec<f32>) -> TensorId {
@@ -309,7 +309,7 @@ pub fn sgd(machine: &mut dyn Machine) {
 
         // The parameters are biases of a small classifier, so that there is a loss; their gradients are then replaced.
         let suffixes: Vec<&str> = groups.iter().map(|group| group["suffix"].as_str().unwrap()).collect();
-        let (mut tape, mut parameters, mut logits) = (Tape::new(true), Vec::new(), None);
+        let (mut tape, mut parameters, mut logits) = (Tape::new(Purpose::Train), Vec::new(), None);
         let x = tape.input("x", Spec::f32([1, 1])).unwrap();
         let weight = tape.input("weight", Spec::f32([7, 1])).unwrap();
         let target = tape.input("target", Spec::i32([1])).unwrap();
@@ -330,7 +330,7 @@ pub fn sgd(machine: &mut dyn Machine) {
         let hyperparameters: Vec<_> = (0..5)
             .map(|t| {
                 let first = momentum[..t].iter().all(|&m| m == 0.0);
-                sgd.hyperparameters(&tape, lr[t], momentum[t], first)
+                sgd.hyperparameters(&tape, Rates { lr: lr[t], momentum: momentum[t] })
             })
             .collect();
 
@@ -377,7 +377,7 @@ pub fn lenet(machine: &mut dyn Machine, form: &str, forward: impl FnOnce(&mut Ta
         })
         .collect();
 
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let images = tape.input("images", Spec::f32([batch, 1, 28, 28])).unwrap();
     let target = tape.input("target", Spec::i32([batch])).unwrap();
     let logits = forward(&mut tape, images);
@@ -391,7 +391,7 @@ pub fn lenet(machine: &mut dyn Machine, form: &str, forward: impl FnOnce(&mut Ta
     let gradient = |(id, gradient): (TensorId, TensorId)| (tape.tensor(id).name.clone(), gradient);
     let gradients: Vec<(String, TensorId)> = tape.gradients().into_iter().map(gradient).collect();
     assert_eq!(gradients.len(), parameters.len(), "every parameter has a gradient");
-    let hyperparameters: Vec<_> = (0..10).map(|step| sgd.hyperparameters(&tape, lr, momentum, step == 0)).collect();
+    let hyperparameters: Vec<_> = (0..10).map(|step| sgd.hyperparameters(&tape, Rates { lr, momentum })).collect();
 
     machine.load(tape, &parameters);
     let losses = floats(&json["losses"]);

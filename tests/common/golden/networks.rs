@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use serde_json::Value as Json;
-use tilegrad::graph::{Role, Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, Role, Spec, Stage, Tape, TensorId};
 use tilegrad::nn::Module;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Rates, Sgd};
 use tilegrad::twin::Value;
 
 use super::{Case, Machine, cases, float, floats, sizes};
@@ -71,7 +71,7 @@ pub fn network(machine: &mut dyn Machine, name: &str, model: &dyn Module) {
     let parameters = first_values(&case);
     let images = |step: usize| Value::Real(case.values(&format!("input{step}"), 1.0, batch * 3 * 32 * 32));
 
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("images", Spec::f32([batch, 3, 32, 32])).unwrap();
     let target = tape.input("target", Spec::i32([batch])).unwrap();
     let logits = model.forward(&mut tape, input).unwrap();
@@ -89,7 +89,7 @@ pub fn network(machine: &mut dyn Machine, name: &str, model: &dyn Module) {
     assert_eq!(buffers, json["running_first"].as_object().unwrap().len(), "every buffer is in the file");
     let losses = floats(&json["losses"]);
     let hyperparameters: Vec<_> =
-        (0..losses.len()).map(|step| sgd.hyperparameters(&tape, lr, momentum, step == 0)).collect();
+        (0..losses.len()).map(|step| sgd.hyperparameters(&tape, Rates { lr, momentum })).collect();
 
     machine.load(tape, &parameters);
     let mut first_buffers = Vec::new();
@@ -120,7 +120,7 @@ pub fn network(machine: &mut dyn Machine, name: &str, model: &dyn Module) {
     }
     compare_buffers(machine, &case, "running_last");
 
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("images", Spec::f32([batch, 3, 32, 32])).unwrap();
     let logits = model.forward(&mut tape, input).unwrap();
     tape.keep(logits);

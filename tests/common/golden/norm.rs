@@ -2,7 +2,7 @@
 //! `tests/golden/norm_ops.py` says what the file holds.
 
 use serde_json::Value as Json;
-use tilegrad::graph::{RANDOM, Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, RANDOM, Spec, Stage, Tape, TensorId};
 use tilegrad::ops::batch_norm2d::{BatchNorm2dAttributes, Running};
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::rng;
@@ -126,7 +126,7 @@ fn dropout(machine: &mut dyn Machine, case: &Case) {
     }
 
     // In evaluation nothing is appended, so the output is the input itself.
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", spec).unwrap();
     assert_eq!(tape.dropout("drop", input, p).unwrap(), input, "{}", case.name);
     case.compare("eval", &inputs, &json["eval"], OPERATION);

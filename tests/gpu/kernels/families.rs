@@ -1,7 +1,7 @@
 //! The kernels of the operations beside convolution and pooling against their twins, over random attributes, and where
 //! numbers are awkward.
 
-use tilegrad::graph::{Spec, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Tape, TensorId};
 use tilegrad::ops::activation::{Activation, Approximate};
 use tilegrad::ops::nll_loss::NllLoss;
 use tilegrad::ops::reduce::Dim;
@@ -21,7 +21,7 @@ fn tolerance(near: Near) -> Tolerance {
 
 /// A case's output, and its gradients for a random gradient of the output.
 pub fn differentiated(case: OpCase) -> Case {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let (mut ids, mut wanted, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
     for (operand, name) in case.operands.into_iter().zip(NAMES) {
         let id = tape.input(name, operand.spec).unwrap();
@@ -103,13 +103,13 @@ fn activations_of_awkward_numbers() {
 #[test]
 fn gelu_is_good_to_a_ten_millionth_below_zero() {
     let Some(device) = device() else { return };
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([1, 2000])).unwrap();
     let output = tape.gelu("gelu", input, Approximate::None).unwrap();
     tape.keep(output);
     let values: Vec<f32> = (0..2000).map(|i| i as f32 * -0.004).collect();
     let mut session = session(device, tape, &Default::default(), Default::default()).unwrap();
-    session.write_f32("input", &values).unwrap();
+    session.write("input", &values).unwrap();
     session.step().unwrap();
     let twin = |x: f32| {
         use tilegrad::twin::Real;
@@ -138,12 +138,12 @@ fn long_sums_are_near_and_repeat_to_the_bit() {
         let build = move |tape: &mut Tape, x| tape.mean("mean", x, dim).unwrap();
         check_op(device, unary(&label, Spec::f32(shape), values.clone(), near, build));
 
-        let mut tape = Tape::new(false);
+        let mut tape = Tape::new(Purpose::Evaluate);
         let input = tape.input("input", Spec::f32(shape)).unwrap();
         let output = tape.sum("sum", input, dim).unwrap();
         tape.keep(output);
         let mut session = session(device, tape, &Default::default(), Default::default()).unwrap();
-        session.write_f32("input", &values).unwrap();
+        session.write("input", &values).unwrap();
         let mut run = || {
             session.step().unwrap();
             session.read_f32(output).unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>()
@@ -186,7 +186,7 @@ fn sums_and_padding_keep_nan() {
 fn a_label_that_is_no_class_makes_nll_loss_nan() {
     let Some(device) = device() else { return };
     for label in [-1, 4] {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let log_probs = tape.input("log_probs", Spec::f32([3, 4])).unwrap();
         let target = tape.input("target", Spec::i32([3])).unwrap();
         let loss = tape.nll_loss("loss", log_probs, target, None, NllLoss::default()).unwrap();

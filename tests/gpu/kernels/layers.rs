@@ -1,7 +1,7 @@
 //! batch_norm2d, dropout and adaptive_avg_pool2d against their twins, over random attributes.
 
 use tilegrad::gpu::SessionOptions;
-use tilegrad::graph::{RANDOM, Spec, Tape};
+use tilegrad::graph::{Purpose, RANDOM, Spec, Tape};
 use tilegrad::kernel::Choices;
 use tilegrad::rng;
 use tilegrad::twin::Value;
@@ -63,7 +63,7 @@ fn batch_norm2d_over_many_rows() {
 }
 
 pub fn adaptive(seed: u64, shape: [usize; 4], size: [usize; 2]) -> Case {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32(shape)).unwrap();
     let output = tape.adaptive_avg_pool2d("pool", input, size).unwrap();
     let spec = Spec::like(tape.tensor(output));
@@ -96,7 +96,7 @@ fn dropout_random() {
     let Some(device) = device() else { return };
     for seed in 0..110 {
         let (shape, p) = dropout_case(seed);
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let len = shape.iter().product();
         let spec = Spec::f32(tilegrad::shape::Shape::new(shape.clone()));
         let input = tape.input("input", spec.clone()).unwrap();
@@ -124,14 +124,14 @@ fn dropout_random() {
 #[test]
 fn dropout_draws_anew_each_step_and_repeats() {
     let Some(device) = device() else { return };
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32([100, 100])).unwrap();
     let output = tape.dropout("drop", input, 0.3).unwrap();
     tape.keep(output);
     let mut session = session(device, tape, &Choices::default(), SessionOptions::default()).unwrap();
-    session.write_f32("input", &[1.0; 10_000]).unwrap();
+    session.write("input", &[1.0; 10_000]).unwrap();
     let mut run = |seed, step| {
-        session.write_i32(RANDOM, &rng::draw(seed, step)).unwrap();
+        session.write(RANDOM, &rng::draw(seed, step)).unwrap();
         session.step().unwrap();
         session.read_f32(output).unwrap()
     };

@@ -3,7 +3,7 @@
 pub mod families;
 pub mod layers;
 
-use tilegrad::graph::{Misfit, Operation, Spec, Tape, Tensor, TensorId};
+use tilegrad::graph::{Misfit, Operation, Purpose, Spec, Tape, Tensor, TensorId};
 use tilegrad::kernel::{Dispatch, Extent, Kernel, Lowering, Source};
 use tilegrad::ops::activation::Activation;
 use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
@@ -28,7 +28,7 @@ fn weight(tape: &mut Tape, shape: [usize; 4]) -> TensorId {
 
 /// The convolution, and its gradients by all operands for a random gradient of the output.
 pub fn conv(seed: u64, case: &ConvCase) -> Case {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32(case.input)).unwrap();
     let weight = weight(&mut tape, case.weight);
     let bias = case.bias.then(|| tape.input("bias", Spec::f32([case.weight[0]])).unwrap());
@@ -136,7 +136,7 @@ fn conv2d_with_a_long_depth_is_split_and_repeats() {
 
 /// The product, and its gradients by all operands.
 pub fn matmul(seed: u64, case: &MatmulCase) -> Case {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let a = tape.input("a", Spec::f32(case.a)).unwrap();
     let b = tape.input("b", Spec::f32(case.b)).unwrap();
     let bias = case.bias.then(|| tape.input("bias", Spec::f32([case.output[1]])).unwrap());
@@ -186,7 +186,7 @@ fn awkward(seed: u64, name: &str, len: usize) -> Vec<f32> {
 }
 
 fn max_pool(seed: u64, case: &MaxPoolCase) -> Case {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32(case.input)).unwrap();
     let output = tape.max_pool2d("pool", input, case.pool).unwrap();
     let indices = tape.nodes()[0].outputs[1];
@@ -238,7 +238,7 @@ fn max_pool2d_side_by_side() {
 }
 
 fn avg_pool(seed: u64, case: &AvgPoolCase) -> Case {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32(case.input)).unwrap();
     let output = tape.avg_pool2d("pool", input, case.pool).unwrap();
     let shape = tape.shape(output).clone();
@@ -288,7 +288,7 @@ fn activations_and_their_gradients() {
             (Activation::Sigmoid, Tolerance::Rounding(8.0)),
             (Activation::Tanh, Tolerance::Rounding(8.0)),
         ] {
-            let mut tape = Tape::new(true);
+            let mut tape = Tape::new(Purpose::Train);
             let input = tape.input("input", Spec::f32([1, len])).unwrap();
             let output = tape.activation("activation", activation, input).unwrap();
             let grad_output = tape.input("grad_output", Spec::f32([1, len])).unwrap();
@@ -322,13 +322,13 @@ fn activations_and_their_gradients() {
 #[test]
 fn tanh_keeps_its_digits_near_zero() {
     let Some(device) = device() else { return };
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([1, 400])).unwrap();
     let output = tape.tanh("tanh", input).unwrap();
     tape.keep(output);
     let values: Vec<f32> = (1..=400).map(|i| i as f32 * 0.005).collect();
     let mut session = crate::check::session(device, tape, &Default::default(), Default::default()).unwrap();
-    session.write_f32("input", &values).unwrap();
+    session.write("input", &values).unwrap();
     session.step().unwrap();
     for (x, y) in values.iter().zip(session.read_f32(output).unwrap()) {
         let exact = f64::from(*x).tanh();
@@ -342,7 +342,7 @@ fn add_copy_flatten_and_column_sum() {
     for (i, shape) in
         [[1, 1, 1, 1], [2, 3, 4, 5], [3, 70, 1, 1], [2, 1, 5, 7], [4, 16, 5, 5], [7, 2, 31, 33]].into_iter().enumerate()
     {
-        let mut tape = Tape::new(true);
+        let mut tape = Tape::new(Purpose::Train);
         let a = tape.input("a", Spec::f32(shape)).unwrap();
         let b = tape.input("b", Spec::f32(shape)).unwrap();
         let sum = tape.add("add", a, b).unwrap();
@@ -373,7 +373,7 @@ fn add_copy_flatten_and_column_sum() {
 
 fn cross_entropy(seed: u64, case: &CrossEntropyCase, scale: f32) -> Case {
     let [rows, classes] = case.logits;
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let logits = tape.input("logits", Spec::f32(case.logits)).unwrap();
     let target = tape.input("target", Spec::i32([rows])).unwrap();
     let weight = case.weighted.then(|| tape.input("weight", Spec::f32([classes])).unwrap());
@@ -495,7 +495,7 @@ fn quotients_are_exact() {
     }
     a.extend([i32::MAX, i32::MAX, i32::MAX, 0]);
     b.extend([1, 2, i32::MAX, 7]);
-    let mut tape = Tape::new(false);
+    let mut tape = Tape::new(Purpose::Evaluate);
     let x = tape.input("a", Spec::i32([a.len()])).unwrap();
     let y = tape.input("b", Spec::i32([b.len()])).unwrap();
     let output = tape.append("quotient", Quotient, &[x, y], &[]).unwrap()[0];

@@ -1,6 +1,6 @@
 //! Gradient rules of batch_norm2d, dropout, adaptive_avg_pool2d and depthwise convolution, and what their shape rules refuse.
 
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::nn::{BatchNorm2d, Module};
 use tilegrad::shape::DType;
 
@@ -108,7 +108,7 @@ fn wrong_settings_are_named() {
     let error = refusal(false, [2, 3, 4, 4], &|case| case.input[1] = 5).unwrap_err();
     assert!(error.contains("running_mean") && error.contains("[3]") && error.contains("[5]"), "{error}");
 
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let image = tape.input("image", Spec::f32([2, 3, 4, 4])).unwrap();
     let error = BatchNorm2d::new(0).apply(&mut tape, "bn1", image).unwrap_err().to_string();
     assert!(error.contains("bn1") && error.contains("at least one channel"), "{error}");

@@ -6,7 +6,7 @@ mod layers;
 
 use std::sync::Arc;
 
-use tilegrad::graph::{Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Stage, Tape, TensorId};
 use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
@@ -91,7 +91,7 @@ impl Function {
 
 /// Holds the gradients by all f32 operands of what `build` makes of them against central differences.
 pub fn check(label: &str, operands: &[Operand], build: impl Fn(&mut Tape, &[TensorId]) -> Vec<TensorId>) {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let declare = |(i, operand): (usize, &Operand)| tape.input(&format!("operand{i}"), operand.spec.clone()).unwrap();
     let ids: Vec<TensorId> = operands.iter().enumerate().map(declare).collect();
     let outputs = build(&mut tape, &ids);

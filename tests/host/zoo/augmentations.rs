@@ -1,17 +1,18 @@
 //! The zoo's tapes of what changes images at random, and of the confusion matrix.
 
-use tilegrad::graph::{Spec, Tape};
+use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::ops::augmentation::DRAWN;
 use tilegrad::ops::confusion::AccumulateConfusion;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::ops::transform::Transform;
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
+use tilegrad::optim::Optimizer;
 
 use crate::common::augmentations;
 
 fn transformed(augmentation: tilegrad::data::Augmentation, channels: usize) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([900, channels, 13, 12]) });
     let indices = tape.input("indices", Spec::i32([8])).unwrap();
     let draws = tape.input("draws", Spec::i32([8, DRAWN])).unwrap();
@@ -23,7 +24,7 @@ fn transformed(augmentation: tilegrad::data::Augmentation, channels: usize) -> T
 
 /// Rows of `features` numbers that are mixed before a layer, whose loss for both targets is learnt from.
 fn mixed(features: usize) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let x = tape.input("x", Spec::f32([5, features])).unwrap();
     let target = tape.input("target", Spec::i32([5])).unwrap();
     let before = tape.parameter("before", [features, features], Layout::RowMajor, Init::Normal(0.1)).unwrap();

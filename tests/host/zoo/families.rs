@@ -1,13 +1,13 @@
 //! The zoo's tapes of the operations beside convolution and pooling.
 
-use tilegrad::graph::{Tape, TensorId};
+use tilegrad::graph::{Purpose, Tape, TensorId};
 
 use super::differentiated;
 use crate::common::families::{FAMILIES, NAMES, OpCase};
 
 /// A case's output and gradients.
 fn tape(case: &OpCase) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let declare = |(operand, name): (&crate::common::families::Operand, &&str)| {
         (tape.input(name, operand.spec.clone()).unwrap(), operand.wanted)
     };

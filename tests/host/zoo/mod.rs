@@ -6,7 +6,7 @@ mod families;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
-use tilegrad::graph::{Spec, Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Tape, TensorId};
 use tilegrad::kernel::{Caps, Choice, Choices, DeviceClass, Steps};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::LeNet5;
@@ -16,7 +16,7 @@ use tilegrad::ops::fused::epilogue::WithEpilogue;
 use tilegrad::ops::gather::{Augment, Gather};
 use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::{ParamGroup, Sgd};
+use tilegrad::optim::{Optimizer, ParamGroup, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan, candidates};
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
@@ -34,7 +34,7 @@ pub fn differentiated(mut tape: Tape, output: TensorId, wanted: &[TensorId]) -> 
 }
 
 fn conv(case: &cases::ConvCase) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let spec = Spec { layout: Layout::Hwio, ..Spec::f32(case.weight) };
     let mut operands = vec![tape.input("input", Spec::f32(case.input)).unwrap(), tape.input("weight", spec).unwrap()];
     if case.bias {
@@ -45,7 +45,7 @@ fn conv(case: &cases::ConvCase) -> Tape {
 }
 
 fn matmul(case: &cases::MatmulCase) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let mut operands = vec![tape.input("a", Spec::f32(case.a)).unwrap(), tape.input("b", Spec::f32(case.b)).unwrap()];
     if case.bias {
         operands.push(tape.input("bias", Spec::f32([case.output[1]])).unwrap());
@@ -55,7 +55,7 @@ fn matmul(case: &cases::MatmulCase) -> Tape {
 }
 
 fn cross_entropy(case: &cases::CrossEntropyCase) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let logits = tape.input("logits", Spec::f32(case.logits)).unwrap();
     let target = tape.input("target", Spec::i32([case.logits[0]])).unwrap();
     let weight = case.weighted.then(|| tape.input("weight", Spec::f32([case.logits[1]])).unwrap());
@@ -77,7 +77,7 @@ fn batch_norm(case: &layers::BatchNormCase) -> Tape {
 
 /// A convolution that batch norm follows.
 fn normalised_conv(case: &cases::ConvCase) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let output = layers::normalised_conv(&mut tape, case).0;
     tape.keep(output);
     tape
@@ -85,7 +85,7 @@ fn normalised_conv(case: &cases::ConvCase) -> Tape {
 
 /// One operation of one input of shape [N, C, H, W].
 fn unary(shape: [usize; 4], operation: impl Fn(&mut Tape, TensorId) -> TensorId) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let input = tape.input("input", Spec::f32(shape)).unwrap();
     let output = operation(&mut tape, input);
     differentiated(tape, output, &[input])
@@ -93,7 +93,7 @@ fn unary(shape: [usize; 4], operation: impl Fn(&mut Tape, TensorId) -> TensorId)
 
 /// LeNet with everything that a training step has: a gathered batch, loss, accumulators, two parameter groups.
 pub fn lenet(batch: usize) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let spec = Spec { dtype: DType::U8, ..Spec::f32([1000, 1, 28, 28]) };
     let (images, labels) = (tape.resident("images", spec), tape.resident("labels", Spec::i32([1000])));
     let indices = tape.input("indices", Spec::i32([batch])).unwrap();
@@ -112,7 +112,7 @@ pub fn lenet(batch: usize) -> Tape {
 
 /// A batch of colour images, cropped and flipped at random.
 fn augmented() -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([1000, 3, 32, 32]) });
     let indices = tape.input("indices", Spec::i32([8])).unwrap();
     let op = Gather { scale: [1.0 / 64.0; 4], shift: [-2.0; 4], augment: Some(Augment::default()) };
@@ -123,7 +123,7 @@ fn augmented() -> Tape {
 
 /// A layer of a parameter, whose gradients are clipped as `sgd` says and add up over batches.
 fn optimized(sgd: Sgd) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let x = tape.input("x", Spec::f32([2, 5])).unwrap();
     let target = tape.input("target", Spec::i32([2])).unwrap();
     let weight = tape.parameter("weight", [3, 5], Layout::RowMajor, Init::Normal(0.1)).unwrap();
@@ -141,7 +141,7 @@ pub fn residual_block(block: usize) -> [String; 2] {
 /// Two blocks of two convolutions with a shortcut around them, then a classifier; `frozen` says which parameters are not
 /// trained.
 pub fn residual_net(frozen: &dyn Fn(&str) -> bool) -> Tape {
-    let mut tape = Tape::new(true);
+    let mut tape = Tape::new(Purpose::Train);
     let mut x = tape.input("images", Spec::f32([4, 8, 12, 12])).unwrap();
     let target = tape.input("target", Spec::i32([4])).unwrap();
     let parameter = |tape: &mut Tape, name: String, shape: [usize; 4]| {
@@ -297,7 +297,7 @@ fn epilogues(tapes: &[(String, Tape)]) -> Vec<(String, Tape)> {
             if !algorithms.into_iter().any(|choice| seen.insert((node.op.name(), choice.name))) {
                 continue;
             }
-            let mut alone = Tape::new(true);
+            let mut alone = Tape::new(Purpose::Train);
             let inputs = node.inputs.iter().chain([&node.outputs[0]; 2]).enumerate();
             let inputs: Vec<TensorId> = inputs
                 .map(|(i, &id)| alone.input(&format!("input{i}"), Spec::like(tape.tensor(id))).unwrap())

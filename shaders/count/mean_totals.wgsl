@@ -1,0 +1,16 @@
+// totals = (input rows, rows, 0, 0): what count/accumulate.wgsl adds up, of a mean over a batch that counts no predictions.
+//
+// input: [1], the mean; totals: [4] = sum, sum of weights, right predictions, rows that count.
+// One invocation does it all. No workgroup memory, no barrier.
+// Linked with: nothing. Header: T, params.
+
+@group(0) @binding(INPUT) var<storage, read> input: array<T>;
+@group(0) @binding(TOTALS) var<storage, read_write> totals: array<T>;
+
+@compute @workgroup_size(1)
+fn main() {
+    totals[0] = input[0] * params.rows;
+    totals[1] = T(params.rows);
+    totals[2] = T(0);
+    totals[3] = T(0);
+}

@@ -1,0 +1,17 @@
+// updates = updates + (1, momentum is not 0): how many updates of the parameters there are, this one included, and how many of
+// them had momentum. It comes before the updates of all groups; update/applied.wgsl reads it.
+//
+// hyper: as update/sgd.wgsl has it; updates: [2] = updates, updates with momentum.
+// One invocation does it all. No workgroup memory, no barrier.
+// Linked with: nothing. Header: T.
+
+@group(0) @binding(HYPER) var<storage, read> hyper: array<T>;
+@group(0) @binding(UPDATES) var<storage, read_write> updates: array<T>;
+
+@compute @workgroup_size(1)
+fn main() {
+    updates[0] += T(1);
+    if hyper[1] != T(0) {
+        updates[1] += T(1);
+    }
+}

@@ -1,0 +1,153 @@
+//! What a network is trained for: losses over its output, the library's and a program's own.
+
+use crate::error::{Error, Result};
+use crate::graph::{Purpose, Tape};
+use crate::nn::Module;
+use crate::ops::mixup::{LAMBDA, Mixup};
+use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
+use crate::tensor::TensorId;
+
+/// What a network is trained for: a loss, and what else is measured.
+///
+/// A closure over the network's output and the batch's target is one. Here a network for regression learns to double numbers
+/// (`Doubles` is the source of [`crate::data::BatchSource`]'s example):
+///
+/// ```
+/// # use tilegrad::data::{Batch, BatchSink, BatchSource};
+/// # use tilegrad::graph::{Spec, Tape, TensorId, Values};
+/// # struct Doubles(&'static str);
+/// # impl BatchSource for Doubles {
+/// #     fn name(&self) -> &str {
+/// #         self.0
+/// #     }
+/// #     fn len(&self) -> usize {
+/// #         64
+/// #     }
+/// #     fn declare(&self, tape: &mut Tape, size: usize) -> tilegrad::Result<(TensorId, TensorId)> {
+/// #         Ok((tape.input("input", Spec::f32([size, 1]))?, tape.input("target", Spec::f32([size, 1]))?))
+/// #     }
+/// #     fn send(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> tilegrad::Result<()> {
+/// #         let inputs: Vec<f32> = batch.indices().iter().map(|&i| i as f32 / 64.0).collect();
+/// #         let targets: Vec<f32> = inputs.iter().map(|x| 2.0 * x).collect();
+/// #         sink.write("input", Values::F32(&inputs))?;
+/// #         sink.write("target", Values::F32(&targets))
+/// #     }
+/// # }
+/// use tilegrad::nn::{Linear, Reduction};
+/// use tilegrad::optim::Sgd;
+/// use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
+///
+/// let (mut train, mut validation) = (Doubles("train"), Doubles("validation"));
+/// let loss = |tape: &mut Tape, output: TensorId, target: TensorId| {
+///     tape.mse_loss("loss", output, target, Reduction::Mean)
+/// };
+/// let options = TrainOptions { epochs: 40, batch_size: 16, ..TrainOptions::default() };
+/// let mut trainer =
+///     Trainer::with_loss(Linear::new(1, 1), loss, Sgd::new(0.1).momentum(0.9), CpuEngine::new(), options, &train)?;
+/// let history = trainer.fit(&mut train, &mut validation)?;
+/// # let last = history.epochs.last().map(|epoch| epoch.validation_loss);
+/// # assert!(last.is_some_and(|loss| loss < 1e-4), "{last:?}");
+/// # Ok::<(), tilegrad::Error>(())
+/// ```
+///
+/// A type that implements the trait can measure more than its loss ([`Loss::metrics`]), and may take the network's output
+/// apart: a network with two heads gives both side by side ([`Tape::concat`]), and [`Tape::narrow`] gives each its own loss.
+pub trait Loss: Send + Sync {
+    /// Appends to `tape` what `output`, the network's, costs for `target`, and gives it, of shape \[1\]: the mean over the batch.
+    fn loss(&self, tape: &mut Tape, output: TensorId, target: TensorId) -> Result<TensorId>;
+
+    /// Appends what else is measured, each of shape \[1\] and a mean over the batch, with its name; the mean over an epoch is in
+    /// [`super::Epoch::metrics`]. Nothing by default.
+    fn metrics(&self, tape: &mut Tape, output: TensorId, target: TensorId) -> Result<Vec<(String, TensorId)>> {
+        let _ = (tape, output, target);
+        Ok(Vec::new())
+    }
+
+    /// Appends `model` and everything above, for losses that do something with the input too; on a tape for evaluation, what is
+    /// looked at there.
+    fn append(&self, tape: &mut Tape, model: &dyn Module, input: TensorId, target: TensorId) -> Result<Objective> {
+        let output = model.forward(tape, input)?;
+        let loss = self.loss(tape, output, target)?;
+        let metrics = self.metrics(tape, output, target)?;
+        Ok(Objective { loss, classes: None, metrics })
+    }
+
+    /// The inputs of its own that are written before a training step, by what [`crate::rng::draw`] gives for it.
+    fn inputs(&self, random: &[i32; 4]) -> Vec<(String, Vec<f32>)> {
+        let _ = random;
+        Vec::new()
+    }
+}
+
+/// What a [`Loss`] has put on a tape.
+#[derive(Clone, Debug)]
+pub struct Objective {
+    /// What training makes small, \[1\].
+    pub loss: TensorId,
+    /// Of a loss over classes, by what right predictions are counted.
+    pub classes: Option<Classes>,
+    /// What else is measured, each \[1\].
+    pub metrics: Vec<(String, TensorId)>,
+}
+
+/// By what right predictions are counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Classes {
+    /// Loss and counts of the batch.
+    pub counts: CrossEntropy,
+    /// [rows, classes].
+    pub logits: TensorId,
+    /// \[rows\] of i32.
+    pub target: TensorId,
+}
+
+impl<F: Fn(&mut Tape, TensorId, TensorId) -> Result<TensorId> + Send + Sync> Loss for F {
+    fn loss(&self, tape: &mut Tape, output: TensorId, target: TensorId) -> Result<TensorId> {
+        self(tape, output, target)
+    }
+}
+
+/// torch.nn.CrossEntropyLoss over logits [N, classes] with targets \[N\], or, one a pixel, over logits [N, classes, H, W] with
+/// targets [N, H, W]; what a [`super::Trainer`] takes where nothing else is said. In evaluation nothing is smoothed or mixed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CrossEntropyLoss {
+    /// How much of each training target is spread evenly over the classes, 0 to 1.
+    pub label_smoothing: f32,
+    /// Mixes each training batch with itself; accuracy in training then counts the class with the larger share.
+    pub mixup: Option<Mixup>,
+}
+
+impl Loss for CrossEntropyLoss {
+    fn loss(&self, tape: &mut Tape, output: TensorId, target: TensorId) -> Result<TensorId> {
+        let op = SoftmaxCrossEntropy { label_smoothing: self.label_smoothing, ..Default::default() };
+        Ok(tape.softmax_cross_entropy("loss", output, target, None, op)?.loss)
+    }
+
+    fn append(&self, tape: &mut Tape, model: &dyn Module, mut input: TensorId, target: TensorId) -> Result<Objective> {
+        let training = tape.purpose() == Purpose::Train;
+        let label_smoothing = if training { self.label_smoothing } else { 0.0 };
+        let op = SoftmaxCrossEntropy { label_smoothing, ..Default::default() };
+        let mixed = match self.mixup.filter(|_| training) {
+            Some(_) => {
+                let lambda = tape.mixup_lambda()?;
+                input = tape.mixup("mixup", input, lambda)?;
+                Some(lambda)
+            }
+            None => None,
+        };
+        let logits = model.forward(tape, input)?;
+        if mixed.is_some() && tape.shape(target).rank() > 1 {
+            return Err(Error::config("mixup", "mixes images and the labels of whole images; targets of pixels can't be mixed"));
+        }
+        let (logits, target) = tape.rows_of_pixels(logits, target)?;
+        let counts = match mixed {
+            Some(lambda) => tape.mixed_cross_entropy("loss", logits, target, None, lambda, op)?,
+            None => tape.softmax_cross_entropy("loss", logits, target, None, op)?,
+        };
+        Ok(Objective { loss: counts.loss, classes: Some(Classes { counts, logits, target }), metrics: Vec::new() })
+    }
+
+    fn inputs(&self, random: &[i32; 4]) -> Vec<(String, Vec<f32>)> {
+        self.mixup.map(|mixup| (LAMBDA.to_string(), vec![mixup.lambda(random)])).into_iter().collect()
+    }
+}
