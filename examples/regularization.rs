@@ -205,7 +205,7 @@ fn fit(run: Run, arguments: &Arguments, train: &ImageSet, validation: &ImageSet)
     let mut engine = engine(&arguments.device)?;
     // The rate falls to 0, so that the end is where the penalty leads to and not where the last step happened to go.
     let schedule = Schedule::named("cosine", &sgd, options.epochs, train.len().div_ceil(options.batch_size))?;
-    let mut trainer = Trainer::new(&model, sgd, &mut *engine, options, &train)?.schedule(schedule);
+    let mut trainer = Trainer::new(model, sgd, engine, options, &train)?.schedule(schedule);
     println!("\n{name}");
     let history = trainer.fit(&mut train, &mut validation, &mut |event| match event {
         Event::Epoch(e) if e.epoch % 10 == 0 || e.epoch == options.epochs => println!(

@@ -26,8 +26,8 @@
 //! let mut engine = GpuEngine::new(Device::new(DeviceOptions::default())?);
 //! let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
 //! let options = TrainOptions { epochs: 4, batch_size: 32, seed: 1, report_every: 10, ..TrainOptions::default() };
-//! let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train)?;
-//! let history = trainer.fit(&mut train, &mut validation, &mut |_| {})?;
+//! let mut trainer = Trainer::new(model, sgd, engine, options, &train)?;
+//! let history = trainer.fit(&mut train, &mut validation)?;
 //! print!("{}", history.to_csv());
 //! # let [first, .., last] = history.epochs.as_slice() else { panic!("four epochs") };
 //! # assert!(last.train_loss < first.train_loss / 2.0, "{history:?}");

@@ -7,10 +7,7 @@ use std::io::Cursor;
 use image::{ImageFormat, RgbImage};
 use serde_json::json;
 use tilegrad::Result;
-use tilegrad::data::{
-    Augmentation, BatchSink, BatchSource, ColorJitter, Dataset, DatasetSource, ImageSet, ResidentSource, DatasetSource,
-    shapes,
-};
+use tilegrad::data::{Augmentation, BatchSink, BatchSource, ColorJitter, Dataset, DatasetSource, ImageSet, ResidentSource, shapes};
 use tilegrad::error::Error;
 use tilegrad::graph::{Spec, Tape, TensorId};
 use tilegrad::optim::Sgd;
@@ -135,7 +132,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
     let mut engines: Vec<GpuEngine> = sources.iter().map(|_| GpuEngine::new(bench.device.clone())).collect();
     let mut trainers = Vec::new();
     for ((_, source), engine) in sources.iter().zip(&mut engines) {
-        trainers.push(Trainer::new(&*model, Sgd::new(0.01).momentum(0.9), engine, options, &**source)?);
+        trainers.push(Trainer::new(model, Sgd::new(0.01).momentum(0.9), engine, options, &**source)?);
     }
     let mut times = vec![Vec::new(); sources.len()];
     // The first round compiles.

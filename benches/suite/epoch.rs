@@ -52,8 +52,8 @@ fn one(bench: &mut Bench, network: Network) -> Result<()> {
     let mut engine = GpuEngine::new(bench.device.clone());
     let options = TrainOptions { batch_size: batch, ..TrainOptions::default() };
     let optimizer = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
-    let history = Trainer::new(&*model, optimizer, &mut engine, options, &train)
-        .and_then(|mut trainer| trainer.fit(&mut train, &mut validation, &mut |_| {}));
+    let history = Trainer::new(model, optimizer, engine, options, &train)
+        .and_then(|mut trainer| trainer.fit(&mut train, &mut validation));
     let Some(history) = bench.fits(&what, history)? else { return Ok(()) };
     let Some(epoch) = history.epochs.last() else { return Ok(()) };
     let seconds = count as f64 / epoch.images_per_second;

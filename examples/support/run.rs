@@ -113,7 +113,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let schedule = Schedule::named(schedule, &optimizer, train_options.epochs, steps)?;
     options.say(format_args!("rate     {schedule}"));
     let card = named.map(|model| ModelCard { model, shape, class_names: class_names.clone(), normalisation });
-    let mut trainer = Trainer::new(&*model, optimizer, &mut *engine, train_options, &*train_source)?
+    let mut trainer = Trainer::new(model, optimizer, engine, train_options, &*train_source)?
         .schedule(schedule)
         .described(card.as_ref().map(ModelCard::to_metadata).unwrap_or_default());
     if options.plan {

@@ -133,9 +133,9 @@ fn a_run_in_parts_ends_in_the_same_weights_and_is_forecast_so() {
         let mut test = DatasetSource::new("test", synthetic::digits(2, 40));
         let (model, mut engine) = (LeNet5::new(10), GpuEngine::new(device.clone()).bound(bound));
         let options = TrainOptions { epochs: 2, batch_size: 32, seed: 3, ..TrainOptions::default() };
-        let mut trainer = Trainer::new(&model, Sgd::new(0.05).momentum(0.9), &mut engine, options, &train).unwrap();
+        let mut trainer = Trainer::new(model, Sgd::new(0.05).momentum(0.9), engine, options, &train).unwrap();
         let forecast = trainer.forecast(&train).unwrap().unwrap();
-        let history = trainer.fit(&mut train, &mut test, &mut |_| {}).unwrap();
+        let history = trainer.fit(&mut train, &mut test).unwrap();
         let mut bits: Vec<u32> = history.losses.iter().map(|loss| loss.to_bits()).collect();
         let names: Vec<String> =
             trainer.tape().parameters().into_iter().map(|id| trainer.tape().tensor(id).name.clone()).collect();
@@ -172,8 +172,8 @@ fn a_run_with_dispatches_side_by_side_ends_in_the_same_bits() {
         let mut test = DatasetSource::new("test", synthetic::digits(2, 16));
         let mut engine = GpuEngine::new(device.clone()).bound(bound).overlap(overlap);
         let options = TrainOptions { epochs: 2, batch_size: 32, seed: 3, ..TrainOptions::default() };
-        let mut trainer = Trainer::new(&model, Sgd::new(0.05).momentum(0.9), &mut engine, options, &train).unwrap();
-        let history = trainer.fit(&mut train, &mut test, &mut |_| {}).unwrap();
+        let mut trainer = Trainer::new(model, Sgd::new(0.05).momentum(0.9), engine, options, &train).unwrap();
+        let history = trainer.fit(&mut train, &mut test).unwrap();
         let mut bits: Vec<u32> = history.losses.iter().map(|loss| loss.to_bits()).collect();
         let names: Vec<String> =
             trainer.tape().parameters().into_iter().map(|id| trainer.tape().tensor(id).name.clone()).collect();

@@ -1,8 +1,6 @@
 //! Batches of a data set that are got ahead of the device: the numbers, and the training, of resident images.
 
-use tilegrad::data::{
-    Augment, BatchSource, DatasetSource, Normalisation, ResidentSource, DatasetSource, epoch_batches, shapes,
-};
+use tilegrad::data::{Augment, BatchSource, DatasetSource, Normalisation, ResidentSource, epoch_batches, shapes};
 use tilegrad::nn::{Conv2d, Flatten, Linear, Module, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::optim::Sgd;
@@ -14,10 +12,10 @@ use crate::check::device;
 fn train(model: &dyn Module, source: &mut dyn BatchSource, device: tilegrad::gpu::Device) -> (Vec<f32>, Vec<f32>) {
     let mut engine = GpuEngine::new(device);
     let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(model, Sgd::new(0.02).momentum(0.9), &mut engine, options, source).unwrap();
+    let mut trainer = Trainer::new(model, Sgd::new(0.02).momentum(0.9), engine, options, source).unwrap();
     let set = shapes::shapes(2, 20);
     let mut validation = DatasetSource::new("validation", set).normalised(Normalisation::CIFAR10);
-    let losses = trainer.fit(source, &mut validation, &mut |_| {}).unwrap().losses;
+    let losses = trainer.fit(source, &mut validation).unwrap().losses;
     let weight = trainer.engine().parameter("fc.weight").unwrap();
     (losses, weight)
 }

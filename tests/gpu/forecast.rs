@@ -17,7 +17,7 @@ fn a_forecast_is_of_the_plan_that_runs() {
     let mut test = ResidentSource::new("test", synthetic::digits(2, 8));
     let (model, mut engine) = (LeNet5::new(10), GpuEngine::new(device.clone()));
     let options = TrainOptions { batch_size: 64, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(&model, Sgd::new(0.01), &mut engine, options, &train).unwrap();
+    let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, &train).unwrap();
     let forecast = trainer.forecast(&train).unwrap().unwrap();
     // 64 images of LeNet-5: 416,520 products forward, all but the first layer's 117,600 twice more, that once.
     let forward: u64 = 64 * 416_520;
@@ -51,7 +51,7 @@ fn what_does_not_fit_is_said_before_it_starts_with_the_batch_that_would() {
         .with("fc", Linear::new(64, 2));
     let mut engine = GpuEngine::new(device);
     let options = TrainOptions { batch_size: 129, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(&model, Sgd::new(0.01), &mut engine, options, &train).unwrap();
+    let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, &train).unwrap();
     assert_eq!(trainer.largest_batch(&train).unwrap(), Some(128));
     let error = trainer.fit(&mut train, &mut test, &mut |_| panic!("nothing has run")).unwrap_err();
     assert!(matches!(error, Error::Limit { .. }));

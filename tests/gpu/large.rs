@@ -210,9 +210,9 @@ fn vgg16_trains(extent: usize, lr: f64) {
     let options = TrainOptions { epochs: 2, batch_size: 1, seed: 3, ..TrainOptions::default() };
     let model = Vgg::vgg16(1000);
     let mut engine = GpuEngine::new(device);
-    let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train).unwrap();
+    let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap();
     let before = trainer.evaluate(&mut validation).unwrap().loss;
-    let history = trainer.fit(&mut train, &mut validation, &mut |_| {}).unwrap();
+    let history = trainer.fit(&mut train, &mut validation).unwrap();
     assert_eq!(engine.store().unwrap().layout().placement("classifier.0.weight").unwrap().chunks.len(), 4);
     let memory = history.memory.unwrap();
     let seconds: Vec<f64> = history.epochs.iter().map(|epoch| 1.0 / epoch.images_per_second).collect();

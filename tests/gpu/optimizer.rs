@@ -39,8 +39,8 @@ fn train(
     let model = LeNet5::new(10);
     let mut train = ResidentSource::new("train", synthetic::digits(1, images));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 8));
-    let mut trainer = Trainer::new(&model, sgd, engine, options, &train).unwrap();
-    let losses = trainer.fit(&mut train, &mut test, &mut |_| {}).unwrap().losses;
+    let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap();
+    let losses = trainer.fit(&mut train, &mut test).unwrap().losses;
     let tape = trainer.tape().clone();
     let mut parameter = |name: String| (name.clone(), trainer.engine().parameter(&name).unwrap());
     let parameters = tape.parameters().into_iter().map(|id| parameter(tape.tensor(id).name.clone())).collect();

@@ -28,7 +28,7 @@ fn run(device: &Device, waiting: bool) -> Told {
     let mut test = ResidentSource::new("test", synthetic::digits(2, 32));
     let (model, mut engine) = (LeNet5::new(10), GpuEngine::new(device.clone()));
     let options = TrainOptions { epochs: 2, batch_size: 16, seed: 1, report_every: 1, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(&model, Sgd::new(0.05), &mut engine, options, &train).unwrap();
+    let mut trainer = Trainer::new(model, Sgd::new(0.05), engine, options, &train).unwrap();
     let (mut told, mut steps) = (Told::default(), 0);
     let mut expected = Vec::new();
     let mut look = |event: &Event<'_>, trainer: &mut Trainer| {

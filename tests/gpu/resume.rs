@@ -21,7 +21,7 @@ fn run(engine: &mut dyn Engine, from: Option<&Path>, callbacks: &mut [&mut dyn C
     let options = TrainOptions { epochs: 2, batch_size: 64, seed: 1, report_every: 3, ..TrainOptions::default() };
     let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
     let schedule = Schedule::named("onecycle", &sgd, 2, 5).unwrap();
-    let mut trainer = Trainer::new(&model, sgd, engine, options, &train).unwrap().schedule(schedule);
+    let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap().schedule(schedule);
     if let Some(path) = from {
         trainer.restore(&Snapshot::read(path).unwrap().into(), path).unwrap();
     }
@@ -82,8 +82,8 @@ fn a_learning_rate_of_a_million_is_traced_to_step_and_tensor() {
         let model = LeNet5::new(10);
         let options = TrainOptions { epochs: 4, batch_size: 32, seed: 1, report_every: 4, ..TrainOptions::default() };
         let sgd = Sgd::new(1e6).momentum(0.9);
-        let mut trainer = Trainer::new(&model, sgd, engine, options, &train).unwrap();
-        match trainer.fit(&mut train, &mut test, &mut |_| {}) {
+        let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap();
+        match trainer.fit(&mut train, &mut test) {
             Err(Error::NonFinite(found)) => found,
             other => panic!("{other:?}"),
         }

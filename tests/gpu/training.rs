@@ -27,7 +27,7 @@ fn fit(
     let mut train = ResidentSource::new("train", train.clone());
     let mut test = ResidentSource::new("test", test.clone());
     let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap();
-    let history = trainer.fit(&mut train, &mut test, &mut |_| {}).unwrap();
+    let history = trainer.fit(&mut train, &mut test).unwrap();
     let accuracy = trainer.evaluate(&mut test).unwrap().accuracy;
     (history, accuracy)
 }
@@ -117,8 +117,8 @@ fn an_upload_source_trains_like_a_resident_one() {
     let mut engine = gpu(device);
     let mut source = DatasetSource::new("train", train);
     let mut test = DatasetSource::new("test", test);
-    let mut trainer = Trainer::new(&model, sgd(), &mut engine, options(1, 50), &source).unwrap();
-    let uploaded = trainer.fit(&mut source, &mut test, &mut |_| {}).unwrap();
+    let mut trainer = Trainer::new(model, sgd(), engine, options(1, 50), &source).unwrap();
+    let uploaded = trainer.fit(&mut source, &mut test).unwrap();
     assert_eq!(resident.losses, uploaded.losses);
 }
 
@@ -129,9 +129,9 @@ fn a_run_that_diverges_stops_with_the_step_and_the_learning_rate() {
     let mut source = ResidentSource::new("train", set);
     let mut engine = gpu(device);
     let model = LeNet5::new(10);
-    let mut trainer = Trainer::new(&model, Sgd::new(1e12), &mut engine, options(4, 32), &source).unwrap();
+    let mut trainer = Trainer::new(model, Sgd::new(1e12), engine, options(4, 32), &source).unwrap();
     let mut validation = ResidentSource::new("validation", synthetic::digits(2, 32));
-    let error = trainer.fit(&mut source, &mut validation, &mut |_| {}).unwrap_err().to_string();
+    let error = trainer.fit(&mut source, &mut validation).unwrap_err().to_string();
     assert!(error.contains("diverged") && error.contains("1000000000000"), "{error}");
 }
 

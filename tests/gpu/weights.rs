@@ -60,13 +60,13 @@ fn train(engine: &mut dyn Engine, epochs: usize, from: Option<&Path>, to: &Path)
     let biases = ParamGroup::new(|name| name.ends_with("bias")).lr_factor(2.0);
     let sgd = Sgd::new(0.05).momentum(0.9).dampening(0.1).weight_decay(5e-4).group(biases).clip_grad_norm(2.0);
     let options = TrainOptions { epochs, batch_size: 20, seed: 1, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(&model, sgd, engine, options, &images).unwrap();
+    let mut trainer = Trainer::new(model, sgd, engine, options, &images).unwrap();
     let tape = trainer.tape().clone();
     if let Some(from) = from {
         weights::load(&from.join("model.safetensors"), &tape, trainer.engine()).unwrap();
         trainer.load_optimizer(&from.join("optimizer.safetensors")).unwrap();
     }
-    let history = trainer.fit(&mut images, &mut test, &mut |_| {}).unwrap();
+    let history = trainer.fit(&mut images, &mut test).unwrap();
     weights::save(&to.join("model.safetensors"), &tape, trainer.engine()).unwrap();
     trainer.save_optimizer(&to.join("optimizer.safetensors")).unwrap();
     history.losses

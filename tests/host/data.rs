@@ -274,9 +274,9 @@ fn resident_and_uploaded_images_are_augmented_alike_in_training() {
         let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(3 * 32 * 32, 10));
         let mut engine = CpuEngine::new();
         let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
-        let mut trainer = Trainer::new(&model, Sgd::new(0.01), &mut engine, options, source).unwrap();
+        let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, source).unwrap();
         let mut validation = DatasetSource::new("validation", set.clone()).augmented(Augment::default());
-        let history = trainer.fit(source, &mut validation, &mut |_| {}).unwrap();
+        let history = trainer.fit(source, &mut validation).unwrap();
         // Evaluation sees the images as they are, whatever a source does in training.
         let plain = trainer.evaluate(&mut ResidentSource::new("plain", set.clone())).unwrap();
         assert_eq!(plain.loss, history.epochs[1].validation_loss);

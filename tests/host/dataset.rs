@@ -5,10 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tilegrad::data::{
-    Augment, BatchSink, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset,
-    DatasetSource, epoch_batches, shapes,
-};
+use tilegrad::data::{Augment, BatchSink, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset, epoch_batches, shapes};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::optim::Sgd;
 use tilegrad::rng::draw;
@@ -122,9 +119,9 @@ fn a_run_on_a_data_set_is_that_on_resident_images() {
         let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(3 * 32 * 32, 10));
         let mut engine = CpuEngine::new();
         let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
-        let mut trainer = Trainer::new(&model, Sgd::new(0.01), &mut engine, options, source).unwrap();
+        let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, source).unwrap();
         let mut validation = DatasetSource::new("validation", set.clone());
-        trainer.fit(source, &mut validation, &mut |_| {}).unwrap().losses
+        trainer.fit(source, &mut validation).unwrap().losses
     };
     let expected = fit(&mut ResidentSource::new("train", set.clone()).augmented(Augment::default()));
     let actual = fit(&mut DatasetSource::new("train", set.clone()).augmented(Augment::default()));

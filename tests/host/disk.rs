@@ -70,7 +70,7 @@ fn a_full_disk_keeps_the_model_of_before() {
         let source = ResidentSource::new("set", set);
         let mut engine = CpuEngine::new();
         let options = TrainOptions::default();
-        Trainer::new(&model, Sgd::new(0.1), &mut engine, options, &source).unwrap().save_model(&path)
+        Trainer::new(model, Sgd::new(0.1), engine, options, &source).unwrap().save_model(&path)
     };
     save(100).unwrap();
     let error = save(10_000).unwrap_err();

@@ -21,7 +21,7 @@ fn a_run_begins_with_the_weights_of_a_file_and_trains_what_is_not_frozen() {
     let mut test = ResidentSource::new("test", synthetic::digits(2, 4));
     let options = |seed| TrainOptions { batch_size: 10, seed, ..TrainOptions::default() };
     let (old, mut engine) = (LeNet5::new(7), CpuEngine::new());
-    Trainer::new(&old, Sgd::new(0.1), &mut engine, options(1), &train).unwrap().save_model(&path).unwrap();
+    Trainer::new(old, Sgd::new(0.1), engine, options(1), &train).unwrap().save_model(&path).unwrap();
 
     let shapes = weights::shapes(&path).unwrap();
     assert_eq!(shapes.len(), 10);
@@ -29,7 +29,7 @@ fn a_run_begins_with_the_weights_of_a_file_and_trains_what_is_not_frozen() {
     let whole = std::fs::read(&path).unwrap();
 
     let (new, mut engine) = (Freeze::all_but(LeNet5::new(10), |name| name.starts_with("fc3.")), CpuEngine::new());
-    let mut trainer = Trainer::new(&new, Sgd::new(0.1), &mut engine, options(2), &train).unwrap();
+    let mut trainer = Trainer::new(new, Sgd::new(0.1), engine, options(2), &train).unwrap();
     let values = |trainer: &mut Trainer, name: &str| trainer.engine().parameter(name).unwrap();
     let (first, own) = (values(&mut trainer, "conv1.weight"), values(&mut trainer, "fc3.weight"));
     let error = trainer.load_model(&path, &Load::strict()).unwrap_err().to_string();
@@ -38,7 +38,7 @@ fn a_run_begins_with_the_weights_of_a_file_and_trains_what_is_not_frozen() {
     trainer.load_model(&path, &Load::strict().skip("fc3.")).unwrap();
     let loaded = values(&mut trainer, "conv1.weight");
     assert!(loaded != first && values(&mut trainer, "fc3.weight") == own);
-    trainer.fit(&mut train, &mut test, &mut |_| {}).unwrap();
+    trainer.fit(&mut train, &mut test).unwrap();
     assert!(values(&mut trainer, "conv1.weight") == loaded && values(&mut trainer, "fc3.weight") != own);
 
     // Frozen parameters are saved too.

@@ -24,13 +24,13 @@ fn train(mode: Mode, epochs: usize, from: Option<&Path>, to: &Path) -> (Vec<f64>
     let sgd = Sgd::new(0.1).momentum(0.9);
     let options = TrainOptions { epochs, batch_size: 8, seed: 1, ..TrainOptions::default() };
     let schedule = Schedule::new(&sgd, rule(mode)).unwrap();
-    let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train).unwrap().schedule(schedule);
+    let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap().schedule(schedule);
     let tape = trainer.tape().clone();
     if let Some(from) = from {
         weights::load(&from.join("model.safetensors"), &tape, trainer.engine()).unwrap();
         trainer.load_optimizer(&from.join("optimizer.safetensors")).unwrap();
     }
-    let history = trainer.fit(&mut train, &mut validation, &mut |_| {}).unwrap();
+    let history = trainer.fit(&mut train, &mut validation).unwrap();
     weights::save(&to.join("model.safetensors"), &tape, trainer.engine()).unwrap();
     trainer.save_optimizer(&to.join("optimizer.safetensors")).unwrap();
     (history.epochs.iter().map(|epoch| epoch.lr).collect(), history.losses)
@@ -75,7 +75,7 @@ fn a_damaged_state_is_named_and_changes_nothing() {
     let mut engine = CpuEngine::new();
     let schedule = Schedule::new(&sgd, rule(Mode::Min)).unwrap();
     let options = TrainOptions { batch_size: 8, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &images).unwrap().schedule(schedule);
+    let mut trainer = Trainer::new(model, sgd, engine, options, &images).unwrap().schedule(schedule);
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let write = |metadata: HashMap<String, String>| {
         std::fs::write(&path, safetensors::serialize(file.tensors(), Some(metadata)).unwrap()).unwrap();

@@ -139,7 +139,7 @@ fn run(by: usize, lr: f64, options: TrainOptions, stop_at: u32, checkpoints: Opt
     let mut train = ResidentSource::new("train", synthetic::digits(1, 304));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 32));
     let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10));
-    let mut trainer = Trainer::new(&model, Sgd::new(lr), &mut engine, options, &train).unwrap();
+    let mut trainer = Trainer::new(model, Sgd::new(lr), engine, options, &train).unwrap();
     let (mut told, mut steps) = (Told::default(), 0);
     let mut look = |event: &Event<'_>, _: &mut Trainer| {
         match event {

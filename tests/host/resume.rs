@@ -61,7 +61,7 @@ fn run(
     let mut plateau = ReduceLrOnPlateau::default();
     (plateau.patience, plateau.threshold) = (0, 0.9);
     let schedule = Schedule::new(&sgd, plateau)?;
-    let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train)?.schedule(schedule);
+    let mut trainer = Trainer::new(model, sgd, engine, options, &train)?.schedule(schedule);
     let damaged = match Checkpoints::latest(folder)? {
         Some(found) => {
             trainer.restore(&found.snapshot, &found.path)?;
@@ -163,7 +163,7 @@ fn another_runs_checkpoint_is_refused_by_the_name_of_the_setting() {
     let (other, mut engine) =
         (Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10)), CpuEngine::new());
     let train = ResidentSource::new("train", synthetic::digits(1, 44));
-    let mut trainer = Trainer::new(&other, Sgd::new(0.1), &mut engine, options(), &train).unwrap();
+    let mut trainer = Trainer::new(other, Sgd::new(0.1), engine, options(), &train).unwrap();
     let error = trainer.restore(&Arc::clone(&found.snapshot), &found.path).unwrap_err().to_string();
     assert!(error.contains("\"conv.weight\" is unexpected") && error.contains("\"fc.weight\" is [10,144]"), "{error}");
     assert_eq!(trainer.progress().steps, 0, "nothing is changed");
@@ -252,7 +252,7 @@ fn a_loss_that_is_not_finite_is_traced_to_its_tensor() {
     for on_non_finite in [OnNonFinite::Stop, OnNonFinite::Warn] {
         let mut engine = CpuEngine::new();
         let options = TrainOptions { epochs: 2, on_non_finite, ..options() };
-        let mut trainer = Trainer::new(&model, Sgd::new(0.05), &mut engine, options, &train).unwrap();
+        let mut trainer = Trainer::new(model, Sgd::new(0.05), engine, options, &train).unwrap();
         let mut told = Vec::new();
         // The third step's gradient meets a parameter that is infinite.
         let mut spoil = |event: &Event<'_>, trainer: &mut Trainer| {

@@ -315,11 +315,11 @@ fn fit(sgd: Sgd, schedule: Option<Schedule>) -> Result<History> {
     let mut validation = ResidentSource::new("validation", synthetic::digits(2, 32));
     let mut engine = CpuEngine::new();
     let options = TrainOptions { epochs: 6, batch_size: 8, seed: 1, report_every: 5, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train)?;
+    let mut trainer = Trainer::new(model, sgd, engine, options, &train)?;
     if let Some(schedule) = schedule {
         trainer = trainer.schedule(schedule);
     }
-    trainer.fit(&mut train, &mut validation, &mut |_| {})
+    trainer.fit(&mut train, &mut validation)
 }
 
 #[test]

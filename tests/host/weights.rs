@@ -224,7 +224,7 @@ fn with_trainer<R>(
         Sgd::new(0.05).momentum(0.9).weight_decay(5e-4).group(ParamGroup::new(|n| n.ends_with("bias")).lr_factor(2.0));
     // A rate that is another at every step of the two epochs, so that a run that goes on must know where it was.
     let schedule = Schedule::named("onecycle", &sgd, 2, 5).unwrap();
-    let mut trainer = Trainer::new(&model, sgd, &mut engine, options, &train).unwrap().schedule(schedule);
+    let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap().schedule(schedule);
     run(&mut trainer, &mut train, &mut test)
 }
 
@@ -232,10 +232,10 @@ fn with_trainer<R>(
 fn a_run_goes_on_from_its_files_as_if_it_had_not_stopped() {
     let folder = Folder::new("resume");
     let (model_file, state_file) = (folder.file(), folder.0.join("optimizer.safetensors"));
-    let whole = with_trainer(2, |trainer, train, test| trainer.fit(train, test, &mut |_| {}).unwrap().losses);
+    let whole = with_trainer(2, |trainer, train, test| trainer.fit(train, test).unwrap().losses);
     assert_eq!(whole.len(), 10);
     let first = with_trainer(1, |trainer, train, test| {
-        let losses = trainer.fit(train, test, &mut |_| {}).unwrap().losses;
+        let losses = trainer.fit(train, test).unwrap().losses;
         let tape = trainer.tape().clone();
         weights::save(&model_file, &tape, trainer.engine()).unwrap();
         trainer.save_optimizer(&state_file).unwrap();
@@ -246,7 +246,7 @@ fn a_run_goes_on_from_its_files_as_if_it_had_not_stopped() {
         weights::load(&model_file, &tape, trainer.engine()).unwrap();
         trainer.load_optimizer(&state_file).unwrap();
         assert_eq!(trainer.progress(), Progress { steps: 5, epochs: 1, has_momentum: true });
-        trainer.fit(train, test, &mut |_| {}).unwrap().losses
+        trainer.fit(train, test).unwrap().losses
     });
     assert_eq!([first, second].concat(), whole);
 }
@@ -262,7 +262,7 @@ fn the_state_has_pytorchs_groups_by_name() {
         trainer.load_optimizer(&folder.file()).unwrap();
         assert_eq!(trainer.progress(), Progress::default());
 
-        trainer.fit(train, test, &mut |_| {}).unwrap();
+        trainer.fit(train, test).unwrap();
         trainer.save_optimizer(&folder.file()).unwrap();
         let expected = trainer.engine().momentum("conv1.weight").unwrap();
         let bytes = std::fs::read(folder.file()).unwrap();
@@ -287,7 +287,7 @@ fn the_state_has_pytorchs_groups_by_name() {
 fn a_wrong_state_is_named_in_full_and_changes_nothing() {
     let folder = Folder::new("wrong-state");
     with_trainer(1, |trainer, train, test| {
-        trainer.fit(train, test, &mut |_| {}).unwrap();
+        trainer.fit(train, test).unwrap();
         trainer.save_optimizer(&folder.file()).unwrap();
         let bytes = std::fs::read(folder.file()).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
