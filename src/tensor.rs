@@ -167,7 +167,10 @@ impl Values<'_> {
         let rows = tensor.shape.dims().first().copied().unwrap_or(1);
         let row = tensor.shape.len() / rows.max(1);
         if tensor.dtype == dtype && rows > 1 && row > 0 && got.is_multiple_of(row) {
-            message += &format!(", a batch of {}: a tape is made for one batch size, {rows} here, and another size has a tape of its own", got / row);
+            message += &format!(
+                ", a batch of {}: a tape is made for one batch size, {rows} here, and another size has a tape of its own",
+                got / row
+            );
         }
         Err(Error::Shape { op: "input", name: tensor.name.clone(), message })
     }

@@ -7,9 +7,11 @@ use std::io::Cursor;
 use image::{ImageFormat, RgbImage};
 use serde_json::json;
 use tilegrad::Result;
-use tilegrad::data::{Augmentation, BatchSink, BatchSource, ColorJitter, Dataset, DatasetSource, ImageSet, ResidentSource, shapes};
+use tilegrad::data::{
+    Augmentation, Batch, BatchSink, BatchSource, ColorJitter, Dataset, DatasetSource, ImageSet, ResidentSource, shapes,
+};
 use tilegrad::error::Error;
-use tilegrad::graph::{Spec, Tape, TensorId};
+use tilegrad::graph::{Spec, Tape, TensorId, Values};
 use tilegrad::optim::Sgd;
 use tilegrad::train::{Event, Flow, GpuEngine, TrainOptions, Trainer};
 
@@ -37,22 +39,18 @@ impl BatchSource for Fixed {
         self.images.len()
     }
 
-    fn prepare(&self, _sink: &mut dyn BatchSink) -> Result<()> {
-        Ok(())
-    }
-
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {
         let ImageSet { channels, height, width, .. } = self.images;
         let input = tape.input("input", Spec::f32([size, channels, height, width]))?;
         Ok((input, tape.input("target", Spec::i32([size]))?))
     }
 
-    fn feed(&mut self, indices: &[u32], sink: &mut dyn BatchSink) -> Result<()> {
+    fn send(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> Result<()> {
         if !self.sent {
-            let batch = self.images.subset(indices);
+            let batch = self.images.subset(batch.indices());
             let values: Vec<f32> = batch.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
-            sink.upload("input", &values)?;
-            sink.write("target", &batch.labels)?;
+            sink.write("input", Values::F32(&values))?;
+            sink.write("target", Values::I32(&batch.labels))?;
             self.sent = true;
         }
         Ok(())
@@ -127,11 +125,10 @@ pub fn run(bench: &mut Bench) -> Result<()> {
             Box::new(DatasetSource::new("train", Jpegs::new(&images)).augmented(everything)),
         ),
     ];
-    let model = network.model(bench.options.width as usize);
     let options = TrainOptions { epochs: ROUNDS + 1, batch_size: batch, report_every: 1024, ..TrainOptions::default() };
-    let mut engines: Vec<GpuEngine> = sources.iter().map(|_| GpuEngine::new(bench.device.clone())).collect();
     let mut trainers = Vec::new();
-    for ((_, source), engine) in sources.iter().zip(&mut engines) {
+    for (_, source) in &sources {
+        let (model, engine) = (network.model(bench.options.width as usize), GpuEngine::new(bench.device.clone()));
         trainers.push(Trainer::new(model, Sgd::new(0.01).momentum(0.9), engine, options, &**source)?);
     }
     let mut times = vec![Vec::new(); sources.len()];

@@ -93,7 +93,7 @@ impl Network {
 pub struct Training {
     pub tape: Tape,
     /// What the inputs of the optimizer hold.
-    pub hyperparameters: Vec<(String, [f32; 4])>,
+    pub hyperparameters: Vec<(String, Vec<f32>)>,
 }
 
 impl Training {

@@ -35,7 +35,7 @@ pub struct Job {
     pub stages: Vec<Stage>,
     pub choices: Choices,
     /// Inputs that are not to be random.
-    pub inputs: Vec<(String, [f32; 4])>,
+    pub inputs: Vec<(String, Vec<f32>)>,
 }
 
 /// What came out.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tilegrad::Result;
 use tilegrad::data::{
-    Augmentation, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset, DatasetSource,
+    Augmentation, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset,
 };
 
 /// Images of a data set on a disk that are looked at to measure its normalisation.

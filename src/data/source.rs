@@ -125,7 +125,9 @@ pub trait BatchSource: Send {
         check(batch.indices(), self.len())?;
         if let Some(tape) = sink.tape().filter(|tape| tape.purpose() != batch.purpose()) {
             let (of, wanted) = (tape.purpose(), batch.purpose());
-            let message = format!("is for {wanted}, the tape that it is fed to is for {of}: each has a tape of its own, Tape::new(Purpose::{wanted:?})");
+            let message = format!(
+                "is for {wanted}, the tape that it is fed to is for {of}: each has a tape of its own, Tape::new(Purpose::{wanted:?})"
+            );
             return Err(Error::config("batch", message));
         }
         self.send(batch, sink)

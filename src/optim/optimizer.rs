@@ -214,7 +214,8 @@ fn append(optimizer: &(impl Optimizer + ?Sized), tape: &mut Tape, loss: TensorId
             }
         };
         let name = input_name(group);
-        optimizer.append_update(tape, Update { group, name, hyper, updates, parameters, gradients, clip, grad_norm })?;
+        optimizer
+            .append_update(tape, Update { group, name, hyper, updates, parameters, gradients, clip, grad_norm })?;
     }
     Ok(())
 }

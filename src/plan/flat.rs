@@ -152,7 +152,9 @@ impl ParameterLayout {
         }
         if !self.has(buffer, placement.group) {
             let message = match self.updated(placement.group) {
-                true if matches!(buffer, FlatBuffer::Optimizer(_)) => "the tape's optimizer keeps what that of the parameter store does not",
+                true if matches!(buffer, FlatBuffer::Optimizer(_)) => {
+                    "the tape's optimizer keeps what that of the parameter store does not"
+                }
                 true => "the tape accumulates its gradients, the parameter store was made for a tape that does not",
                 false => "the tape trains this parameter, the parameter store was made for a tape that does not",
             };

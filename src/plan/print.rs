@@ -86,7 +86,13 @@ impl Plan {
             fullest: self.fullest,
             parameters: flat(FlatBuffer::Parameter, true),
             gradients: flat(FlatBuffer::Gradient, trains) + flat(FlatBuffer::Accumulated, trains),
-            optimizer: self.layout.buffers().into_iter().filter(|buffer| matches!(buffer, FlatBuffer::Optimizer(_))).map(|buffer| flat(buffer, trains)).sum(),
+            optimizer: self
+                .layout
+                .buffers()
+                .into_iter()
+                .filter(|buffer| matches!(buffer, FlatBuffer::Optimizer(_)))
+                .map(|buffer| flat(buffer, trains))
+                .sum(),
             data,
         }
     }

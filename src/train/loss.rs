@@ -137,7 +137,10 @@ impl Loss for CrossEntropyLoss {
         };
         let logits = model.forward(tape, input)?;
         if mixed.is_some() && tape.shape(target).rank() > 1 {
-            return Err(Error::config("mixup", "mixes images and the labels of whole images; targets of pixels can't be mixed"));
+            return Err(Error::config(
+                "mixup",
+                "mixes images and the labels of whole images; targets of pixels can't be mixed",
+            ));
         }
         let (logits, target) = tape.rows_of_pixels(logits, target)?;
         let counts = match mixed {

@@ -59,7 +59,12 @@ fn param_groups(tape: &Tape, optimizer: &dyn Optimizer) -> serde_json::Value {
 
 /// What the optimizer keeps for the parameters of `tape` after so many `updates`; before the first there is nothing in PyTorch
 /// either.
-pub(super) fn kept(tape: &Tape, optimizer: &dyn Optimizer, updates: &[f32], engine: &mut dyn Engine) -> Result<Content> {
+pub(super) fn kept(
+    tape: &Tape,
+    optimizer: &dyn Optimizer,
+    updates: &[f32],
+    engine: &mut dyn Engine,
+) -> Result<Content> {
     let mut content = Content::new();
     for (tensor, _) in updated(tape).filter(|_| optimizer.has_buffers(updates)) {
         for buffer in optimizer.buffers() {
@@ -69,6 +74,14 @@ pub(super) fn kept(tape: &Tape, optimizer: &dyn Optimizer, updates: &[f32], engi
         }
     }
     Ok(content)
+}
+
+/// How many updates `engine` has applied, and how many of them with momentum; none where there has been no step.
+pub(super) fn updates(engine: &mut dyn Engine) -> Result<Vec<f32>> {
+    match engine.state(UPDATES) {
+        Err(Error::Name { .. }) => Ok(vec![0.0; 2]),
+        updates => updates,
+    }
 }
 
 /// What a schedule remembers, as metadata: as text, which f64 survives to the bit, infinities too.
@@ -107,7 +120,7 @@ pub(super) fn save_scheduled(
     schedule: Option<&Schedule>,
     engine: &mut dyn Engine,
 ) -> Result<()> {
-    let updates = engine.state(UPDATES)?;
+    let updates = updates(engine)?;
     let content = kept(tape, optimizer, &updates, engine)?;
     let mut metadata = format();
     metadata.insert("param_groups".into(), param_groups(tape, optimizer).to_string());

@@ -34,7 +34,7 @@ impl Trainer {
     pub fn snapshot(&mut self) -> Result<Arc<Snapshot>> {
         self.note_losses()?;
         let mut content = weights::model(&self.tape, &mut *self.engine)?;
-        let updates = self.engine.state(UPDATES)?;
+        let updates = optimizer_state::updates(&mut *self.engine)?;
         content.extend(optimizer_state::kept(&self.tape, &*self.optimizer, &updates, &mut *self.engine)?);
         let mut words = |name: String, values: &[f32]| {
             content.insert(name, (Dtype::U32, vec![values.len()], bytes(values)));

@@ -27,7 +27,14 @@ impl Trainer {
     /// [`optimizer_state::save`] of this run's optimizer, with what its schedule remembers; save the parameters beside it.
     pub fn save_optimizer(&mut self, path: &Path) -> Result<()> {
         let progress = self.progress();
-        optimizer_state::save_scheduled(path, &self.tape, &*self.optimizer, progress, Some(&self.schedule), &mut *self.engine)
+        optimizer_state::save_scheduled(
+            path,
+            &self.tape,
+            &*self.optimizer,
+            progress,
+            Some(&self.schedule),
+            &mut *self.engine,
+        )
     }
 
     /// [`optimizer_state::load`] of a run to go on with: [`Trainer::fit`] then starts with the epoch after those that it had. A schedule that

@@ -122,7 +122,8 @@ impl Trainer {
     ) -> Result<Self> {
         options.validate()?;
         if options.label_smoothing != 0.0 || options.mixup.is_some() {
-            let message = "label smoothing and mixup are settings of CrossEntropyLoss: give them to that loss, or leave them out";
+            let message =
+                "label smoothing and mixup are settings of CrossEntropyLoss: give them to that loss, or leave them out";
             return Err(Error::config("options", message));
         }
         Self::made(Box::new(model), Box::new(loss), Box::new(optimizer), engine.into(), options, train)

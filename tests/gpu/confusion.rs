@@ -61,8 +61,8 @@ impl Steps {
         engine.initialise(&tape, 1).unwrap();
         let program = engine.compile(tape).unwrap();
         let step = |engine: &mut dyn Engine, (logits, target): &(Vec<f32>, Vec<i32>)| {
-            engine.write(program, "logits", logits).unwrap();
-            tilegrad::data::BatchSink::write_i32(&mut engine.sink(Some(program)), "target", target).unwrap();
+            engine.write(program, "logits", logits.into()).unwrap();
+            engine.write(program, "target", target.into()).unwrap();
             engine.run(program, &[Stage::Forward]).unwrap();
         };
         let words = |engine: &mut dyn Engine| engine.state(STATE).unwrap().into_iter().map(f32::to_bits).collect();

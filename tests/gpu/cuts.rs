@@ -1,5 +1,6 @@
 //! A step in parts: the same bits as in one submission, as many submissions as parts, and uploads that wait for nothing else.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use tilegrad::data::{DatasetSource, synthetic};
@@ -56,7 +57,9 @@ fn step(session: &mut Session, sgd: &Sgd, number: u64) {
 fn bits(session: &Session) -> Vec<u32> {
     let store = session.store();
     let names = store.layout().names().to_vec();
-    let both = names.iter().flat_map(|name| [store.parameter(name).unwrap(), store.momentum(name).unwrap()]);
+    let both = names
+        .iter()
+        .flat_map(|name| [store.parameter(name).unwrap(), store.optimizer_buffer(name, "momentum_buffer").unwrap()]);
     both.chain([store.state("metrics").unwrap()]).flatten().map(f32::to_bits).collect()
 }
 
@@ -157,22 +160,25 @@ fn a_run_in_parts_ends_in_the_same_weights_and_is_forecast_so() {
 #[test]
 fn a_run_with_dispatches_side_by_side_ends_in_the_same_bits() {
     let Some(device) = device() else { return };
-    let model = Sequential::new()
-        .with("conv1", Conv2d::new(1, 16, 3).padding(1))
-        .with("bn1", BatchNorm2d::new(16))
-        .with("relu1", Relu)
-        .with("conv2", Conv2d::new(16, 32, 3).padding(1))
-        .with("relu2", Relu)
-        .with("conv3", Conv2d::new(32, 32, 3).padding(1))
-        .with("pool", MaxPool2d::new(4))
-        .with("flatten", Flatten)
-        .with("fc", Linear::new(32 * 7 * 7, 10));
+    let model = Arc::new(
+        Sequential::new()
+            .with("conv1", Conv2d::new(1, 16, 3).padding(1))
+            .with("bn1", BatchNorm2d::new(16))
+            .with("relu1", Relu)
+            .with("conv2", Conv2d::new(16, 32, 3).padding(1))
+            .with("relu2", Relu)
+            .with("conv3", Conv2d::new(32, 32, 3).padding(1))
+            .with("pool", MaxPool2d::new(4))
+            .with("flatten", Flatten)
+            .with("fc", Linear::new(32 * 7 * 7, 10)),
+    );
     let run = |overlap: bool, bound: Option<f64>| -> (Vec<u32>, usize) {
         let mut train = DatasetSource::new("train", synthetic::digits(1, 64));
         let mut test = DatasetSource::new("test", synthetic::digits(2, 16));
         let mut engine = GpuEngine::new(device.clone()).bound(bound).overlap(overlap);
         let options = TrainOptions { epochs: 2, batch_size: 32, seed: 3, ..TrainOptions::default() };
-        let mut trainer = Trainer::new(model, Sgd::new(0.05).momentum(0.9), engine, options, &train).unwrap();
+        let mut trainer =
+            Trainer::new(Arc::clone(&model), Sgd::new(0.05).momentum(0.9), engine, options, &train).unwrap();
         let history = trainer.fit(&mut train, &mut test).unwrap();
         let mut bits: Vec<u32> = history.losses.iter().map(|loss| loss.to_bits()).collect();
         let names: Vec<String> =
@@ -181,7 +187,8 @@ fn a_run_with_dispatches_side_by_side_ends_in_the_same_bits() {
             bits.extend(trainer.engine().parameter(&name).unwrap().into_iter().map(f32::to_bits));
         }
         let plan = trainer.tape().clone();
-        drop(trainer);
+        let engine: &mut dyn Any = trainer.engine();
+        let engine = engine.downcast_mut::<GpuEngine>().unwrap();
         let program = engine.compile(plan).unwrap();
         (bits, engine.session(program).passes())
     };

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tilegrad::data::{BatchSource, ImageSet, ResidentSource, DatasetSource, synthetic};
+use tilegrad::data::{Batch, BatchSource, DatasetSource, ImageSet, ResidentSource, synthetic};
 use tilegrad::gpu::{Session, SessionOptions, Store};
 use tilegrad::graph::{Purpose, Tape, TensorId};
 use tilegrad::kernel::Choices;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Rng;
-use tilegrad::train::{CpuEngine, Engine, GpuEngine};
+use tilegrad::train::{CpuEngine, Engine, GpuEngine, Sink};
 
 use crate::check::device;
 
@@ -33,11 +33,11 @@ fn batch(engine: &mut dyn Engine, source: &mut dyn BatchSource, indices: &[u32])
     let rows: TensorId = tape.nodes().last().unwrap().outputs[1];
     tape.keep(rows);
     engine.initialise(&tape, 1).unwrap();
-    source.prepare(&mut engine.sink(None)).unwrap();
+    source.prepare(&mut Sink::resident(engine)).unwrap();
     let program = engine.compile(tape).unwrap();
-    source.feed(indices, &mut engine.sink(Some(program))).unwrap();
+    source.feed(&Batch::evaluate(indices), &mut Sink::step(engine, program)).unwrap();
     let logits: Vec<f32> = (0..indices.len() * 10).map(|i| (i % 10) as f32).collect();
-    engine.write(program, "logits", &logits).unwrap();
+    engine.write(program, "logits", (&logits).into()).unwrap();
     use tilegrad::graph::Stage::{Forward, Gather};
     engine.run(program, &[Gather, Forward]).unwrap();
     (engine.read(program, input).unwrap(), engine.read(program, rows).unwrap())
@@ -96,7 +96,7 @@ fn an_image_that_is_not_there_is_an_error() {
     }
     let mut source = ResidentSource::new("set", colour(4));
     let mut engine = CpuEngine::new();
-    let error = source.feed(&[4], &mut engine.sink(None)).unwrap_err().to_string();
+    let error = source.feed(&Batch::evaluate(&[4]), &mut Sink::resident(&mut engine)).unwrap_err().to_string();
     assert!(error.contains("image 4 of a data set of 4"), "{error}");
 }
 

@@ -1,5 +1,7 @@
 //! Batches of a data set that are got ahead of the device: the numbers, and the training, of resident images.
 
+use std::sync::Arc;
+
 use tilegrad::data::{Augment, BatchSource, DatasetSource, Normalisation, ResidentSource, epoch_batches, shapes};
 use tilegrad::nn::{Conv2d, Flatten, Linear, Module, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
@@ -9,10 +11,10 @@ use tilegrad::train::{GpuEngine, TrainOptions, Trainer};
 use crate::check::device;
 
 /// Losses and last parameters of a run on `source`.
-fn train(model: &dyn Module, source: &mut dyn BatchSource, device: tilegrad::gpu::Device) -> (Vec<f32>, Vec<f32>) {
+fn train(model: &Arc<Sequential>, source: &mut dyn BatchSource, device: tilegrad::gpu::Device) -> (Vec<f32>, Vec<f32>) {
     let mut engine = GpuEngine::new(device);
     let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(model, Sgd::new(0.02).momentum(0.9), engine, options, source).unwrap();
+    let mut trainer = Trainer::new(Arc::clone(model), Sgd::new(0.02).momentum(0.9), engine, options, source).unwrap();
     let set = shapes::shapes(2, 20);
     let mut validation = DatasetSource::new("validation", set).normalised(Normalisation::CIFAR10);
     let losses = trainer.fit(source, &mut validation).unwrap().losses;
@@ -26,11 +28,13 @@ fn train(model: &dyn Module, source: &mut dyn BatchSource, device: tilegrad::gpu
 fn a_run_on_a_data_set_ends_with_the_bits_of_one_on_resident_images() {
     let Some(device) = device() else { return };
     let set = shapes::shapes(1, 40);
-    let model = Sequential::new()
-        .with("conv", Conv2d::new(3, 4, 3).stride(2))
-        .with("relu", Relu)
-        .with("flatten", Flatten)
-        .with("fc", Linear::new(4 * 15 * 15, 10));
+    let model = Arc::new(
+        Sequential::new()
+            .with("conv", Conv2d::new(3, 4, 3).stride(2))
+            .with("relu", Relu)
+            .with("flatten", Flatten)
+            .with("fc", Linear::new(4 * 15 * 15, 10)),
+    );
     let augment = Augment::default();
     let mut resident = ResidentSource::new("train", set.clone()).normalised(Normalisation::CIFAR10).augmented(augment);
     let expected = train(&model, &mut resident, device.clone());

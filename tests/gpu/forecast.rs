@@ -6,7 +6,7 @@ use tilegrad::gpu::{Device, DeviceOptions};
 use tilegrad::nn::models::LeNet5;
 use tilegrad::nn::{AdaptiveAvgPool2d, Conv2d, Flatten, Linear, Sequential};
 use tilegrad::optim::Sgd;
-use tilegrad::train::{Event, GpuEngine, TrainOptions, Trainer};
+use tilegrad::train::{Event, Flow, GpuEngine, TrainOptions, Trainer};
 
 use crate::check::device;
 
@@ -24,13 +24,13 @@ fn a_forecast_is_of_the_plan_that_runs() {
     assert_eq!(forecast.multiply_adds, 3 * forward - 64 * 117_600);
     assert!(forecast.fits() && forecast.milliseconds.is_some_and(|ms| ms > 0.0), "{forecast}");
     let mut memory = None;
-    trainer
-        .fit(&mut train, &mut test, &mut |event| {
-            if let Event::Ready(ready) = event {
-                memory = ready;
-            }
-        })
-        .unwrap();
+    let mut look = |event: &Event<'_>, _: &mut Trainer| {
+        if let Event::Ready(ready) = event {
+            memory = *ready;
+        }
+        Ok(Flow::Continue)
+    };
+    trainer.fit_with(&mut train, &mut test, &mut [&mut look]).unwrap();
     assert_eq!(memory, Some(forecast.memory));
 }
 
@@ -53,7 +53,8 @@ fn what_does_not_fit_is_said_before_it_starts_with_the_batch_that_would() {
     let options = TrainOptions { batch_size: 129, ..TrainOptions::default() };
     let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, &train).unwrap();
     assert_eq!(trainer.largest_batch(&train).unwrap(), Some(128));
-    let error = trainer.fit(&mut train, &mut test, &mut |_| panic!("nothing has run")).unwrap_err();
+    trainer.on(|_: &Event<'_>, _: &mut Trainer| panic!("nothing has run"));
+    let error = trainer.fit(&mut train, &mut test).unwrap_err();
     assert!(matches!(error, Error::Limit { .. }));
     assert!(error.to_string().contains("the largest batch size that fits is 128"), "{error}");
 }

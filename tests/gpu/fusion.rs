@@ -12,11 +12,11 @@ use tilegrad::ops::batch_norm2d::BatchNorm2dEval;
 use tilegrad::ops::conv2d::{Conv2dAttributes, Conv2dGradInput};
 use tilegrad::ops::fused::epilogue::WithEpilogue;
 use tilegrad::ops::matmul::Matmul;
+use tilegrad::optim::Optimizer;
 use tilegrad::plan::fuse::RULES;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::shape::Layout;
 use tilegrad::twin::Value;
-use tilegrad::optim::Optimizer;
 
 use crate::check::{Case, Tolerance, check_op, device};
 use crate::common::{cases, fused};

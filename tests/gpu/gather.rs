@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tilegrad::data::{Augment, BatchSource, ImageSet, Normalisation, ResidentSource, DatasetSource};
+use tilegrad::data::{Augment, Batch, BatchSource, DatasetSource, ImageSet, Normalisation, ResidentSource};
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Misfit, Operation, Purpose, RANDOM, Spec, Stage, Tape, Tensor, TensorId};
 use tilegrad::kernel::{Choices, Dispatch, Extent, Kernel, Lowering, Source};
@@ -12,7 +12,7 @@ use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::{Rng, draw, philox};
 use tilegrad::shape::DType;
-use tilegrad::train::{CpuEngine, Engine, GpuEngine};
+use tilegrad::train::{CpuEngine, Engine, GpuEngine, Sink};
 use tilegrad::twin::{Inputs, Outputs, Real, Twin, Value};
 
 use crate::check::{Case, Tolerance, check_op, device};
@@ -248,7 +248,7 @@ fn offsets_are_spread_evenly_and_half_of_the_images_are_flipped() {
 fn fed(engine: &mut dyn Engine, source: &mut dyn BatchSource, indices: &[u32]) -> Vec<Vec<f32>> {
     let mut images = Vec::new();
     for training in [true, false] {
-        let mut tape = Tape::new(training);
+        let mut tape = Tape::new(if training { Purpose::Train } else { Purpose::Evaluate });
         let (input, target) = source.declare(&mut tape, indices.len()).unwrap();
         let input = tape.copy("copy", input).unwrap();
         tape.keep(input);
@@ -257,17 +257,16 @@ fn fed(engine: &mut dyn Engine, source: &mut dyn BatchSource, indices: &[u32]) -
         let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
         tape.keep(loss.loss);
         engine.initialise(&tape, 1).unwrap();
-        source.prepare(&mut engine.sink(None)).unwrap();
+        source.prepare(&mut Sink::resident(engine)).unwrap();
         let program = engine.compile(tape).unwrap();
+        engine.write(program, "logits", (&vec![0.0; 2 * indices.len()]).into()).unwrap();
         for step in 0..if training { 2 } else { 1 } {
-            if training {
-                let random = draw(5, step);
-                source.draw(random);
-                if engine.tape(program).find_input(RANDOM).is_some() {
-                    tilegrad::data::BatchSink::write_i32(&mut engine.sink(Some(program)), RANDOM, &random).unwrap();
-                }
+            let random = draw(5, step);
+            if engine.tape(program).find_input(RANDOM).is_some() {
+                engine.write(program, RANDOM, (&random).into()).unwrap();
             }
-            source.feed(indices, &mut engine.sink(Some(program))).unwrap();
+            let batch = if training { Batch::train(indices, random) } else { Batch::evaluate(indices) };
+            source.feed(&batch, &mut Sink::step(engine, program)).unwrap();
             engine.run(program, &[Stage::Gather, Stage::Forward]).unwrap();
             images.push(engine.read(program, input).unwrap());
         }

@@ -77,7 +77,7 @@ impl Machine for OnDevice {
     }
 
     fn momentum(&mut self, name: &str) -> Vec<f32> {
-        self.session().store().momentum(name).unwrap()
+        self.session().store().optimizer_buffer(name, "momentum_buffer").unwrap()
     }
 
     fn state(&mut self, name: &str) -> Vec<f32> {

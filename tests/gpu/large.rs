@@ -161,7 +161,7 @@ fn three_steps(device: &Device, caps: &Caps, accumulated: bool) -> (usize, Vec<(
     let mut values = vec![("logits".to_string(), session.read_f32(logits).unwrap())];
     for name in layout.names() {
         values.push((name.clone(), store.parameter(name).unwrap()));
-        values.push((format!("{name}, its momentum buffer"), store.momentum(name).unwrap()));
+        values.push((format!("{name}, its momentum buffer"), store.optimizer_buffer(name, "momentum_buffer").unwrap()));
     }
     (layout.placement("fc1.weight").unwrap().chunks.len(), values)
 }
@@ -213,6 +213,8 @@ fn vgg16_trains(extent: usize, lr: f64) {
     let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap();
     let before = trainer.evaluate(&mut validation).unwrap().loss;
     let history = trainer.fit(&mut train, &mut validation).unwrap();
+    let engine: &mut dyn std::any::Any = trainer.engine();
+    let engine = engine.downcast_mut::<GpuEngine>().unwrap();
     assert_eq!(engine.store().unwrap().layout().placement("classifier.0.weight").unwrap().chunks.len(), 4);
     let memory = history.memory.unwrap();
     let seconds: Vec<f64> = history.epochs.iter().map(|epoch| 1.0 / epoch.images_per_second).collect();

@@ -76,8 +76,8 @@ fn a_thousand_mixed_images_are_the_twins_to_one_ulp() {
         let run = |engine: &mut dyn Engine| {
             engine.initialise(&tape, 1).unwrap();
             let program = engine.compile(tape.clone()).unwrap();
-            engine.write(program, "x", &values).unwrap();
-            engine.write(program, LAMBDA, &[lambda]).unwrap();
+            engine.write(program, "x", (&values).into()).unwrap();
+            engine.write(program, LAMBDA, (&[lambda]).into()).unwrap();
             engine.run(program, &[Stage::Forward]).unwrap();
             engine.read(program, mixed).unwrap()
         };

@@ -31,7 +31,7 @@ fn engines(device: &Device) -> [Box<dyn Engine>; 2] {
 
 /// The loss of every batch and all parameters at the end, after training on `images` digits.
 fn train(
-    engine: &mut dyn Engine,
+    engine: &mut Box<dyn Engine>,
     sgd: Sgd,
     images: usize,
     options: TrainOptions,
@@ -39,11 +39,13 @@ fn train(
     let model = LeNet5::new(10);
     let mut train = ResidentSource::new("train", synthetic::digits(1, images));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 8));
-    let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap();
+    let mut trainer =
+        Trainer::new(model, sgd, std::mem::replace(engine, CpuEngine::new().into()), options, &train).unwrap();
     let losses = trainer.fit(&mut train, &mut test).unwrap().losses;
     let tape = trainer.tape().clone();
     let mut parameter = |name: String| (name.clone(), trainer.engine().parameter(&name).unwrap());
     let parameters = tape.parameters().into_iter().map(|id| parameter(tape.tensor(id).name.clone())).collect();
+    *engine = trainer.into_engine();
     (losses, parameters)
 }
 
@@ -65,8 +67,8 @@ fn four_batches_of_16_are_one_of_64() {
         Sgd::new(0.05).momentum(0.9).nesterov(true).group(biases()).clip_grad_norm(0.1),
     ] {
         for mut engine in engines(device) {
-            let (large, expected) = train(&mut *engine, sgd.clone(), 300, options(64, 1));
-            let (small, actual) = train(&mut *engine, sgd.clone(), 300, options(16, 4));
+            let (large, expected) = train(&mut engine, sgd.clone(), 300, options(64, 1));
+            let (small, actual) = train(&mut engine, sgd.clone(), 300, options(16, 4));
             assert_eq!((large.len(), small.len()), (10, 38));
             let sizes = |epoch: usize| (0..19).map(move |i| (epoch * 19 + i, if i == 18 { 12.0 } else { 16.0 }));
             let batches: Vec<(usize, f64)> = (0..2).flat_map(sizes).collect();
@@ -94,7 +96,7 @@ fn the_norm_is_kept_and_both_engines_agree_on_it() {
     let Some(device) = device() else { return };
     let options = TrainOptions { batch_size: 16, ..TrainOptions::default() };
     let [device, host] = engines(device).map(|mut engine| {
-        train(&mut *engine, Sgd::new(0.05).momentum(0.9).clip_grad_norm(0.1), 64, options);
+        train(&mut engine, Sgd::new(0.05).momentum(0.9).clip_grad_norm(0.1), 64, options);
         engine.state(GRAD_NORM).unwrap()
     });
     let [norm, factor] = device[..] else { panic!("{device:?}") };
@@ -108,7 +110,7 @@ fn clipped_and_accumulated_runs_repeat_to_the_bit() {
     let options = TrainOptions { batch_size: 10, accumulate: 3, ..TrainOptions::default() };
     let run = || {
         let sgd = Sgd::new(0.05).momentum(0.9).clip_grad_norm(0.1);
-        let (losses, parameters) = train(&mut GpuEngine::new(device.clone()), sgd, 64, options);
+        let (losses, parameters) = train(&mut GpuEngine::new(device.clone()).into(), sgd, 64, options);
         let bits = parameters.into_iter().flat_map(|(_, values)| values).map(f32::to_bits);
         (losses, bits.collect::<Vec<u32>>())
     };

@@ -93,7 +93,7 @@ fn every_clock_times_every_dispatch() {
 #[test]
 fn repeated_dispatches_change_nothing() {
     let Some(device) = device() else { return };
-    let losses = |session: &Session| Metrics::from_state(&session.store().state("metrics").unwrap()).losses;
+    let losses = |session: &Session| Metrics::from_state(&session.store().state("metrics").unwrap()).unwrap().losses;
     // One to warm up, two to see how long each dispatch takes, and three times one as it is and one in parts.
     for (clock, steps) in [(Clock::Dispatches, 1 + 2 + 2 * 3), (Clock::Passes, 1 + 2 + 2 * 3), (Clock::Host, 1 + 2 * 3)]
     {

@@ -42,7 +42,7 @@ fn run(device: &Device, waiting: bool) -> Told {
                 let counters = device.counters();
                 told.waits.push((counters.waits, counters.buffers));
                 if waiting {
-                    let metrics = Metrics::from_state(&trainer.engine().state("train.metrics")?);
+                    let metrics = Metrics::from_state(&trainer.engine().state("train.metrics")?)?;
                     let images = (steps as usize - 20 * (epoch - 1)) * 16;
                     expected.push((*epoch, images, metrics.loss.to_bits(), metrics.accuracy.to_bits()));
                 }

@@ -14,7 +14,7 @@ use tilegrad::{Error, NonFinite};
 use crate::check::device;
 
 /// Trains LeNet-5 on 300 digits for two epochs; the model's and the optimizer's bytes, and the bits of the losses.
-fn run(engine: &mut dyn Engine, from: Option<&Path>, callbacks: &mut [&mut dyn Callback]) -> Vec<u8> {
+fn run(engine: impl Into<Box<dyn Engine>>, from: Option<&Path>, callbacks: &mut [&mut dyn Callback]) -> Vec<u8> {
     let mut train = ResidentSource::new("train", synthetic::digits(1, 300)).augmented(Augment::default());
     let mut test = ResidentSource::new("test", synthetic::digits(2, 60));
     let model = LeNet5::new(10);
@@ -43,20 +43,20 @@ fn run(engine: &mut dyn Engine, from: Option<&Path>, callbacks: &mut [&mut dyn C
 #[test]
 fn a_run_goes_on_from_a_checkpoint_to_the_same_bytes() {
     let Some(device) = device() else { return };
-    let expected = run(&mut GpuEngine::new(device.clone()), None, &mut []);
+    let expected = run(GpuEngine::new(device.clone()), None, &mut []);
     let folder = std::env::temp_dir().join(format!("tilegrad-gpu-resume-{}", std::process::id()));
     let mut checkpoints = Checkpoints::new(&folder).unwrap().every_steps(3).each_epoch(false);
-    run(&mut GpuEngine::new(device.clone()), None, &mut [&mut checkpoints]);
+    run(GpuEngine::new(device.clone()), None, &mut [&mut checkpoints]);
     // The one before the last is of the middle of the second epoch.
     let path = folder.join("checkpoint-0000000009.safetensors");
-    assert!(run(&mut GpuEngine::new(device.clone()), Some(&path), &mut []) == expected);
+    assert!(run(GpuEngine::new(device.clone()), Some(&path), &mut []) == expected);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
 fn a_run_survives_the_loss_of_its_device() {
     let Some(shared) = device() else { return };
-    let expected = run(&mut GpuEngine::new(shared.clone()), None, &mut []);
+    let expected = run(GpuEngine::new(shared.clone()), None, &mut []);
     // A device of its own, since others still need the shared one; the second is the one that the run opens.
     let own = Device::new(DeviceOptions::default()).unwrap();
     let mut renewed = Vec::new();
@@ -68,7 +68,7 @@ fn a_run_survives_the_loss_of_its_device() {
         }
         Ok(Flow::Continue)
     };
-    let bytes = run(&mut GpuEngine::new(own.clone()), None, &mut [&mut destroy]);
+    let bytes = run(GpuEngine::new(own.clone()), None, &mut [&mut destroy]);
     assert_eq!(renewed, [5], "the copy is that of the end of the first epoch");
     assert!(bytes == expected);
 }
@@ -76,7 +76,7 @@ fn a_run_survives_the_loss_of_its_device() {
 #[test]
 fn a_learning_rate_of_a_million_is_traced_to_step_and_tensor() {
     let Some(device) = device() else { return };
-    let diverged = |engine: &mut dyn Engine| -> NonFinite {
+    let diverged = |engine: Box<dyn Engine>| -> NonFinite {
         let mut train = ResidentSource::new("train", synthetic::digits(1, 128));
         let mut test = ResidentSource::new("test", synthetic::digits(2, 32));
         let model = LeNet5::new(10);
@@ -88,9 +88,9 @@ fn a_learning_rate_of_a_million_is_traced_to_step_and_tensor() {
             other => panic!("{other:?}"),
         }
     };
-    let found = diverged(&mut GpuEngine::new(device.clone()));
+    let found = diverged(GpuEngine::new(device.clone()).into());
     let culprit = found.tensor.clone().unwrap();
     assert!(found.step <= 4 && found.epoch == 1 && found.lr == 1e6, "{found}");
-    let by_executor = diverged(&mut CpuEngine::new());
+    let by_executor = diverged(CpuEngine::new().into());
     assert_eq!((found.step, &culprit.what), (by_executor.step, &by_executor.tensor.unwrap().what), "{found}");
 }

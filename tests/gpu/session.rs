@@ -17,7 +17,7 @@ use crate::common::cases;
 
 /// The tape of LeNet-5 with its loss, and with its update where there is an optimizer.
 fn tape(batch: usize, sgd: Option<&Sgd>, prepare: impl FnOnce(&mut Tape)) -> (Tape, TensorId) {
-    let mut tape = Tape::new(sgd.is_some());
+    let mut tape = Tape::new(if sgd.is_some() { Purpose::Train } else { Purpose::Evaluate });
     let input = tape.input("input", Spec::f32([batch, 1, 28, 28])).unwrap();
     let target = tape.input("target", Spec::i32([batch])).unwrap();
     let logits = LeNet5::new(10).forward(&mut tape, input).unwrap();

@@ -1,7 +1,7 @@
 //! Whole runs: a batch learnt by heart, two runs equal to the bit, the synthetic digits, the reference executor beside
 //! the device, and MNIST where TILEGRAD_MNIST names its folder.
 
-use tilegrad::data::{ImageSet, ResidentSource, DatasetSource, idx, synthetic};
+use tilegrad::data::{DatasetSource, ImageSet, ResidentSource, idx, synthetic};
 use tilegrad::gpu::Device;
 use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::nn::models::LeNet5;
@@ -17,19 +17,19 @@ fn options(epochs: usize, batch_size: usize) -> TrainOptions {
 
 /// Trains on `train` and tests on `test`: the history and the test accuracy.
 fn fit(
-    engine: &mut dyn Engine,
-    model: &dyn Module,
+    engine: impl Into<Box<dyn Engine>>,
+    model: impl Module + 'static,
     sgd: Sgd,
     options: TrainOptions,
     train: &ImageSet,
     test: &ImageSet,
-) -> (History, f64) {
+) -> (History, f64, Box<dyn Engine>) {
     let mut train = ResidentSource::new("train", train.clone());
     let mut test = ResidentSource::new("test", test.clone());
     let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap();
     let history = trainer.fit(&mut train, &mut test).unwrap();
     let accuracy = trainer.evaluate(&mut test).unwrap().accuracy;
-    (history, accuracy)
+    (history, accuracy, trainer.into_engine())
 }
 
 fn gpu(device: &Device) -> GpuEngine {
@@ -45,7 +45,7 @@ fn a_batch_is_learnt_by_heart() {
     let Some(device) = device() else { return };
     let batch = synthetic::digits(3, 32);
     let sgd = Sgd::new(0.01).momentum(0.9);
-    let (history, accuracy) = fit(&mut gpu(device), &LeNet5::new(10), sgd, options(200, 32), &batch, &batch);
+    let (history, accuracy, _) = fit(gpu(device), LeNet5::new(10), sgd, options(200, 32), &batch, &batch);
     assert_eq!(accuracy, 1.0, "{:?}", history.losses);
     let last = history.losses.last().unwrap();
     assert!(*last < 0.05 && history.losses[0] > 2.0, "{} to {last}", history.losses[0]);
@@ -67,13 +67,12 @@ fn weights(engine: &mut dyn Engine, model: &dyn Module) -> Vec<(String, Vec<u32>
 fn two_runs_with_one_seed_are_equal_to_the_bit() {
     let Some(device) = device() else { return };
     let (train, test) = (synthetic::digits(1, 300), synthetic::digits(2, 60));
-    let model = LeNet5::new(10);
     let run = |seed| {
-        let mut engine = gpu(device);
         let options = TrainOptions { seed, ..options(2, 64) };
-        let (history, accuracy) = fit(&mut engine, &model, sgd().nesterov(true), options, &train, &test);
+        let (history, accuracy, mut engine) =
+            fit(gpu(device), LeNet5::new(10), sgd().nesterov(true), options, &train, &test);
         let losses: Vec<u32> = history.losses.iter().map(|loss| loss.to_bits()).collect();
-        (losses, accuracy.to_bits(), weights(&mut engine, &model))
+        (losses, accuracy.to_bits(), weights(&mut *engine, &LeNet5::new(10)))
     };
     let first = run(1);
     assert_eq!(first.0.len(), 10, "five steps an epoch, the last of 44 images");
@@ -85,9 +84,9 @@ fn two_runs_with_one_seed_are_equal_to_the_bit() {
 fn the_device_and_the_reference_executor_agree_over_twenty_steps() {
     let Some(device) = device() else { return };
     let (train, test) = (synthetic::digits(1, 640), synthetic::digits(2, 64));
-    for model in [LeNet5::new(10), LeNet5::classic(10)] {
-        let (a, _) = fit(&mut gpu(device), &model, sgd(), options(2, 64), &train, &test);
-        let (b, _) = fit(&mut CpuEngine::new(), &model, sgd(), options(2, 64), &train, &test);
+    for model in [LeNet5::new, LeNet5::classic] {
+        let (a, ..) = fit(gpu(device), model(10), sgd(), options(2, 64), &train, &test);
+        let (b, ..) = fit(CpuEngine::new(), model(10), sgd(), options(2, 64), &train, &test);
         assert_eq!((a.losses.len(), b.losses.len()), (20, 20));
         for (step, (a, b)) in a.losses.iter().zip(&b.losses).enumerate() {
             assert!((a - b).abs() <= 1e-4 * b.abs(), "step {step}: {a} on the device, {b} by the executor");
@@ -100,11 +99,11 @@ fn the_synthetic_digits_are_learnt_but_not_by_a_linear_model() {
     let Some(device) = device() else { return };
     let (train, test) = (synthetic::digits(1, 9_000), synthetic::digits(2, 2_000));
     let linear = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10));
-    let (_, accuracy) = fit(&mut gpu(device), &linear, sgd(), options(12, 64), &train, &test);
+    let (_, accuracy, _) = fit(gpu(device), linear, sgd(), options(12, 64), &train, &test);
     assert!((0.6..0.92).contains(&accuracy), "a linear model reaches {accuracy}");
     // A learning rate at which the third epoch's accuracy does not depend on how a device rounds.
     let steady = Sgd::new(0.02).momentum(0.9).weight_decay(5e-4);
-    let (history, accuracy) = fit(&mut gpu(device), &LeNet5::new(10), steady, options(3, 64), &train, &test);
+    let (history, accuracy, _) = fit(gpu(device), LeNet5::new(10), steady, options(3, 64), &train, &test);
     assert!(accuracy >= 0.97, "LeNet-5 reaches {accuracy}: {:?}", history.epochs);
 }
 
@@ -112,12 +111,11 @@ fn the_synthetic_digits_are_learnt_but_not_by_a_linear_model() {
 fn an_upload_source_trains_like_a_resident_one() {
     let Some(device) = device() else { return };
     let (train, test) = (synthetic::digits(1, 200), synthetic::digits(2, 60));
-    let model = LeNet5::new(10);
-    let (resident, _) = fit(&mut gpu(device), &model, sgd(), options(1, 50), &train, &test);
+    let (resident, ..) = fit(gpu(device), LeNet5::new(10), sgd(), options(1, 50), &train, &test);
     let mut engine = gpu(device);
     let mut source = DatasetSource::new("train", train);
     let mut test = DatasetSource::new("test", test);
-    let mut trainer = Trainer::new(model, sgd(), engine, options(1, 50), &source).unwrap();
+    let mut trainer = Trainer::new(LeNet5::new(10), sgd(), engine, options(1, 50), &source).unwrap();
     let uploaded = trainer.fit(&mut source, &mut test).unwrap();
     assert_eq!(resident.losses, uploaded.losses);
 }
@@ -181,6 +179,6 @@ fn mnist_where_it_is() {
         return;
     };
     let (train, test) = idx::read(std::path::Path::new(&folder)).unwrap();
-    let (_, accuracy) = fit(&mut gpu(device), &LeNet5::new(10), sgd(), options(2, 64), &train, &test);
+    let (_, accuracy, _) = fit(gpu(device), LeNet5::new(10), sgd(), options(2, 64), &train, &test);
     assert!(accuracy >= 0.95, "{accuracy} after two epochs");
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tilegrad::data::{
-    Augment, Augmentation, BatchSink, BatchSource, ColorJitter, ImageSet, Normalisation, ResidentSource, ResizedCrop,
-    DatasetSource,
+    Augment, Augmentation, Batch, BatchSink, BatchSource, ColorJitter, DatasetSource, ImageSet, Normalisation,
+    ResidentSource, ResizedCrop,
 };
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Purpose, RANDOM, Spec, Stage, Tape, TensorId};
@@ -16,7 +16,7 @@ use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::{Rng, draw};
 use tilegrad::shape::DType;
-use tilegrad::train::{CpuEngine, Engine, GpuEngine};
+use tilegrad::train::{CpuEngine, Engine, GpuEngine, Sink};
 use tilegrad::twin::Value;
 
 use crate::check::device;
@@ -47,7 +47,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn fed(engine: &mut dyn Engine, source: &mut dyn BatchSource, indices: &[u32]) -> [Vec<u32>; 3] {
     let mut seen = Vec::new();
     for training in [true, false] {
-        let mut tape = Tape::new(training);
+        let mut tape = Tape::new(if training { Purpose::Train } else { Purpose::Evaluate });
         let (input, target) = source.declare(&mut tape, indices.len()).unwrap();
         let input = tape.copy("copy", input).unwrap();
         tape.keep(input);
@@ -56,17 +56,16 @@ fn fed(engine: &mut dyn Engine, source: &mut dyn BatchSource, indices: &[u32]) -
         let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
         tape.keep(loss.loss);
         engine.initialise(&tape, 1).unwrap();
-        source.prepare(&mut engine.sink(None)).unwrap();
+        source.prepare(&mut Sink::resident(engine)).unwrap();
         let program = engine.compile(tape).unwrap();
+        engine.write(program, "logits", (&vec![0.0; 2 * indices.len()]).into()).unwrap();
         for step in 0..if training { 2 } else { 1 } {
-            if training {
-                let random = draw(5, step);
-                source.draw(random);
-                if engine.tape(program).find_input(RANDOM).is_some() {
-                    engine.sink(Some(program)).write(RANDOM, &random).unwrap();
-                }
+            let random = draw(5, step);
+            if engine.tape(program).find_input(RANDOM).is_some() {
+                engine.write(program, RANDOM, (&random).into()).unwrap();
             }
-            source.feed(indices, &mut engine.sink(Some(program))).unwrap();
+            let batch = if training { Batch::train(indices, random) } else { Batch::evaluate(indices) };
+            source.feed(&batch, &mut Sink::step(engine, program)).unwrap();
             engine.run(program, &[Stage::Gather, Stage::Forward]).unwrap();
             seen.push(bits(&engine.read(program, input).unwrap()));
         }
@@ -122,7 +121,7 @@ fn a_thousand_images_are_the_same_to_the_bit_from_both_sources_on_both_engines()
 
 /// A data set, a transform of it, and a batch with its draws.
 #[derive(Debug)]
-struct Batch {
+struct Case {
     /// [count, C, H, W].
     images: [usize; 4],
     op: Transform,
@@ -130,7 +129,7 @@ struct Batch {
     draws: Vec<i32>,
 }
 
-impl Batch {
+impl Case {
     /// The attribute set number `seed`; images from one pixel on, of one channel to five.
     fn random(seed: u64) -> Self {
         let draw_case = Draw::new(seed, "transform case");
@@ -147,7 +146,7 @@ impl Batch {
         let draws = indices.iter().enumerate().flat_map(|(step, &item)| {
             augmentation.draw(&draw(seed, step as u32), item as u32, [extents[1], extents[2]]).words()
         });
-        Batch { images, op, draws: draws.collect(), indices }
+        Case { images, op, draws: draws.collect(), indices }
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -202,7 +201,7 @@ impl Batch {
 fn the_kernels_of_transform_do_what_the_twin_does() {
     let Some(device) = device() else { return };
     for seed in 0..150 {
-        let case = Batch::random(seed);
+        let case = Case::random(seed);
         let expected = bits(&case.by_twin());
         for checked in [true, false] {
             assert_eq!(bits(&case.by_kernel(device, checked)), expected, "seed {seed}, checked {checked}, {case:?}");
@@ -215,7 +214,7 @@ fn the_kernels_of_transform_do_what_the_twin_does() {
 fn draws_that_are_none_stay_inside_the_image() {
     let Some(device) = device() else { return };
     for seed in 0..40 {
-        let mut case = Batch::random(seed);
+        let mut case = Case::random(seed);
         let rng = Rng::new(seed, "nonsense");
         for (i, word) in case.draws.iter_mut().enumerate() {
             *word = [0, i32::MIN, i32::MAX, -1, rng.words(i as u64)[0] as i32][rng.below(i as u64, 5) as usize];

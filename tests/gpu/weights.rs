@@ -53,14 +53,15 @@ fn buffers_go_from_the_device_to_a_file_and_back() {
 }
 
 /// Trains up to `epochs` of five steps, from the files `from` if there are any, and writes the files `to`.
-fn train(engine: &mut dyn Engine, epochs: usize, from: Option<&Path>, to: &Path) -> Vec<f32> {
+fn train(engine: &mut Box<dyn Engine>, epochs: usize, from: Option<&Path>, to: &Path) -> Vec<f32> {
     let model = LeNet5::new(10);
     let mut images = ResidentSource::new("train", synthetic::digits(1, 100));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 20));
     let biases = ParamGroup::new(|name| name.ends_with("bias")).lr_factor(2.0);
     let sgd = Sgd::new(0.05).momentum(0.9).dampening(0.1).weight_decay(5e-4).group(biases).clip_grad_norm(2.0);
     let options = TrainOptions { epochs, batch_size: 20, seed: 1, ..TrainOptions::default() };
-    let mut trainer = Trainer::new(model, sgd, engine, options, &images).unwrap();
+    let mut trainer =
+        Trainer::new(model, sgd, std::mem::replace(engine, CpuEngine::new().into()), options, &images).unwrap();
     let tape = trainer.tape().clone();
     if let Some(from) = from {
         weights::load(&from.join("model.safetensors"), &tape, trainer.engine()).unwrap();
@@ -69,6 +70,7 @@ fn train(engine: &mut dyn Engine, epochs: usize, from: Option<&Path>, to: &Path)
     let history = trainer.fit(&mut images, &mut test).unwrap();
     weights::save(&to.join("model.safetensors"), &tape, trainer.engine()).unwrap();
     trainer.save_optimizer(&to.join("optimizer.safetensors")).unwrap();
+    *engine = trainer.into_engine();
     history.losses
 }
 
@@ -81,7 +83,7 @@ fn a_run_goes_on_from_its_files_to_the_bit_and_on_another_engine_closely() {
     let Some(device) = device() else { return };
     let (half, rest) = (folder("half"), folder("rest"));
     let [gpu, cpu] = engines(device).map(|mut engine| {
-        let whole = train(&mut *engine, 2, None, &rest);
+        let whole = train(&mut engine, 2, None, &rest);
         let model = |folder: &Path| {
             ["model.safetensors", "optimizer.safetensors"].map(|file| {
                 let bytes = std::fs::read(folder.join(file)).unwrap();
@@ -93,8 +95,8 @@ fn a_run_goes_on_from_its_files_to_the_bit_and_on_another_engine_closely() {
             })
         };
         let expected = model(&rest);
-        let first = train(&mut *engine, 1, None, &half);
-        let second = train(&mut *engine, 2, Some(&half), &rest);
+        let first = train(&mut engine, 1, None, &half);
+        let second = train(&mut engine, 2, Some(&half), &rest);
         assert_eq!((first.len(), second.len()), (5, 5));
         assert_eq!([first, second].concat(), whole, "{}", engine.name());
         assert!(model(&rest) == expected, "{}: parameters and momentum at the end", engine.name());
@@ -102,7 +104,7 @@ fn a_run_goes_on_from_its_files_to_the_bit_and_on_another_engine_closely() {
     });
     // The files of `half` are now those of the reference executor; the device goes on from them.
     let (mut engine, _) = gpu;
-    let second = train(&mut *engine, 2, Some(&half), &rest);
+    let second = train(&mut engine, 2, Some(&half), &rest);
     for (a, b) in second.iter().zip(&cpu.1[5..]) {
         assert!((a - b).abs() <= 1e-4 * b.abs(), "{a} on the device, {b} by the executor");
     }
@@ -115,11 +117,17 @@ fn a_run_goes_on_from_its_files_to_the_bit_and_on_another_engine_closely() {
 fn momentum_of_nothing_is_an_error() {
     let Some(device) = device() else { return };
     let mut engine = GpuEngine::new(device.clone());
-    assert!(engine.momentum("fc.bias").unwrap_err().to_string().contains("call initialise first"));
+    assert!(
+        engine
+            .optimizer_buffer("fc.bias", "momentum_buffer")
+            .unwrap_err()
+            .to_string()
+            .contains("call initialise first")
+    );
     let mut tape = Tape::new(Purpose::Train);
     tape.parameter("fc.bias", [3], Layout::RowMajor, Init::Normal(1.0)).unwrap();
     engine.initialise(&tape, 1).unwrap();
-    assert!(engine.momentum("other").unwrap_err().to_string().contains("\"other\""));
+    assert!(engine.optimizer_buffer("other", "momentum_buffer").unwrap_err().to_string().contains("\"other\""));
     // Nothing updates it, so that it has no momentum buffer.
-    assert!(engine.set_momentum("fc.bias", &[0.0; 3]).is_err());
+    assert!(engine.set_optimizer_buffer("fc.bias", "momentum_buffer", &[0.0; 3]).is_err());
 }

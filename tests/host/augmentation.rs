@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 use tilegrad::data::{
-    Augment, Augmentation, BatchSource, ColorJitter, ImageSet, ResidentSource, ResizedCrop, DatasetSource, shapes,
+    Augment, Augmentation, BatchSource, ColorJitter, DatasetSource, ImageSet, ResidentSource, ResizedCrop, shapes,
 };
 use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::nn::{Flatten, Linear, Sequential};
@@ -221,8 +221,10 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     let saturation = Augmentation { jitter: ColorJitter { saturation: -1.0, ..ColorJitter::default() }, ..none };
     let of = |augmentation: Augmentation, [c, h, w]: [usize; 3]| {
         let set = ImageSet::new(vec![0; c * h * w], vec![0], [h, w, c], 1).unwrap();
-        let uploaded = DatasetSource::new("set", set.clone()).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
-        let resident = ResidentSource::new("set", set).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
+        let uploaded =
+            DatasetSource::new("set", set.clone()).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
+        let resident =
+            ResidentSource::new("set", set).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
         let [uploaded, resident] = [uploaded, resident].map(|declared| declared.unwrap_err().to_string());
         let message = uploaded.strip_prefix("augment: ").unwrap().to_string();
         assert_eq!(resident.split_once("\": ").unwrap().1, message);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::{GrayImage, Luma, Rgb, RgbImage, RgbaImage};
 use tilegrad::Error;
 use tilegrad::data::folder::{self, FolderOptions};
-use tilegrad::data::{Augment, BatchSource, ImageSet, ResidentSource, DatasetSource, shapes};
+use tilegrad::data::{Augment, BatchSource, DatasetSource, ImageSet, ResidentSource, shapes};
 use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::ops::gather::Gather;
@@ -216,7 +216,8 @@ fn augmentation_outside_its_range_is_refused() {
         let augment = Augment { padding: 4, flip };
         assert_eq!(message(augment), format!("gather \"batch\": flip must be 0 to 1, it is {flip}"));
         let set = ImageSet::new(vec![0; 12], vec![0], [2, 2, 3], 1).unwrap();
-        let error = DatasetSource::new("set", set).augmented(augment).declare(&mut Tape::new(Purpose::Train), 1).unwrap_err();
+        let error =
+            DatasetSource::new("set", set).augmented(augment).declare(&mut Tape::new(Purpose::Train), 1).unwrap_err();
         assert_eq!(error.to_string(), format!("augment: flip must be 0 to 1, it is {flip}"));
     }
     let augment = Augment { padding: 40_000, ..Augment::default() };

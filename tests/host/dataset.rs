@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tilegrad::data::{Augment, BatchSink, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset, epoch_batches, shapes};
+use tilegrad::data::{
+    Augment, Batch, BatchSink, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset,
+    epoch_batches, shapes,
+};
+use tilegrad::graph::{Tape, Values};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::optim::Sgd;
 use tilegrad::rng::draw;
@@ -24,23 +28,24 @@ impl BatchSink for Fed {
         panic!("these images stay on the host")
     }
 
-    fn write_i32(&mut self, _: &str, values: &[i32]) -> Result<()> {
-        self.labels = values.to_vec();
-        Ok(())
+    fn tape(&self) -> Option<&Tape> {
+        None
     }
 
-    fn upload_f32(&mut self, _: &str, values: &[f32]) -> Result<()> {
-        self.images = values.to_vec();
+    fn write(&mut self, _: &str, values: Values<'_>) -> Result<()> {
+        match values {
+            Values::F32(values) => self.images = values.to_vec(),
+            Values::I32(values) => self.labels = values.to_vec(),
+            _ => panic!("images and labels are expected"),
+        }
         Ok(())
     }
 }
 
 fn feed(source: &mut dyn BatchSource, random: Option<[i32; 4]>, batch: &[u32]) -> Result<(Vec<f32>, Vec<i32>)> {
     let mut fed = Fed::default();
-    if let Some(random) = random {
-        source.draw(random);
-    }
-    source.feed(batch, &mut fed)?;
+    let batch = random.map_or(Batch::evaluate(batch), |random| Batch::train(batch, random));
+    source.feed(&batch, &mut fed)?;
     Ok((fed.images, fed.labels))
 }
 
@@ -89,7 +94,7 @@ impl Dataset for Gated {
 fn batches_got_ahead_are_those_that_are_uploaded_to_the_bit() {
     let set = shapes::shapes(2, 60);
     for (planned, augment) in [(true, true), (true, false), (false, true)] {
-        let mut expected = DatasetSource::new("set", set.clone()).normalised(Normalisation::CIFAR10);
+        let mut expected = DatasetSource::new("set", set.clone()).ahead(0).normalised(Normalisation::CIFAR10);
         let gated = Gated { set: set.clone(), ..Gated::new(0) };
         let mut source = DatasetSource::new("set", gated).normalised(Normalisation::CIFAR10);
         if augment {

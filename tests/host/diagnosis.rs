@@ -16,6 +16,7 @@ fn epoch(epoch: usize, [train, validation]: Point) -> Epoch {
         lr: 0.1,
         seconds: 1.0,
         images_per_second: 1.0,
+        metrics: Vec::new(),
     }
 }
 

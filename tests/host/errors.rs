@@ -7,7 +7,7 @@ use tilegrad::ops::gather::Gather;
 use tilegrad::ops::matmul::Matmul;
 use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Optimizer, Sgd};
 use tilegrad::rng::Init;
 use tilegrad::shape::{Layout, Shape};
 use tilegrad::{Error, Result};

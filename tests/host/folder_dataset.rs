@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tilegrad::Error;
 use tilegrad::data::folder::{self, Folder, FolderOptions};
-use tilegrad::data::{BatchSink, BatchSource, Dataset, DatasetSource, FolderDataset, ImageSet, Subset};
+use tilegrad::data::{Batch, BatchSink, BatchSource, Dataset, DatasetSource, FolderDataset, ImageSet, Subset};
+use tilegrad::graph::{Tape, Values};
 
 use crate::scratch::{Scratch, SmallDisk, names, unwritable};
 
@@ -174,7 +175,7 @@ fn files_left_out_are_remembered_with_the_reason() {
     let mut source = DatasetSource::new("train", lazy.train);
     let batches = vec![(0..source.len() as u32).collect::<Vec<_>>()];
     source.plan(&batches);
-    let train = source.feed(&batches[0], &mut Nowhere);
+    let train = source.feed(&Batch::evaluate(&batches[0]), &mut Nowhere);
     let test = ImageSet::collect(&lazy.test).map(|_| ());
     let error = [train, test].into_iter().find_map(Result::err).expect("one of them has the file").to_string();
     assert!(error.starts_with(&format!("{}: is no image that can be read", cut.display())), "{error}");
@@ -190,11 +191,11 @@ impl BatchSink for Nowhere {
         Ok(())
     }
 
-    fn write_i32(&mut self, _: &str, _: &[i32]) -> tilegrad::Result<()> {
-        Ok(())
+    fn tape(&self) -> Option<&Tape> {
+        None
     }
 
-    fn upload_f32(&mut self, _: &str, _: &[f32]) -> tilegrad::Result<()> {
+    fn write(&mut self, _: &str, _: Values<'_>) -> tilegrad::Result<()> {
         Ok(())
     }
 }

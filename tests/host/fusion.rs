@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tilegrad::graph::{Purpose, Spec, Stage, Tape};
 use tilegrad::kernel::{Caps, Choices, DeviceClass};
+use tilegrad::optim::Optimizer;
 use tilegrad::plan::fuse::RULES;
 use tilegrad::reference::{HostStore, Program};
 use tilegrad::twin::Value;
-use tilegrad::optim::Optimizer;
 
 use crate::common::{cases, fused};
 use crate::zoo;
@@ -33,7 +33,7 @@ fn trained(tape: &Arc<Tape>, shape: [usize; 4]) -> Vec<Vec<f32>> {
     let images = cases::uniform(3, "images", shape.iter().product());
     program.write("input", Value::Real(images)).unwrap();
     program.write("target", Value::Int((0..shape[0] as i32).collect())).unwrap();
-    for step in 0..2 {
+    for _ in 0..2 {
         let sgd = fused::sgd();
         for (name, values) in sgd.hyperparameters(tape, sgd.rates()) {
             program.write(&name, Value::Real(values.to_vec())).unwrap();

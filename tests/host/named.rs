@@ -40,7 +40,7 @@ fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
     };
     let model = card.model.build().unwrap();
     let mut engine = CpuEngine::new();
-    let mut tape = tilegrad::graph::Tape::new(Purpose::Evaluate);
+    let mut tape = tilegrad::graph::Tape::new(tilegrad::graph::Purpose::Evaluate);
     let input = tape.input("input", tilegrad::graph::Spec::f32([1, 3, 16, 16])).unwrap();
     model.forward(&mut tape, input).unwrap();
     engine.initialise(&tape, 1).unwrap();

@@ -105,7 +105,7 @@ fn metrics_add_up_over_steps_as_over_one_batch() {
         losses.push((step_sum / step_weights, step_sum));
     }
     for (name, last) in [("mean", 0), ("sum", 1)] {
-        let metrics = Metrics::from_state(store.get(name).unwrap().real());
+        let metrics = Metrics::from_state(store.get(name).unwrap().real()).unwrap();
         assert_eq!((metrics.steps, metrics.count), (steps as u64, count), "{name}");
         assert!((metrics.accuracy - right / count as f64).abs() < 1e-12, "{name}: {}", metrics.accuracy);
         // Kahan's sum: no more than the rounding of one step, whatever the number of steps.

@@ -277,7 +277,7 @@ fn the_printout_shows_dispatches_memory_and_both_peaks() {
     assert_eq!(lines.next(), Some(peaks.as_str()));
     // 61,706 parameters and what aligns them; conv1.weight has 600 bytes, in 768.
     assert_eq!(memory.parameters, memory.gradients);
-    assert_eq!(memory.parameters, memory.momentum);
+    assert_eq!(memory.parameters, memory.optimizer);
     assert!(memory.parameters > 4 * 61_706 && memory.parameters < 4 * 61_706 + 10 * 256);
     assert_eq!(memory.total(), memory.activations + 3 * memory.parameters + memory.data);
     assert!(memory.data >= 1000 * 28 * 28 + 1000 * 4, "the data set is counted: {memory}");

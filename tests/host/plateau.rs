@@ -99,7 +99,10 @@ fn a_damaged_state_is_named_and_changes_nothing() {
         let error = trainer.load_optimizer(&path).unwrap_err().to_string();
         assert!(error.contains("optimizer.safetensors") && error.contains(message), "{message}: {error}");
         assert_eq!((trainer.progress().steps, trainer.progress().epochs), (0, 0), "{message}");
-        assert!(trainer.engine().momentum("fc.bias").unwrap().iter().all(|&v| v == 0.0), "{message}");
+        assert!(
+            trainer.engine().optimizer_buffer("fc.bias", "momentum_buffer").unwrap().iter().all(|&v| v == 0.0),
+            "{message}"
+        );
     }
     // A run without a plateau wrote the file, or one before there was a state in it.
     write(

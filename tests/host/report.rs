@@ -135,6 +135,7 @@ fn tensorboard_records_hold_what_was_written() {
         lr: 0.125,
         seconds: 2.0,
         images_per_second: 1024.0,
+        metrics: Vec::new(),
     };
     writer.epoch(&epoch).unwrap();
     let name = writer.path().file_name().unwrap().to_str().unwrap().to_string();

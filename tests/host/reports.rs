@@ -1,17 +1,17 @@
 //! Reports whose numbers come late: in order, none lost, of their own steps, and what follows from them stays exact.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use tilegrad::data::{ResidentSource, synthetic};
+use tilegrad::data::{ImageSet, ResidentSource, synthetic};
 use tilegrad::graph::{Stage, Tape};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::optim::Sgd;
 use tilegrad::plan::Memory;
-use tilegrad::tensor::{Tensor, TensorId};
+use tilegrad::tensor::{Tensor, TensorId, Values};
 use tilegrad::train::{
-    Checkpoints, CpuEngine, Engine, Event, Flow, OnNonFinite, ProgramId, Reading, Sink, TrainOptions, Trainer,
+    Checkpoints, CpuEngine, Engine, Event, Flow, OnNonFinite, ProgramId, Reading, TrainOptions, Trainer,
 };
 use tilegrad::twin::Value;
 use tilegrad::{Error, NonFinite, Result};
@@ -19,27 +19,27 @@ use tilegrad::{Error, NonFinite, Result};
 /// The reference executor, whose readings come so many runs after they were asked for, as those of a busy device do.
 struct Late {
     engine: CpuEngine,
-    runs: Rc<Cell<usize>>,
+    runs: Arc<AtomicUsize>,
     by: usize,
     /// Readings that somebody had to wait for.
-    waited: Rc<Cell<usize>>,
+    waited: Arc<AtomicUsize>,
 }
 
 struct LateReading {
     values: Option<Vec<f32>>,
     at: usize,
-    runs: Rc<Cell<usize>>,
-    waited: Rc<Cell<usize>>,
+    runs: Arc<AtomicUsize>,
+    waited: Arc<AtomicUsize>,
 }
 
 impl Reading for LateReading {
     fn poll(&mut self) -> Result<Option<Vec<f32>>> {
-        Ok(if self.runs.get() >= self.at { self.values.take() } else { None })
+        Ok(if self.runs.load(Relaxed) >= self.at { self.values.take() } else { None })
     }
 
     fn wait(&mut self) -> Result<Vec<f32>> {
-        if self.runs.get() < self.at {
-            self.waited.set(self.waited.get() + 1);
+        if self.runs.load(Relaxed) < self.at {
+            self.waited.fetch_add(1, Relaxed);
         }
         Ok(self.values.take().expect("a reading is taken once"))
     }
@@ -61,14 +61,14 @@ impl Engine for Late {
     fn memory(&self, program: ProgramId) -> Option<Memory> {
         self.engine.memory(program)
     }
-    fn sink(&mut self, program: Option<ProgramId>) -> Sink<'_> {
-        self.engine.sink(program)
+    fn set_resident(&mut self, name: &str, images: &ImageSet) -> Result<()> {
+        self.engine.set_resident(name, images)
     }
-    fn write_f32(&mut self, program: ProgramId, name: &str, values: &[f32]) -> Result<()> {
+    fn write(&mut self, program: ProgramId, name: &str, values: Values<'_>) -> Result<()> {
         self.engine.write(program, name, values)
     }
     fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()> {
-        self.runs.set(self.runs.get() + 1);
+        self.runs.fetch_add(1, Relaxed);
         self.engine.run(program, stages)
     }
     fn wait(&mut self) -> Result<()> {
@@ -81,8 +81,8 @@ impl Engine for Late {
         self.engine.state(name)
     }
     fn request_state(&mut self, name: &str) -> Result<Box<dyn Reading>> {
-        let (values, at) = (Some(self.engine.state(name)?), self.runs.get() + self.by);
-        Ok(Box::new(LateReading { values, at, runs: Rc::clone(&self.runs), waited: Rc::clone(&self.waited) }))
+        let (values, at) = (Some(self.engine.state(name)?), self.runs.load(Relaxed) + self.by);
+        Ok(Box::new(LateReading { values, at, runs: Arc::clone(&self.runs), waited: Arc::clone(&self.waited) }))
     }
     fn clear_state(&mut self, name: &str) -> Result<()> {
         self.engine.clear_state(name)
@@ -96,11 +96,11 @@ impl Engine for Late {
     fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()> {
         self.engine.set_parameter(name, values)
     }
-    fn momentum(&mut self, name: &str) -> Result<Vec<f32>> {
-        self.engine.momentum(name)
+    fn optimizer_buffer(&mut self, parameter: &str, buffer: &str) -> Result<Vec<f32>> {
+        self.engine.optimizer_buffer(parameter, buffer)
     }
-    fn set_momentum(&mut self, name: &str, values: &[f32]) -> Result<()> {
-        self.engine.set_momentum(name, values)
+    fn set_optimizer_buffer(&mut self, parameter: &str, buffer: &str, values: &[f32]) -> Result<()> {
+        self.engine.set_optimizer_buffer(parameter, buffer, values)
     }
     fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>> {
         self.engine.buffer(tensor)
@@ -134,8 +134,8 @@ fn options(report_every: usize) -> TrainOptions {
 
 /// Trains a linear model on an engine whose readings are late by so many runs.
 fn run(by: usize, lr: f64, options: TrainOptions, stop_at: u32, checkpoints: Option<&mut Checkpoints>) -> Told {
-    let waited = Rc::new(Cell::new(0));
-    let mut engine = Late { engine: CpuEngine::new(), runs: Rc::default(), by, waited: Rc::clone(&waited) };
+    let waited = Arc::new(AtomicUsize::new(0));
+    let mut engine = Late { engine: CpuEngine::new(), runs: Arc::default(), by, waited: Arc::clone(&waited) };
     let mut train = ResidentSource::new("train", synthetic::digits(1, 304));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 32));
     let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10));
@@ -163,7 +163,7 @@ fn run(by: usize, lr: f64, options: TrainOptions, stop_at: u32, checkpoints: Opt
         Err(error) => panic!("{error}"),
     };
     told.losses = trainer.history().losses.iter().map(|loss| loss.to_bits()).collect();
-    told.waited = waited.get();
+    told.waited = waited.load(Relaxed);
     told
 }
 

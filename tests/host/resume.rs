@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tilegrad::Error;
-use tilegrad::data::{Augment, ResidentSource, DatasetSource, synthetic};
+use tilegrad::data::{Augment, DatasetSource, ResidentSource, synthetic};
 use tilegrad::nn::{Conv2d, Dropout, Flatten, Linear, MaxPool2d, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
-use tilegrad::optim::{Optimizer, ReduceLrOnPlateau, Schedule, Sgd};
+use tilegrad::optim::{ReduceLrOnPlateau, Schedule, Sgd};
 use tilegrad::train::{
     Callback, Checkpoints, CpuEngine, EarlyStopping, Event, Flow, KeepBest, Monitor, OnNonFinite, TrainOptions, Trainer,
 };
@@ -206,6 +206,7 @@ fn early_stopping_counts_epochs_without_a_better_one() {
             lr: 0.1,
             seconds: 1.0,
             images_per_second: 1.0,
+            metrics: Vec::new(),
         };
         losses.iter().enumerate().map(epoch).collect()
     };
@@ -248,11 +249,10 @@ fn a_run_stops_early_and_keeps_the_best_model() {
 fn a_loss_that_is_not_finite_is_traced_to_its_tensor() {
     let mut train = ResidentSource::new("train", synthetic::digits(1, 44));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 12));
-    let model = model();
     for on_non_finite in [OnNonFinite::Stop, OnNonFinite::Warn] {
         let mut engine = CpuEngine::new();
         let options = TrainOptions { epochs: 2, on_non_finite, ..options() };
-        let mut trainer = Trainer::new(model, Sgd::new(0.05), engine, options, &train).unwrap();
+        let mut trainer = Trainer::new(model(), Sgd::new(0.05), engine, options, &train).unwrap();
         let mut told = Vec::new();
         // The third step's gradient meets a parameter that is infinite.
         let mut spoil = |event: &Event<'_>, trainer: &mut Trainer| {

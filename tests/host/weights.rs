@@ -212,10 +212,7 @@ fn what_is_skipped_is_neither_required_nor_read() {
 }
 
 /// A trainer over LeNet on the reference executor, with two parameter groups.
-fn with_trainer<R>(
-    epochs: usize,
-    run: impl FnOnce(&mut Trainer, &mut ResidentSource, &mut ResidentSource) -> R,
-) -> R {
+fn with_trainer<R>(epochs: usize, run: impl FnOnce(&mut Trainer, &mut ResidentSource, &mut ResidentSource) -> R) -> R {
     let (model, mut engine) = (LeNet5::new(10), CpuEngine::new());
     let mut train = ResidentSource::new("train", synthetic::digits(1, 20));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 4));
@@ -245,7 +242,7 @@ fn a_run_goes_on_from_its_files_as_if_it_had_not_stopped() {
         let tape = trainer.tape().clone();
         weights::load(&model_file, &tape, trainer.engine()).unwrap();
         trainer.load_optimizer(&state_file).unwrap();
-        assert_eq!(trainer.progress(), Progress { steps: 5, epochs: 1, has_momentum: true });
+        assert_eq!(trainer.progress(), Progress { steps: 5, epochs: 1 });
         trainer.fit(train, test).unwrap().losses
     });
     assert_eq!([first, second].concat(), whole);
@@ -264,7 +261,7 @@ fn the_state_has_pytorchs_groups_by_name() {
 
         trainer.fit(train, test).unwrap();
         trainer.save_optimizer(&folder.file()).unwrap();
-        let expected = trainer.engine().momentum("conv1.weight").unwrap();
+        let expected = trainer.engine().optimizer_buffer("conv1.weight", "momentum_buffer").unwrap();
         let bytes = std::fs::read(folder.file()).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let buffer = file.tensor("state.conv1.weight.momentum_buffer").unwrap();
@@ -304,7 +301,8 @@ fn a_wrong_state_is_named_in_full_and_changes_nothing() {
         let progress: HashMap<String, String> =
             [("step", "3"), ("epoch", "1")].map(|(k, v)| (k.into(), v.into())).into();
         std::fs::write(folder.file(), safetensors::serialize(tensors, Some(progress)).unwrap()).unwrap();
-        let (before, momentum) = (trainer.progress(), trainer.engine().momentum("fc1.weight").unwrap());
+        let (before, momentum) =
+            (trainer.progress(), trainer.engine().optimizer_buffer("fc1.weight", "momentum_buffer").unwrap());
         let error = trainer.load_optimizer(&folder.file()).unwrap_err().to_string();
         for part in [
             "\"state.fc3.bias.momentum_buffer\" is missing",
@@ -313,7 +311,10 @@ fn a_wrong_state_is_named_in_full_and_changes_nothing() {
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }
-        assert_eq!((trainer.progress(), trainer.engine().momentum("fc1.weight").unwrap()), (before, momentum));
+        assert_eq!(
+            (trainer.progress(), trainer.engine().optimizer_buffer("fc1.weight", "momentum_buffer").unwrap()),
+            (before, momentum)
+        );
 
         for (metadata, part) in [
             (vec![("epoch", "1")], "metadata \"step\" is missing"),
@@ -326,8 +327,8 @@ fn a_wrong_state_is_named_in_full_and_changes_nothing() {
     });
     let tape = tape();
     let mut engine = engine(&tape, 1);
-    assert!(engine.momentum("nothing").unwrap_err().to_string().contains("\"nothing\""));
-    let error = engine.set_momentum("fc.bias", &[0.0]).unwrap_err().to_string();
+    assert!(engine.optimizer_buffer("nothing", "momentum_buffer").unwrap_err().to_string().contains("\"nothing\""));
+    let error = engine.set_optimizer_buffer("fc.bias", "momentum_buffer", &[0.0]).unwrap_err().to_string();
     assert!(error.contains("fc.bias.momentum_buffer") && error.contains("has 3 values, got 1"), "{error}");
     optimizer_state::save(&folder.file(), &tape, &Sgd::new(0.1), Progress::default(), &mut engine).unwrap();
 }

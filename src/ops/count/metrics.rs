@@ -56,7 +56,8 @@ impl Metrics {
     /// Reads the state's numbers; [`Error::Config`] where they are not those of such a state.
     pub fn from_state(state: &[f32]) -> Result<Self> {
         if state.len() != HEADER + HISTORY {
-            let message = format!("has {} numbers, accumulators of loss and accuracy have {}", state.len(), HEADER + HISTORY);
+            let message =
+                format!("has {} numbers, accumulators of loss and accuracy have {}", state.len(), HEADER + HISTORY);
             return Err(Error::config("state", message));
         }
         let steps = state[5] as usize;
@@ -151,10 +152,14 @@ impl Operation for MeanTotals {
         let (mean, totals) = (lowering.input(0), lowering.output(0));
         let params = MeanParams { rows: self.rows as f32 };
         lowering.push(
-            Dispatch::new(Kernel::new("mean_totals", &[source!("count/mean_totals.wgsl")]), &params, Extent::Workgroups(1))
-                .elements(1_u32)
-                .bind("input", mean)
-                .bind("totals", totals),
+            Dispatch::new(
+                Kernel::new("mean_totals", &[source!("count/mean_totals.wgsl")]),
+                &params,
+                Extent::Workgroups(1),
+            )
+            .elements(1_u32)
+            .bind("input", mean)
+            .bind("totals", totals),
         );
         Ok(())
     }

@@ -31,10 +31,14 @@ impl Operation for CountUpdates {
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (hyper, updates) = (lowering.input(0), lowering.update(0));
         lowering.push(
-            Dispatch::new(Kernel::new("count_updates", &[source!("update/count_updates.wgsl")]), &(), Extent::Workgroups(1))
-                .elements(1_u32)
-                .bind("hyper", hyper)
-                .bind("updates", updates),
+            Dispatch::new(
+                Kernel::new("count_updates", &[source!("update/count_updates.wgsl")]),
+                &(),
+                Extent::Workgroups(1),
+            )
+            .elements(1_u32)
+            .bind("hyper", hyper)
+            .bind("updates", updates),
         );
         Ok(())
     }

@@ -34,7 +34,7 @@ fn batch_norm(machine: &mut dyn Machine, case: &Case, training: bool) {
         momentum: with.get("momentum").map_or(default.momentum, Json::as_f64),
     };
 
-    let mut tape = Tape::new(training);
+    let mut tape = Tape::new(if training { Purpose::Train } else { Purpose::Evaluate });
     let spec = Spec::f32(Shape::new(shape));
     let input = tape.input("input", spec.clone()).unwrap();
     let affine = json["affine"].as_bool().unwrap().then(|| {

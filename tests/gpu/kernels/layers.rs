@@ -12,7 +12,7 @@ use crate::common::families::CASES;
 use crate::common::layers::{BatchNormCase, adaptive_case, batch_norm_case, dropout_case};
 
 pub fn batch_norm(seed: u64, case: &BatchNormCase) -> Case {
-    let mut tape = Tape::new(case.training);
+    let mut tape = Tape::new(if case.training { Purpose::Train } else { Purpose::Evaluate });
     let input = tape.input("input", Spec::f32(case.input)).unwrap();
     let channels = case.input[1];
     let affine = case.affine.then(|| {

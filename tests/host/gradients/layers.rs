@@ -84,11 +84,11 @@ fn conv2d_depthwise() {
 
 #[test]
 fn wrong_settings_are_named() {
-    let refusal = |training: bool, shape: [usize; 4], change: &dyn Fn(&mut crate::common::layers::BatchNormCase)| {
+    let refusal = |purpose: Purpose, shape: [usize; 4], change: &dyn Fn(&mut crate::common::layers::BatchNormCase)| {
         let mut case = batch_norm_case(1, 4);
         case.input = shape;
         change(&mut case);
-        let mut tape = Tape::new(training);
+        let mut tape = Tape::new(purpose);
         let input = tape.input("input", Spec::f32(shape)).unwrap();
         let channels = case.input[1];
         let running = tilegrad::ops::batch_norm2d::Running {
@@ -98,14 +98,14 @@ fn wrong_settings_are_named() {
         };
         tape.batch_norm2d("layer1.0.bn1", input, None, running, case.op).map(|_| ()).map_err(|e| e.to_string())
     };
-    let error = refusal(true, [1, 3, 1, 1], &|_| {}).unwrap_err();
+    let error = refusal(Purpose::Train, [1, 3, 1, 1], &|_| {}).unwrap_err();
     assert!(error.contains("layer1.0.bn1") && error.contains("more than one value per channel"), "{error}");
-    assert!(refusal(false, [1, 3, 1, 1], &|_| {}).is_ok(), "evaluation needs no batch");
-    let error = refusal(true, [2, 3, 4, 4], &|case| case.op.momentum = Some(1.5)).unwrap_err();
+    assert!(refusal(Purpose::Evaluate, [1, 3, 1, 1], &|_| {}).is_ok(), "evaluation needs no batch");
+    let error = refusal(Purpose::Train, [2, 3, 4, 4], &|case| case.op.momentum = Some(1.5)).unwrap_err();
     assert!(error.contains("momentum") && error.contains("1.5"), "{error}");
-    let error = refusal(true, [2, 3, 4, 4], &|case| case.op.eps = f64::NAN).unwrap_err();
+    let error = refusal(Purpose::Train, [2, 3, 4, 4], &|case| case.op.eps = f64::NAN).unwrap_err();
     assert!(error.contains("eps"), "{error}");
-    let error = refusal(false, [2, 3, 4, 4], &|case| case.input[1] = 5).unwrap_err();
+    let error = refusal(Purpose::Evaluate, [2, 3, 4, 4], &|case| case.input[1] = 5).unwrap_err();
     assert!(error.contains("running_mean") && error.contains("[3]") && error.contains("[5]"), "{error}");
 
     let mut tape = Tape::new(Purpose::Train);
@@ -113,8 +113,8 @@ fn wrong_settings_are_named() {
     let error = BatchNorm2d::new(0).apply(&mut tape, "bn1", image).unwrap_err().to_string();
     assert!(error.contains("bn1") && error.contains("at least one channel"), "{error}");
 
-    for training in [true, false] {
-        let mut tape = Tape::new(training);
+    for purpose in [Purpose::Train, Purpose::Evaluate] {
+        let mut tape = Tape::new(purpose);
         let input = tape.input("input", Spec::f32([2, 3])).unwrap();
         let error = tape.dropout("classifier.2", input, 1.5).unwrap_err().to_string();
         assert!(error.contains("classifier.2") && error.contains("1.5"), "{error}");

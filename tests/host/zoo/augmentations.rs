@@ -5,9 +5,9 @@ use tilegrad::ops::augmentation::DRAWN;
 use tilegrad::ops::confusion::AccumulateConfusion;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::ops::transform::Transform;
+use tilegrad::optim::Optimizer;
 use tilegrad::rng::Init;
 use tilegrad::shape::{DType, Layout};
-use tilegrad::optim::Optimizer;
 
 use crate::common::augmentations;
 

@@ -64,7 +64,7 @@ fn cross_entropy(case: &cases::CrossEntropyCase) -> Tape {
 }
 
 fn batch_norm(case: &layers::BatchNormCase) -> Tape {
-    let mut tape = Tape::new(case.training);
+    let mut tape = Tape::new(if case.training { Purpose::Train } else { Purpose::Evaluate });
     let input = tape.input("input", Spec::f32(case.input)).unwrap();
     let affine = case.affine.then(|| {
         let of = |tape: &mut Tape, name: &str| tape.input(name, Spec::f32([case.input[1]])).unwrap();
