@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a tape, plan, device, data set or run could not do what was asked.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` writes the message as `Display` does, with the causes that it does not name, so that a program whose
+/// `main` returns [`Result`] ends with words.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Shapes that do not fit an operation.
@@ -118,6 +121,24 @@ impl Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.to_string();
+        f.write_str(&said)?;
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            // Most messages quote what caused them.
+            let text = error.to_string();
+            if !said.contains(&text) {
+                write!(f, "\ncaused by: {text}")?;
+                said = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
 /// Where numbers ceased to be finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NonFinite {
@@ -155,5 +176,26 @@ impl fmt::Display for NonFinite {
             None => write!(f, "the loss was {loss}, and no tensor of the steps before is not finite; ")?,
         }
         write!(f, "a smaller learning rate, clipped gradients or a look at the data may help")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error with a cause of its own.
+    #[derive(Debug, thiserror::Error)]
+    #[error("the disk is gone")]
+    struct Gone(#[source] std::num::ParseIntError);
+
+    #[test]
+    fn debug_writes_the_message_and_the_causes_that_it_does_not_name() {
+        let error = Error::config("lr", "is -1, must be at least 0");
+        assert_eq!(format!("{error:?}"), "lr: is -1, must be at least 0");
+        let missing = Error::io("a.bin", std::io::ErrorKind::NotFound.into());
+        assert_eq!(format!("{missing:?}"), missing.to_string());
+        let cause = "x".parse::<i32>().unwrap_err();
+        let error = Error::io("a.bin", std::io::Error::other(Gone(cause)));
+        assert_eq!(format!("{error:?}"), "a.bin: the disk is gone\ncaused by: invalid digit found in string");
     }
 }
