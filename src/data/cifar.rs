@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::ImageSet;
 use crate::error::{Error, Result};
+use crate::shape::ImageSize;
 
 const SIDE: usize = 32;
 const PIXELS: usize = SIDE * SIDE;
@@ -99,7 +100,7 @@ fn read_files(files: &[PathBuf], labels: usize, classes: usize) -> Result<ImageS
             images.extend((0..PIXELS).flat_map(|pixel| [0, 1, 2].map(|plane| planes[plane * PIXELS + pixel])));
         }
     }
-    ImageSet::new(images, found, [SIDE, SIDE, CHANNELS], classes)
+    ImageSet::new(images, found, ImageSize::new(SIDE, SIDE, CHANNELS), classes)
 }
 
 #[cfg(test)]

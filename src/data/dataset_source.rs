@@ -72,7 +72,7 @@ impl BatchSource for DatasetSource {
     }
 
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {
-        self.uploads.declare(tape, self.dataset.extents(), size)
+        self.uploads.declare(tape, self.dataset.image_size(), size)
     }
 
     fn draw(&mut self, random: [i32; 4]) {
@@ -100,9 +100,9 @@ impl BatchSource for DatasetSource {
             }
         };
         let Bytes { images, labels } = batch?;
-        let bytes = self.dataset.extents().iter().product::<usize>();
+        let bytes = self.dataset.image_size().values();
         let image = |slot: usize| &images[slot * bytes..(slot + 1) * bytes];
-        self.uploads.send(sink, self.dataset.extents(), indices, &labels, image)
+        self.uploads.send(sink, self.dataset.image_size(), indices, &labels, image)
     }
 }
 

@@ -12,6 +12,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::{ImageSet, misplaced_label};
 use crate::error::{Error, Result};
+use crate::shape::ImageSize;
 
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
@@ -73,8 +74,8 @@ fn read_half(dir: &Path, half: &str) -> Result<(ImageSet, PathBuf)> {
         let message = format!("label {i} is {label}, must be in 0..={}", CLASSES - 1);
         return Err(Error::data(labels_path, message));
     }
-    let (height, width) = (images.extents[1] as usize, images.extents[2] as usize);
-    let set = ImageSet::new(images.bytes, classes, [height, width, 1], CLASSES)?;
+    let size = ImageSize::new(images.extents[1] as usize, images.extents[2] as usize, 1);
+    let set = ImageSet::new(images.bytes, classes, size, CLASSES)?;
     Ok((set, images_path))
 }
 
