@@ -4,7 +4,7 @@ use std::fmt;
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
 
 /// The extents of a tensor in PyTorch's order: [N, C, H, W], `[rows, columns]`, `[out, in, kernel_h, kernel_w]`, `[n]`.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
@@ -39,6 +39,12 @@ impl Shape {
     /// The four extents of a rank-4 shape.
     pub fn nchw(&self) -> Option<[usize; 4]> {
         self.0.as_slice().try_into().ok()
+    }
+}
+
+impl From<&Shape> for Quantity {
+    fn from(shape: &Shape) -> Self {
+        Quantity::Extents(shape.0.clone())
     }
 }
 
@@ -113,6 +119,12 @@ impl ImageSize {
     /// The shape of a batch of `count` images in PyTorch's order, [N, C, H, W].
     pub const fn nchw(self, count: usize) -> [usize; 4] {
         [count, self.channels, self.height, self.width]
+    }
+}
+
+impl From<ImageSize> for Quantity {
+    fn from(ImageSize { height, width, channels }: ImageSize) -> Self {
+        Quantity::Image([height, width, channels])
     }
 }
 

@@ -218,7 +218,7 @@ fn check(dataset: &dyn Dataset, index: u32, len: usize, label: i32) -> Result<()
     let size = dataset.image_size();
     if len != size.values() {
         let message = format!("image {index} has {len} bytes, {size} are expected");
-        return Err(Error::config("data set", message));
+        return Err(Error::config("data set", message).between(size.values(), len));
     }
     if usize::try_from(label).is_ok_and(|class| class < dataset.classes()) {
         return Ok(());

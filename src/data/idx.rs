@@ -67,7 +67,7 @@ fn read_half(dir: &Path, half: &str) -> Result<(ImageSet, PathBuf)> {
     if found != expected {
         let other = images_path.display();
         let message = format!("holds {found} labels, but {other} holds {expected} images");
-        return Err(Error::data(labels_path, message));
+        return Err(Error::data(labels_path, message).between(expected as usize, found as usize));
     }
     let classes: Vec<i32> = labels.bytes.into_iter().map(i32::from).collect();
     if let Some((i, label)) = misplaced_label(&classes, CLASSES) {
@@ -245,7 +245,7 @@ mod tests {
         /// The message of the Data error that reading gives, after checking that it blames the file `name`.
         fn fault(&self, name: &str) -> String {
             match read(&self.0) {
-                Err(Error::Data { path, message }) => {
+                Err(Error::Data { path, message, .. }) => {
                     assert_eq!(path, self.0.join(name), "{message}");
                     message
                 }

@@ -25,7 +25,7 @@ pub use normalisation::Normalisation;
 pub use source::{BatchSink, BatchSource, ResidentSource, UploadSource, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
 use crate::rng::Rng;
 use crate::shape::ImageSize;
 
@@ -63,15 +63,13 @@ impl ImageSet {
         }
         let expected = size.checked_values().and_then(|bytes| bytes.checked_mul(labels.len()));
         if expected != Some(images.len()) {
-            return Err(Error::config(
-                "images",
-                format!(
-                    "hold {} bytes, but {} labels ask for {} images of {size} bytes",
-                    images.len(),
-                    labels.len(),
-                    labels.len(),
-                ),
-            ));
+            let (bytes, count) = (images.len(), labels.len());
+            let message = format!("hold {bytes} bytes, but {count} labels ask for {count} images of {size} bytes");
+            let error = Error::config("images", message);
+            return Err(match expected {
+                Some(expected) => error.between(Quantity::Bytes(expected as u64), Quantity::Bytes(bytes as u64)),
+                None => error,
+            });
         }
         if let Some((i, label)) = misplaced_label(&labels, classes) {
             return Err(Error::config(
@@ -87,7 +85,7 @@ impl ImageSet {
         self.class_names = names.into_iter().map(Into::into).collect();
         if self.class_names.len() != self.classes {
             let message = format!("are {}, there are {} classes", self.class_names.len(), self.classes);
-            return Err(Error::config("class names", message));
+            return Err(Error::config("class names", message).between(self.classes, self.class_names.len()));
         }
         Ok(self)
     }
@@ -189,7 +187,7 @@ mod tests {
         classes: usize,
     ) -> (String, String) {
         match ImageSet::new(vec![0; images], labels.to_vec(), ImageSize::new(height, width, channels), classes) {
-            Err(Error::Config { field, message }) => (field, message),
+            Err(Error::Config { field, message, .. }) => (field, message),
             other => panic!("a set of {images} bytes gave {other:?}"),
         }
     }

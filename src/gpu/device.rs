@@ -359,12 +359,8 @@ impl Device {
         self.check()?;
         let allowed = self.inner.caps.max_buffer;
         if bytes > allowed {
-            return Err(Error::Limit {
-                what: format!("buffer \"{label}\""),
-                needed: format!("{bytes} bytes"),
-                allowed: format!("{allowed} bytes in one buffer"),
-                hint: "use a smaller batch or layer".into(),
-            });
+            let what = format!("buffer \"{label}\"");
+            return Err(Error::too_large(what, bytes, allowed, "in one buffer", "use a smaller batch or layer"));
         }
         let scope = self.inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.inner.device.create_buffer(&wgpu::BufferDescriptor {

@@ -177,11 +177,9 @@ impl Session {
         let allocation =
             self.inputs.get(name).ok_or_else(|| Error::name(name, "nothing that this plan runs reads that input"))?;
         if tensor.dtype != dtype || tensor.shape.len() != values.len() {
-            return Err(Error::Shape {
-                op: "input",
-                name: name.into(),
-                message: format!("is {} of {:?}, got {} values of {dtype:?}", tensor.shape, tensor.dtype, values.len()),
-            });
+            let (shape, own, count) = (&tensor.shape, tensor.dtype, values.len());
+            let message = format!("is {shape} of {own:?}, got {count} values of {dtype:?}");
+            return Err(Error::shape("input", name, message).between(shape, count));
         }
         Ok((allocation, tensor.layout.to_memory(&tensor.shape, values)))
     }

@@ -4,7 +4,7 @@ use super::Picture;
 use super::colour::{self, INK, NAN, PAPER, RIGHT, Rgb, WRONG};
 use super::picture::{LETTER, shortened, text_width};
 use crate::data::ImageSet;
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
 use crate::shape::ImageSize;
 
 /// Pixels between two tiles, and around the sheet.
@@ -173,7 +173,11 @@ fn check(values: &[f32], shape: &[usize]) -> Result<()> {
     let expected = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
     match expected.filter(|&expected| expected > 0) == Some(values.len()) {
         true => Ok(()),
-        false => Err(Error::config("sheet", format!("has {} values, which are not of shape {shape:?}", values.len()))),
+        false => {
+            let error =
+                Error::config("sheet", format!("has {} values, which are not of shape {shape:?}", values.len()));
+            Err(error.between(Quantity::Extents(shape.to_vec()), values.len()))
+        }
     }
 }
 

@@ -71,7 +71,8 @@ impl ModelCard {
             small: text("small")?.parse().map_err(|_| wrong("small", text("small").unwrap_or("")))?,
         };
         if class_names.len() != model.classes {
-            return Err(Error::data(path, format!("names {} classes of {}", class_names.len(), model.classes)));
+            let error = Error::data(path, format!("names {} classes of {}", class_names.len(), model.classes));
+            return Err(error.between(model.classes, class_names.len()));
         }
         let normalisation = Normalisation {
             scale: several(text("scale")?).ok_or_else(|| wrong("scale", "not four numbers"))?,

@@ -75,7 +75,8 @@ impl<'a> Predictor<'a> {
     fn run(&mut self, images: &ImageSet, numbers: &[usize]) -> Result<(Vec<f32>, ProgramId, Option<TensorId>)> {
         let (found, size) = (images.image_size(), self.size);
         if found != size {
-            return Err(Error::config("images", format!("are {found}, the model is for {size}")));
+            let error = Error::config("images", format!("are {found}, the model is for {size}"));
+            return Err(error.between(size, found));
         }
         let count = numbers.len();
         let (program, logits, first) = match self.programs.get(&count) {

@@ -51,7 +51,7 @@ impl Folder {
     /// The message of the Data error that reading gives, after checking that it blames `name`.
     fn fault(&self, name: &str, options: FolderOptions) -> String {
         match self.read(options) {
-            Err(Error::Data { path, message }) => {
+            Err(Error::Data { path, message, .. }) => {
                 assert_eq!(path, self.0.join(name), "{message}");
                 message
             }

@@ -123,7 +123,7 @@ fn a_folder_of_nothing_known_lists_what_was_looked_for() {
 fn folders_that_cannot_be_trained_on_say_why() {
     let scratch = Scratch::new("formats-refused");
     let refused = || match open(&scratch.0, &FolderOptions::default()) {
-        Err(Error::Data { path, message }) => (path, message),
+        Err(Error::Data { path, message, .. }) => (path, message),
         other => panic!("{other:?}"),
     };
     scratch.colour("cats/1.png", 5);

@@ -20,7 +20,7 @@ fn folder(name: &str) -> PathBuf {
 
 fn field(error: Error) -> (String, String) {
     match error {
-        Error::Config { field, message } => (field, message),
+        Error::Config { field, message, .. } => (field, message),
         other => panic!("{other}"),
     }
 }

@@ -154,7 +154,7 @@ fn cached(path: &Path, files: &Files, options: &FolderOptions) -> Result<(Conten
         let (format, kept, skipped) = decode_all(files, options, sink)?;
         let place = |path: &Path| files.files.iter().position(|file| file.path == path);
         let skipped = skipped.into_iter().filter_map(|error| match error {
-            Error::Data { path, message } => Some((place(&path)?, message)),
+            Error::Data { path, message, .. } => Some((place(&path)?, message)),
             _ => None,
         });
         Ok(Content { size: format.size, kept, skipped: skipped.collect() })
@@ -207,7 +207,7 @@ fn inspect(files: &Files, options: &FolderOptions) -> Result<(Format, Vec<usize>
         let first = files.files[kept[0]].path.display();
         let (found, expected) = (show(sizes[other]), show(sizes[0]));
         let message = format!("is {found}, but {first} is {expected}: set resize to bring all to one size");
-        return Err(Error::data(&files.files[kept[other]].path, message));
+        return Err(Error::data(&files.files[kept[other]].path, message).between(sizes[0], sizes[other]));
     }
     let channels = sizes.iter().map(|size| size.channels).max().unwrap_or(1);
     Ok((Format { resize: options.resize, size: ImageSize::new(height, width, channels) }, kept, skipped))
