@@ -78,7 +78,8 @@ impl Layer {
         let own = inputs.iter().filter(|tensor| matches!(tensor.role, Role::Parameter { .. }));
         let window = node.op.window(&inputs);
         let multiply_adds = node.op.multiply_adds(&inputs) / IMAGES as u64;
-        let output = tape.shape(node.outputs[0]);
+        let nothing = Shape::default();
+        let output = node.outputs.first().map_or(&nothing, |&id| tape.shape(id));
         let seen = node.inputs.iter().filter_map(|id| views.get(id).copied()).reduce(View::joined);
         let view = seen.map(|seen| match window {
             Some(window) => seen.through(window),

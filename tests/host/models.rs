@@ -162,8 +162,8 @@ fn a_summary_of_lenet_has_every_layer_and_fits_a_terminal() {
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
 
-/// 435 before the average pool: Araujo, Norris, Sim, "Computing receptive fields of convolutional neural networks" has 435
-/// for a ResNet of 18 layers.
+/// By hand: 7, 11 after the pooling, then 43, 99, 211 and 435 after the stages. Each has four convolutions of 3x3 on its
+/// longer branch, the first of them still at the distance of the stage before.
 #[test]
 fn a_summary_of_resnet_follows_both_branches_and_fits_a_terminal() {
     let summary = ResNet::resnet18(1000).summary(IMAGENET).unwrap();
