@@ -9,10 +9,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use support::{engine, files, log, report};
-use tilegrad::data::{self, FolderOptions, ResidentSource};
+use tilegrad::data::{self, FolderOptions, ResidentSource, Resize};
 use tilegrad::ops::confusion::Confusion;
 use tilegrad::optim::Sgd;
 use tilegrad::report::confusion;
+use tilegrad::shape::ImageSize;
 use tilegrad::train::weights::Load;
 use tilegrad::train::{ModelCard, TrainOptions, Trainer};
 use tilegrad::{Error, Result};
@@ -54,16 +55,16 @@ fn main() -> ExitCode {
 
 fn evaluate(arguments: &Arguments) -> Result<()> {
     let card = ModelCard::read(&arguments.model)?;
-    let [channels, height, width] = card.shape;
+    let ImageSize { height, width, .. } = card.image_size;
     let folder = data::detect(&arguments.data)? == data::Format::Folder;
-    let resize = folder.then_some([height, width]);
-    let (skip_bad, seed) = (arguments.skip_bad, arguments.seed);
-    let read = data::open(&arguments.data, &FolderOptions { resize, skip_bad, seed, ..FolderOptions::default() })?;
+    let resize = folder.then_some(Resize { height, width });
+    let settings = FolderOptions::default().resize(resize).skip_bad(arguments.skip_bad).seed(arguments.seed);
+    let read = data::open(&arguments.data, &settings)?;
     read.skipped.iter().for_each(|error| eprintln!("skipped  {error}"));
     let images = if arguments.train { read.train } else { read.test };
-    if [images.channels, images.height, images.width] != card.shape {
-        let found = [images.channels, images.height, images.width];
-        let message = format!("has images of {found:?}, the model is for {:?}", [channels, height, width]);
+    let (found, expected) = (images.image_size(), card.image_size);
+    if found != expected {
+        let message = format!("has images of {found}, the model is for {expected}");
         return Err(Error::data(&arguments.data, message));
     }
     if !images.class_names.is_empty() && images.class_names != card.class_names {

@@ -57,12 +57,11 @@ fn predict(arguments: &Arguments) -> Result<()> {
     let model = card.model.build()?;
     let mut engine = engine(&arguments.device)?;
     let mut predictor = Predictor::load(&arguments.model, &card, &*model, &mut *engine)?;
-    let [channels, height, width] = card.shape;
     let (mut rows, mut skipped) = (Vec::new(), 0);
     for files in files.chunks(AT_ONCE) {
         let (mut images, mut read) = (Vec::new(), Vec::new());
         for file in files {
-            match image_file(file, [height, width, channels]) {
+            match image_file(file, card.image_size) {
                 Ok(bytes) => {
                     images.extend(bytes);
                     read.push(file);
@@ -75,7 +74,7 @@ fn predict(arguments: &Arguments) -> Result<()> {
                 Err(error) => return Err(error),
             }
         }
-        let set = ImageSet::new(images, vec![0; read.len()], [height, width, channels], card.model.classes)?;
+        let set = ImageSet::new(images, vec![0; read.len()], card.image_size, card.model.classes)?;
         for (file, probabilities) in read.iter().zip(predictor.probabilities(&set)?) {
             let best = support::files::best(&probabilities);
             if arguments.json {

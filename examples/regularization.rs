@@ -22,6 +22,7 @@ use tilegrad::nn::{Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, Sequenti
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::optim::{ParamGroup, Schedule, Sgd};
 use tilegrad::rng::Rng;
+use tilegrad::shape::ImageSize;
 use tilegrad::train::{Diagnosis, Epoch, Event, History, TrainOptions, Trainer};
 use tilegrad::{Error, Result};
 
@@ -175,7 +176,7 @@ fn images(arguments: &Arguments) -> Result<(ImageSet, ImageSet)> {
 }
 
 /// A network with room to learn a few hundred images by heart.
-fn network([channels, height, width]: [usize; 3], classes: usize, dropout: Option<f64>) -> impl Module {
+fn network(ImageSize { height, width, channels }: ImageSize, classes: usize, dropout: Option<f64>) -> impl Module {
     let mut model = Sequential::new()
         .with("conv1", Conv2d::new(channels, 8, 3).padding(1).init(KaimingNormal))
         .with("relu1", Relu)
@@ -196,7 +197,7 @@ fn network([channels, height, width]: [usize; 3], classes: usize, dropout: Optio
 
 fn fit(run: Run, arguments: &Arguments, train: &ImageSet, validation: &ImageSet) -> Result<Outcome> {
     let Run { name, sgd, dropout } = run;
-    let model = network([train.channels, train.height, train.width], train.classes, dropout);
+    let model = network(train.image_size(), train.classes, dropout);
     let normalisation = Normalisation::of(train);
     let source = |name, images: &ImageSet| ResidentSource::new(name, images.clone()).normalised(normalisation);
     let (mut train, mut validation) = (source("train", train), source("validation", validation));

@@ -4,6 +4,8 @@ use std::fmt;
 
 use rayon::prelude::*;
 
+use crate::error::{Error, Quantity, Result};
+
 /// The extents of a tensor in PyTorch's order: [N, C, H, W], `[rows, columns]`, `[out, in, kernel_h, kernel_w]`, `[n]`.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Shape(Vec<usize>);
@@ -40,6 +42,12 @@ impl Shape {
     }
 }
 
+impl From<&Shape> for Quantity {
+    fn from(shape: &Shape) -> Self {
+        Quantity::Extents(shape.0.clone())
+    }
+}
+
 impl From<&[usize]> for Shape {
     fn from(dims: &[usize]) -> Self {
         Shape(dims.to_vec())
@@ -63,6 +71,80 @@ impl fmt::Debug for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// The size of images: rows, pixels in a row, and values of a pixel. Prints as "32x32x3", height first.
+///
+/// ```
+/// use tilegrad::shape::ImageSize;
+///
+/// let size = ImageSize::new(28, 30, 1);
+/// assert_eq!((size.height, size.width, size.channels), (28, 30, 1));
+/// assert_eq!(size.to_string(), "28x30x1");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ImageSize {
+    /// Rows.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// Values of a pixel: 1 for gray, 3 for red, green and blue.
+    pub channels: usize,
+}
+
+impl ImageSize {
+    /// A size from its three numbers, in the order of [`ImageSet`](crate::data::ImageSet)'s bytes.
+    pub const fn new(height: usize, width: usize, channels: usize) -> Self {
+        ImageSize { height, width, channels }
+    }
+
+    /// The values of an image: height x width x channels.
+    ///
+    /// # Panics
+    /// Where the product overflows, in a build with overflow checks; [`ImageSize::checked_values`] is `None` there.
+    pub const fn values(self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// The values of an image, or `None` where they are more than a `usize` counts.
+    pub fn checked_values(self) -> Option<usize> {
+        self.height.checked_mul(self.width)?.checked_mul(self.channels)
+    }
+
+    /// The extents in PyTorch's order, \[C, H, W\].
+    pub const fn chw(self) -> [usize; 3] {
+        [self.channels, self.height, self.width]
+    }
+
+    /// The shape of a batch of `count` images in PyTorch's order, [N, C, H, W].
+    pub const fn nchw(self, count: usize) -> [usize; 4] {
+        [count, self.channels, self.height, self.width]
+    }
+}
+
+impl From<ImageSize> for Quantity {
+    fn from(ImageSize { height, width, channels }: ImageSize) -> Self {
+        Quantity::Image([height, width, channels])
+    }
+}
+
+impl fmt::Display for ImageSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.height, self.width, self.channels)
+    }
+}
+
+/// The window that an operation moves over an image; every pair is (height, width).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// The rows and columns of the kernel.
+    pub kernel: [usize; 2],
+    /// How far it moves.
+    pub stride: [usize; 2],
+    /// Rows or columns around the image: top, bottom, left, right.
+    pub padding: [usize; 4],
+    /// How far apart the kernel's elements lie.
+    pub dilation: [usize; 2],
 }
 
 /// The order in which a tensor's elements lie in device memory; interfaces, files and the twins keep PyTorch's order.
@@ -190,14 +272,20 @@ pub enum DType {
 
 /// The output extent of a convolution: floor((input + padding - dilation (kernel - 1) - 1) / stride) + 1.
 ///
-/// `padding` is the sum of both sides. `None` where the dilated kernel is larger than the padded input. Source: torch.nn.Conv2d.
-pub fn conv_output(input: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> Option<usize> {
-    let span = dilation * (kernel - 1) + 1;
-    (input + padding).checked_sub(span).map(|room| room / stride + 1)
+/// `padding` is the sum of both sides. [`Error::Config`] names a kernel, stride or dilation of 0, and a dilated kernel that
+/// is larger than the padded input. Source: torch.nn.Conv2d.
+pub fn conv_output(input: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> Result<usize> {
+    let (span, padded) = (span(kernel, stride, dilation)?, padded(input, padding)?);
+    match padded.checked_sub(span) {
+        Some(room) => Ok(room / stride + 1),
+        None => Err(too_large(span, padded)),
+    }
 }
 
 /// The output extent of a pooling window, with `padding` on each side; with `ceil_mode` the last window may start
-/// inside the input or the left padding but not in the right padding. Source: torch.nn.MaxPool2d, pooling_output_shape.
+/// inside the input or the left padding but not in the right padding.
+///
+/// Errors are those of [`conv_output`]. Source: torch.nn.MaxPool2d, pooling_output_shape.
 pub fn pool_output(
     input: usize,
     kernel: usize,
@@ -205,22 +293,43 @@ pub fn pool_output(
     padding: usize,
     dilation: usize,
     ceil_mode: bool,
-) -> Option<usize> {
-    let room = (input + 2 * padding).checked_sub(dilation * (kernel - 1) + 1);
+) -> Result<usize> {
+    let both = padding.saturating_mul(2);
     if !ceil_mode {
-        return room.map(|room| room / stride + 1);
+        return conv_output(input, kernel, stride, both, dilation);
     }
+    let (span, padded) = (span(kernel, stride, dilation)?, padded(input, both)?);
     // A window that reaches past the right padding counts if it starts before it, so the room may be negative by up to a stride.
-    let short = (dilation * (kernel - 1) + 1).saturating_sub(input + 2 * padding);
-    let mut output = match room {
+    let mut output = match padded.checked_sub(span) {
         Some(room) => room.div_ceil(stride) + 1,
-        None if short < stride => 1,
-        None => return None,
+        None if span - padded < stride => 1,
+        None => return Err(too_large(span, padded)),
     };
-    if (output - 1) * stride >= input + padding {
+    if (output - 1).saturating_mul(stride) >= input + padding {
         output -= 1;
     }
-    (output > 0).then_some(output)
+    if output > 0 { Ok(output) } else { Err(too_large(span, padded)) }
+}
+
+/// The places from a kernel's first element to its last.
+fn span(kernel: usize, stride: usize, dilation: usize) -> Result<usize> {
+    let named = [("kernel", kernel), ("stride", stride), ("dilation", dilation)];
+    if let Some((name, _)) = named.into_iter().find(|(_, value)| *value == 0) {
+        return Err(Error::config(name, "is 0, must be at least 1"));
+    }
+    let span = dilation.checked_mul(kernel - 1).and_then(|span| span.checked_add(1));
+    span.ok_or_else(|| {
+        Error::config("dilation", format!("of {dilation} makes a kernel of {kernel} too large to count"))
+    })
+}
+
+fn padded(input: usize, padding: usize) -> Result<usize> {
+    let padded = input.checked_add(padding);
+    padded.ok_or_else(|| Error::config("padding", format!("of {padding} makes an input of {input} too large to count")))
+}
+
+fn too_large(span: usize, padded: usize) -> Error {
+    Error::config("kernel", format!("spans {span}, more than the padded input of {padded}"))
 }
 
 #[cfg(test)]
@@ -292,14 +401,30 @@ mod tests {
 
     #[test]
     fn output_sizes_are_those_of_pytorch() {
-        assert_eq!(conv_output(28, 5, 1, 4, 1), Some(28));
-        assert_eq!(conv_output(7, 3, 2, 2, 2), Some(3));
-        assert_eq!(conv_output(2, 3, 1, 0, 1), None);
-        assert_eq!(pool_output(7, 2, 2, 0, 1, false), Some(3));
-        assert_eq!(pool_output(7, 2, 2, 0, 1, true), Some(4));
+        assert_eq!(conv_output(28, 5, 1, 4, 1).unwrap(), 28);
+        assert_eq!(conv_output(7, 3, 2, 2, 2).unwrap(), 3);
+        assert_eq!(pool_output(7, 2, 2, 0, 1, false).unwrap(), 3);
+        assert_eq!(pool_output(7, 2, 2, 0, 1, true).unwrap(), 4);
         // ceil gives 3, but the third window would start at 6 >= 5 + 1, in the right padding.
-        assert_eq!(pool_output(5, 2, 3, 1, 1, true), Some(2));
-        assert_eq!(pool_output(2, 3, 2, 0, 1, true), Some(1));
-        assert_eq!(pool_output(2, 4, 2, 0, 1, true), None);
+        assert_eq!(pool_output(5, 2, 3, 1, 1, true).unwrap(), 2);
+        assert_eq!(pool_output(2, 3, 2, 0, 1, true).unwrap(), 1);
+    }
+
+    #[test]
+    fn what_has_no_output_size_says_why() {
+        let conv = |kernel, stride, padding, dilation| conv_output(4, kernel, stride, padding, dilation).unwrap_err();
+        assert_eq!(conv(0, 1, 0, 1).to_string(), "kernel: is 0, must be at least 1");
+        assert_eq!(conv(3, 0, 0, 1).to_string(), "stride: is 0, must be at least 1");
+        assert_eq!(conv(3, 1, 0, 0).to_string(), "dilation: is 0, must be at least 1");
+        assert_eq!(conv(3, 1, 1, 3).to_string(), "kernel: spans 7, more than the padded input of 5");
+        assert!(conv(3, 1, 0, usize::MAX).to_string().contains("dilation"));
+        assert!(conv(3, 1, usize::MAX, 1).to_string().contains("padding"));
+        for ceil_mode in [false, true] {
+            let pool = |kernel, stride| pool_output(2, kernel, stride, 0, 1, ceil_mode).unwrap_err().to_string();
+            assert_eq!(pool(0, 1), "kernel: is 0, must be at least 1");
+            assert_eq!(pool(2, 0), "stride: is 0, must be at least 1");
+            assert_eq!(pool(4, 2), "kernel: spans 4, more than the padded input of 2");
+            assert!(pool_output(2, 2, 1, usize::MAX, 1, ceil_mode).is_err());
+        }
     }
 }

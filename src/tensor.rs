@@ -172,7 +172,7 @@ impl Values<'_> {
                 got / row
             );
         }
-        Err(Error::Shape { op: "input", name: tensor.name.clone(), message })
+        Err(Error::shape("input", &tensor.name, message).between(&tensor.shape, got))
     }
 }
 

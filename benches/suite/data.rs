@@ -13,6 +13,7 @@ use tilegrad::data::{
 use tilegrad::error::Error;
 use tilegrad::graph::{Spec, Tape, TensorId, Values};
 use tilegrad::optim::Sgd;
+use tilegrad::shape::ImageSize;
 use tilegrad::train::{Event, Flow, GpuEngine, TrainOptions, Trainer};
 
 use crate::Bench;
@@ -68,8 +69,8 @@ impl Dataset for Jpegs {
         self.labels.len()
     }
 
-    fn extents(&self) -> [usize; 3] {
-        [32, 32, 3]
+    fn image_size(&self) -> ImageSize {
+        ImageSize::new(32, 32, 3)
     }
 
     fn classes(&self) -> usize {

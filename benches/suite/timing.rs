@@ -159,12 +159,12 @@ fn has_memory(bytes: u64) -> Result<()> {
         kib.parse::<u64>().ok().map(|kib| kib << 10)
     });
     match available.filter(|&available| bytes > available / 4 * 3) {
-        Some(available) => Err(Error::Limit {
-            what: "the plan".into(),
-            needed: format!("{} MiB", bytes >> 20),
-            allowed: format!("three quarters of the {} MiB that the host has left", available >> 20),
-            hint: "use a smaller batch".into(),
-        }),
+        Some(available) => Err(Error::limit(
+            "the plan",
+            format!("{} MiB", bytes >> 20),
+            format!("three quarters of the {} MiB that the host has left", available >> 20),
+            "use a smaller batch",
+        )),
         None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tilegrad::data::{self, Augmentation, ColorJitter, FolderOptions, Normalisation, ResizedCrop, shapes};
+use tilegrad::data::{self, Augmentation, ColorJitter, FolderOptions, Normalisation, Resize, ResizedCrop, shapes};
 use tilegrad::nn::models::NamedModel;
 use tilegrad::{Error, Result};
 
@@ -85,8 +85,8 @@ pub fn train(mut colour: Colour, toml: String, model: impl FnOnce(&Images) -> Re
     run(options, &defaults, |options| {
         let width = colour.width()?;
         let read = colour.images(options)?;
-        let [_, height, width_of_image] = read.train.shape();
-        let small = height.max(width_of_image) <= 64;
+        let size = read.train.image_size();
+        let small = size.height.max(size.width) <= 64;
         let named = model(&Images { classes: read.train.classes(), width, small })?;
         Ok(Problem {
             model: named.build()?,
@@ -165,13 +165,11 @@ impl Source {
     /// The images of `--data` or `--download`; none where neither is given.
     pub fn read(&self) -> Result<Option<Read>> {
         let Some(dir) = self.folder()? else { return Ok(None) };
-        let settings = FolderOptions {
-            resize: self.resize.map(|side| [side; 2]),
-            skip_bad: self.skip_bad,
-            seed: self.options.seed,
-            cache: self.cache.clone(),
-            ..FolderOptions::default()
-        };
+        let settings = FolderOptions::default()
+            .resize(self.resize.map(Resize::square))
+            .skip_bad(self.skip_bad)
+            .seed(self.options.seed)
+            .cache(self.cache.clone());
         let (description, train, test, skipped, normalisation) = if self.stream {
             let read = data::open_lazily(&dir, &settings)?;
             (read.description, Supply::Disk(read.train), Supply::Disk(read.test), read.skipped, read.normalisation)

@@ -28,14 +28,13 @@ pub fn write_pictures(
     images: &ImageSet,
     normalisation: Normalisation,
 ) -> Result<()> {
-    let shape = [images.channels, images.height, images.width];
-    let mut predictor = Predictor::new(model, engine, shape, normalisation);
+    let mut predictor = Predictor::new(model, engine, images.image_size(), normalisation);
     if let Some(first) = predictor.first_layer(images, 0)? {
         let title = format!("{}: filters", first.name);
         sheet::filters(&title, &first.filters, first.filters_shape, sheet::Scaling::Each)?
             .save(&dir.join("filters.png"))?;
         let (each, viridis) = (sheet::Scaling::Each, sheet::Colours::Viridis);
-        sheet::feature_maps("first layer: feature maps", &first.maps, first.maps_shape, each, viridis)?
+        sheet::feature_maps("first layer: feature maps", &first.maps, first.maps_size, each, viridis)?
             .save(&dir.join("features.png"))?;
     }
     let wrong = wrong(&predictor.probabilities(images)?, images);

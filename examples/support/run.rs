@@ -10,6 +10,7 @@ use tilegrad::graph::{Purpose, Role, Tape};
 use tilegrad::nn::models::NamedModel;
 use tilegrad::nn::{Module, Summary};
 use tilegrad::optim::{Schedule, Sgd};
+use tilegrad::shape::ImageSize;
 use tilegrad::train::weights::Load;
 use tilegrad::train::{Callback, Checkpoints, CpuEngine, Engine, GpuEngine, History, KeepBest, ModelCard, Trainer};
 use tilegrad::{Error, Result};
@@ -97,8 +98,8 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         validation.len(),
         test.len()
     ));
-    let (shape, class_names) = (train.shape(), train.class_names());
-    let summary = Summary::new(&*model, shape)?;
+    let (image_size, class_names) = (train.image_size(), train.class_names());
+    let summary = Summary::new(&*model, image_size)?;
     options.say(format_args!("\n{summary}\n"));
 
     // The training images alone say what mean 0 and standard deviation 1 are.
@@ -112,7 +113,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let steps = train.len().div_ceil(options.batch_size);
     let schedule = Schedule::named(schedule, &optimizer, train_options.epochs, steps)?;
     options.say(format_args!("rate     {schedule}"));
-    let card = named.map(|model| ModelCard { model, shape, class_names: class_names.clone(), normalisation });
+    let card = named.map(|model| ModelCard { model, image_size, class_names: class_names.clone(), normalisation });
     let mut trainer = Trainer::new(model, optimizer, engine, train_options, &*train_source)?
         .schedule(schedule)
         .described(card.as_ref().map(ModelCard::to_metadata).unwrap_or_default());
@@ -145,7 +146,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let confusion = trainer.confusion()?;
     let results = Results { tested, confusion, history, parameters: summary.parameters, trained, class_names };
     results.say(options);
-    let penalties = penalties(&options.optimizer(defaults), &*model, shape, trainer.engine())?;
+    let penalties = penalties(&options.optimizer(defaults), &*model, image_size, trainer.engine())?;
     if let Some(penalties) = penalties {
         options.say(format_args!("penalty  {penalties} (not part of the losses above)"));
     }
@@ -299,7 +300,9 @@ pub fn engine(device: &str) -> Result<Box<dyn Engine>> {
         name => Some(name.to_string()),
     };
     let named = adapter.is_some() || std::env::var_os("TILEGRAD_ADAPTER").is_some();
-    match Device::new(DeviceOptions { adapter, ..DeviceOptions::default() }) {
+    let mut options = DeviceOptions::default();
+    options.adapter = adapter;
+    match Device::new(options) {
         Ok(device) => Ok(Box::new(GpuEngine::new(device))),
         Err(error @ Error::NoAdapter { .. }) if !named => {
             eprintln!("{error}; running on the CPU");
@@ -321,21 +324,16 @@ fn trains(role: &Role) -> bool {
 }
 
 /// A tape of the model alone, for its parameters' names and shapes.
-fn tape(model: &dyn Module, [c, h, w]: [usize; 3]) -> Result<Tape> {
+fn tape(model: &dyn Module, size: ImageSize) -> Result<Tape> {
     let mut tape = Tape::new(Purpose::Evaluate);
-    let input = tape.input("input", tilegrad::graph::Spec::f32([1, c, h, w]))?;
+    let input = tape.input("input", tilegrad::graph::Spec::f32(size.nchw(1)))?;
     model.forward(&mut tape, input)?;
     Ok(tape)
 }
 
 /// What the penalties add to the objective at the end; `None` if there are none.
-fn penalties(
-    optimizer: &Sgd,
-    model: &dyn Module,
-    shape: [usize; 3],
-    engine: &mut dyn Engine,
-) -> Result<Option<String>> {
-    let tape = tape(model, shape)?;
+fn penalties(optimizer: &Sgd, model: &dyn Module, size: ImageSize, engine: &mut dyn Engine) -> Result<Option<String>> {
+    let tape = tape(model, size)?;
     let (mut l1, mut l2) = (0.0, 0.0);
     // What is frozen has no penalty that training could lower.
     for tensor in tape.parameters().into_iter().map(|id| tape.tensor(id)).filter(|tensor| trains(&tensor.role)) {

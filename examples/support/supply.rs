@@ -6,6 +6,7 @@ use tilegrad::Result;
 use tilegrad::data::{
     Augmentation, BatchSource, Dataset, DatasetSource, ImageSet, Normalisation, ResidentSource, Subset,
 };
+use tilegrad::shape::ImageSize;
 
 /// Images of a data set on a disk that are looked at to measure its normalisation.
 const MEASURED: usize = 2_000;
@@ -37,10 +38,9 @@ impl Supply {
         self.dataset().len()
     }
 
-    /// [C, H, W].
-    pub fn shape(&self) -> [usize; 3] {
-        let [height, width, channels] = self.dataset().extents();
-        [channels, height, width]
+    /// The size of an image.
+    pub fn image_size(&self) -> ImageSize {
+        self.dataset().image_size()
     }
 
     /// How many classes there are.

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::ImageSet;
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
+use crate::shape::ImageSize;
 
 const SIDE: usize = 32;
 const PIXELS: usize = SIDE * SIDE;
@@ -84,7 +85,8 @@ fn read_files(files: &[PathBuf], labels: usize, classes: usize) -> Result<ImageS
         if bytes.is_empty() || rest != 0 {
             let at = bytes.len() - rest;
             let expected = format!("a record of {record} bytes at offset {at}");
-            return Err(Error::data(path, format!("truncated: expected {expected}, found {rest} bytes")));
+            let error = Error::data(path, format!("truncated: expected {expected}, found {rest} bytes"));
+            return Err(error.between(Quantity::Bytes(record as u64), Quantity::Bytes(rest as u64)));
         }
         images.reserve(bytes.len() / record * CHANNELS * PIXELS);
         for (i, record_bytes) in bytes.chunks_exact(record).enumerate() {
@@ -99,7 +101,7 @@ fn read_files(files: &[PathBuf], labels: usize, classes: usize) -> Result<ImageS
             images.extend((0..PIXELS).flat_map(|pixel| [0, 1, 2].map(|plane| planes[plane * PIXELS + pixel])));
         }
     }
-    ImageSet::new(images, found, [SIDE, SIDE, CHANNELS], classes)
+    ImageSet::new(images, found, ImageSize::new(SIDE, SIDE, CHANNELS), classes)
 }
 
 #[cfg(test)]
@@ -132,7 +134,7 @@ mod tests {
 
         fn fault(&self, name: &str) -> String {
             match read(&self.0) {
-                Err(Error::Data { path, message }) => {
+                Err(Error::Data { path, message, .. }) => {
                     assert_eq!(path, self.0.join(name), "{message}");
                     message
                 }

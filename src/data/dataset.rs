@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::{ImageSet, split};
 use crate::error::{Error, Result};
+use crate::shape::ImageSize;
 
 /// A supply of labelled images of one size: what a program implements to train on data of its own.
 ///
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 /// ```
 /// use std::borrow::Cow;
 /// use tilegrad::data::{Dataset, DatasetSource};
+/// use tilegrad::shape::ImageSize;
 ///
 /// /// Images of one shade: class 0 is dark, class 1 bright.
 /// struct Shades;
@@ -24,8 +26,8 @@ use crate::error::{Error, Result};
 ///     fn len(&self) -> usize {
 ///         100
 ///     }
-///     fn extents(&self) -> [usize; 3] {
-///         [8, 8, 1]
+///     fn image_size(&self) -> ImageSize {
+///         ImageSize::new(8, 8, 1)
 ///     }
 ///     fn classes(&self) -> usize {
 ///         2
@@ -49,8 +51,8 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// [height, width, channels] of every image.
-    fn extents(&self) -> [usize; 3];
+    /// The size of every image.
+    fn image_size(&self) -> ImageSize;
 
     /// How many classes there are; labels are 0..classes.
     fn classes(&self) -> usize;
@@ -71,8 +73,8 @@ impl Dataset for ImageSet {
         self.labels.len()
     }
 
-    fn extents(&self) -> [usize; 3] {
-        [self.height, self.width, self.channels]
+    fn image_size(&self) -> ImageSize {
+        ImageSet::image_size(self)
     }
 
     fn classes(&self) -> usize {
@@ -96,8 +98,8 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
         (**self).len()
     }
 
-    fn extents(&self) -> [usize; 3] {
-        (**self).extents()
+    fn image_size(&self) -> ImageSize {
+        (**self).image_size()
     }
 
     fn classes(&self) -> usize {
@@ -151,8 +153,8 @@ impl<D: Dataset> Dataset for Subset<D> {
         self.indices.len()
     }
 
-    fn extents(&self) -> [usize; 3] {
-        self.whole.extents()
+    fn image_size(&self) -> ImageSize {
+        self.whole.image_size()
     }
 
     fn classes(&self) -> usize {
@@ -176,7 +178,7 @@ impl ImageSet {
     pub fn collect(dataset: &dyn Dataset) -> Result<Self> {
         let indices: Vec<u32> = (0..dataset.len() as u32).collect();
         let Bytes { images, labels } = Bytes::read(dataset, &indices)?;
-        let set = ImageSet::new(images, labels, dataset.extents(), dataset.classes())?;
+        let set = ImageSet::new(images, labels, dataset.image_size(), dataset.classes())?;
         match dataset.class_names() {
             [] => Ok(set),
             names => set.named(names.iter().cloned()),
@@ -195,7 +197,7 @@ impl Bytes {
     /// The images at `indices` with their labels, held against what the data set says of itself; of several errors the
     /// first by place.
     pub fn read(dataset: &dyn Dataset, indices: &[u32]) -> Result<Self> {
-        let bytes = dataset.extents().iter().product::<usize>();
+        let bytes = dataset.image_size().values();
         let mut images = vec![0; indices.len() * bytes];
         let labels: Vec<Result<i32>> = images
             .par_chunks_mut(bytes.max(1))
@@ -213,10 +215,10 @@ impl Bytes {
 
 /// Holds image `index` against what `dataset` says of all.
 fn check(dataset: &dyn Dataset, index: u32, len: usize, label: i32) -> Result<()> {
-    let [height, width, channels] = dataset.extents();
-    if len != height * width * channels {
-        let message = format!("image {index} has {len} bytes, {height}x{width}x{channels} are expected");
-        return Err(Error::config("data set", message));
+    let size = dataset.image_size();
+    if len != size.values() {
+        let message = format!("image {index} has {len} bytes, {size} are expected");
+        return Err(Error::config("data set", message).between(size.values(), len));
     }
     if usize::try_from(label).is_ok_and(|class| class < dataset.classes()) {
         return Ok(());

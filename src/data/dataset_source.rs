@@ -68,7 +68,7 @@ impl BatchSource for DatasetSource {
     }
 
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {
-        self.uploads.declare(tape, self.dataset.extents(), size)
+        self.uploads.declare(tape, self.dataset.image_size(), size)
     }
 
     fn plan(&mut self, batches: &[Vec<u32>]) {
@@ -92,9 +92,9 @@ impl BatchSource for DatasetSource {
             }
         };
         let Bytes { images, labels } = got?;
-        let bytes = self.dataset.extents().iter().product::<usize>();
+        let bytes = self.dataset.image_size().values();
         let image = |slot: usize| &images[slot * bytes..(slot + 1) * bytes];
-        self.uploads.send(sink, self.dataset.extents(), batch, &labels, image)
+        self.uploads.send(sink, self.dataset.image_size(), batch, &labels, image)
     }
 }
 

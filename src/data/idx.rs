@@ -12,6 +12,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::{ImageSet, misplaced_label};
 use crate::error::{Error, Result};
+use crate::shape::ImageSize;
 
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
@@ -66,15 +67,15 @@ fn read_half(dir: &Path, half: &str) -> Result<(ImageSet, PathBuf)> {
     if found != expected {
         let other = images_path.display();
         let message = format!("holds {found} labels, but {other} holds {expected} images");
-        return Err(Error::data(labels_path, message));
+        return Err(Error::data(labels_path, message).between(expected as usize, found as usize));
     }
     let classes: Vec<i32> = labels.bytes.into_iter().map(i32::from).collect();
     if let Some((i, label)) = misplaced_label(&classes, CLASSES) {
         let message = format!("label {i} is {label}, must be in 0..={}", CLASSES - 1);
         return Err(Error::data(labels_path, message));
     }
-    let (height, width) = (images.extents[1] as usize, images.extents[2] as usize);
-    let set = ImageSet::new(images.bytes, classes, [height, width, 1], CLASSES)?;
+    let size = ImageSize::new(images.extents[1] as usize, images.extents[2] as usize, 1);
+    let set = ImageSet::new(images.bytes, classes, size, CLASSES)?;
     Ok((set, images_path))
 }
 
@@ -244,7 +245,7 @@ mod tests {
         /// The message of the Data error that reading gives, after checking that it blames the file `name`.
         fn fault(&self, name: &str) -> String {
             match read(&self.0) {
-                Err(Error::Data { path, message }) => {
+                Err(Error::Data { path, message, .. }) => {
                     assert_eq!(path, self.0.join(name), "{message}");
                     message
                 }

@@ -19,14 +19,15 @@ pub use crate::ops::augmentation::{Augmentation, ColorJitter, ResizedCrop};
 pub use crate::ops::gather::Augment;
 pub use dataset::{Dataset, Subset};
 pub use dataset_source::DatasetSource;
-pub use folder::{FolderDataset, FolderOptions, image_file};
+pub use folder::{FolderDataset, FolderOptions, Resize, image_file};
 pub use formats::{Format, Opened, detect, open, open_lazily};
 pub use normalisation::Normalisation;
 pub use source::{Batch, BatchSink, BatchSource, ResidentSource, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
 use crate::rng::Rng;
+use crate::shape::ImageSize;
 
 /// Labelled images in host memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,30 +51,25 @@ pub struct ImageSet {
 impl ImageSet {
     /// A set whose parts have been checked against each other.
     ///
-    /// `extents` is [height, width, channels]. A set without images is allowed. [`Error::Config`] names the part at fault:
-    /// an extent or number of classes that is zero, a byte count that is not one whole image per label, or a label
+    /// `size` is that of every image. A set without images is allowed. [`Error::Config`] names the part at fault: an extent
+    /// or number of classes that is zero, a byte count that is not one whole image per label, or a label
     /// outside 0..classes.
-    pub fn new(images: Vec<u8>, labels: Vec<i32>, extents: [usize; 3], classes: usize) -> Result<Self> {
-        let [height, width, channels] = extents;
+    pub fn new(images: Vec<u8>, labels: Vec<i32>, size: ImageSize, classes: usize) -> Result<Self> {
+        let ImageSize { height, width, channels } = size;
         for (name, extent) in [("height", height), ("width", width), ("channels", channels), ("classes", classes)] {
             if extent == 0 {
                 return Err(Error::config(name, "is 0, must be at least 1"));
             }
         }
-        let expected = height
-            .checked_mul(width)
-            .and_then(|pixels| pixels.checked_mul(channels))
-            .and_then(|bytes| bytes.checked_mul(labels.len()));
+        let expected = size.checked_values().and_then(|bytes| bytes.checked_mul(labels.len()));
         if expected != Some(images.len()) {
-            return Err(Error::config(
-                "images",
-                format!(
-                    "hold {} bytes, but {} labels ask for {} images of {height}x{width}x{channels} bytes",
-                    images.len(),
-                    labels.len(),
-                    labels.len(),
-                ),
-            ));
+            let (bytes, count) = (images.len(), labels.len());
+            let message = format!("hold {bytes} bytes, but {count} labels ask for {count} images of {size} bytes");
+            let error = Error::config("images", message);
+            return Err(match expected {
+                Some(expected) => error.between(Quantity::Bytes(expected as u64), Quantity::Bytes(bytes as u64)),
+                None => error,
+            });
         }
         if let Some((i, label)) = misplaced_label(&labels, classes) {
             return Err(Error::config(
@@ -89,7 +85,7 @@ impl ImageSet {
         self.class_names = names.into_iter().map(Into::into).collect();
         if self.class_names.len() != self.classes {
             let message = format!("are {}, there are {} classes", self.class_names.len(), self.classes);
-            return Err(Error::config("class names", message));
+            return Err(Error::config("class names", message).between(self.classes, self.class_names.len()));
         }
         Ok(self)
     }
@@ -104,9 +100,14 @@ impl ImageSet {
         self.labels.is_empty()
     }
 
+    /// The size of an image.
+    pub fn image_size(&self) -> ImageSize {
+        ImageSize::new(self.height, self.width, self.channels)
+    }
+
     /// Bytes of one image: height x width x channels.
     pub fn image_bytes(&self) -> usize {
-        self.height * self.width * self.channels
+        self.image_size().values()
     }
 
     /// The bytes of image `i`, [height, width, channels].
@@ -176,12 +177,17 @@ mod tests {
     fn numbered(count: usize) -> ImageSet {
         let images = (0..count * 6).map(|byte| (byte / 6) as u8).collect();
         let labels = (0..count as i32).map(|i| i % 4).collect();
-        ImageSet::new(images, labels, [1, 2, 3], 4).unwrap()
+        ImageSet::new(images, labels, ImageSize::new(1, 2, 3), 4).unwrap()
     }
 
-    fn refusal(images: usize, labels: &[i32], extents: [usize; 3], classes: usize) -> (String, String) {
-        match ImageSet::new(vec![0; images], labels.to_vec(), extents, classes) {
-            Err(Error::Config { field, message }) => (field, message),
+    fn refusal(
+        images: usize,
+        labels: &[i32],
+        [height, width, channels]: [usize; 3],
+        classes: usize,
+    ) -> (String, String) {
+        match ImageSet::new(vec![0; images], labels.to_vec(), ImageSize::new(height, width, channels), classes) {
+            Err(Error::Config { field, message, .. }) => (field, message),
             other => panic!("a set of {images} bytes gave {other:?}"),
         }
     }

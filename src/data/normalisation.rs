@@ -73,6 +73,7 @@ impl Normalisation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::ImageSize;
 
     /// Mean and deviation of a channel after the normalisation.
     fn moments(set: &ImageSet, normalisation: &Normalisation, channel: usize) -> (f64, f64) {
@@ -88,7 +89,7 @@ mod tests {
     fn set(channels: usize) -> ImageSet {
         let bytes = 0..5 * 7 * 3 * channels as u32;
         let images = bytes.map(|i| (i * i % 83 + (i % channels as u32) * 40) as u8).collect();
-        ImageSet::new(images, vec![0; 3], [5, 7, channels], 1).unwrap()
+        ImageSet::new(images, vec![0; 3], ImageSize::new(5, 7, channels), 1).unwrap()
     }
 
     #[test]
@@ -108,10 +109,10 @@ mod tests {
 
     #[test]
     fn one_shade_is_brought_to_0() {
-        let set = ImageSet::new(vec![9; 12], vec![0; 3], [2, 2, 1], 1).unwrap();
+        let set = ImageSet::new(vec![9; 12], vec![0; 3], ImageSize::new(2, 2, 1), 1).unwrap();
         let normalisation = Normalisation::of(&set);
         assert_eq!((normalisation.scale[0], normalisation.shift[0]), (1.0, -9.0));
-        let none = ImageSet::new(Vec::new(), Vec::new(), [2, 2, 3], 1).unwrap();
+        let none = ImageSet::new(Vec::new(), Vec::new(), ImageSize::new(2, 2, 3), 1).unwrap();
         assert!(Normalisation::of(&none).scale.iter().all(|scale| scale.is_finite()));
     }
 

@@ -219,7 +219,7 @@ mod tests {
             ten.sort_unstable();
             assert_eq!(ten, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         }
-        let checked = ImageSet::new(set.images.clone(), set.labels.clone(), [32, 32, 3], 10).unwrap();
+        let checked = ImageSet::new(set.images.clone(), set.labels.clone(), set.image_size(), 10).unwrap();
         assert_eq!(checked.named(CLASS_NAMES).unwrap(), set);
     }
 

@@ -9,7 +9,7 @@ use crate::ops::augmentation::{Augmentation, DRAWN};
 use crate::ops::gather::{Augment, Gather};
 use crate::ops::transform::Transform;
 use crate::rng::Rng;
-use crate::shape::DType;
+use crate::shape::{DType, ImageSize};
 use crate::tensor::{Spec, TensorId, Values};
 
 /// The input of what is drawn for each image of a batch, where a kernel does not draw it.
@@ -221,16 +221,15 @@ pub(super) struct Uploads {
 }
 
 impl Uploads {
-    /// Declares a batch of `size` images of [height, width, channels].
-    pub fn declare(&self, tape: &mut Tape, extents: [usize; 3], size: usize) -> Result<(TensorId, TensorId)> {
-        let [height, width, channels] = extents;
+    /// Declares a batch of `count` images of this size.
+    pub fn declare(&self, tape: &mut Tape, size: ImageSize, count: usize) -> Result<(TensorId, TensorId)> {
         if let Some(augment) = self.augment {
-            augment.check([channels, height, width]).map_err(|misfit| match misfit {
+            augment.check(size.chw()).map_err(|misfit| match misfit {
                 Misfit::Shape(message) | Misfit::Attribute(message) => Error::config("augment", message),
             })?;
         }
-        let input = tape.input("input", Spec::f32([size, channels, height, width]))?;
-        Ok((input, tape.input("target", Spec::i32([size]))?))
+        let input = tape.input("input", Spec::f32(size.nchw(count)))?;
+        Ok((input, tape.input("target", Spec::i32([count]))?))
     }
 
     /// Makes numbers of a batch and sends them with the labels: `image` gives the bytes of the image in each slot. Random
@@ -238,7 +237,7 @@ impl Uploads {
     pub fn send<'a>(
         &mut self,
         sink: &mut dyn BatchSink,
-        [height, width, channels]: [usize; 3],
+        size: ImageSize,
         batch: &Batch<'_>,
         labels: &[i32],
         image: impl Fn(usize) -> &'a [u8] + Sync,
@@ -246,14 +245,14 @@ impl Uploads {
         let indices = batch.indices();
         let augment = self.augment.filter(|_| batch.purpose() == Purpose::Train);
         let random = batch.random().unwrap_or_default();
-        let (bytes, extents) = (height * width * channels, [channels, height, width]);
+        let (bytes, extents) = (size.values(), size.chw());
         self.numbers.resize(indices.len() * bytes, 0.0);
         let batch = self.numbers.par_chunks_mut(bytes.max(1)).zip(indices).enumerate();
         match augment.filter(|augment| augment.plain().is_none()) {
             Some(augment) => {
                 let op = transform(&self.normalisation, augment);
                 batch.for_each(|(slot, (output, &index))| {
-                    let drawn = augment.draw(&random, index, [height, width]);
+                    let drawn = augment.draw(&random, index, [size.height, size.width]);
                     op.image(image(slot), extents, drawn, output);
                 });
             }

@@ -278,7 +278,7 @@ mod tests {
             assert_eq!(ten, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         }
         assert_ne!(set.labels[..10], set.labels[10..20]);
-        let checked = ImageSet::new(set.images.clone(), set.labels.clone(), [28, 28, 1], 10);
+        let checked = ImageSet::new(set.images.clone(), set.labels.clone(), set.image_size(), 10);
         assert_eq!(checked.unwrap(), set);
     }
 

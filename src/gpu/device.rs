@@ -22,7 +22,15 @@ use crate::plan::DeviceRates;
 pub(super) const IN_FLIGHT: usize = 4;
 
 /// Which adapter to take, and which of its optional features not to use.
+///
+/// ```
+/// use tilegrad::gpu::DeviceOptions;
+///
+/// let options = DeviceOptions::default().adapter("llvmpipe").f16(false);
+/// assert!(options.subgroups && !options.f16);
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct DeviceOptions {
     /// A part of the adapter's name, in any case; else the environment variable `TILEGRAD_ADAPTER` is asked.
     pub adapter: Option<String>,
@@ -52,6 +60,50 @@ impl Default for DeviceOptions {
             cache_dir: None,
             default_limits: false,
         }
+    }
+}
+
+impl DeviceOptions {
+    /// Sets a part of the adapter's name, in any case.
+    pub fn adapter(mut self, adapter: impl Into<String>) -> Self {
+        self.adapter = Some(adapter.into());
+        self
+    }
+
+    /// Sets whether subgroup operations may be used.
+    pub fn subgroups(mut self, subgroups: bool) -> Self {
+        self.subgroups = subgroups;
+        self
+    }
+
+    /// Sets whether half precision may be used in kernels.
+    pub fn f16(mut self, f16: bool) -> Self {
+        self.f16 = f16;
+        self
+    }
+
+    /// Sets whether timestamps may be used.
+    pub fn timestamps(mut self, timestamps: bool) -> Self {
+        self.timestamps = timestamps;
+        self
+    }
+
+    /// Sets whether the driver's pipeline cache may be used.
+    pub fn pipeline_cache(mut self, pipeline_cache: bool) -> Self {
+        self.pipeline_cache = pipeline_cache;
+        self
+    }
+
+    /// Sets the folder for what is kept from run to run; with an empty one nothing is.
+    pub fn cache_dir(mut self, cache_dir: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(cache_dir.into());
+        self
+    }
+
+    /// Sets whether to take WebGPU's default limits in place of the adapter's own.
+    pub fn default_limits(mut self, default_limits: bool) -> Self {
+        self.default_limits = default_limits;
+        self
     }
 }
 
@@ -307,12 +359,8 @@ impl Device {
         self.check()?;
         let allowed = self.inner.caps.max_buffer;
         if bytes > allowed {
-            return Err(Error::Limit {
-                what: format!("buffer \"{label}\""),
-                needed: format!("{bytes} bytes"),
-                allowed: format!("{allowed} bytes in one buffer"),
-                hint: "use a smaller batch or layer".into(),
-            });
+            let what = format!("buffer \"{label}\"");
+            return Err(Error::too_large(what, bytes, allowed, "in one buffer", "use a smaller batch or layer"));
         }
         let scope = self.inner.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.inner.device.create_buffer(&wgpu::BufferDescriptor {
@@ -412,7 +460,9 @@ impl Device {
             let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
             *readback = Some(self.buffer("readback", bytes, usage)?);
         }
-        let Some(buffer) = readback.as_ref() else { return Ok(Vec::new()) };
+        let Some(buffer) = readback.as_ref() else {
+            return Err(Error::Validation("a readback has no buffer".into()));
+        };
         let mut encoder = self.inner.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(from, offset, buffer, 0, bytes);
         self.submit(encoder.finish())?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::memory::Allocation;
 use super::{Device, Readback};
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
 use crate::graph::Tape;
 use crate::kernel::{FlatBuffer, Pieces};
 use crate::plan::{Buffer, ParameterLayout, Placement, Span};
@@ -117,11 +117,8 @@ impl Store {
             Value::Bytes(values) => values,
         };
         if bytes.len() as u64 != allocation.bytes {
-            return Err(Error::Shape {
-                op: "buffer",
-                name: name.into(),
-                message: format!("has {} bytes, got {}", allocation.bytes, bytes.len()),
-            });
+            let error = Error::shape("buffer", name, format!("has {} bytes, got {}", allocation.bytes, bytes.len()));
+            return Err(error.between(Quantity::Bytes(allocation.bytes), Quantity::Bytes(bytes.len() as u64)));
         }
         self.device.queue().write_buffer(&allocation.buffer, allocation.offset, bytes);
         self.device.check()
@@ -197,7 +194,7 @@ impl Store {
         let allocation = self.buffer(&span)?;
         if allocation.bytes != span.bytes {
             let message = format!("has {} values, got {}", allocation.bytes / 4, values.len());
-            return Err(Error::Shape { op: "state", name: name.into(), message });
+            return Err(Error::shape("state", name, message).between(allocation.bytes as usize / 4, values.len()));
         }
         self.device.queue().write_buffer(&allocation.buffer, allocation.offset, bytes);
         self.device.check()
@@ -208,11 +205,9 @@ impl Store {
         let row_bytes = (bytes.len() / rows.max(1)) as u64;
         let caps = self.device.caps();
         let limit = caps.max_binding.min(caps.max_buffer);
-        let pieces = Pieces::cut(rows, row_bytes, limit).ok_or_else(|| Error::Limit {
-            what: format!("an item of data set \"{name}\""),
-            needed: format!("{row_bytes} bytes"),
-            allowed: format!("{limit} bytes in one binding"),
-            hint: "use smaller images".into(),
+        let pieces = Pieces::cut(rows, row_bytes, limit).ok_or_else(|| {
+            let what = format!("an item of data set \"{name}\"");
+            Error::too_large(what, row_bytes, limit, "in one binding", "use smaller images")
         })?;
         for (piece, (first, count)) in pieces.rows().enumerate() {
             let part = &bytes[first * row_bytes as usize..(first + count) * row_bytes as usize];
@@ -286,11 +281,8 @@ impl Store {
     fn write_flat(&self, buffer: FlatBuffer, name: &str, values: &[f32]) -> Result<()> {
         let placement = self.layout.placement(name)?;
         if values.len() != placement.shape.len() {
-            return Err(Error::Shape {
-                op: "parameter",
-                name: name.into(),
-                message: format!("has shape {}, got {} values", placement.shape, values.len()),
-            });
+            let message = format!("has shape {}, got {} values", placement.shape, values.len());
+            return Err(Error::shape("parameter", name, message).between(&placement.shape, values.len()));
         }
         let memory = placement.layout.to_memory(&placement.shape, values);
         let mut rest = bytemuck::cast_slice::<f32, u8>(&memory);

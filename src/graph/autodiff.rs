@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
 use crate::graph::{Stage, Tape};
 use crate::tensor::{Role, TensorId};
 
@@ -18,11 +18,9 @@ impl Tape {
         let wanted: Vec<TensorId> = self.parameters().into_iter().filter(|&id| trained(self, id)).collect();
         if self.shape(loss).len() != 1 {
             let tensor = self.tensor(loss);
-            return Err(Error::Shape {
-                op: "backward",
-                name: tensor.name.clone(),
-                message: format!("the loss must be one number, it has shape {}", tensor.shape),
-            });
+            let message = format!("the loss must be one number, it has shape {}", tensor.shape);
+            let error = Error::shape("backward", tensor.name.clone(), message);
+            return Err(error.between(Quantity::Extents(vec![1]), &tensor.shape));
         }
         let one = self.one_like(loss);
         let gradients = self.gradients_of(&[(loss, one)], &wanted)?;

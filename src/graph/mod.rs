@@ -15,6 +15,7 @@ use std::fmt::Debug;
 
 use crate::error::Result;
 use crate::kernel::{Candidate, Caps, Lowering, Tensors};
+use crate::shape::Window;
 use crate::twin::DynTwin;
 
 /// Why a shape rule refuses its operands; the tape adds the operation and the node's name.
@@ -64,6 +65,13 @@ pub trait Operation: DynTwin + Debug + Any + Send + Sync {
     fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
         let _ = inputs;
         0
+    }
+
+    /// The window that it moves over the image that is operand 0, by which a model's receptive field is told; `None` for
+    /// what looks at one pixel for each of its output's.
+    fn window(&self, inputs: &[&Tensor]) -> Option<Window> {
+        let _ = inputs;
+        None
     }
 
     /// Whether its kernels apply an epilogue to output 0 ([`Lowering::epilogue`]), so that a plan may give them the work of

@@ -359,7 +359,7 @@ impl Tape {
         let name = self.full_name(name);
         let tensors: Vec<&Tensor> = inputs.iter().map(|&id| self.tensor(id)).collect();
         let specs = op.infer(&tensors).map_err(|misfit| match misfit {
-            Misfit::Shape(message) => Error::Shape { op: op.name(), name: name.clone(), message },
+            Misfit::Shape(message) => Error::shape(op.name(), name.clone(), message),
             Misfit::Attribute(message) => Error::Attribute { op: op.name(), name: name.clone(), message },
         })?;
         let outputs =

@@ -48,10 +48,8 @@ impl Pieces {
 pub(crate) fn tensor_pieces(tensor: &Tensor, caps: &Caps) -> Result<Pieces> {
     let rows = tensor.shape.dims().first().copied().unwrap_or(1).max(1);
     let limit = caps.max_binding.min(caps.max_buffer);
-    Pieces::cut(rows, tensor.bytes() / rows as u64, limit).ok_or_else(|| Error::Limit {
-        what: format!("tensor \"{}\" {}", tensor.name, tensor.shape),
-        needed: format!("{} bytes", tensor.bytes()),
-        allowed: format!("{limit} bytes in one binding"),
-        hint: "use a smaller batch or layer".into(),
+    Pieces::cut(rows, tensor.bytes() / rows as u64, limit).ok_or_else(|| {
+        let what = format!("tensor \"{}\" {}", tensor.name, tensor.shape);
+        Error::too_large(what, tensor.bytes(), limit, "in one binding", "use a smaller batch or layer")
     })
 }

@@ -11,7 +11,7 @@ mod summary;
 pub use freeze::Freeze;
 pub use layers::*;
 pub use norm::BatchNorm2d;
-pub use summary::Summary;
+pub use summary::{Layer, Summary};
 
 pub use crate::ops::activation::Activation::{self, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Tanh};
 pub use crate::ops::activation::Approximate;
@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::Tape;
+use crate::shape::ImageSize;
 use crate::tensor::TensorId;
 
 /// A part of a network.
@@ -30,6 +31,7 @@ use crate::tensor::TensorId;
 /// ```
 /// use tilegrad::graph::{Tape, TensorId};
 /// use tilegrad::nn::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Module, Relu, Sequential};
+/// use tilegrad::shape::ImageSize;
 ///
 /// struct Residual(usize);
 ///
@@ -49,7 +51,7 @@ use crate::tensor::TensorId;
 ///     .with("pool", AdaptiveAvgPool2d([1, 1]))
 ///     .with("flatten", Flatten)
 ///     .with("fc", Linear::new(16, 10));
-/// assert_eq!(model.summary([3, 32, 32])?.parameters, 448 + 2 * (2304 + 32) + 170);
+/// assert_eq!(model.summary(ImageSize::new(32, 32, 3))?.parameters, 448 + 2 * (2304 + 32) + 170);
 /// # Ok::<(), tilegrad::Error>(())
 /// ```
 pub trait Module: Send + Sync {
@@ -61,12 +63,12 @@ pub trait Module: Send + Sync {
         tape.scoped(name, |tape| self.forward(tape, input))
     }
 
-    /// The layers with output shapes, parameters and multiply-adds, for one image of `shape` [C, H, W].
-    fn summary(&self, shape: [usize; 3]) -> Result<Summary>
+    /// The layers with windows, output shapes, parameters, multiply-adds and receptive fields, for one image of `size`.
+    fn summary(&self, size: ImageSize) -> Result<Summary>
     where
         Self: Sized,
     {
-        Summary::new(self, shape)
+        Summary::new(self, size)
     }
 }
 

@@ -1,29 +1,50 @@
-//! A model in words: its layers with output shapes, parameter counts and multiply-adds.
+//! A model in words: its layers with their windows, output shapes, parameters, multiply-adds and receptive fields.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::Module;
 use crate::error::Result;
-use crate::graph::{Purpose, Tape};
-use crate::tensor::{Role, Spec, Tensor};
+use crate::graph::{Node, Purpose, Tape};
+use crate::shape::{ImageSize, Shape, Window};
+use crate::tensor::{Role, Spec, Tensor, TensorId};
 
 /// One layer of a model.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Layer {
     /// Its full name.
     pub name: String,
     /// What it computes.
     pub operation: &'static str,
-    /// The shape of its output for one image.
-    pub output: String,
+    /// The window that it moves over its input, if it has one.
+    pub window: Option<Window>,
+    /// The shape of its output for one image: \[C, H, W\], or \[features\].
+    pub output: Shape,
     /// Numbers in its own parameters.
     pub parameters: usize,
     /// Products that are added up for one image, forward.
     pub multiply_adds: u64,
+    /// Rows and columns of the model's input that one element of the output depends on, as if the image had no edges; 0
+    /// where it depends on none.
+    pub receptive_field: [usize; 2],
 }
 
-/// The layers of a model for one input shape; prints as a table.
+/// The layers of a model for one size of images, as it is trained; prints as a table.
+///
+/// ```
+/// use tilegrad::nn::models::LeNet5;
+/// use tilegrad::nn::{Module, Summary};
+/// use tilegrad::shape::ImageSize;
+///
+/// let summary = LeNet5::new(10).summary(ImageSize::new(28, 28, 1))?;
+/// let pool2 = summary.layers.iter().find(|layer| layer.name == "pool2").unwrap();
+/// assert_eq!(pool2.receptive_field, [16, 16]);
+/// print!("{summary}");
+/// # Ok::<(), tilegrad::Error>(())
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Summary {
     /// In the order in which they run.
     pub layers: Vec<Layer>,
@@ -33,39 +54,158 @@ pub struct Summary {
     pub multiply_adds: u64,
 }
 
+/// Images on the tape: a batch norm that is trained needs more than one value a channel, even of a pixel.
+const IMAGES: usize = 2;
+
 impl Summary {
-    /// Of `model` for one image of `shape`, [C, H, W].
-    pub fn new(model: &dyn Module, shape: [usize; 3]) -> Result<Self> {
-        let mut tape = Tape::new(Purpose::Evaluate);
-        let input = tape.input("input", Spec::f32([1, shape[0], shape[1], shape[2]]))?;
+    /// The layers of `model` for one image of `size`.
+    pub fn new(model: &dyn Module, size: ImageSize) -> Result<Self> {
+        // In evaluation there would be no dropout.
+        let mut tape = Tape::new(Purpose::Train);
+        let input = tape.input("input", Spec::f32(size.nchw(IMAGES)))?;
         model.forward(&mut tape, input)?;
-        let layers = tape.nodes().iter().map(|node| {
-            let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
-            let own = inputs.iter().filter(|tensor| matches!(tensor.role, Role::Parameter { .. }));
-            Layer {
-                name: node.name.clone(),
-                operation: node.op.name(),
-                output: tape.shape(node.outputs[0]).to_string(),
-                parameters: own.map(|tensor| tensor.shape.len()).sum(),
-                multiply_adds: node.op.multiply_adds(&inputs),
-            }
-        });
-        let layers: Vec<Layer> = layers.collect();
+        let mut views = HashMap::from([(input, View::of_image(size))]);
+        let layers: Vec<Layer> = tape.nodes().iter().map(|node| Layer::new(&tape, node, &mut views)).collect();
         let parameters = tape.parameters().into_iter().map(|id| tape.shape(id).len()).sum();
         Ok(Summary { parameters, multiply_adds: layers.iter().map(|layer| layer.multiply_adds).sum(), layers })
     }
 }
 
+impl Layer {
+    /// The layer that is `node`; `views` has those of the tensors before it, and gets those that it makes.
+    fn new(tape: &Tape, node: &Node, views: &mut HashMap<TensorId, View>) -> Self {
+        let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
+        let own = inputs.iter().filter(|tensor| matches!(tensor.role, Role::Parameter { .. }));
+        let window = node.op.window(&inputs);
+        let multiply_adds = node.op.multiply_adds(&inputs) / IMAGES as u64;
+        let nothing = Shape::default();
+        let output = node.outputs.first().map_or(&nothing, |&id| tape.shape(id));
+        let seen = node.inputs.iter().filter_map(|id| views.get(id).copied()).reduce(View::joined);
+        let view = seen.map(|seen| match window {
+            Some(window) => seen.through(window),
+            // A product of features, as of a linear layer: each output depends on all of them.
+            None if multiply_adds > 0 && output.rank() == 2 => seen.whole(),
+            // The one operation that makes pixels smaller.
+            None if node.op.name() == "upsample" => seen.enlarged(output),
+            None => seen,
+        });
+        let view = view.map(|view| view.with_extents(output));
+        views.extend(view.into_iter().flat_map(|view| node.outputs.iter().map(move |&id| (id, view))));
+        Layer {
+            name: node.name.clone(),
+            operation: node.op.name(),
+            window,
+            output: Shape::from(&output.dims()[output.rank().min(1)..]),
+            parameters: own.map(|tensor| tensor.shape.len()).sum(),
+            multiply_adds,
+            receptive_field: view.map_or([0; 2], |view| view.field.map(|pixels| pixels.ceil() as usize)),
+        }
+    }
+}
+
+/// What the elements of a tensor see of the model's input, by (height, width).
+///
+/// Source: Araujo, Norris, Sim, "Computing receptive fields of convolutional neural networks", Distill 2019.
+#[derive(Clone, Copy)]
+struct View {
+    /// Pixels of the model's input.
+    field: [f64; 2],
+    /// Pixels of the model's input from one element to the next.
+    jump: [f64; 2],
+    /// Elements, or those that a row of features was made of.
+    extents: [usize; 2],
+}
+
+impl View {
+    fn of_image(size: ImageSize) -> Self {
+        View { field: [1.0; 2], jump: [1.0; 2], extents: [size.height, size.width] }
+    }
+
+    /// What is seen by elements made of both.
+    fn joined(self, other: View) -> View {
+        let larger = |a: [f64; 2], b: [f64; 2]| [a[0].max(b[0]), a[1].max(b[1])];
+        View { field: larger(self.field, other.field), jump: larger(self.jump, other.jump), ..self }
+    }
+
+    /// What is seen through `reach` further elements on each axis.
+    fn farther(self, reach: [usize; 2]) -> View {
+        let field = [0, 1].map(|axis| self.field[axis] + reach[axis] as f64 * self.jump[axis]);
+        View { field, ..self }
+    }
+
+    fn through(self, window: Window) -> View {
+        let View { field, jump, extents } =
+            self.farther([0, 1].map(|axis| window.dilation[axis] * window.kernel[axis].saturating_sub(1)));
+        View { field, jump: [0, 1].map(|axis| jump[axis] * window.stride[axis] as f64), extents }
+    }
+
+    fn whole(self) -> View {
+        View { extents: [1; 2], ..self.farther(self.extents.map(|extent| extent.saturating_sub(1))) }
+    }
+
+    fn enlarged(self, output: &Shape) -> View {
+        let Some([.., height, width]) = output.nchw() else { return self };
+        let factor = [height as f64 / self.extents[0] as f64, width as f64 / self.extents[1] as f64];
+        View { jump: [0, 1].map(|axis| self.jump[axis] / factor[axis]), ..self }
+    }
+
+    fn with_extents(self, output: &Shape) -> View {
+        match output.nchw() {
+            Some([.., height, width]) => View { extents: [height, width], ..self },
+            None => self,
+        }
+    }
+}
+
+/// Extents as short as they go: "3" for 3 by 3, else "1x7".
+fn short(extents: [usize; 2]) -> String {
+    let [height, width] = extents;
+    if height == width { height.to_string() } else { format!("{height}x{width}") }
+}
+
+/// A window as "kernel/stride/padding", with the dilation behind it where there is one.
+fn window_text(window: &Window) -> String {
+    let Window { kernel, stride, padding: [top, bottom, left, right], dilation } = *window;
+    let padding = match top == bottom && left == right {
+        true => short([top, left]),
+        false => format!("{top},{bottom},{left},{right}"),
+    };
+    let dilation = if dilation == [1; 2] { String::new() } else { format!("/{}", short(dilation)) };
+    format!("{}/{}/{padding}{dilation}", short(kernel), short(stride))
+}
+
+/// An operation's name for a table: without its family where it is long.
+fn kind(operation: &str) -> &str {
+    if operation.len() > 16 { operation.trim_end_matches("_pool2d") } else { operation }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let wide = self.layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0).max(12);
-        let head = ["operation", "output", "parameters", "multiply-adds"];
-        writeln!(f, "{:<wide$} {:<19} {:<16} {:>12} {:>14}", "layer", head[0], head[1], head[2], head[3])?;
-        for layer in &self.layers {
-            let Layer { name, operation, output, parameters, multiply_adds } = layer;
-            let operation = operation.trim_end_matches("_eval");
-            writeln!(f, "{name:<wide$} {operation:<19} {output:<16} {parameters:>12} {multiply_adds:>14}")?;
+        let head = ["layer", "kind", "k/s/p", "output", "params", "mul-adds", "field"].map(String::from);
+        let of = |layer: &Layer| {
+            [
+                layer.name.clone(),
+                kind(layer.operation).to_string(),
+                layer.window.as_ref().map_or("-".into(), window_text),
+                layer.output.to_string(),
+                layer.parameters.to_string(),
+                layer.multiply_adds.to_string(),
+                short(layer.receptive_field),
+            ]
+        };
+        let (parameters, multiply_adds) = (self.parameters.to_string(), self.multiply_adds.to_string());
+        let nothing = String::new;
+        let total = ["total".into(), nothing(), nothing(), nothing(), parameters, multiply_adds, nothing()];
+        let rows: Vec<[String; 7]> = [head].into_iter().chain(self.layers.iter().map(of)).chain([total]).collect();
+        let wide: [usize; 7] =
+            std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+        for row in &rows {
+            let cells = row.iter().zip(wide).enumerate().map(|(column, (cell, wide))| match column {
+                0..4 => format!("{cell:<wide$}"),
+                _ => format!("{cell:>wide$}"),
+            });
+            writeln!(f, "{}", cells.collect::<Vec<_>>().join(" ").trim_end())?;
         }
-        write!(f, "{:<wide$} {:<36} {:>12} {:>14}", "total", "", self.parameters, self.multiply_adds)
+        write!(f, "k/s/p: kernel/stride/padding(/dilation); field: receptive field in pixels")
     }
 }

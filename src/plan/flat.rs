@@ -144,11 +144,9 @@ impl ParameterLayout {
     pub(super) fn spans(&self, buffer: FlatBuffer, parameter: &Tensor) -> Result<Vec<Span>> {
         let placement = self.placement(&parameter.name)?;
         if placement.shape != parameter.shape || placement.layout != parameter.layout {
-            return Err(Error::Shape {
-                op: "parameter",
-                name: parameter.name.clone(),
-                message: format!("the tape declares {}, the parameter store has {}", parameter.shape, placement.shape),
-            });
+            let message = format!("the tape declares {}, the parameter store has {}", parameter.shape, placement.shape);
+            let error = Error::shape("parameter", parameter.name.clone(), message);
+            return Err(error.between(&parameter.shape, &placement.shape));
         }
         if !self.has(buffer, placement.group) {
             let message = match self.updated(placement.group) {

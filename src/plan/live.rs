@@ -64,12 +64,10 @@ impl Lifetimes {
         let Some((owner, (_, bytes))) = too_long else { return Ok(()) };
         Err(match *owner {
             Owner::Tensor(id) => too_large(tape.tensor(id), limit),
-            Owner::Scratch(node, _) => Error::Limit {
-                what: format!("the work of \"{}\"", tape.nodes()[node].name),
-                needed: format!("{bytes} bytes"),
-                allowed: format!("{limit} bytes in one binding"),
-                hint: "use a smaller batch or layer".into(),
-            },
+            Owner::Scratch(node, _) => {
+                let what = format!("the work of \"{}\"", tape.nodes()[node].name);
+                Error::too_large(what, *bytes, limit, "in one binding", "use a smaller batch or layer")
+            }
         })
     }
 

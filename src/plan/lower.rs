@@ -119,12 +119,9 @@ fn none_left(node: &Node, tensors: &Tensors<'_>, caps: &Caps) -> Error {
     let needs =
         node.op.candidates(tensors, caps).into_iter().map(|candidate| format!("\"{candidate}\" {:?}", candidate.needs));
     let needs: Vec<String> = needs.collect();
-    Error::Limit {
-        what: format!("{} \"{}\"", node.op.name(), node.name),
-        needed: if needs.is_empty() { "a candidate, and it has none".into() } else { needs.join(" or ") },
-        allowed: format!("what {caps:?} has"),
-        hint: "run it on another device".into(),
-    }
+    let needed = if needs.is_empty() { "a candidate, and it has none".into() } else { needs.join(" or ") };
+    let what = format!("{} \"{}\"", node.op.name(), node.name);
+    Error::limit(what, needed, format!("what {caps:?} has"), "run it on another device")
 }
 
 fn fault(node: &Node, message: &str) -> Error {

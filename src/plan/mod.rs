@@ -198,10 +198,6 @@ impl Plan {
 }
 
 fn too_large(tensor: &Tensor, limit: u64) -> Error {
-    Error::Limit {
-        what: format!("tensor \"{}\" {}", tensor.name, tensor.shape),
-        needed: format!("{} bytes", tensor.bytes()),
-        allowed: format!("{limit} bytes in one binding"),
-        hint: "use a smaller batch or layer".into(),
-    }
+    let what = format!("tensor \"{}\" {}", tensor.name, tensor.shape);
+    Error::too_large(what, tensor.bytes(), limit, "in one binding", "use a smaller batch or layer")
 }

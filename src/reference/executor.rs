@@ -82,7 +82,7 @@ impl<R: Real> Program<R> {
         let tensor = self.tape.tensor(id);
         if value.len() != tensor.shape.len() {
             let message = format!("is {} of {:?}, got {} values", tensor.shape, tensor.dtype, value.len());
-            return Err(Error::Shape { op: "input", name: name.into(), message });
+            return Err(Error::shape("input", name, message).between(&tensor.shape, value.len()));
         }
         self.values[id.0] = Some(value);
         Ok(())

@@ -29,7 +29,7 @@ impl<'a> Matrix<'a> {
         }
         if !names.is_empty() && names.len() != classes {
             let message = format!("has {} names for {classes} classes; give each a name, or none", names.len());
-            return Err(Error::config("confusion matrix", message));
+            return Err(Error::config("confusion matrix", message).between(classes, names.len()));
         }
         let names = if names.is_empty() { (0..classes).map(|i| i.to_string()).collect() } else { names.to_vec() };
         Ok(Matrix { classes, counts, names })

@@ -4,7 +4,8 @@ use super::Picture;
 use super::colour::{self, INK, NAN, PAPER, RIGHT, Rgb, WRONG};
 use super::picture::{LETTER, shortened, text_width};
 use crate::data::ImageSet;
-use crate::error::{Error, Result};
+use crate::error::{Error, Quantity, Result};
+use crate::shape::ImageSize;
 
 /// Pixels between two tiles, and around the sheet.
 const GAP: usize = 6;
@@ -96,20 +97,14 @@ pub fn filters(title: &str, weights: &[f32], shape: [usize; 4], scaling: Scaling
     sheet(&title, &tiles, columns, FILTER)
 }
 
-/// The feature maps of one image, \[channels, height, width\].
+/// The feature maps of one image, \[channels, height, width\] of `size`.
 ///
 /// The smallest value is black (or viridis' blue) and the largest white (or yellow), among those that `scaling` compares.
 /// A map whose values are all one value is all dark; NaN is magenta. [`Error::Config`] if `maps` is not as long as the
 /// shape says.
-pub fn feature_maps(
-    title: &str,
-    maps: &[f32],
-    shape: [usize; 3],
-    scaling: Scaling,
-    colours: Colours,
-) -> Result<Picture> {
-    let [channels, height, width] = shape;
-    check(maps, &shape)?;
+pub fn feature_maps(title: &str, maps: &[f32], size: ImageSize, scaling: Scaling, colours: Colours) -> Result<Picture> {
+    let ImageSize { height, width, channels } = size;
+    check(maps, &size.chw())?;
     let range = |values: &[f32]| {
         let finite = || values.iter().copied().filter(|v| v.is_finite());
         (finite().fold(f32::INFINITY, f32::min), finite().fold(f32::NEG_INFINITY, f32::max))
@@ -178,7 +173,11 @@ fn check(values: &[f32], shape: &[usize]) -> Result<()> {
     let expected = shape.iter().try_fold(1usize, |product, &extent| product.checked_mul(extent));
     match expected.filter(|&expected| expected > 0) == Some(values.len()) {
         true => Ok(()),
-        false => Err(Error::config("sheet", format!("has {} values, which are not of shape {shape:?}", values.len()))),
+        false => {
+            let error =
+                Error::config("sheet", format!("has {} values, which are not of shape {shape:?}", values.len()));
+            Err(error.between(Quantity::Extents(shape.to_vec()), values.len()))
+        }
     }
 }
 

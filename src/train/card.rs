@@ -1,4 +1,4 @@
-//! What a file of weights says of itself, so that it can be used without anything else: the model, the shape and
+//! What a file of weights says of itself, so that it can be used without anything else: the model, the size and
 //! normalisation of its images, the names of its classes.
 
 use std::path::Path;
@@ -8,14 +8,15 @@ use super::weights::{self, Metadata};
 use crate::data::Normalisation;
 use crate::error::{Error, Result};
 use crate::nn::models::NamedModel;
+use crate::shape::ImageSize;
 
 /// What is needed to use a trained model beside its weights; it travels in the metadata of the safetensors file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelCard {
     /// The network.
     pub model: NamedModel,
-    /// Its images, [C, H, W].
-    pub shape: [usize; 3],
+    /// The size of its images.
+    pub image_size: ImageSize,
     /// The names of its classes, one for each.
     pub class_names: Vec<String>,
     /// How bytes become numbers.
@@ -37,7 +38,7 @@ impl ModelCard {
             ("classes", classes.to_string()),
             ("width", width.to_string()),
             ("small", small.to_string()),
-            ("shape", numbers(&self.shape)),
+            ("shape", numbers(&self.image_size.chw())),
             ("scale", numbers(scale)),
             ("shift", numbers(shift)),
             ("class_names", serde_json::json!(self.class_names).to_string()),
@@ -70,14 +71,16 @@ impl ModelCard {
             small: text("small")?.parse().map_err(|_| wrong("small", text("small").unwrap_or("")))?,
         };
         if class_names.len() != model.classes {
-            return Err(Error::data(path, format!("names {} classes of {}", class_names.len(), model.classes)));
+            let error = Error::data(path, format!("names {} classes of {}", class_names.len(), model.classes));
+            return Err(error.between(model.classes, class_names.len()));
         }
         let normalisation = Normalisation {
             scale: several(text("scale")?).ok_or_else(|| wrong("scale", "not four numbers"))?,
             shift: several(text("shift")?).ok_or_else(|| wrong("shift", "not four numbers"))?,
         };
-        let shape = several(text("shape")?).ok_or_else(|| wrong("shape", "not three numbers"))?;
-        Ok(ModelCard { model, shape, class_names, normalisation })
+        let [channels, height, width] = several(text("shape")?).ok_or_else(|| wrong("shape", "not three numbers"))?;
+        let image_size = ImageSize::new(height, width, channels);
+        Ok(ModelCard { model, image_size, class_names, normalisation })
     }
 }
 

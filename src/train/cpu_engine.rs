@@ -37,11 +37,8 @@ impl CpuEngine {
     fn set_like(&mut self, name: &str, parameter: &str, values: &[f32]) -> Result<()> {
         let expected = self.kept(parameter)?.real().len();
         if expected != values.len() {
-            return Err(Error::Shape {
-                op: "parameter",
-                name: name.into(),
-                message: format!("has {expected} values, got {}", values.len()),
-            });
+            let message = format!("has {expected} values, got {}", values.len());
+            return Err(Error::shape("parameter", name, message).between(expected, values.len()));
         }
         self.store.set(name, Value::Real(values.to_vec()));
         Ok(())
@@ -149,11 +146,8 @@ impl Engine for CpuEngine {
     fn set_buffer(&mut self, name: &str, values: Value<f32>) -> Result<()> {
         let expected = self.kept(name)?;
         if expected.len() != values.len() {
-            return Err(Error::Shape {
-                op: "buffer",
-                name: name.into(),
-                message: format!("has {} values, got {}", expected.len(), values.len()),
-            });
+            let message = format!("has {} values, got {}", expected.len(), values.len());
+            return Err(Error::shape("buffer", name, message).between(expected.len(), values.len()));
         }
         self.store.set(name, values);
         Ok(())

@@ -45,21 +45,19 @@ impl Trainer {
         let size = self.options.batch_size.min(train.len());
         let tape = self.tape_for(train, Purpose::Train, size)?;
         let problem = match self.engine.forecast(&tape, false) {
-            Ok(Some(forecast)) if !forecast.fits() => Error::Limit {
-                what: format!("training in batches of {size}"),
-                needed: format!("{} bytes", forecast.memory.total()),
-                allowed: format!("{} bytes of memory", forecast.available.unwrap_or_default()),
-                hint: String::new(),
-            },
+            Ok(Some(forecast)) if !forecast.fits() => {
+                let (needed, available) = (forecast.memory.total(), forecast.available.unwrap_or_default());
+                Error::too_large(format!("training in batches of {size}"), needed, available, "of memory", "")
+            }
             Err(error @ Error::Limit { .. }) => error,
             Ok(_) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let Error::Limit { what, needed, allowed, .. } = problem else { return Err(problem) };
+        let Error::Limit { what, needed, allowed, mismatch, .. } = problem else { return Err(problem) };
         let hint = match self.largest_batch(train)? {
             Some(batch) => format!("the largest batch size that fits is {batch}"),
             None => "not even a batch of one image fits: use smaller images or a smaller network".into(),
         };
-        Err(Error::Limit { what, needed, allowed, hint })
+        Err(Error::Limit { what, needed, allowed, hint, mismatch })
     }
 }

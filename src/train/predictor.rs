@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Purpose, Stage, Tape};
 use crate::nn::Module;
 use crate::ops::gather::Gather;
+use crate::shape::ImageSize;
 use crate::tensor::{Spec, TensorId, Values};
 
 /// Images that are looked at together.
@@ -19,7 +20,7 @@ const BATCH: usize = 64;
 pub struct Predictor<'a> {
     model: &'a dyn Module,
     engine: &'a mut dyn Engine,
-    shape: [usize; 3],
+    size: ImageSize,
     normalisation: Normalisation,
     /// The program for a number of images, with its logits and the output of its first convolution.
     programs: HashMap<usize, (ProgramId, TensorId, Option<TensorId>)>,
@@ -34,26 +35,26 @@ pub struct FirstLayer {
     pub filters_shape: [usize; 4],
     /// Its numbers in PyTorch's order.
     pub filters: Vec<f32>,
-    /// The shape of its output, [C, H, W].
-    pub maps_shape: [usize; 3],
-    /// The output for the image.
+    /// The size of its output.
+    pub maps_size: ImageSize,
+    /// The output for the image, [channels, height, width].
     pub maps: Vec<f32>,
 }
 
 impl<'a> Predictor<'a> {
-    /// A predictor over the parameters that `engine` has for `model`, whose images are of `shape` [C, H, W].
+    /// A predictor over the parameters that `engine` has for `model`, whose images are of `size`.
     pub fn new(
         model: &'a dyn Module,
         engine: &'a mut dyn Engine,
-        shape: [usize; 3],
+        size: ImageSize,
         normalisation: Normalisation,
     ) -> Self {
-        Predictor { model, engine, shape, normalisation, programs: HashMap::new() }
+        Predictor { model, engine, size, normalisation, programs: HashMap::new() }
     }
 
     /// A predictor with the parameters of the file at `path`, whose card this is: `model` is what its model builds.
     pub fn load(path: &Path, card: &ModelCard, model: &'a dyn Module, engine: &'a mut dyn Engine) -> Result<Self> {
-        let predictor = Predictor::new(model, engine, card.shape, card.normalisation);
+        let predictor = Predictor::new(model, engine, card.image_size, card.normalisation);
         let (tape, ..) = predictor.tape(1)?;
         predictor.engine.initialise(&tape, 0)?;
         weights::load(path, &tape, predictor.engine)?;
@@ -62,8 +63,7 @@ impl<'a> Predictor<'a> {
 
     fn tape(&self, count: usize) -> Result<(Tape, TensorId, Option<TensorId>)> {
         let mut tape = Tape::new(Purpose::Evaluate);
-        let [c, h, w] = self.shape;
-        let input = tape.input("input", Spec::f32([count, c, h, w]))?;
+        let input = tape.input("input", Spec::f32(self.size.nchw(count)))?;
         let logits = self.model.forward(&mut tape, input)?;
         tape.keep(logits);
         let first = tape.nodes().iter().find(|node| node.op.name() == "conv2d").map(|node| node.outputs[0]);
@@ -73,10 +73,10 @@ impl<'a> Predictor<'a> {
 
     /// The logits of the images with these numbers, at most [`BATCH`] of them, and the program that has made them.
     fn run(&mut self, images: &ImageSet, numbers: &[usize]) -> Result<(Vec<f32>, ProgramId, Option<TensorId>)> {
-        let [c, h, w] = self.shape;
-        if [images.channels, images.height, images.width] != self.shape {
-            let found = [images.channels, images.height, images.width];
-            return Err(Error::config("images", format!("are {found:?}, the model is for {:?}", self.shape)));
+        let (found, size) = (images.image_size(), self.size);
+        if found != size {
+            let error = Error::config("images", format!("are {found}, the model is for {size}"));
+            return Err(error.between(size, found));
         }
         let count = numbers.len();
         let (program, logits, first) = match self.programs.get(&count) {
@@ -89,9 +89,9 @@ impl<'a> Predictor<'a> {
             }
         };
         let op = Gather { scale: self.normalisation.scale, shift: self.normalisation.shift, augment: None };
-        let mut values = vec![0.0; count * c * h * w];
-        for (output, &number) in values.chunks_mut((c * h * w).max(1)).zip(numbers) {
-            op.image(images.image(number), [c, h, w], 0, &[], output);
+        let mut values = vec![0.0; count * size.values()];
+        for (output, &number) in values.chunks_mut(size.values().max(1)).zip(numbers) {
+            op.image(images.image(number), size.chw(), 0, &[], output);
         }
         self.engine.upload(program, "input", Values::F32(&values))?;
         self.engine.run(program, &[Stage::Forward])?;
@@ -114,14 +114,16 @@ impl<'a> Predictor<'a> {
         let (_, program, first) = self.run(images, &[number])?;
         let Some(id) = first else { return Ok(None) };
         let tape = self.engine.tape(program);
-        let Some(node) = tape.nodes().iter().find(|node| node.outputs.first() == Some(&id)) else { return Ok(None) };
+        let wrong = |message: &str| Error::Validation(format!("the first convolution {message}"));
+        let node = tape.nodes().iter().find(|node| node.outputs.first() == Some(&id));
+        let node = node.ok_or_else(|| wrong("is not on the engine's tape"))?;
         let weight = tape.tensor(node.inputs[1]);
         let (Some(filters_shape), Some([_, c, h, w])) = (weight.shape.nchw(), tape.shape(id).nchw()) else {
-            return Ok(None);
+            return Err(wrong("does not have a weight and an output of four extents"));
         };
         let name = weight.name.clone();
         let (filters, maps) = (self.engine.parameter(&name)?, self.engine.read(program, id)?);
-        Ok(Some(FirstLayer { name, filters_shape, filters, maps_shape: [c, h, w], maps }))
+        Ok(Some(FirstLayer { name, filters_shape, filters, maps_size: ImageSize::new(h, w, c), maps }))
     }
 }
 

@@ -119,8 +119,8 @@ pub fn conv_case(seed: u64, max_channels: usize, max_kernel: usize) -> ConvCase 
     };
     let (h, w) = (extent(0, top + bottom), extent(1, left + right));
     let conv = Conv2dAttributes { stride, padding: [top, bottom, left, right], dilation, groups };
-    assert!(conv_output(h, kernel[0], stride[0], top + bottom, dilation[0]).is_some());
-    assert!(conv_output(w, kernel[1], stride[1], left + right, dilation[1]).is_some());
+    assert!(conv_output(h, kernel[0], stride[0], top + bottom, dilation[0]).is_ok());
+    assert!(conv_output(w, kernel[1], stride[1], left + right, dilation[1]).is_ok());
     ConvCase {
         input: [draw.between(1, 3), groups * group_in, h, w],
         weight: [groups * group_out, group_in, kernel[0], kernel[1]],
@@ -174,7 +174,7 @@ pub fn avg_pool_case(seed: u64, max_channels: usize, max_kernel: usize) -> AvgPo
 fn pooled_extent(draw: &Draw, kernel: usize, stride: usize, padding: usize, dilation: usize, ceil_mode: bool) -> usize {
     let span = dilation * (kernel - 1) + 1;
     let first = span.saturating_sub(2 * padding + 1).max(1) + draw.between(0, 6);
-    let valid = |&size: &usize| pool_output(size, kernel, stride, padding, dilation, ceil_mode).is_some();
+    let valid = |&size: &usize| pool_output(size, kernel, stride, padding, dilation, ceil_mode).is_ok();
     (first..).find(valid).expect("a large input always has a window")
 }
 

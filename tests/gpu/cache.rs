@@ -17,7 +17,7 @@ fn folder(name: &str) -> PathBuf {
 
 /// Opens a device that keeps its files in `folder`, makes a pipeline and runs it.
 fn opened(folder: &Path) {
-    let options = DeviceOptions { cache_dir: Some(folder.to_path_buf()), ..DeviceOptions::default() };
+    let options = DeviceOptions::default().cache_dir(folder);
     let device = Device::new(options).unwrap();
     let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([2, 3])).unwrap();

@@ -8,6 +8,7 @@ use tilegrad::graph::{Purpose, Tape, TensorId};
 use tilegrad::kernel::Choices;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Rng;
+use tilegrad::shape::ImageSize;
 use tilegrad::train::{CpuEngine, Engine, GpuEngine, Sink};
 
 use crate::check::device;
@@ -17,7 +18,7 @@ fn colour(count: usize) -> ImageSet {
     let bytes = Rng::new(5, "pixels");
     let images = (0..count as u64 * 5 * 3 * 3).map(|i| bytes.words(i)[0] as u8).collect();
     let labels = (0..count).map(|i| (i * 7 % 10) as i32).collect();
-    ImageSet::new(images, labels, [5, 3, 3], 10).unwrap()
+    ImageSet::new(images, labels, ImageSize::new(5, 3, 3), 10).unwrap()
 }
 
 /// The images and labels that an engine sees for a batch.
@@ -73,7 +74,8 @@ fn a_data_set_larger_than_a_binding_is_gathered_piece_by_piece() {
     // 300 images of 256 x 256 x 8 bytes are 157 MB, more than lavapipe's 128 MiB.
     let (count, extent) = (300, 256 * 256 * 8);
     let images: Vec<u8> = (0..count * extent).map(|i| (i / extent * 31 + i % 251) as u8).collect();
-    let set = ImageSet::new(images, (0..count as i32).map(|i| i % 10).collect(), [256, 256, 8], 10).unwrap();
+    let set =
+        ImageSet::new(images, (0..count as i32).map(|i| i % 10).collect(), ImageSize::new(256, 256, 8), 10).unwrap();
     if device.caps().max_binding > (count * extent) as u64 {
         eprintln!("one binding holds it all: the pieces are tested where bindings end at 128 MiB");
     }

@@ -31,7 +31,7 @@ fn an_adapter_that_does_not_exist_is_named_with_those_that_do() {
     if device().is_none() {
         return;
     }
-    let options = DeviceOptions { adapter: Some("Voodoo 3".into()), ..DeviceOptions::default() };
+    let options = DeviceOptions::default().adapter("Voodoo 3");
     let Err(error) = Device::new(options) else { panic!("there is no such adapter") };
     assert!(matches!(error, Error::NoAdapter { .. }));
     let text = error.to_string();
@@ -44,7 +44,7 @@ fn a_part_of_the_name_in_any_case_chooses() {
     // scripts/test_adapters.sh reads which adapter the tests are run on.
     println!("adapter: {}", device.name());
     let part: String = device.name().chars().take(5).collect();
-    let options = DeviceOptions { adapter: Some(part.to_uppercase()), ..DeviceOptions::default() };
+    let options = DeviceOptions::default().adapter(part.to_uppercase());
     assert_eq!(Device::new(options).unwrap().name(), device.name());
 }
 
@@ -68,14 +68,12 @@ fn it_works_without_the_optional_features_and_at_default_limits() {
     if device().is_none() {
         return;
     }
-    let options = DeviceOptions {
-        subgroups: false,
-        f16: false,
-        timestamps: false,
-        pipeline_cache: false,
-        default_limits: true,
-        ..DeviceOptions::default()
-    };
+    let options = DeviceOptions::default()
+        .subgroups(false)
+        .f16(false)
+        .timestamps(false)
+        .pipeline_cache(false)
+        .default_limits(true);
     let device = Device::new(options).unwrap();
     assert_eq!(device.caps().subgroups, None);
     assert_eq!(device.facts()["features_used"].as_array().map(Vec::len), Some(0), "{}", device.facts());

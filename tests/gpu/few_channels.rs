@@ -48,8 +48,8 @@ fn random(seed: u64) -> ConvCase {
     let out_w = 4 * draw.between(1, 4);
     // Of the widths that give as many pixels, one whose lines are whole vectors, if there is one.
     let least = ((out_w - 1) * stride[1] + dilation[1] * (kernel_w - 1) + 1).saturating_sub(left + right).max(1);
-    let mut widths =
-        (least..).take_while(|&w| conv_output(w, kernel_w, stride[1], left + right, dilation[1]) <= Some(out_w));
+    let mut widths = (least..)
+        .take_while(|&w| conv_output(w, kernel_w, stride[1], left + right, dilation[1]).is_ok_and(|w| w <= out_w));
     let w = widths.find(|w| (w * in_c).is_multiple_of(4)).unwrap_or(least);
     let h = (dilation[0] * (kernel_h - 1) + 1).saturating_sub(top + bottom).max(1) + draw.between(0, 6);
     ConvCase {

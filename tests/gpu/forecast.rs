@@ -6,6 +6,7 @@ use tilegrad::gpu::{Device, DeviceOptions};
 use tilegrad::nn::models::LeNet5;
 use tilegrad::nn::{AdaptiveAvgPool2d, Conv2d, Flatten, Linear, Sequential};
 use tilegrad::optim::Sgd;
+use tilegrad::shape::ImageSize;
 use tilegrad::train::{Event, Flow, GpuEngine, TrainOptions, Trainer};
 
 use crate::check::device;
@@ -40,8 +41,8 @@ fn what_does_not_fit_is_said_before_it_starts_with_the_batch_that_would() {
         return;
     }
     // A binding holds 128 MiB, and an image is one of the first layer's output: 64 channels of 64 by 64.
-    let device = Device::new(DeviceOptions { default_limits: true, ..DeviceOptions::default() }).unwrap();
-    let images = ImageSet::new(vec![0; 200 * 64 * 64], vec![0; 200], [64, 64, 1], 2).unwrap();
+    let device = Device::new(DeviceOptions::default().default_limits(true)).unwrap();
+    let images = ImageSet::new(vec![0; 200 * 64 * 64], vec![0; 200], ImageSize::new(64, 64, 1), 2).unwrap();
     let mut train = ResidentSource::new("train", images.clone());
     let mut test = ResidentSource::new("test", images.subset(&[0]));
     let model = Sequential::new()

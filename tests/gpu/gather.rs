@@ -11,7 +11,7 @@ use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::{Rng, draw, philox};
-use tilegrad::shape::DType;
+use tilegrad::shape::{DType, ImageSize};
 use tilegrad::train::{CpuEngine, Engine, GpuEngine, Sink};
 use tilegrad::twin::{Inputs, Outputs, Real, Twin, Value};
 
@@ -279,7 +279,7 @@ fn both_sources_draw_the_same_on_both_engines_and_not_in_evaluation() {
     let Some(device) = device() else { return };
     let rng = Rng::new(1, "bytes");
     let bytes = (0..20 * 6 * 5 * 3).map(|i| rng.words(i)[0] as u8).collect();
-    let set = ImageSet::new(bytes, vec![0; 20], [6, 5, 3], 1).unwrap();
+    let set = ImageSet::new(bytes, vec![0; 20], ImageSize::new(6, 5, 3), 1).unwrap();
     let normalisation = Normalisation { scale: [0.25, 0.5, 2.0, 2.0], shift: [-1.0, 0.5, 3.0, 3.0] };
     let augment = Augment { padding: 3, flip: 0.5 };
     let indices = [4, 19, 0, 7, 7];
@@ -301,7 +301,7 @@ fn a_data_set_in_pieces_is_augmented_too() {
     // 300 images of 256 x 256 x 8 bytes are 157 MB, more than lavapipe's 128 MiB.
     let (count, extent) = (300, 256 * 256 * 8);
     let images: Vec<u8> = (0..count * extent).map(|i| (i / extent * 31 + i % 251) as u8).collect();
-    let set = ImageSet::new(images, vec![0; count], [256, 256, 8], 1).unwrap();
+    let set = ImageSet::new(images, vec![0; count], ImageSize::new(256, 256, 8), 1).unwrap();
     let augment = Augment { padding: 5, flip: 0.5 };
     let uniform = Normalisation { scale: [0.5; 4], shift: [1.0; 4] };
     let indices = [299, 0, 255, 256];

@@ -13,7 +13,7 @@ use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{Optimizer, ParamGroup, Rates, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::rng::Init;
-use tilegrad::shape::Layout;
+use tilegrad::shape::{ImageSize, Layout};
 use tilegrad::train::{GpuEngine, TrainOptions, Trainer};
 
 use crate::check::device;
@@ -198,11 +198,11 @@ fn vgg16_trains(extent: usize, lr: f64) {
     if device().is_none() {
         return;
     }
-    let device = Device::new(DeviceOptions { default_limits: true, ..DeviceOptions::default() }).unwrap();
+    let device = Device::new(DeviceOptions::default().default_limits(true)).unwrap();
     assert_eq!([device.caps().max_binding, device.caps().max_buffer], [128 << 20, 256 << 20]);
     let pixels: Vec<u8> = (0..extent * extent * 3).map(|i| ((i * 7 + i / (3 * extent) * 13) % 251) as u8).collect();
     let image = |name| {
-        let image = ImageSet::new(pixels.clone(), vec![417], [extent, extent, 3], 1000).unwrap();
+        let image = ImageSet::new(pixels.clone(), vec![417], ImageSize::new(extent, extent, 3), 1000).unwrap();
         ResidentSource::new(name, image)
     };
     let (mut train, mut validation) = (image("train"), image("validation"));

@@ -9,7 +9,7 @@ use crate::check::device;
 #[test]
 fn a_peak_is_finite_and_positive_and_soon_measured() {
     let Some(device) = device() else { return };
-    let without = Device::new(DeviceOptions { timestamps: false, ..DeviceOptions::default() }).unwrap();
+    let without = Device::new(DeviceOptions::default().timestamps(false)).unwrap();
     for device in [device, &without] {
         let began = Instant::now();
         let peak = Peak::measure(device).unwrap();
@@ -28,6 +28,6 @@ fn half_precision_is_measured_where_shaders_have_it() {
     let features = device.facts()["features"].as_array().unwrap();
     assert_eq!(rate.is_some(), features.contains(&"SHADER_F16".into()));
     assert!(rate.is_none_or(|rate| rate.is_finite() && rate > 1e7), "{rate:?}");
-    let without = Device::new(DeviceOptions { f16: false, ..DeviceOptions::default() }).unwrap();
+    let without = Device::new(DeviceOptions::default().f16(false)).unwrap();
     assert_eq!(Peak::measure_f16(&without).unwrap(), None);
 }

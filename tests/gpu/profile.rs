@@ -11,6 +11,7 @@ use tilegrad::ops::metrics::Metrics;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{Optimizer, Sgd};
 use tilegrad::plan::{ParameterLayout, Plan};
+use tilegrad::shape::ImageSize;
 
 use crate::check::device;
 use crate::common::cases;
@@ -112,7 +113,7 @@ fn repeated_dispatches_change_nothing() {
 #[test]
 fn runs_can_be_repeated_until_the_clock_sees_them() {
     let Some(device) = device() else { return };
-    let without = Device::new(DeviceOptions { timestamps: false, ..DeviceOptions::default() }).unwrap();
+    let without = Device::new(DeviceOptions::default().timestamps(false)).unwrap();
     for device in [device, &without] {
         let mut session = lenet(device);
         let count = session.repeats(&[Stage::Forward], 1e6).unwrap();
@@ -129,7 +130,7 @@ fn a_device_without_timestamps_is_timed_by_the_host_and_says_so() {
     if device().is_none() {
         return;
     }
-    let device = Device::new(DeviceOptions { timestamps: false, ..DeviceOptions::default() }).unwrap();
+    let device = Device::new(DeviceOptions::default().timestamps(false)).unwrap();
     let mut session = lenet(&device);
     let profile = session.profile(&STEP, 2).unwrap();
     assert_eq!(profile.clock, Clock::Host);
@@ -144,7 +145,7 @@ fn the_multiply_adds_of_a_step_are_three_times_the_forward_ones() {
     let sum = |stage| -> u64 {
         session.plan().steps.iter().filter(|step| step.stage == stage).map(|step| step.multiply_adds).sum()
     };
-    let summary = Summary::new(&LeNet5::new(10), [1, 28, 28]).unwrap();
+    let summary = Summary::new(&LeNet5::new(10), ImageSize::new(28, 28, 1)).unwrap();
     let forward = BATCH as u64 * summary.multiply_adds;
     let first = BATCH as u64 * summary.layers[0].multiply_adds;
     assert_eq!((sum(Stage::Forward), sum(Stage::Backward)), (forward, 2 * forward - first));

@@ -15,7 +15,7 @@ use tilegrad::ops::transform::Transform;
 use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::{Rng, draw};
-use tilegrad::shape::DType;
+use tilegrad::shape::{DType, ImageSize};
 use tilegrad::train::{CpuEngine, Engine, GpuEngine, Sink};
 use tilegrad::twin::Value;
 
@@ -36,7 +36,8 @@ fn images(count: usize, [channels, height, width]: [usize; 3]) -> ImageSet {
         }
     };
     let bytes = (0..count * channels * height * width).map(byte).collect();
-    ImageSet::new(bytes, (0..count as i32).map(|i| i % 10).collect(), [height, width, channels], 10).unwrap()
+    ImageSet::new(bytes, (0..count as i32).map(|i| i % 10).collect(), ImageSize::new(height, width, channels), 10)
+        .unwrap()
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -246,7 +247,7 @@ fn a_data_set_in_pieces_is_transformed_too() {
     // 700 images of 256 x 256 x 3 bytes are 138 MB, more than lavapipe's 128 MiB.
     let (count, extent) = (700, 256 * 256 * 3);
     let bytes: Vec<u8> = (0..count * extent).map(|i| (i / extent * 31 + i % 251) as u8).collect();
-    let set = ImageSet::new(bytes, vec![0; count], [256, 256, 3], 1).unwrap();
+    let set = ImageSet::new(bytes, vec![0; count], ImageSize::new(256, 256, 3), 1).unwrap();
     let (_, augmentation) = each().pop().unwrap();
     let indices = [699, 0, 640, 682, 5];
     let fed = |engine: &mut dyn Engine, source: &mut dyn BatchSource| fed(engine, source, &indices);

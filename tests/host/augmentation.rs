@@ -15,7 +15,7 @@ use tilegrad::ops::transform::Transform;
 use tilegrad::optim::Sgd;
 use tilegrad::reference::{HostStore, Program};
 use tilegrad::rng::{Rng, draw};
-use tilegrad::shape::DType;
+use tilegrad::shape::{DType, ImageSize};
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
 use tilegrad::twin::Value;
 
@@ -220,11 +220,9 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     let contrast = Augmentation { jitter: ColorJitter { contrast: 0.1, ..ColorJitter::default() }, ..none };
     let saturation = Augmentation { jitter: ColorJitter { saturation: -1.0, ..ColorJitter::default() }, ..none };
     let of = |augmentation: Augmentation, [c, h, w]: [usize; 3]| {
-        let set = ImageSet::new(vec![0; c * h * w], vec![0], [h, w, c], 1).unwrap();
-        let uploaded =
-            DatasetSource::new("set", set.clone()).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
-        let resident =
-            ResidentSource::new("set", set).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
+        let set = ImageSet::new(vec![0; c * h * w], vec![0], ImageSize::new(h, w, c), 1).unwrap();
+        let uploaded = DatasetSource::new("set", set.clone()).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
+        let resident = ResidentSource::new("set", set).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
         let [uploaded, resident] = [uploaded, resident].map(|declared| declared.unwrap_err().to_string());
         let message = uploaded.strip_prefix("augment: ").unwrap().to_string();
         assert_eq!(resident.split_once("\": ").unwrap().1, message);

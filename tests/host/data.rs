@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use image::{GrayImage, Luma, Rgb, RgbImage, RgbaImage};
 use tilegrad::Error;
 use tilegrad::data::folder::{self, FolderOptions};
-use tilegrad::data::{Augment, BatchSource, DatasetSource, ImageSet, ResidentSource, shapes};
+use tilegrad::data::{Augment, BatchSource, DatasetSource, ImageSet, ResidentSource, Resize, shapes};
 use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::ops::gather::Gather;
 use tilegrad::optim::Sgd;
 use tilegrad::rng::draw;
-use tilegrad::shape::DType;
+use tilegrad::shape::{DType, ImageSize};
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
 
 /// A folder that one test owns and that goes when the test ends.
@@ -51,7 +51,7 @@ impl Folder {
     /// The message of the Data error that reading gives, after checking that it blames `name`.
     fn fault(&self, name: &str, options: FolderOptions) -> String {
         match self.read(options) {
-            Err(Error::Data { path, message }) => {
+            Err(Error::Data { path, message, .. }) => {
                 assert_eq!(path, self.0.join(name), "{message}");
                 message
             }
@@ -102,17 +102,14 @@ fn without_a_train_folder_a_seeded_part_is_held_out() {
     for i in 0..20 {
         folder.colour(&format!("{}/{i:02}.png", if i % 2 == 0 { "a" } else { "b" }), 5 * i);
     }
-    let read = |seed| folder.read(FolderOptions { seed, test_fraction: 0.25, ..FolderOptions::default() }).unwrap();
+    let read = |seed| folder.read(FolderOptions::default().seed(seed).test_fraction(0.25)).unwrap();
     let first = read(1);
     assert_eq!((first.train.len(), first.test.len()), (15, 5));
     assert_eq!(first.test.class_names, ["a", "b"]);
     let again = read(1);
     assert_eq!((&first.train, &first.test), (&again.train, &again.test));
     assert_ne!(first.test, read(2).test);
-    assert!(matches!(
-        folder.read(FolderOptions { test_fraction: 1.5, ..FolderOptions::default() }),
-        Err(Error::Config { .. })
-    ));
+    assert!(matches!(folder.read(FolderOptions::default().test_fraction(1.5)), Err(Error::Config { .. })));
 }
 
 #[test]
@@ -121,7 +118,7 @@ fn gray_stays_gray_and_turns_to_colour_among_colours() {
     folder.gray("a/1.png", [2, 3], 40);
     folder.gray("b/2.jpg", [2, 3], 90);
     folder.gray("b/3.jpg", [2, 3], 90);
-    let half = FolderOptions { test_fraction: 0.34, ..FolderOptions::default() };
+    let half = FolderOptions::default().test_fraction(0.34);
     let set = folder.read(half.clone()).unwrap().train;
     assert_eq!((set.channels, set.images.len()), (1, 12));
     // Transparency goes, what is under it stays.
@@ -146,10 +143,10 @@ fn another_size_is_refused_with_both_sizes_or_resized() {
         first.display()
     );
     assert_eq!(message, expected);
-    let resized = folder.read(FolderOptions { resize: Some([4, 6]), ..FolderOptions::default() }).unwrap();
+    let resized = folder.read(FolderOptions::default().resize(Resize { height: 4, width: 6 })).unwrap();
     assert_eq!((resized.train.height, resized.train.width, resized.test.len()), (4, 6, 3));
     assert_eq!(resized.test.image(1), [100; 4 * 6 * 3]);
-    let error = folder.read(FolderOptions { resize: Some([4, 0]), ..FolderOptions::default() }).unwrap_err();
+    let error = folder.read(FolderOptions::default().resize(Resize { height: 4, width: 0 })).unwrap_err();
     assert!(matches!(&error, Error::Config { field, .. } if field == "resize"), "{error}");
 }
 
@@ -161,7 +158,7 @@ fn a_bad_file_is_named_and_skipped_only_when_asked() {
     fs::write(folder.path("train/zebra/cut.png"), &good[..good.len() / 2]).unwrap();
     let message = folder.fault("train/ant/0.jpg", FolderOptions::default());
     assert!(message.starts_with("is no image that can be read: "), "{message}");
-    let skip = FolderOptions { skip_bad: true, ..FolderOptions::default() };
+    let skip = FolderOptions::default().skip_bad(true);
     let read = folder.read(skip.clone()).unwrap();
     assert_eq!((read.train.labels.as_slice(), read.test.len()), ([0, 1, 1].as_slice(), 2));
     let skipped: Vec<&Path> = (read.skipped.iter())
@@ -188,7 +185,7 @@ fn folders_without_classes_or_images_are_refused() {
     let one = "has one class only, \"cats\"; at least two are needed, a folder for each";
     assert_eq!(folder.fault("", options.clone()), one);
     fs::write(folder.path("dogs/1.png"), "").unwrap();
-    let skip = FolderOptions { skip_bad: true, ..options.clone() };
+    let skip = options.clone().skip_bad(true);
     assert_eq!(folder.fault("", skip.clone()), "has no image that can be read among 2 files");
     folder.colour("cats/2.png", 9);
     let message = folder.fault("dogs", skip);
@@ -215,9 +212,8 @@ fn augmentation_outside_its_range_is_refused() {
     for flip in [-0.1, 1.5, f32::NAN] {
         let augment = Augment { padding: 4, flip };
         assert_eq!(message(augment), format!("gather \"batch\": flip must be 0 to 1, it is {flip}"));
-        let set = ImageSet::new(vec![0; 12], vec![0], [2, 2, 3], 1).unwrap();
-        let error =
-            DatasetSource::new("set", set).augmented(augment).declare(&mut Tape::new(Purpose::Train), 1).unwrap_err();
+        let set = ImageSet::new(vec![0; 12], vec![0], ImageSize::new(2, 2, 3), 1).unwrap();
+        let error = DatasetSource::new("set", set).augmented(augment).declare(&mut Tape::new(Purpose::Train), 1).unwrap_err();
         assert_eq!(error.to_string(), format!("augment: flip must be 0 to 1, it is {flip}"));
     }
     let augment = Augment { padding: 40_000, ..Augment::default() };

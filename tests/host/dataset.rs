@@ -13,6 +13,7 @@ use tilegrad::graph::{Tape, Values};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::optim::Sgd;
 use tilegrad::rng::draw;
+use tilegrad::shape::ImageSize;
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
 use tilegrad::{Error, Result};
 
@@ -72,8 +73,8 @@ impl Dataset for Gated {
         self.set.len()
     }
 
-    fn extents(&self) -> [usize; 3] {
-        self.set.extents()
+    fn image_size(&self) -> ImageSize {
+        self.set.image_size()
     }
 
     fn classes(&self) -> usize {
@@ -215,8 +216,8 @@ impl Dataset for Odd {
         3
     }
 
-    fn extents(&self) -> [usize; 3] {
-        [2, 2, 1]
+    fn image_size(&self) -> ImageSize {
+        ImageSize::new(2, 2, 1)
     }
 
     fn classes(&self) -> usize {
@@ -265,8 +266,8 @@ fn a_panic_of_a_data_set_comes_to_the_one_who_feeds() {
             8
         }
 
-        fn extents(&self) -> [usize; 3] {
-            [1, 1, 1]
+        fn image_size(&self) -> ImageSize {
+            ImageSize::new(1, 1, 1)
         }
 
         fn classes(&self) -> usize {

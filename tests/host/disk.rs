@@ -7,6 +7,7 @@ use tilegrad::data::{ImageSet, ResidentSource};
 use tilegrad::files::write_whole;
 use tilegrad::nn::{Linear, Sequential};
 use tilegrad::optim::Sgd;
+use tilegrad::shape::ImageSize;
 use tilegrad::train::weights;
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
 
@@ -66,7 +67,7 @@ fn a_full_disk_keeps_the_model_of_before() {
     let path = disk.0.join("model.safetensors");
     let save = |features: usize| {
         let model = Sequential::new().with("flatten", tilegrad::nn::Flatten).with("fc", Linear::new(4, features));
-        let set = ImageSet::new(vec![0; 8], vec![0, 1], [2, 2, 1], 2).unwrap();
+        let set = ImageSet::new(vec![0; 8], vec![0, 1], ImageSize::new(2, 2, 1), 2).unwrap();
         let source = ResidentSource::new("set", set);
         let mut engine = CpuEngine::new();
         let options = TrainOptions::default();

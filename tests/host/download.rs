@@ -239,7 +239,7 @@ fn a_wrong_digest_is_refused_and_nothing_is_placed() {
             scratch.write("f.part", &content()[..left]);
         }
         match fetch(&file(&server, &["wrong"]), &scratch.0, &mut silent) {
-            Err(Error::Data { path, message }) => {
+            Err(Error::Data { path, message, .. }) => {
                 assert_eq!(path, scratch.0.join("f"));
                 let mut wrong = content();
                 wrong[0] ^= 1;

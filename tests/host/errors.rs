@@ -1,6 +1,7 @@
 //! What a tape says of operands and attributes that do not fit: the operation, the node's name in its scope, both shapes.
 
 use tilegrad::graph::{Purpose, Spec, Tape, TensorId};
+use tilegrad::nn::{AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d, Module};
 use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::gather::Gather;
@@ -111,6 +112,37 @@ fn max_pool2d_and_avg_pool2d() {
     assert_eq!(
         attribute_error(avg(AvgPool2dAttributes { stride: [0, 2], ..AvgPool2dAttributes::new([2, 2]) })),
         "avg_pool2d \"pool\": stride must be at least 1 on both axes, it is [0, 2]"
+    );
+}
+
+/// A layer that makes no sense is refused when the tape is built, in one sentence that names it.
+#[test]
+fn a_stride_or_window_of_0_is_refused_by_the_layers_name() {
+    let refused = |layer: &dyn Module| {
+        let (mut tape, ids) = inputs(&[&[2, 3, 8, 8]]);
+        let error = layer.apply(&mut tape, "broken", ids[0]).unwrap_err();
+        assert!(matches!(error, Error::Attribute { .. } | Error::Shape { .. }), "{error:?}");
+        error.to_string()
+    };
+    assert_eq!(
+        refused(&Conv2d::new(3, 4, 3).stride(0)),
+        "conv2d \"broken\": stride must be at least 1 on both axes, it is [0, 0]"
+    );
+    assert_eq!(
+        refused(&Conv2d::new(3, 4, 0)),
+        "conv2d \"broken\": weight must be [out,in/groups,kernel_h,kernel_w] with no empty extent, it is [4,3,0,0]"
+    );
+    assert_eq!(
+        refused(&MaxPool2d::new(2).stride(0)),
+        "max_pool2d \"broken\": stride must be at least 1 on both axes, it is [0, 0]"
+    );
+    assert_eq!(
+        refused(&AvgPool2d::new(0)),
+        "avg_pool2d \"broken\": kernel must be at least 1 on both axes, it is [0, 0]"
+    );
+    assert_eq!(
+        refused(&AdaptiveAvgPool2d([0, 1])),
+        "adaptive_avg_pool2d \"broken\": output must be at least 1 on both axes, it is [0, 1]"
     );
 }
 

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tilegrad::Error;
 use tilegrad::data::folder::{self, Folder, FolderOptions};
-use tilegrad::data::{Batch, BatchSink, BatchSource, Dataset, DatasetSource, FolderDataset, ImageSet, Subset};
+use tilegrad::data::{Batch, BatchSink, BatchSource, Dataset, DatasetSource, FolderDataset, ImageSet, Resize, Subset};
 use tilegrad::graph::{Tape, Values};
+use tilegrad::shape::ImageSize;
 
 use crate::scratch::{Scratch, SmallDisk, names, unwritable};
 
@@ -31,17 +32,20 @@ fn open(scratch: &Scratch, options: &FolderOptions) -> Folder<Subset<FolderDatas
 
 fn with_cache(scratch: &Scratch) -> (FolderOptions, PathBuf) {
     let path = scratch.0.join("cache/decoded");
-    (FolderOptions { cache: Some(path.clone()), ..FolderOptions::default() }, path)
+    (FolderOptions::default().cache(path.clone()), path)
 }
 
 #[test]
 fn images_on_demand_are_those_in_memory() {
     let scratch = images("folder-lazy");
-    for resize in [None, Some([4, 4])] {
+    for resize in [None, Some(Resize::square(4))] {
         for keep in [0, 40, u64::MAX] {
-            let options = FolderOptions { resize, keep, seed: 3, ..FolderOptions::default() };
+            let options = FolderOptions::default().resize(resize).keep(keep).seed(3);
             let (eager, lazy) = (read(&scratch, &options), open(&scratch, &options));
-            assert_eq!(lazy.train.extents(), if resize.is_some() { [4, 4, 3] } else { [2, 3, 3] });
+            assert_eq!(
+                lazy.train.image_size(),
+                if resize.is_some() { ImageSize::new(4, 4, 3) } else { ImageSize::new(2, 3, 3) }
+            );
             // Twice: what has been kept is what was decoded.
             for _ in 0..2 {
                 assert_eq!(ImageSet::collect(&lazy.train).unwrap(), eager.train);
@@ -64,7 +68,7 @@ fn spoil(path: &Path) {
 #[test]
 fn what_is_kept_is_not_decoded_again() {
     let scratch = images("folder-kept");
-    let options = FolderOptions { keep: u64::MAX, ..FolderOptions::default() };
+    let options = FolderOptions::default().keep(u64::MAX);
     let folder = open(&scratch, &options);
     let first = ImageSet::collect(&folder.train).unwrap();
     let lazy = open(&scratch, &FolderOptions::default());
@@ -95,7 +99,7 @@ fn the_second_run_reads_the_cache_and_decodes_nothing() {
     assert_eq!((&second.train, &second.test), (&plain.train, &plain.test));
     assert_eq!(ImageSet::collect(&open(&scratch, &options).test).unwrap(), plain.test);
     // Another split needs no other cache.
-    assert!(folder::read(&scratch.0.join("in"), &FolderOptions { seed: 9, ..options.clone() }).is_ok());
+    assert!(folder::read(&scratch.0.join("in"), &options.clone().seed(9)).is_ok());
     // Without the cache they are no images.
     assert!(folder::read(&scratch.0.join("in"), &FolderOptions::default()).is_err());
 }
@@ -107,7 +111,7 @@ fn a_changed_folder_or_option_makes_the_cache_anew() {
     read(&scratch, &options);
     let mut last = fs::read(&path).unwrap();
     let mut changed = |what: &str, options: &FolderOptions| {
-        let plain = read(&scratch, &FolderOptions { cache: None, ..options.clone() });
+        let plain = read(&scratch, &options.clone().cache(None));
         let cached = read(&scratch, options);
         assert_eq!((&cached.train, &cached.test), (&plain.train, &plain.test), "{what}");
         let content = fs::read(&path).unwrap();
@@ -122,7 +126,7 @@ fn a_changed_folder_or_option_makes_the_cache_anew() {
     changed("one file less", &options);
     scratch.gray("in/ant/gray.png", 12);
     changed("another content", &options);
-    changed("another size", &FolderOptions { resize: Some([5, 4]), ..options.clone() });
+    changed("another size", &options.clone().resize(Resize { height: 5, width: 4 }));
 }
 
 #[test]
@@ -160,8 +164,8 @@ fn files_left_out_are_remembered_with_the_reason() {
     let good = fs::read(scratch.0.join("in/bee/3.png")).unwrap();
     let cut = scratch.write("in/bee/cut.png", &good[..good.len() - 20]);
     let (options, _) = with_cache(&scratch);
-    let options = FolderOptions { skip_bad: true, ..options };
-    let plain = read(&scratch, &FolderOptions { cache: None, ..options.clone() });
+    let options = options.skip_bad(true);
+    let plain = read(&scratch, &options.clone().cache(None));
     for _ in 0..2 {
         let cached = read(&scratch, &options);
         assert_eq!((&cached.train, &cached.test), (&plain.train, &plain.test));
@@ -170,7 +174,7 @@ fn files_left_out_are_remembered_with_the_reason() {
         assert_eq!(cached.skipped.len(), 2);
     }
     // Without a cache what is cut is seen only when it is decoded, and ends the run that asks for it by name.
-    let lazy = open(&scratch, &FolderOptions { cache: None, ..options.clone() });
+    let lazy = open(&scratch, &options.clone().cache(None));
     assert_eq!(lazy.skipped.len(), 1);
     let mut source = DatasetSource::new("train", lazy.train);
     let batches = vec![(0..source.len() as u32).collect::<Vec<_>>()];
@@ -180,7 +184,7 @@ fn files_left_out_are_remembered_with_the_reason() {
     let error = [train, test].into_iter().find_map(Result::err).expect("one of them has the file").to_string();
     assert!(error.starts_with(&format!("{}: is no image that can be read", cut.display())), "{error}");
     // With skip_bad unset the first is an error already when the folder is opened.
-    let strict = FolderOptions { skip_bad: false, ..options };
+    let strict = options.skip_bad(false);
     assert!(matches!(folder::open(&scratch.0.join("in"), &strict), Err(Error::Data { .. })));
 }
 
@@ -214,13 +218,13 @@ fn an_image_that_changes_while_it_is_in_use_is_named() {
 fn a_cache_that_cannot_be_written_is_named() {
     let scratch = images("folder-unwritable");
     let dir = unwritable(&scratch);
-    let options = FolderOptions { cache: Some(dir.join("decoded")), ..FolderOptions::default() };
+    let options = FolderOptions::default().cache(dir.join("decoded"));
     let error = folder::read(&scratch.0.join("in"), &options).unwrap_err();
     assert!(matches!(&error, Error::Io { path, .. } if *path == dir.join("decoded")), "{error}");
 
     let Some(disk) = SmallDisk::new(&scratch, 16) else { return };
     let path = disk.0.join("decoded");
-    let options = FolderOptions { cache: Some(path.clone()), resize: Some([64, 64]), ..FolderOptions::default() };
+    let options = FolderOptions::default().cache(path.clone()).resize(Resize::square(64));
     let error = folder::read(&scratch.0.join("in"), &options).unwrap_err();
     assert!(matches!(&error, Error::Io { path: named, .. } if *named == path), "{error}");
     assert!(error.to_string().contains("space"), "{error}");

@@ -3,7 +3,9 @@
 use std::fs;
 
 use tilegrad::Error;
-use tilegrad::data::{Dataset, FolderOptions, Format, ImageSet, Normalisation, cifar, detect, idx, open, open_lazily};
+use tilegrad::data::{
+    Dataset, FolderOptions, Format, ImageSet, Normalisation, Resize, cifar, detect, idx, open, open_lazily,
+};
 
 use crate::scratch::Scratch;
 
@@ -43,7 +45,7 @@ fn idx_files_are_mnist_or_fashion_mnist_by_their_labels() {
     assert_eq!((fashion.test.class_names[9].as_str(), fashion.test.len()), ("Ankle boot", 10));
     let other = opened([1; 10]);
     assert_eq!((other.description, other.normalisation), (description(&scratch, "IDX images"), None));
-    let resize = FolderOptions { resize: Some([8, 8]), ..options };
+    let resize = options.resize(Resize::square(8));
     let error = open(&scratch.0, &resize).unwrap_err().to_string();
     assert_eq!(error, format!("resize: is for folders of images, {} is IDX images", scratch.0.display()));
     // One file is enough to say what the others should be.
@@ -86,7 +88,7 @@ fn a_folder_of_images_is_opened_in_memory_or_lazily_alike() {
     }
     scratch.gray("ant/gray.png", 50);
     scratch.write("bee/bad.jpg", "no image");
-    let options = FolderOptions { skip_bad: true, ..FolderOptions::default() };
+    let options = FolderOptions::default().skip_bad(true);
     let eager = open(&scratch.0, &options).unwrap();
     assert_eq!((eager.format, eager.train.channels, eager.normalisation), (Format::Folder, 3, None));
     assert_eq!(eager.description, description(&scratch, "images by class"));
@@ -121,7 +123,7 @@ fn a_folder_of_nothing_known_lists_what_was_looked_for() {
 fn folders_that_cannot_be_trained_on_say_why() {
     let scratch = Scratch::new("formats-refused");
     let refused = || match open(&scratch.0, &FolderOptions::default()) {
-        Err(Error::Data { path, message }) => (path, message),
+        Err(Error::Data { path, message, .. }) => (path, message),
         other => panic!("{other:?}"),
     };
     scratch.colour("cats/1.png", 5);

@@ -1,18 +1,22 @@
 //! The models of the library against torchvision's: parameter counts, names, shapes, multiply-adds.
 
-use tilegrad::graph::{Purpose, Role, Spec, Tape};
+use tilegrad::graph::{Purpose, Role, Spec, Tape, TensorId};
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
-use tilegrad::nn::{BatchNorm2d, Conv2d, Flatten, Freeze, Linear, Module, Sequential, WeightInit};
+use tilegrad::nn::{
+    BatchNorm2d, Conv2d, Dropout, Flatten, Freeze, Layer, Linear, Module, Sequential, Summary, WeightInit,
+};
+use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::optim::{Optimizer, Sgd};
 use tilegrad::rng::Init;
+use tilegrad::shape::{ImageSize, Window};
 
-const IMAGENET: [usize; 3] = [3, 224, 224];
-const CIFAR: [usize; 3] = [3, 32, 32];
+const IMAGENET: ImageSize = ImageSize::new(224, 224, 3);
+const CIFAR: ImageSize = ImageSize::new(32, 32, 3);
 
-fn tape(model: &dyn Module, [c, h, w]: [usize; 3]) -> Tape {
+fn tape(model: &dyn Module, size: ImageSize) -> Tape {
     let mut tape = Tape::new(Purpose::Evaluate);
-    let input = tape.input("input", Spec::f32([1, c, h, w])).unwrap();
+    let input = tape.input("input", Spec::f32(size.nchw(1))).unwrap();
     let output = model.forward(&mut tape, input).unwrap();
     tape.keep(output);
     tape
@@ -37,14 +41,14 @@ fn parameters_and_multiply_adds_are_torchvisions() {
         ("resnet101", &ResNet::resnet101(1000), 44_549_160, 7.80),
     ];
     for (name, model, parameters, billions) in counted {
-        let summary = tilegrad::nn::Summary::new(model, IMAGENET).unwrap();
+        let summary = Summary::new(model, IMAGENET).unwrap();
         assert_eq!(summary.parameters, parameters, "{name}");
         assert_eq!((summary.multiply_adds as f64 / 1e7).round() / 100.0, billions, "{name}");
     }
     let resnet = ResNet::resnet18(10).cifar().summary(CIFAR).unwrap();
     assert_eq!((resnet.parameters, resnet.multiply_adds / 1_000_000), (11_173_962, 555));
     assert_eq!(Vgg::vgg16(10).batch_norm(true).cifar().summary(CIFAR).unwrap().parameters, 14_728_266);
-    assert_eq!(LeNet5::new(10).summary([1, 28, 28]).unwrap().parameters, 61_706);
+    assert_eq!(LeNet5::new(10).summary(ImageSize::new(28, 28, 1)).unwrap().parameters, 61_706);
     // A quarter of the width is about a sixteenth of the parameters.
     let narrow = ResNet::resnet18(10).cifar().width(16).summary(CIFAR).unwrap();
     assert_eq!(narrow.parameters, 701_466);
@@ -114,15 +118,90 @@ fn a_summary_shows_layers_shapes_parameters_and_multiply_adds() {
         .then(BatchNorm2d::new(8))
         .then(Flatten)
         .then(Linear::new(8 * 4 * 4, 5));
-    let text = model.summary([3, 4, 4]).unwrap().to_string();
+    let text = model.summary(ImageSize::new(4, 4, 3)).unwrap().to_string();
     let line = |name: &str| {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in\n{text}"));
         line.split_whitespace().map(String::from).collect::<Vec<_>>()
     };
-    assert_eq!(line("0 "), ["0", "conv2d", "[1,8,4,4]", "216", "3456"]);
-    assert_eq!(line("1 "), ["1", "batch_norm2d", "[1,8,4,4]", "16", "0"]);
-    assert_eq!(line("3 "), ["3", "linear", "[1,5]", "645", "640"]);
+    assert_eq!(line("0 "), ["0", "conv2d", "3/1/1", "[8,4,4]", "216", "3456", "3"]);
+    assert_eq!(line("1 "), ["1", "batch_norm2d", "-", "[8,4,4]", "16", "0", "3"]);
+    assert_eq!(line("3 "), ["3", "linear", "-", "[5]", "645", "640", "6"]);
     assert_eq!(line("total"), ["total", "877", "4096"]);
+}
+
+fn layer<'a>(summary: &'a Summary, name: &str) -> &'a Layer {
+    let found = summary.layers.iter().find(|layer| layer.name == name);
+    found.unwrap_or_else(|| panic!("{name} in\n{summary}"))
+}
+
+/// By hand: 5, and 1 more for the pooling; 4 times 2 more, and 2 for the second pooling; then all 5x5 at distance 4.
+#[test]
+fn a_summary_of_lenet_has_every_layer_and_fits_a_terminal() {
+    let summary = LeNet5::new(10).summary(ImageSize::new(28, 28, 1)).unwrap();
+    let fields: Vec<(&str, usize)> =
+        summary.layers.iter().map(|layer| (layer.name.as_str(), layer.receptive_field[0])).collect();
+    let expected = [
+        ("conv1", 5),
+        ("act1", 5),
+        ("pool1", 6),
+        ("conv2", 14),
+        ("act2", 14),
+        ("pool2", 16),
+        ("flatten", 16),
+        ("fc1", 32),
+        ("act3", 32),
+        ("fc2", 32),
+        ("act4", 32),
+        ("fc3", 32),
+    ];
+    assert_eq!(fields, expected);
+    let window = Window { kernel: [2; 2], stride: [2; 2], padding: [0; 4], dilation: [1; 2] };
+    assert_eq!(layer(&summary, "pool1").window, Some(window));
+    let text = summary.to_string();
+    assert!(text.contains("conv1   conv2d     5/1/2 [6,28,28]     156   117600     5"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+/// By hand: 7, 11 after the pooling, then 43, 99, 211 and 435 after the stages. Each has four convolutions of 3x3 on its
+/// longer branch, the first of them still at the distance of the stage before.
+#[test]
+fn a_summary_of_resnet_follows_both_branches_and_fits_a_terminal() {
+    let summary = ResNet::resnet18(1000).summary(IMAGENET).unwrap();
+    let field = |name: &str| layer(&summary, name).receptive_field;
+    assert_eq!((field("conv1"), field("maxpool"), field("layer1.0.add")), ([7; 2], [11; 2], [27; 2]));
+    assert_eq!((field("layer2.0.downsample.1"), field("layer2.0.add")), ([43; 2], [67; 2]));
+    assert_eq!((field("layer4.1.relu"), field("avgpool")), ([435; 2], [435 + 6 * 32; 2]));
+    for kind in ["add", "relu", "batch_norm2d", "max_pool2d", "adaptive_avg_pool2d", "flatten", "linear"] {
+        assert!(summary.layers.iter().any(|layer| layer.operation == kind), "{kind}");
+    }
+    let text = summary.to_string();
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.contains("conv1                 conv2d       7/2/3 [64,112,112]"), "{text}");
+}
+
+/// What differs between training and evaluation has its line too, and a batch norm of one pixel is no error.
+#[test]
+fn a_summary_shows_dropout_and_small_images() {
+    struct Both;
+    impl Module for Both {
+        fn forward(&self, tape: &mut Tape, input: TensorId) -> tilegrad::Result<TensorId> {
+            let near = Conv2d::new(2, 3, 1).apply(tape, "near", input)?;
+            let far = Conv2d::new(2, 3, 3).kernel([3, 1]).attributes(FAR).apply(tape, "far", input)?;
+            tape.concat("both", &[near, far])
+        }
+    }
+    const FAR: Conv2dAttributes =
+        Conv2dAttributes { stride: [1, 1], padding: [2, 2, 0, 0], dilation: [2, 1], groups: 1 };
+    let model = Sequential::new().with("branches", Both).with("bn", BatchNorm2d::new(6)).with("drop", Dropout(0.5));
+    let summary = model.summary(ImageSize::new(1, 1, 2)).unwrap();
+    let line = |name: &str| {
+        let text = summary.to_string();
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in\n{text}"));
+        line.split_whitespace().map(String::from).collect::<Vec<_>>()
+    };
+    assert_eq!(line("branches.far"), ["branches.far", "conv2d", "3x1/1/2x0/2x1", "[3,1,1]", "21", "18", "5x1"]);
+    assert_eq!(line("branches.both"), ["branches.both", "concat", "-", "[6,1,1]", "0", "0", "5x1"]);
+    assert_eq!(line("drop"), ["drop", "dropout", "-", "[6,1,1]", "0", "0", "5x1"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use tilegrad::data::{ImageSet, Normalisation};
 use tilegrad::nn::Summary;
 use tilegrad::nn::models::{NAMES, NamedModel};
+use tilegrad::shape::{ImageSize, Shape};
 use tilegrad::train::weights::{self, Metadata};
 use tilegrad::train::{CpuEngine, Engine, ModelCard, Predictor};
 
@@ -13,9 +14,9 @@ fn named(name: &str, classes: usize) -> NamedModel {
 #[test]
 fn every_name_is_a_network_and_others_are_refused_with_those() {
     for (name, _) in NAMES {
-        let shape = if name.starts_with("lenet5") { [1, 28, 28] } else { [3, 32, 32] };
-        let summary = Summary::new(&*named(name, 7).build().unwrap(), shape).unwrap();
-        assert!(summary.layers.last().unwrap().output.contains("[1,7]"), "{name}");
+        let size = if name.starts_with("lenet5") { ImageSize::new(28, 28, 1) } else { ImageSize::new(32, 32, 3) };
+        let summary = Summary::new(&*named(name, 7).build().unwrap(), size).unwrap();
+        assert!(summary.layers.last().unwrap().output == Shape::from([7]), "{name}");
         let normalises = summary.layers.iter().any(|layer| layer.operation.starts_with("batch_norm2d"));
         assert_eq!(normalises, name.ends_with("-bn") || name.starts_with("resnet"), "{name}");
     }
@@ -34,7 +35,7 @@ fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
     let path = folder.join("model.safetensors");
     let card = ModelCard {
         model: named("resnet18", 3),
-        shape: [3, 16, 16],
+        image_size: ImageSize::new(16, 16, 3),
         class_names: vec!["a \"quoted\" name".into(), "naïve, with a comma".into(), "c".into()],
         normalisation: Normalisation::new([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]),
     };
@@ -53,7 +54,8 @@ fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
 
     // What the file makes of images is what its network makes of them.
     let images =
-        ImageSet::new((0..2 * 768).map(|i| (i * 7 % 251) as u8).collect(), vec![0; 2], [16, 16, 3], 3).unwrap();
+        ImageSet::new((0..2 * 768).map(|i| (i * 7 % 251) as u8).collect(), vec![0; 2], ImageSize::new(16, 16, 3), 3)
+            .unwrap();
     let mut other = CpuEngine::new();
     let mut predictor = Predictor::load(&path, &card, &*model, &mut other).unwrap();
     let probabilities = predictor.probabilities(&images).unwrap();
@@ -61,11 +63,11 @@ fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
     assert_ne!(probabilities[0], probabilities[1]);
     let first = predictor.first_layer(&images, 0).unwrap().unwrap();
     assert_eq!(
-        (first.name.as_str(), first.filters_shape, first.maps_shape),
-        ("conv1.weight", [4, 3, 3, 3], [4, 16, 16])
+        (first.name.as_str(), first.filters_shape, first.maps_size),
+        ("conv1.weight", [4, 3, 3, 3], ImageSize::new(16, 16, 4))
     );
-    let small = ImageSet::new(vec![0; 192], vec![0], [8, 8, 3], 3).unwrap();
-    assert!(predictor.probabilities(&small).unwrap_err().to_string().contains("[3, 8, 8]"));
+    let small = ImageSet::new(vec![0; 192], vec![0], ImageSize::new(8, 8, 3), 3).unwrap();
+    assert!(predictor.probabilities(&small).unwrap_err().to_string().contains("8x8x3"));
 
     for (field, text, part) in [
         ("tilegrad.model", None, "does not say what model it is of"),

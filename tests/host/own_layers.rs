@@ -4,11 +4,12 @@ use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::nn::models::{ResNet, Vgg};
 use tilegrad::nn::{Conv2d, Identity, LogSoftmax, Module, Sequential, Upsample, ZeroPad2d};
 use tilegrad::ops::activation::{Activation, Approximate};
+use tilegrad::shape::ImageSize;
 use tilegrad::train::{CpuEngine, Engine};
 
 /// The lines of a summary by words.
-fn lines(model: &dyn Module, shape: [usize; 3]) -> Vec<Vec<String>> {
-    let text = tilegrad::nn::Summary::new(model, shape).unwrap().to_string();
+fn lines(model: &dyn Module, size: ImageSize) -> Vec<Vec<String>> {
+    let text = tilegrad::nn::Summary::new(model, size).unwrap().to_string();
     text.lines().map(|line| line.split_whitespace().map(String::from).collect()).collect()
 }
 
@@ -23,21 +24,22 @@ fn padding_upsampling_and_the_rest_have_their_lines() {
         .with("leaky", Activation::LEAKY_RELU)
         .with("gelu", Activation::Gelu(Approximate::None))
         .with("silu", Activation::Silu)
-        .with("conv", Conv2d::new(3, 4, 1))
+        .with("conv", Conv2d::new(3, 4, 3).padding(1))
         .with("classes", LogSoftmax);
-    let lines = lines(&model, [3, 5, 6]);
+    let lines = lines(&model, ImageSize::new(5, 6, 3));
     let expected = [
-        ["pad", "zero_pad2d", "[1,3,9,10]", "0", "0"],
-        ["crop", "zero_pad2d", "[1,3,8,12]", "0", "0"],
-        ["up", "upsample", "[1,3,16,24]", "0", "0"],
-        ["wide", "upsample", "[1,3,16,72]", "0", "0"],
-        ["leaky", "leaky_relu", "[1,3,16,72]", "0", "0"],
-        ["gelu", "gelu", "[1,3,16,72]", "0", "0"],
-        ["silu", "silu", "[1,3,16,72]", "0", "0"],
-        ["conv", "conv2d", "[1,4,16,72]", "16", "13824"],
-        ["classes", "log_softmax", "[1,4,16,72]", "0", "0"],
+        ["pad", "zero_pad2d", "-", "[3,9,10]", "0", "0", "1"],
+        ["crop", "zero_pad2d", "-", "[3,8,12]", "0", "0", "1"],
+        ["up", "upsample", "-", "[3,16,24]", "0", "0", "1"],
+        ["wide", "upsample", "-", "[3,16,72]", "0", "0", "1"],
+        ["leaky", "leaky_relu", "-", "[3,16,72]", "0", "0", "1"],
+        ["gelu", "gelu", "-", "[3,16,72]", "0", "0", "1"],
+        ["silu", "silu", "-", "[3,16,72]", "0", "0", "1"],
+        // Three rows of the enlarged image are two of the input's, or one; of the columns, six to a pixel, as well.
+        ["conv", "conv2d", "3/1/1", "[4,16,72]", "112", "124416", "2"],
+        ["classes", "log_softmax", "-", "[4,16,72]", "0", "0", "2"],
     ];
-    assert_eq!(lines[1..lines.len() - 1], expected);
+    assert_eq!(lines[1..=expected.len()], expected);
 
     let refused = |name: &str, module: &dyn Module| {
         let mut tape = Tape::new(Purpose::Evaluate);

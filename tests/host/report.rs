@@ -7,6 +7,7 @@ use tilegrad::data::{ImageSet, synthetic};
 use tilegrad::report::sheet::{Colours, Scaling, Wrong, feature_maps, filters, misclassified};
 use tilegrad::report::tensorboard::EventWriter;
 use tilegrad::report::{Picture, confusion};
+use tilegrad::shape::ImageSize;
 use tilegrad::train::Epoch;
 
 /// A folder of its own for a test.
@@ -19,7 +20,7 @@ fn folder(name: &str) -> PathBuf {
 
 fn field(error: Error) -> (String, String) {
     match error {
-        Error::Config { field, message } => (field, message),
+        Error::Config { field, message, .. } => (field, message),
         other => panic!("{other}"),
     }
 }
@@ -195,7 +196,9 @@ fn a_path_that_cannot_be_written_is_named() {
 #[test]
 fn a_picture_comes_back_from_its_png() {
     let path = folder("png").join("maps.png");
-    let picture = feature_maps("two maps", &[0.0, 1.0, 2.0, 4.0], [2, 1, 2], Scaling::All, Colours::Viridis).unwrap();
+    let picture =
+        feature_maps("two maps", &[0.0, 1.0, 2.0, 4.0], ImageSize::new(1, 2, 2), Scaling::All, Colours::Viridis)
+            .unwrap();
     picture.save(&path).unwrap();
     let read = image::open(&path).unwrap().to_rgb8();
     assert_eq!((read.width() as usize, read.height() as usize), (picture.width(), picture.height()));
@@ -229,18 +232,20 @@ fn filters_are_scaled_around_zero_each_or_all() {
 #[test]
 fn feature_maps_are_scaled_each_or_all_and_flat_ones_are_dark() {
     let maps = [0.0, 1.0, 0.0, 4.0];
-    let of = |scaling| feature_maps("m", &maps, [2, 1, 2], scaling, Colours::Viridis).unwrap();
+    let of = |scaling| feature_maps("m", &maps, ImageSize::new(1, 2, 2), scaling, Colours::Viridis).unwrap();
     let (yellow, dark) = ([253, 231, 37], [68, 1, 84]);
     let count = |picture: &Picture, colour| {
         let row = |y| (0..picture.width()).filter(move |&x| picture.pixel(x, y) == Some(colour)).count();
         (0..picture.height()).map(row).sum::<usize>()
     };
     assert_eq!(count(&of(Scaling::Each), yellow), 2 * count(&of(Scaling::All), yellow));
-    let flat = feature_maps("m", &[7.0; 4], [1, 2, 2], Scaling::Each, Colours::Viridis).unwrap();
+    let flat = feature_maps("m", &[7.0; 4], ImageSize::new(2, 2, 1), Scaling::Each, Colours::Viridis).unwrap();
     assert!(has(&flat, dark) && !has(&flat, yellow));
-    let nan = feature_maps("m", &[f32::NAN, 0.0, 1.0, f32::INFINITY], [1, 2, 2], Scaling::Each, Colours::Gray).unwrap();
+    let nan =
+        feature_maps("m", &[f32::NAN, 0.0, 1.0, f32::INFINITY], ImageSize::new(2, 2, 1), Scaling::Each, Colours::Gray)
+            .unwrap();
     assert!(has(&nan, NAN) && has(&nan, BLACK));
-    assert!(feature_maps("m", &maps, [3, 1, 2], Scaling::Each, Colours::Gray).is_err());
+    assert!(feature_maps("m", &maps, ImageSize::new(1, 2, 3), Scaling::Each, Colours::Gray).is_err());
 }
 
 #[test]
@@ -259,7 +264,7 @@ fn misclassified_images_are_shown_with_their_captions() {
         assert!(name == "misclassified" && message.contains("20 images and 10 classes"), "{message}");
     }
     // Long names of classes take two lines, and names that the font does not have do no harm.
-    let set = ImageSet::new(vec![9; 2 * 12], vec![0, 1], [2, 2, 3], 2).unwrap();
+    let set = ImageSet::new(vec![9; 2 * 12], vec![0, 1], ImageSize::new(2, 2, 3), 2).unwrap();
     let set = set.named(["a very long name of a class indeed", "名前"]).unwrap();
     assert!(has(&misclassified(&set, &[Wrong { image: 1, predicted: 0 }]).unwrap(), [9; 3]));
 }

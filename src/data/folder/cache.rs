@@ -12,9 +12,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use super::listing::Files;
-use super::options::FolderOptions;
+use super::options::{FolderOptions, Resize};
 use crate::error::{Error, Result};
 use crate::rng::fnv1a;
+use crate::shape::ImageSize;
 
 /// Another one for another layout.
 const MAGIC: &[u8; 8] = b"tgimage1";
@@ -34,8 +35,8 @@ pub(super) struct Cache {
 /// What the images in it are.
 #[derive(Debug)]
 pub(super) struct Content {
-    /// [height, width, channels] of each.
-    pub extents: [usize; 3],
+    /// Of each.
+    pub size: ImageSize,
     /// The number of each image's file in the listing of the folder.
     pub kept: Vec<usize>,
     /// The numbers of the files that were left out, with what was wrong.
@@ -45,7 +46,8 @@ pub(super) struct Content {
 /// What a cache of `files` depends on, as one number: names, lengths and times of the files, and the options that change
 /// what is decoded.
 pub(super) fn key(files: &Files, options: &FolderOptions) -> Result<u64> {
-    let mut text = format!("{:?} {}", options.resize, options.skip_bad);
+    let resize = options.resize.map(|Resize { height, width }| [height, width]);
+    let mut text = format!("{resize:?} {}", options.skip_bad);
     for file in &files.files {
         let metadata = fs::metadata(&file.path).map_err(|error| Error::io(&file.path, error))?;
         // A system without times has lengths still.
@@ -99,9 +101,10 @@ impl Cache {
             left_out.push((i, String::from_utf8_lossy(message).into_owned()));
             lists = rest;
         }
-        let content = Content { extents: extents.map(|extent| extent as usize), kept, skipped: left_out };
+        let [height, width, channels] = extents.map(|extent| extent as usize);
+        let content = Content { size: ImageSize::new(height, width, channels), kept, skipped: left_out };
         let (file, damaged) = (Mutex::new(file), AtomicBool::new(false));
-        let image_bytes = content.extents.iter().product();
+        let image_bytes = content.size.values();
         Ok((content, Cache { path: path.to_path_buf(), file, image_bytes, checksums, damaged }))
     }
 
@@ -173,7 +176,8 @@ fn lists_and_trailer(key: u64, content: &Content, checksums: &[u64]) -> Vec<u8> 
         lists.extend([*i as u64, message.len() as u64].map(u64::to_le_bytes).concat());
         lists.extend(message.as_bytes());
     }
-    let [height, width, channels] = content.extents.map(|extent| extent as u64);
+    let ImageSize { height, width, channels } = content.size;
+    let [height, width, channels] = [height, width, channels].map(|extent| extent as u64);
     let counts = [content.kept.len() as u64, content.skipped.len() as u64, lists.len() as u64];
     let numbers = [&[key, height, width, channels][..], &counts].concat();
     let length = lists.len();

@@ -11,9 +11,10 @@ use rayon::prelude::*;
 
 use super::cache::{Cache, Content, key};
 use super::listing::{File, Files};
-use super::options::FolderOptions;
+use super::options::{FolderOptions, Resize};
 use crate::data::{Dataset, ImageSet};
 use crate::error::{Error, Result};
+use crate::shape::ImageSize;
 
 /// Files that are decoded at once where all are: enough for all cores, few enough to hold.
 const AT_ONCE: usize = 512;
@@ -33,9 +34,8 @@ pub struct FolderDataset {
 /// What every image is brought to.
 #[derive(Clone, Copy, Debug)]
 struct Format {
-    resize: Option<[usize; 2]>,
-    /// [height, width, channels].
-    extents: [usize; 3],
+    resize: Option<Resize>,
+    size: ImageSize,
 }
 
 impl FolderDataset {
@@ -46,7 +46,7 @@ impl FolderDataset {
                 let (content, cache) = cached(path, files, options)?;
                 let skipped = content.skipped.into_iter();
                 let skipped = skipped.map(|(i, message)| Error::data(&files.files[i].path, message)).collect();
-                (Format { resize: options.resize, extents: content.extents }, content.kept, skipped, Some(cache))
+                (Format { resize: options.resize, size: content.size }, content.kept, skipped, Some(cache))
             }
             None => {
                 let (format, kept, skipped) = inspect(files, options)?;
@@ -74,8 +74,8 @@ impl Dataset for FolderDataset {
         self.files.len()
     }
 
-    fn extents(&self) -> [usize; 3] {
-        self.format.extents
+    fn image_size(&self) -> ImageSize {
+        self.format.size
     }
 
     fn classes(&self) -> usize {
@@ -139,7 +139,7 @@ pub(super) fn decode(files: &Files, options: &FolderOptions) -> Result<(ImageSet
         Ok(())
     })?;
     let labels = kept.iter().map(|&i| files.files[i].class as i32).collect();
-    let set = ImageSet::new(images, labels, format.extents, files.names.len())?;
+    let set = ImageSet::new(images, labels, format.size, files.names.len())?;
     Ok((set.named(files.names.iter().cloned())?, kept, skipped))
 }
 
@@ -154,10 +154,10 @@ fn cached(path: &Path, files: &Files, options: &FolderOptions) -> Result<(Conten
         let (format, kept, skipped) = decode_all(files, options, sink)?;
         let place = |path: &Path| files.files.iter().position(|file| file.path == path);
         let skipped = skipped.into_iter().filter_map(|error| match error {
-            Error::Data { path, message } => Some((place(&path)?, message)),
+            Error::Data { path, message, .. } => Some((place(&path)?, message)),
             _ => None,
         });
-        Ok(Content { extents: format.extents, kept, skipped: skipped.collect() })
+        Ok(Content { size: format.size, kept, skipped: skipped.collect() })
     })?;
     Cache::open(path, key).map_err(|reason| Error::data(path, format!("was written and can't be read: {reason}")))
 }
@@ -189,28 +189,28 @@ fn decode_all(
 /// What the beginnings of the files say: what all are brought to, which can be read so far, and what is wrong with the
 /// others.
 fn inspect(files: &Files, options: &FolderOptions) -> Result<(Format, Vec<usize>, Vec<Error>)> {
-    let look = |file: &File| Ok(Opened::new(&file.path)?.extents());
-    let seen: Vec<Result<[usize; 3]>> = files.files.par_iter().map(look).collect();
-    let (mut kept, mut skipped, mut extents) = (Vec::new(), Vec::new(), Vec::new());
+    let look = |file: &File| Ok(Opened::new(&file.path)?.size());
+    let seen: Vec<Result<ImageSize>> = files.files.par_iter().map(look).collect();
+    let (mut kept, mut skipped, mut sizes) = (Vec::new(), Vec::new(), Vec::new());
     for (i, result) in seen.into_iter().enumerate() {
         if let Some(found) = good(result, options, &mut skipped)? {
             kept.push(i);
-            extents.push(found);
+            sizes.push(found);
         }
     }
-    let Some(&[height, width, _]) = extents.first() else { return Err(none(files)) };
-    let size = options.resize.unwrap_or([height, width]);
+    let Some(&ImageSize { height, width, .. }) = sizes.first() else { return Err(none(files)) };
+    let Resize { height, width } = options.resize.unwrap_or(Resize { height, width });
     if options.resize.is_none()
-        && let Some(other) = extents.iter().position(|found| found[..2] != size)
+        && let Some(other) = sizes.iter().position(|found| [found.height, found.width] != [height, width])
     {
-        let show = |extents: [usize; 3]| format!("{} wide and {} high", extents[1], extents[0]);
+        let show = |size: ImageSize| format!("{} wide and {} high", size.width, size.height);
         let first = files.files[kept[0]].path.display();
-        let (found, expected) = (show(extents[other]), show(extents[0]));
+        let (found, expected) = (show(sizes[other]), show(sizes[0]));
         let message = format!("is {found}, but {first} is {expected}: set resize to bring all to one size");
-        return Err(Error::data(&files.files[kept[other]].path, message));
+        return Err(Error::data(&files.files[kept[other]].path, message).between(sizes[0], sizes[other]));
     }
-    let channels = extents.iter().map(|&[.., channels]| channels).max().unwrap_or(1);
-    Ok((Format { resize: options.resize, extents: [size[0], size[1], channels] }, kept, skipped))
+    let channels = sizes.iter().map(|size| size.channels).max().unwrap_or(1);
+    Ok((Format { resize: options.resize, size: ImageSize::new(height, width, channels) }, kept, skipped))
 }
 
 /// What was got, or none where bad files are left out.
@@ -245,10 +245,11 @@ impl<'a> Opened<'a> {
         Ok(Opened { path, decoder: Box::new(decoder) })
     }
 
-    /// [height, width, channels], the channels 1 or 3.
-    fn extents(&self) -> [usize; 3] {
+    /// Its size, the channels 1 or 3.
+    fn size(&self) -> ImageSize {
         let (width, height) = self.decoder.dimensions();
-        [height as usize, width as usize, if self.decoder.color_type().has_color() { 3 } else { 1 }]
+        let channels = if self.decoder.color_type().has_color() { 3 } else { 1 };
+        ImageSize::new(height as usize, width as usize, channels)
     }
 
     fn decode(self) -> Result<DynamicImage> {
@@ -260,12 +261,11 @@ fn unreadable(path: &Path, error: &image::ImageError) -> Error {
     Error::data(path, format!("is no image that can be read: {error}"))
 }
 
-/// The image in the file at `path`, scaled and converted to bytes of `extents`, [height, width, channels]: as a folder's images
-/// are for a network that was trained on such ones.
+/// The image in the file at `path`, scaled and converted to bytes of this size: as a folder's images are for a network that was trained on such ones.
 ///
 /// [`Error::Io`] and [`Error::Data`] name the file that is missing or no image; [`Error::Config`] if the channels are not 1 or 3.
-pub fn image_file(path: &Path, extents: [usize; 3]) -> Result<Vec<u8>> {
-    let [height, width, channels] = extents;
+pub fn image_file(path: &Path, size: ImageSize) -> Result<Vec<u8>> {
+    let ImageSize { height, width, channels } = size;
     let image = Opened::new(path)?.decode()?;
     let image: DynamicImage = match channels {
         1 => image.into_luma8().into(),
@@ -284,14 +284,14 @@ impl Format {
         let image = Opened::new(path)?.decode()?;
         let gray = !image.color().has_color();
         let scaled = |image: DynamicImage| match self.resize {
-            Some([height, width]) if [image.height() as usize, image.width() as usize] != [height, width] => {
+            Some(Resize { height, width }) if [image.height() as usize, image.width() as usize] != [height, width] => {
                 image.resize_exact(width as u32, height as u32, FilterType::Triangle)
             }
             _ => image,
         };
         // To eight bits a channel first, so that scaling works on what is kept.
         let image = scaled(if gray { image.into_luma8().into() } else { image.into_rgb8().into() });
-        let [height, width, channels] = self.extents;
+        let ImageSize { height, width, channels } = self.size;
         let size = [image.height() as usize, image.width() as usize];
         if size != [height, width] || (channels == 1 && !gray) {
             return Err(Error::data(path, "has changed since the folder was opened; open it again"));

@@ -50,10 +50,10 @@ impl Files {
 
 /// The files of the folder `dir` with their classes.
 pub(super) fn list(dir: &Path, options: &FolderOptions) -> Result<Files> {
-    if let Some([height, width]) = options.resize
-        && (height == 0 || width == 0)
+    if let Some(resize) = options.resize
+        && (resize.height == 0 || resize.width == 0)
     {
-        return Err(Error::config("resize", format!("is {height}x{width}, both must be at least 1")));
+        return Err(Error::config("resize", format!("is {resize}, both must be at least 1")));
     }
     let (train_dir, test_dir) = (dir.join("train"), dir.join("test"));
     if !train_dir.is_dir() {

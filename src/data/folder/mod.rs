@@ -12,7 +12,7 @@ mod options;
 
 pub use dataset::{FolderDataset, image_file};
 pub(super) use listing::has_classes;
-pub use options::FolderOptions;
+pub use options::{FolderOptions, Resize};
 
 use std::path::Path;
 use std::sync::Arc;

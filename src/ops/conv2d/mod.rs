@@ -19,7 +19,7 @@ use crate::ops::product::column_sum::sum_rows;
 use crate::ops::product::split_k::{self, Target};
 use crate::ops::product::tiles::{self, Core};
 use crate::ops::{arity, nchw, positive};
-use crate::shape::{Layout, Shape, conv_output};
+use crate::shape::{Layout, Shape, Window, conv_output};
 use crate::tensor::{Spec, Tensor, TensorId};
 
 /// The candidates of the forward pass in order of preference. Each knows for which convolutions it is right.
@@ -175,7 +175,7 @@ impl Conv2dAttributes {
         }
         let [top, bottom, left, right] = self.padding;
         let extent = |size, kernel, axis: usize, padding| {
-            conv_output(size, kernel, self.stride[axis], padding, self.dilation[axis]).ok_or_else(|| {
+            conv_output(size, kernel, self.stride[axis], padding, self.dilation[axis]).map_err(|_| {
                 Misfit::Shape(format!(
                     "the dilated kernel is larger than the padded input; input {}, weight {weight}, {self:?}",
                     input.shape
@@ -255,6 +255,12 @@ impl Operation for Conv2dAttributes {
     fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
         let output = self.output(inputs[0], &inputs[1].shape);
         output.map_or(0, |output| self.multiply_adds_of(&Shape::from(output), &inputs[1].shape))
+    }
+
+    fn window(&self, inputs: &[&Tensor]) -> Option<Window> {
+        let [.., kernel_h, kernel_w] = inputs.get(1)?.shape.nchw()?;
+        let Conv2dAttributes { stride, padding, dilation, .. } = *self;
+        Some(Window { kernel: [kernel_h, kernel_w], stride, padding, dilation })
     }
 
     fn has_epilogue(&self) -> bool {

@@ -8,7 +8,7 @@ use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::pool::together;
 use crate::ops::{arity, nchw, positive};
 use crate::params;
-use crate::shape::Shape;
+use crate::shape::{Shape, Window};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
 
@@ -45,8 +45,8 @@ impl Tape {
 
 /// How many of `from` places along an axis belong to one of `to`, at most: where they do not divide, windows overlap by less than one
 /// place at either end.
-fn span(from: u32, to: u32) -> u32 {
-    from.div_ceil(to) + u32::from(!from.is_multiple_of(to))
+fn span(from: usize, to: usize) -> usize {
+    from.div_ceil(to) + usize::from(!from.is_multiple_of(to))
 }
 
 /// The kernel `main` for `len` elements of its result, over `input` and `output` extents as the pooling has them; it reads and makes
@@ -70,7 +70,8 @@ fn pool(
     ];
     let kernel = Kernel::new(name, &files).elements(each).constant("WG", 64);
     let (from, to) = (lowering.input(0), lowering.output(0));
-    let elements = span(from_to[0][2], from_to[1][2]) * span(from_to[0][3], from_to[1][3]);
+    let across = |axis: usize| span(from_to[0][axis] as usize, from_to[1][axis] as usize) as u32;
+    let elements = across(2) * across(3);
     let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(len / u64::from(each))).elements(elements);
     let dispatch = dispatch.bind(names[0], from).bind(names[1], to);
     lowering.push(lowering.epilogue(0).apply(dispatch));
@@ -86,6 +87,13 @@ impl Operation for AdaptiveAvgPool2dAttributes {
         let [n, c, _, _] = nchw(inputs[0], "input")?;
         positive("output", self.output)?;
         Ok(vec![Spec::f32([n, c, self.output[0], self.output[1]])])
+    }
+
+    fn window(&self, inputs: &[&Tensor]) -> Option<Window> {
+        let [_, _, h, w] = inputs[0].shape.nchw()?;
+        let [to_h, to_w] = self.output;
+        let (kernel, stride) = ([span(h, to_h), span(w, to_w)], [h.div_ceil(to_h), w.div_ceil(to_w)]);
+        Some(Window { kernel, stride, padding: [0; 4], dilation: [1; 2] })
     }
 
     fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {

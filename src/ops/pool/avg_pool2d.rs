@@ -9,7 +9,7 @@ use crate::ops::arity;
 use crate::ops::max_pool2d::pooled;
 use crate::ops::pool::{together, windows_over};
 use crate::params;
-use crate::shape::Shape;
+use crate::shape::{Shape, Window};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -109,6 +109,11 @@ impl Operation for AvgPool2dAttributes {
         }
         let output = pooled(inputs[0], self.kernel, self.stride, self.padding, [1; 2], self.ceil_mode)?;
         Ok(vec![Spec::f32(output)])
+    }
+
+    fn window(&self, _inputs: &[&Tensor]) -> Option<Window> {
+        let [ph, pw] = self.padding;
+        Some(Window { kernel: self.kernel, stride: self.stride, padding: [ph, ph, pw, pw], dilation: [1; 2] })
     }
 
     fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {

@@ -6,7 +6,7 @@ use crate::kernel::{Candidate, Caps, Dispatch, Extent, Kernel, Tensors, source};
 use crate::ops::pool::{together, windows_over};
 use crate::ops::{arity, nchw, positive};
 use crate::params;
-use crate::shape::{Shape, pool_output};
+use crate::shape::{Shape, Window, pool_output};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -81,7 +81,7 @@ pub(crate) fn pooled(
         return Err(Misfit::Attribute(format!("padding {padding:?} must be at most half the kernel {kernel:?}")));
     }
     let extent = |size, axis: usize| {
-        pool_output(size, kernel[axis], stride[axis], padding[axis], dilation[axis], ceil_mode).ok_or_else(|| {
+        pool_output(size, kernel[axis], stride[axis], padding[axis], dilation[axis], ceil_mode).map_err(|_| {
             Misfit::Shape(format!("the dilated kernel {kernel:?} is larger than the padded input {}", input.shape))
         })
     };
@@ -142,6 +142,11 @@ impl Operation for MaxPool2dAttributes {
         arity(inputs, &[1])?;
         let output = pooled(inputs[0], self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)?;
         Ok(vec![Spec::f32(output), Spec::i32(output)])
+    }
+
+    fn window(&self, _inputs: &[&Tensor]) -> Option<Window> {
+        let [ph, pw] = self.padding;
+        Some(Window { kernel: self.kernel, stride: self.stride, padding: [ph, ph, pw, pw], dilation: self.dilation })
     }
 
     fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], _needs: &[bool]) -> Result<Vec<Grad>> {

@@ -120,12 +120,12 @@ impl Matmul {
         let cut: Vec<usize> = (0..3).filter(|&i| cuts[i].len() > 1).collect();
         if cut.len() > 1 {
             let [a, b] = [0, 1].map(|i| &lowering.input_tensor(i).shape);
-            return Err(Error::Limit {
-                what: format!("the product of {a} and {b}"),
-                needed: "two operands cut into pieces".into(),
-                allowed: "one operand larger than a binding".into(),
-                hint: "use a smaller batch or layer".into(),
-            });
+            return Err(Error::limit(
+                format!("the product of {a} and {b}"),
+                "two operands cut into pieces",
+                "one operand larger than a binding",
+                "use a smaller batch or layer",
+            ));
         }
         // Which of m, n, k the rows of the cut operand are.
         let axis = match (cut.first(), self.transpose_a, self.transpose_b) {

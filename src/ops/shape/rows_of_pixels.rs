@@ -5,6 +5,7 @@ use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Kernel, Lowering, source};
 use crate::ops::arity;
 use crate::ops::elementwise::elementwise;
+use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -32,7 +33,8 @@ impl Tape {
                 self.shape(logits),
                 self.shape(target)
             );
-            return Err(Error::Shape { op: "rows_of_pixels", name: self.full_name("target"), message });
+            return Err(Error::shape("rows_of_pixels", self.full_name("target"), message)
+                .between(&Shape::from([n, h, w]), self.shape(target)));
         }
         let rows = |tape: &mut Tape, name: &str, id| Ok(tape.append(name, RowsOfPixels, &[id], &[])?[0]);
         Ok((rows(self, "logits", logits)?, rows(self, "target", target)?))
