@@ -76,7 +76,7 @@ fn evaluate(arguments: &Arguments) -> Result<()> {
         return Err(Error::data(&arguments.data, message));
     }
     let model = card.model.build()?;
-    let mut engine = engine(&arguments.device)?;
+    let engine = engine(&arguments.device)?;
     println!("device   {}", engine.name());
     println!("data     {}: {} images", read.description, images.len());
     let mut source = ResidentSource::new("test", images).normalised(card.normalisation);

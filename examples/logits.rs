@@ -101,7 +101,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         println!("written  {}", path.display());
     }
     let program = engine.compile(tape)?;
-    engine.write(program, "input", &images)?;
+    engine.write(program, "input", (&images).into())?;
     engine.run(program, &[Stage::Forward])?;
     let values = engine.read(program, logits)?;
     for (image, logits) in values.chunks(arguments.classes).enumerate() {

@@ -20,10 +20,10 @@ use tilegrad::data::{BatchSource, ImageSet, Normalisation, ResidentSource, idx, 
 use tilegrad::nn::WeightInit::KaimingNormal;
 use tilegrad::nn::{Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
-use tilegrad::optim::{ParamGroup, Schedule, Sgd};
+use tilegrad::optim::{Optimizer, ParamGroup, Schedule, Sgd};
 use tilegrad::rng::Rng;
 use tilegrad::shape::ImageSize;
-use tilegrad::train::{Diagnosis, Epoch, Event, History, TrainOptions, Trainer};
+use tilegrad::train::{Diagnosis, Epoch, Event, Flow, History, TrainOptions, Trainer};
 use tilegrad::{Error, Result};
 
 /// Weights nearer to zero than this have been brought there by a penalty.
@@ -203,18 +203,22 @@ fn fit(run: Run, arguments: &Arguments, train: &ImageSet, validation: &ImageSet)
     let (mut train, mut validation) = (source("train", train), source("validation", validation));
     let options =
         TrainOptions { epochs: arguments.epochs, batch_size: 50, seed: arguments.seed, ..TrainOptions::default() };
-    let mut engine = engine(&arguments.device)?;
+    let engine = engine(&arguments.device)?;
     // The rate falls to 0, so that the end is where the penalty leads to and not where the last step happened to go.
     let schedule = Schedule::named("cosine", &sgd, options.epochs, train.len().div_ceil(options.batch_size))?;
     let mut trainer = Trainer::new(model, sgd, engine, options, &train)?.schedule(schedule);
     println!("\n{name}");
-    let history = trainer.fit(&mut train, &mut validation, &mut |event| match event {
-        Event::Epoch(e) if e.epoch % 10 == 0 || e.epoch == options.epochs => println!(
-            "epoch {:>3}  train loss {:.4} accuracy {:.3}  validation loss {:.4} accuracy {:.3}",
-            e.epoch, e.train_loss, e.train_accuracy, e.validation_loss, e.validation_accuracy
-        ),
-        _ => {}
-    })?;
+    trainer.on(move |event: &Event<'_>, _: &mut Trainer| {
+        match event {
+            Event::Epoch(e) if e.epoch % 10 == 0 || e.epoch == options.epochs => println!(
+                "epoch {:>3}  train loss {:.4} accuracy {:.3}  validation loss {:.4} accuracy {:.3}",
+                e.epoch, e.train_loss, e.train_accuracy, e.validation_loss, e.validation_accuracy
+            ),
+            _ => {}
+        }
+        Ok(Flow::Continue)
+    });
+    let history = trainer.fit(&mut train, &mut validation)?;
     let names: Vec<String> =
         trainer.tape().parameters().into_iter().map(|id| trainer.tape().tensor(id).name.clone()).collect();
     let mut weights = Vec::new();

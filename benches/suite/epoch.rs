@@ -49,7 +49,7 @@ fn one(bench: &mut Bench, network: Network) -> Result<()> {
     let mut train = ResidentSource::new("train", shapes::shapes(1, count)).augmented(crop);
     let mut validation = ResidentSource::new("validation", shapes::shapes(2, batch));
     let model = network.model(width);
-    let mut engine = GpuEngine::new(bench.device.clone());
+    let engine = GpuEngine::new(bench.device.clone());
     let options = TrainOptions { batch_size: batch, ..TrainOptions::default() };
     let optimizer = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
     let history = Trainer::new(model, optimizer, engine, options, &train)

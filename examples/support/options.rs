@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tilegrad::kernel::Choices;
 use tilegrad::ops::mixup::Mixup;
-use tilegrad::optim::{ParamGroup, Schedule, Sgd};
+use tilegrad::optim::{Optimizer, ParamGroup, Schedule, Sgd};
 use tilegrad::train::{EarlyStopping, Monitor, OnNonFinite, TrainOptions};
 use tilegrad::{Error, Result};
 

@@ -88,7 +88,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let train_options = options.check(defaults)?;
     let (optimizer, schedule) = (options.optimizer(defaults), options.schedule(defaults));
     check_folder(options)?;
-    let mut engine = engine(&options.device)?;
+    let engine = engine(&options.device)?;
     let Problem { model, named, description, train, test, normalisation, augment, weights } = problem(options)?;
     options.say(format_args!("device   {}", engine.name()));
     let (train, validation) = train.split(HELD_OUT, options.seed)?;
@@ -146,7 +146,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let confusion = trainer.confusion()?;
     let results = Results { tested, confusion, history, parameters: summary.parameters, trained, class_names };
     results.say(options);
-    let penalties = penalties(&options.optimizer(defaults), &*model, image_size, trainer.engine())?;
+    let penalties = penalties(&options.optimizer(defaults), &mut trainer)?;
     if let Some(penalties) = penalties {
         options.say(format_args!("penalty  {penalties} (not part of the losses above)"));
     }
@@ -155,7 +155,8 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         if options.pictures {
             let mut images = test.some(PICTURED)?;
             images.class_names.clone_from(&results.class_names);
-            files::write_pictures(dir, &*model, trainer.engine(), &images, normalisation)?;
+            let (model, engine) = trainer.model_and_engine();
+            files::write_pictures(dir, model, engine, &images, normalisation)?;
         }
         results.write_summary(dir, options, &mut trainer)?;
         options.say(format_args!("written  {}", dir.display()));
@@ -323,22 +324,14 @@ fn trains(role: &Role) -> bool {
     matches!(role, Role::Parameter { trainable: true, .. })
 }
 
-/// A tape of the model alone, for its parameters' names and shapes.
-fn tape(model: &dyn Module, size: ImageSize) -> Result<Tape> {
-    let mut tape = Tape::new(Purpose::Evaluate);
-    let input = tape.input("input", tilegrad::graph::Spec::f32(size.nchw(1)))?;
-    model.forward(&mut tape, input)?;
-    Ok(tape)
-}
-
 /// What the penalties add to the objective at the end; `None` if there are none.
-fn penalties(optimizer: &Sgd, model: &dyn Module, size: ImageSize, engine: &mut dyn Engine) -> Result<Option<String>> {
-    let tape = tape(model, size)?;
+fn penalties(optimizer: &Sgd, trainer: &mut Trainer) -> Result<Option<String>> {
+    let tape = trainer.tape().clone();
     let (mut l1, mut l2) = (0.0, 0.0);
     // What is frozen has no penalty that training could lower.
     for tensor in tape.parameters().into_iter().map(|id| tape.tensor(id)).filter(|tensor| trains(&tensor.role)) {
         let name = &tensor.name;
-        let values = engine.parameter(name)?;
+        let values = trainer.engine().parameter(name)?;
         l1 += optimizer.l1 * values.iter().map(|&p| f64::from(p).abs()).sum::<f64>();
         if decays(name) {
             l2 += optimizer.weight_decay / 2.0 * values.iter().map(|&p| f64::from(p).powi(2)).sum::<f64>();

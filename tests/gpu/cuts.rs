@@ -134,7 +134,7 @@ fn a_run_in_parts_ends_in_the_same_weights_and_is_forecast_so() {
     let run = |bound: Option<f64>| -> (Vec<u32>, Forecast, usize) {
         let mut train = DatasetSource::new("train", synthetic::digits(1, 150));
         let mut test = DatasetSource::new("test", synthetic::digits(2, 40));
-        let (model, mut engine) = (LeNet5::new(10), GpuEngine::new(device.clone()).bound(bound));
+        let (model, engine) = (LeNet5::new(10), GpuEngine::new(device.clone()).bound(bound));
         let options = TrainOptions { epochs: 2, batch_size: 32, seed: 3, ..TrainOptions::default() };
         let mut trainer = Trainer::new(model, Sgd::new(0.05).momentum(0.9), engine, options, &train).unwrap();
         let forecast = trainer.forecast(&train).unwrap().unwrap();
@@ -175,7 +175,7 @@ fn a_run_with_dispatches_side_by_side_ends_in_the_same_bits() {
     let run = |overlap: bool, bound: Option<f64>| -> (Vec<u32>, usize) {
         let mut train = DatasetSource::new("train", synthetic::digits(1, 64));
         let mut test = DatasetSource::new("test", synthetic::digits(2, 16));
-        let mut engine = GpuEngine::new(device.clone()).bound(bound).overlap(overlap);
+        let engine = GpuEngine::new(device.clone()).bound(bound).overlap(overlap);
         let options = TrainOptions { epochs: 2, batch_size: 32, seed: 3, ..TrainOptions::default() };
         let mut trainer =
             Trainer::new(Arc::clone(&model), Sgd::new(0.05).momentum(0.9), engine, options, &train).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tilegrad::data::{Augment, BatchSource, DatasetSource, Normalisation, ResidentSource, epoch_batches, shapes};
-use tilegrad::nn::{Conv2d, Flatten, Linear, Module, Sequential};
+use tilegrad::nn::{Conv2d, Flatten, Linear, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::optim::Sgd;
 use tilegrad::train::{GpuEngine, TrainOptions, Trainer};
@@ -12,7 +12,7 @@ use crate::check::device;
 
 /// Losses and last parameters of a run on `source`.
 fn train(model: &Arc<Sequential>, source: &mut dyn BatchSource, device: tilegrad::gpu::Device) -> (Vec<f32>, Vec<f32>) {
-    let mut engine = GpuEngine::new(device);
+    let engine = GpuEngine::new(device);
     let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
     let mut trainer = Trainer::new(Arc::clone(model), Sgd::new(0.02).momentum(0.9), engine, options, source).unwrap();
     let set = shapes::shapes(2, 20);

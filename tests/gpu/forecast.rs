@@ -16,7 +16,7 @@ fn a_forecast_is_of_the_plan_that_runs() {
     let Some(device) = device() else { return };
     let mut train = ResidentSource::new("train", synthetic::digits(1, 64));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 8));
-    let (model, mut engine) = (LeNet5::new(10), GpuEngine::new(device.clone()));
+    let (model, engine) = (LeNet5::new(10), GpuEngine::new(device.clone()));
     let options = TrainOptions { batch_size: 64, ..TrainOptions::default() };
     let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, &train).unwrap();
     let forecast = trainer.forecast(&train).unwrap().unwrap();
@@ -50,7 +50,7 @@ fn what_does_not_fit_is_said_before_it_starts_with_the_batch_that_would() {
         .with("pool", AdaptiveAvgPool2d([1; 2]))
         .with("flatten", Flatten)
         .with("fc", Linear::new(64, 2));
-    let mut engine = GpuEngine::new(device);
+    let engine = GpuEngine::new(device);
     let options = TrainOptions { batch_size: 129, ..TrainOptions::default() };
     let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, &train).unwrap();
     assert_eq!(trainer.largest_batch(&train).unwrap(), Some(128));

@@ -33,7 +33,7 @@ fn trained(device: &Device, tape: &Tape, shape: [usize; 4], loss: TensorId, choi
     session.write("input", &cases::uniform(3, "images", shape.iter().product())).unwrap();
     session.write("target", &(0..shape[0] as i32).collect::<Vec<_>>()).unwrap();
     let mut values = Vec::new();
-    for step in 0..2 {
+    for _step in 0..2 {
         let sgd = fused::sgd();
         for (name, hyper) in sgd.hyperparameters(tape, sgd.rates()) {
             session.write(&name, &hyper).unwrap();

@@ -148,7 +148,7 @@ fn three_steps(device: &Device, caps: &Caps, accumulated: bool) -> (usize, Vec<(
     let mut session = Session::new(&store, Arc::new(plan), SessionOptions { guarded: true, checked: true }).unwrap();
     session.write("input", &coarse(7, "input", batch * 300)).unwrap();
     session.write("target", &[0, 3, 9, 5]).unwrap();
-    for step in 0..3 {
+    for _step in 0..3 {
         for (name, hyper) in sgd.hyperparameters(&session.plan().tape, Rates { lr: 0.05, momentum: 0.9 }) {
             session.write(&name, &hyper).unwrap();
         }
@@ -209,7 +209,7 @@ fn vgg16_trains(extent: usize, lr: f64) {
     let sgd = Sgd::new(lr).momentum(0.9).weight_decay(5e-4);
     let options = TrainOptions { epochs: 2, batch_size: 1, seed: 3, ..TrainOptions::default() };
     let model = Vgg::vgg16(1000);
-    let mut engine = GpuEngine::new(device);
+    let engine = GpuEngine::new(device);
     let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap();
     let before = trainer.evaluate(&mut validation).unwrap().loss;
     let history = trainer.fit(&mut train, &mut validation).unwrap();

@@ -49,7 +49,7 @@ fn write_batch(session: &Session, batch: usize) {
     session.write("target", &(0..batch as i32).map(|i| i % 10).collect::<Vec<_>>()).unwrap();
 }
 
-fn write_hyper(session: &Session, sgd: &Sgd, lr: f64, first: bool) {
+fn write_hyper(session: &Session, sgd: &Sgd, lr: f64, _first: bool) {
     for (name, values) in sgd.hyperparameters(&session.plan().tape, Rates { lr, ..sgd.rates() }) {
         session.write(&name, &values).unwrap();
     }

@@ -112,7 +112,7 @@ fn an_upload_source_trains_like_a_resident_one() {
     let Some(device) = device() else { return };
     let (train, test) = (synthetic::digits(1, 200), synthetic::digits(2, 60));
     let (resident, ..) = fit(gpu(device), LeNet5::new(10), sgd(), options(1, 50), &train, &test);
-    let mut engine = gpu(device);
+    let engine = gpu(device);
     let mut source = DatasetSource::new("train", train);
     let mut test = DatasetSource::new("test", test);
     let mut trainer = Trainer::new(LeNet5::new(10), sgd(), engine, options(1, 50), &source).unwrap();
@@ -125,7 +125,7 @@ fn a_run_that_diverges_stops_with_the_step_and_the_learning_rate() {
     let Some(device) = device() else { return };
     let set = synthetic::digits(1, 128);
     let mut source = ResidentSource::new("train", set);
-    let mut engine = gpu(device);
+    let engine = gpu(device);
     let model = LeNet5::new(10);
     let mut trainer = Trainer::new(model, Sgd::new(1e12), engine, options(4, 32), &source).unwrap();
     let mut validation = ResidentSource::new("validation", synthetic::digits(2, 32));

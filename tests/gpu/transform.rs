@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tilegrad::data::{
-    Augment, Augmentation, Batch, BatchSink, BatchSource, ColorJitter, DatasetSource, ImageSet, Normalisation,
+    Augment, Augmentation, Batch, BatchSource, ColorJitter, DatasetSource, ImageSet, Normalisation,
     ResidentSource, ResizedCrop,
 };
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};

@@ -123,7 +123,7 @@ fn a_run_on_a_data_set_is_that_on_resident_images() {
     let set = shapes::shapes(1, 40);
     let fit = |source: &mut dyn BatchSource| {
         let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(3 * 32 * 32, 10));
-        let mut engine = CpuEngine::new();
+        let engine = CpuEngine::new();
         let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
         let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, source).unwrap();
         let mut validation = DatasetSource::new("validation", set.clone());

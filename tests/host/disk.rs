@@ -69,7 +69,7 @@ fn a_full_disk_keeps_the_model_of_before() {
         let model = Sequential::new().with("flatten", tilegrad::nn::Flatten).with("fc", Linear::new(4, features));
         let set = ImageSet::new(vec![0; 8], vec![0, 1], ImageSize::new(2, 2, 1), 2).unwrap();
         let source = ResidentSource::new("set", set);
-        let mut engine = CpuEngine::new();
+        let engine = CpuEngine::new();
         let options = TrainOptions::default();
         Trainer::new(model, Sgd::new(0.1), engine, options, &source).unwrap().save_model(&path)
     };

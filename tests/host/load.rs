@@ -20,7 +20,7 @@ fn a_run_begins_with_the_weights_of_a_file_and_trains_what_is_not_frozen() {
     let mut train = ResidentSource::new("train", synthetic::digits(1, 20));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 4));
     let options = |seed| TrainOptions { batch_size: 10, seed, ..TrainOptions::default() };
-    let (old, mut engine) = (LeNet5::new(7), CpuEngine::new());
+    let (old, engine) = (LeNet5::new(7), CpuEngine::new());
     Trainer::new(old, Sgd::new(0.1), engine, options(1), &train).unwrap().save_model(&path).unwrap();
 
     let shapes = weights::shapes(&path).unwrap();
@@ -28,7 +28,7 @@ fn a_run_begins_with_the_weights_of_a_file_and_trains_what_is_not_frozen() {
     assert_eq!((&shapes["conv1.weight"], &shapes["fc3.weight"]), (&vec![6, 1, 5, 5], &vec![7, 84]));
     let whole = std::fs::read(&path).unwrap();
 
-    let (new, mut engine) = (Freeze::all_but(LeNet5::new(10), |name| name.starts_with("fc3.")), CpuEngine::new());
+    let (new, engine) = (Freeze::all_but(LeNet5::new(10), |name| name.starts_with("fc3.")), CpuEngine::new());
     let mut trainer = Trainer::new(new, Sgd::new(0.1), engine, options(2), &train).unwrap();
     let values = |trainer: &mut Trainer, name: &str| trainer.engine().parameter(name).unwrap();
     let (first, own) = (values(&mut trainer, "conv1.weight"), values(&mut trainer, "fc3.weight"));

@@ -20,7 +20,7 @@ fn train(mode: Mode, epochs: usize, from: Option<&Path>, to: &Path) -> (Vec<f64>
     let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10));
     let mut train = ResidentSource::new("train", synthetic::digits(1, 64));
     let mut validation = ResidentSource::new("validation", synthetic::digits(2, 32));
-    let mut engine = CpuEngine::new();
+    let engine = CpuEngine::new();
     let sgd = Sgd::new(0.1).momentum(0.9);
     let options = TrainOptions { epochs, batch_size: 8, seed: 1, ..TrainOptions::default() };
     let schedule = Schedule::new(&sgd, rule(mode)).unwrap();
@@ -72,7 +72,7 @@ fn a_damaged_state_is_named_and_changes_nothing() {
     let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10));
     let images = ResidentSource::new("train", synthetic::digits(1, 64));
     let sgd = Sgd::new(0.1).momentum(0.9);
-    let mut engine = CpuEngine::new();
+    let engine = CpuEngine::new();
     let schedule = Schedule::new(&sgd, rule(Mode::Min)).unwrap();
     let options = TrainOptions { batch_size: 8, ..TrainOptions::default() };
     let mut trainer = Trainer::new(model, sgd, engine, options, &images).unwrap().schedule(schedule);

@@ -135,7 +135,7 @@ fn options(report_every: usize) -> TrainOptions {
 /// Trains a linear model on an engine whose readings are late by so many runs.
 fn run(by: usize, lr: f64, options: TrainOptions, stop_at: u32, checkpoints: Option<&mut Checkpoints>) -> Told {
     let waited = Arc::new(AtomicUsize::new(0));
-    let mut engine = Late { engine: CpuEngine::new(), runs: Arc::default(), by, waited: Arc::clone(&waited) };
+    let engine = Late { engine: CpuEngine::new(), runs: Arc::default(), by, waited: Arc::clone(&waited) };
     let mut train = ResidentSource::new("train", synthetic::digits(1, 304));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 32));
     let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10));

@@ -55,7 +55,7 @@ fn run(
 ) -> tilegrad::Result<(Vec<u8>, Vec<String>)> {
     let mut train = DatasetSource::new("train", synthetic::digits(1, 44)).augmented(Augment::default());
     let mut test = ResidentSource::new("test", synthetic::digits(2, 12));
-    let (model, mut engine) = (model(), CpuEngine::new());
+    let (model, engine) = (model(), CpuEngine::new());
     let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(1e-3);
     // Nothing gets better by so much, so that the rate falls after every epoch.
     let mut plateau = ReduceLrOnPlateau::default();
@@ -160,7 +160,7 @@ fn another_runs_checkpoint_is_refused_by_the_name_of_the_setting() {
         assert!(error.contains(part) && error.contains("checkpoint-0000000006"), "{error}");
     }
     let found = Checkpoints::latest(&folder.0).unwrap().unwrap();
-    let (other, mut engine) =
+    let (other, engine) =
         (Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10)), CpuEngine::new());
     let train = ResidentSource::new("train", synthetic::digits(1, 44));
     let mut trainer = Trainer::new(other, Sgd::new(0.1), engine, options(), &train).unwrap();
@@ -250,7 +250,7 @@ fn a_loss_that_is_not_finite_is_traced_to_its_tensor() {
     let mut train = ResidentSource::new("train", synthetic::digits(1, 44));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 12));
     for on_non_finite in [OnNonFinite::Stop, OnNonFinite::Warn] {
-        let mut engine = CpuEngine::new();
+        let engine = CpuEngine::new();
         let options = TrainOptions { epochs: 2, on_non_finite, ..options() };
         let mut trainer = Trainer::new(model(), Sgd::new(0.05), engine, options, &train).unwrap();
         let mut told = Vec::new();

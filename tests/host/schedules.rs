@@ -313,7 +313,7 @@ fn fit(sgd: Sgd, schedule: Option<Schedule>) -> Result<History> {
     let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10));
     let mut train = ResidentSource::new("train", synthetic::digits(1, 64));
     let mut validation = ResidentSource::new("validation", synthetic::digits(2, 32));
-    let mut engine = CpuEngine::new();
+    let engine = CpuEngine::new();
     let options = TrainOptions { epochs: 6, batch_size: 8, seed: 1, report_every: 5, ..TrainOptions::default() };
     let mut trainer = Trainer::new(model, sgd, engine, options, &train)?;
     if let Some(schedule) = schedule {

@@ -213,7 +213,7 @@ fn what_is_skipped_is_neither_required_nor_read() {
 
 /// A trainer over LeNet on the reference executor, with two parameter groups.
 fn with_trainer<R>(epochs: usize, run: impl FnOnce(&mut Trainer, &mut ResidentSource, &mut ResidentSource) -> R) -> R {
-    let (model, mut engine) = (LeNet5::new(10), CpuEngine::new());
+    let (model, engine) = (LeNet5::new(10), CpuEngine::new());
     let mut train = ResidentSource::new("train", synthetic::digits(1, 20));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 4));
     let options = TrainOptions { epochs, batch_size: 4, seed: 1, ..TrainOptions::default() };

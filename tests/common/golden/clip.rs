@@ -61,7 +61,7 @@ pub fn check(machine: &mut dyn Machine) {
             .map(|(name, _)| tape.gradients().into_iter().find(|(of, _)| tape.tensor(*of).name == *name).unwrap().1)
             .collect();
         let bounds = floats(&case.json["bounds"]);
-        let hyperparameters: Vec<_> = (0..bounds.len()).map(|t| sgd.hyperparameters(&tape, sgd.rates())).collect();
+        let hyperparameters: Vec<_> = (0..bounds.len()).map(|_t| sgd.hyperparameters(&tape, sgd.rates())).collect();
         let (norms, clipped) = (floats(&case.json["norms"]), floats(&case.json["clipped"]));
 
         machine.load(tape, &parameters);

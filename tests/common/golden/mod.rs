@@ -329,7 +329,7 @@ pub fn sgd(machine: &mut dyn Machine) {
             .collect();
         let hyperparameters: Vec<_> = (0..5)
             .map(|t| {
-                let first = momentum[..t].iter().all(|&m| m == 0.0);
+                let _first = momentum[..t].iter().all(|&m| m == 0.0);
                 sgd.hyperparameters(&tape, Rates { lr: lr[t], momentum: momentum[t] })
             })
             .collect();
@@ -391,7 +391,7 @@ pub fn lenet(machine: &mut dyn Machine, form: &str, forward: impl FnOnce(&mut Ta
     let gradient = |(id, gradient): (TensorId, TensorId)| (tape.tensor(id).name.clone(), gradient);
     let gradients: Vec<(String, TensorId)> = tape.gradients().into_iter().map(gradient).collect();
     assert_eq!(gradients.len(), parameters.len(), "every parameter has a gradient");
-    let hyperparameters: Vec<_> = (0..10).map(|step| sgd.hyperparameters(&tape, Rates { lr, momentum })).collect();
+    let hyperparameters: Vec<_> = (0..10).map(|_step| sgd.hyperparameters(&tape, Rates { lr, momentum })).collect();
 
     machine.load(tape, &parameters);
     let losses = floats(&json["losses"]);

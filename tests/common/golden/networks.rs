@@ -89,7 +89,7 @@ pub fn network(machine: &mut dyn Machine, name: &str, model: &dyn Module) {
     assert_eq!(buffers, json["running_first"].as_object().unwrap().len(), "every buffer is in the file");
     let losses = floats(&json["losses"]);
     let hyperparameters: Vec<_> =
-        (0..losses.len()).map(|step| sgd.hyperparameters(&tape, Rates { lr, momentum })).collect();
+        (0..losses.len()).map(|_step| sgd.hyperparameters(&tape, Rates { lr, momentum })).collect();
 
     machine.load(tape, &parameters);
     let mut first_buffers = Vec::new();
