@@ -69,7 +69,7 @@ const MOMENTUM_BUFFER: u32 = 51;
 const SUM: u32 = 52;
 const PARTIAL: u32 = 53;
 const GRAD_NORM: u32 = 54;
-const UPDATES: u32 = 56;
+const UPDATES: u32 = 55;
 
 // Rows that become fewer.
-const JOINED_PARTIALS: u32 = 55;
+const JOINED_PARTIALS: u32 = 56;

@@ -1,13 +1,15 @@
 //! Optimizers: settings on the host, one in-place update a parameter group on the tape; and schedules of their rates.
 
 mod optimizer;
+mod rates;
 mod schedule;
 mod sgd;
 
 pub use crate::ops::count_updates::UPDATES;
 pub use optimizer::{ACCUMULATE, Clipping, Optimizer, ParamGroup, Update};
+pub use rates::Rates;
 pub use schedule::{
-    Anneal, Constant, CosineAnnealingLr, ExponentialLr, Mode, MultiStepLr, OneCycleLr, PolynomialLr, Rates,
-    ReduceLrOnPlateau, Schedule, ScheduleRule, StepLr, ThresholdMode, Unit, Warmup,
+    Anneal, Constant, CosineAnnealingLr, ExponentialLr, Mode, MultiStepLr, OneCycleLr, PolynomialLr, ReduceLrOnPlateau,
+    Schedule, ScheduleRule, StepLr, ThresholdMode, Unit, Warmup,
 };
 pub use sgd::Sgd;

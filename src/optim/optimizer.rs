@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Rates;
+use super::rates::Rates;
 use crate::error::{Error, Result};
 use crate::graph::{Stage, Tape};
 use crate::ops::accumulate_grad::AccumulateGrad;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::Rates;
 use super::optimizer::{Clipping, Optimizer, ParamGroup, Update};
+use super::rates::Rates;
 use crate::error::{Error, Result};
 use crate::graph::Tape;
 use crate::ops::sgd::{MOMENTUM_BUFFER, SgdUpdate};

@@ -5,10 +5,10 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::callback::{Callback, Event, Flow};
+use super::event::{Event, Flow};
 use super::history::{Epoch, History, Measured};
 use super::options::{OnNonFinite, TrainOptions};
-use super::trainer::{Share, Trainer, losses_of, state_of};
+use super::trainer::{Callback, Share, Trainer, losses_of, state_of};
 use crate::data::{BatchSource, epoch_batches};
 use crate::error::{Error, Result};
 use crate::graph::Purpose;

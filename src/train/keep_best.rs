@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::callback::{Callback, Event, Flow};
 use super::early_stopping::Monitor;
-use super::trainer::Trainer;
+use super::event::{Event, Flow};
+use super::trainer::{Callback, Trainer};
 use crate::error::Result;
 
 /// Keeps the parameters and buffers of the best epoch in a file, which is whole at every moment.

@@ -1,6 +1,5 @@
 //! Training: engines that run tapes, the loop over epochs, its history, and files of models, optimizers and whole runs.
 
-mod callback;
 mod card;
 mod checkpoints;
 mod clocks;
@@ -9,6 +8,7 @@ mod cpu_engine;
 mod diagnosis;
 mod early_stopping;
 mod engine;
+mod event;
 mod fit;
 mod gpu_engine;
 mod history;
@@ -28,13 +28,13 @@ mod trainer;
 mod tripwire;
 pub mod weights;
 
-pub use callback::{Callback, Event, Flow};
 pub use card::ModelCard;
 pub use checkpoints::{Checkpoints, Found};
 pub use cpu_engine::CpuEngine;
 pub use diagnosis::{Diagnosis, Fit};
 pub use early_stopping::{EarlyStopping, Monitor};
 pub use engine::{Engine, ProgramId, Reading, Sink};
+pub use event::{Event, Flow};
 pub use gpu_engine::GpuEngine;
 pub use history::{Epoch, History, Measured};
 pub use keep_best::KeepBest;
@@ -43,4 +43,4 @@ pub use options::{OnNonFinite, TrainOptions};
 pub use predictor::{FirstLayer, Predictor};
 pub use run::Run;
 pub use snapshot::Snapshot;
-pub use trainer::Trainer;
+pub use trainer::{Callback, Trainer};

@@ -1,6 +1,6 @@
 //! Reports of loss and accuracy while the device goes on: asked for after a step, told when the numbers are there.
 
-use super::callback::{Event, Flow};
+use super::event::{Event, Flow};
 use super::fit::Callbacks;
 use super::trainer::{Report, Trainer, losses_of};
 use crate::data::BatchSource;

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::callback::Callback;
 use super::engine::{Engine, ProgramId, Reading, Sink};
+use super::event::{Event, Flow};
 use super::history::History;
 use super::loss::{CrossEntropyLoss, Loss, Objective};
 use super::options::TrainOptions;
@@ -37,6 +37,30 @@ pub(super) fn losses_of(purpose: Purpose) -> &'static str {
 /// The state of a metric.
 pub(super) fn state_of(purpose: Purpose, metric: &str) -> String {
     format!("{}.{metric}", losses_of(purpose))
+}
+
+/// What looks on while a model is trained, and may end it.
+///
+/// A closure over the event and the trainer is one:
+///
+/// ```
+/// use tilegrad::train::{Callback, Event, Flow, Trainer};
+///
+/// fn is_one(_: impl Callback) {}
+/// is_one(|event: &Event<'_>, _: &mut Trainer| match event {
+///     Event::Epoch(epoch) if epoch.validation_accuracy > 0.99 => Ok(Flow::Stop),
+///     _ => Ok(Flow::Continue),
+/// });
+/// ```
+pub trait Callback {
+    /// Takes an event; the trainer is between two steps and may be asked for anything. An error ends the run.
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow>;
+}
+
+impl<F: FnMut(&Event<'_>, &mut Trainer) -> Result<Flow>> Callback for F {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow> {
+        self(event, trainer)
+    }
 }
 
 /// Trains a model on an engine: it owns both, and what looks on.

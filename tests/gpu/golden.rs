@@ -9,7 +9,6 @@ use tilegrad::kernel::Choices;
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
 use tilegrad::plan::{ParameterLayout, Plan};
-use tilegrad::shape::DType;
 use tilegrad::twin::Value;
 
 use crate::check::{device, write};
@@ -41,15 +40,15 @@ impl Machine for OnDevice {
         let plan = Plan::new(Arc::new(tape), layout, self.device.caps(), &Choices::default()).unwrap();
         let session = Session::new(&store, Arc::new(plan), SessionOptions::default()).unwrap();
         // An input that is never written is zero, as on the reference executor.
-        let inputs: HashMap<String, usize> = session
+        let inputs: HashMap<String, Value<f32>> = session
             .plan()
             .placed()
             .map(|(id, _)| session.plan().tape.tensor(id))
-            .filter(|tensor| tensor.role == Role::Input && tensor.dtype == DType::F32)
-            .map(|tensor| (tensor.name.clone(), tensor.shape.len()))
+            .filter(|tensor| tensor.role == Role::Input)
+            .map(|tensor| (tensor.name.clone(), Value::zeros(tensor.dtype, tensor.shape.len())))
             .collect();
-        for (name, len) in inputs {
-            session.write(&name, &vec![0.0; len]).unwrap();
+        for (name, zeros) in &inputs {
+            write(&session, name, zeros).unwrap();
         }
         self.session = Some(session);
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tilegrad::data::{
-    Augment, Augmentation, Batch, BatchSource, ColorJitter, DatasetSource, ImageSet, Normalisation,
-    ResidentSource, ResizedCrop,
+    Augment, Augmentation, Batch, BatchSource, ColorJitter, DatasetSource, ImageSet, Normalisation, ResidentSource,
+    ResizedCrop,
 };
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Purpose, RANDOM, Spec, Stage, Tape, TensorId};

@@ -144,6 +144,7 @@ fn transformed(bytes: &[u8], [c, h, w]: [usize; 3], op: Transform, drawn: Drawn)
     let mut program = Program::<f32>::new(Arc::new(tape));
     let mut store = HostStore::default();
     store.set("images", Value::Bytes(bytes.to_vec()));
+    program.write("indices", Value::Int(vec![0])).unwrap();
     program.write("draws", Value::Int(drawn.words().to_vec())).unwrap();
     program.run(&mut store, &[Stage::Forward]).unwrap();
     program.read(output).unwrap().real().to_vec()
@@ -221,8 +222,10 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     let saturation = Augmentation { jitter: ColorJitter { saturation: -1.0, ..ColorJitter::default() }, ..none };
     let of = |augmentation: Augmentation, [c, h, w]: [usize; 3]| {
         let set = ImageSet::new(vec![0; c * h * w], vec![0], ImageSize::new(h, w, c), 1).unwrap();
-        let uploaded = DatasetSource::new("set", set.clone()).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
-        let resident = ResidentSource::new("set", set).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
+        let uploaded =
+            DatasetSource::new("set", set.clone()).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
+        let resident =
+            ResidentSource::new("set", set).augmented(augmentation).declare(&mut Tape::new(Purpose::Train), 1);
         let [uploaded, resident] = [uploaded, resident].map(|declared| declared.unwrap_err().to_string());
         let message = uploaded.strip_prefix("augment: ").unwrap().to_string();
         assert_eq!(resident.split_once("\": ").unwrap().1, message);

@@ -213,7 +213,8 @@ fn augmentation_outside_its_range_is_refused() {
         let augment = Augment { padding: 4, flip };
         assert_eq!(message(augment), format!("gather \"batch\": flip must be 0 to 1, it is {flip}"));
         let set = ImageSet::new(vec![0; 12], vec![0], ImageSize::new(2, 2, 3), 1).unwrap();
-        let error = DatasetSource::new("set", set).augmented(augment).declare(&mut Tape::new(Purpose::Train), 1).unwrap_err();
+        let error =
+            DatasetSource::new("set", set).augmented(augment).declare(&mut Tape::new(Purpose::Train), 1).unwrap_err();
         assert_eq!(error.to_string(), format!("augment: flip must be 0 to 1, it is {flip}"));
     }
     let augment = Augment { padding: 40_000, ..Augment::default() };

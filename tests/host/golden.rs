@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tilegrad::graph::{Stage, Tape, TensorId};
+use tilegrad::graph::{Role, Stage, Tape, Tensor, TensorId};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
 use tilegrad::reference::{HostStore, Program};
@@ -34,7 +34,14 @@ impl Machine for Reference {
             assert!(self.store.contains(name), "the tape has no parameter {name}");
             self.store.set(name, Value::Real(values.clone()));
         }
-        self.program = Some(Program::new(Arc::new(tape)));
+        let mut program = Program::new(Arc::new(tape));
+        // What a check does not write is zero, as the machine's contract has it.
+        let inputs: Vec<Tensor> =
+            program.tape().tensors().iter().filter(|tensor| tensor.role == Role::Input).cloned().collect();
+        for tensor in inputs {
+            program.write(&tensor.name, Value::zeros(tensor.dtype, tensor.shape.len())).unwrap();
+        }
+        self.program = Some(program);
     }
 
     fn write(&mut self, name: &str, value: Value<f32>) {

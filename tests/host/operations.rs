@@ -149,14 +149,15 @@ fn activations_keep_nan_and_bear_infinities() {
 #[test]
 fn sgd_adds_both_penalties_to_the_gradient() {
     let mut tape = Tape::new(Purpose::Train);
-    let hyper = tape.input("hyper", Spec::f32([4])).unwrap();
+    let hyper = tape.input("hyper", Spec::f32([2])).unwrap();
+    let count = tape.input("updates", Spec::f32([2])).unwrap();
     let grad = tape.input("grad", Spec::f32([4])).unwrap();
     let mut kept = |name: &str| tape.parameter(name, [4], Layout::RowMajor, Init::Constant(0.0)).unwrap();
     let updates = [kept("parameter"), kept("momentum_buffer")];
     let clip = Clip::None;
     let op = SgdUpdate { group: 0, dampening: 0.0, weight_decay: 0.5, l1: 0.25, nesterov: false, maximize: true, clip };
     tape.set_stage(Stage::Update);
-    tape.append("sgd", op, &[hyper, grad], &updates).unwrap();
+    tape.append("sgd", op, &[hyper, count, grad], &updates).unwrap();
     let mut store = HostStore::<f32>::new(&tape, 0);
     store.set("parameter", reals(&[2.0, -2.0, 0.0, -0.0]));
     store.set("momentum_buffer", reals(&[9.0, 9.0, 9.0, 9.0]));
@@ -164,12 +165,13 @@ fn sgd_adds_both_penalties_to_the_gradient() {
     program.write("grad", reals(&[1.0, 1.0, 1.0, 1.0])).unwrap();
 
     // First step: the momentum buffer is set to g = -1 + 0.5 p + 0.25 sign(p), whatever was there before.
-    program.write("hyper", reals(&[1.0, 0.5, 1.0, 0.0])).unwrap();
+    program.write("hyper", reals(&[1.0, 0.5])).unwrap();
+    program.write("updates", reals(&[3.0, 1.0])).unwrap();
     program.run(&mut store, &ALL).unwrap();
     assert_eq!(store.get("momentum_buffer").unwrap().real(), [0.25, -2.25, -1.0, -1.0]);
     assert_eq!(store.get("parameter").unwrap().real(), [1.75, 0.25, 1.0, 1.0]);
     // Second step: g = [0.125, -0.625, -0.25, -0.25], buffer = 0.5 buffer + g.
-    program.write("hyper", reals(&[1.0, 0.5, 0.0, 0.0])).unwrap();
+    program.write("updates", reals(&[4.0, 2.0])).unwrap();
     program.run(&mut store, &ALL).unwrap();
     assert_eq!(store.get("momentum_buffer").unwrap().real(), [0.25, -1.75, -0.75, -0.75]);
     assert_eq!(store.get("parameter").unwrap().real(), [1.5, 2.0, 1.75, 1.75]);

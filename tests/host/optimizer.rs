@@ -61,13 +61,15 @@ fn what_is_not_asked_for_costs_no_dispatch() {
         let plain = plan(&sgd(), false);
         let pieces = plain.layout.pieces(0).len() + plain.layout.pieces(1).len();
         assert_eq!(pieces > 2, max_binding == 110_000, "{pieces} pieces");
-        assert_eq!(kernels(&plain), vec!["sgd"; pieces]);
+        assert_eq!(kernels(&plain), [vec!["count_updates"], vec!["sgd"; pieces]].concat());
         assert_eq!(plain.layout.bytes(FlatBuffer::Accumulated), 0);
 
         let value = plan(&sgd().clip_grad_value(1.0), false);
         assert_eq!(value.steps.len(), plain.steps.len(), "the update clips by value itself");
         let norm = plan(&sgd().clip_grad_norm(1.0), false);
-        let names = [vec!["clip_grad_norm"; pieces], vec!["clip_grad_norm/total"], vec!["sgd"; pieces]].concat();
+        let names =
+            [vec!["clip_grad_norm"; pieces], vec!["clip_grad_norm/total"], vec!["count_updates"], vec!["sgd"; pieces]]
+                .concat();
         assert_eq!(kernels(&norm), names);
 
         let sums = plan(&sgd().clip_grad_norm(1.0), true);

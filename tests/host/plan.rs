@@ -296,7 +296,15 @@ fn the_printout_shows_dispatches_memory_and_both_peaks() {
     {
         assert!(conv.contains(part), "{part} in\n{conv}");
     }
-    for part in ["gather", "backward", "update", "data set images[0]", "state train", "input sgd.0", "momentum["] {
+    for part in [
+        "gather",
+        "backward",
+        "update",
+        "data set images[0]",
+        "state train",
+        "input optimizer.0",
+        "optimizer(\"momentum_buffer\")[",
+    ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert_eq!(text.lines().count(), 2 + plan.steps.iter().map(|step| 1 + step.bindings.len()).sum::<usize>());

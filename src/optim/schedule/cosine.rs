@@ -2,9 +2,10 @@
 
 use std::f64::consts::PI;
 
-use super::{Rates, ScheduleRule, Unit, check, check_count, check_not_negative};
+use super::{ScheduleRule, Unit, check, check_count, check_not_negative};
 use crate::error::Result;
-use crate::optim::Optimizer;
+use crate::optim::optimizer::Optimizer;
+use crate::optim::rates::Rates;
 
 /// torch.optim.lr_scheduler.CosineAnnealingLR: `lr = eta_min + (base - eta_min) * (1 + cos(pi * count / t_max)) / 2`.
 ///

@@ -1,8 +1,9 @@
 //! Rules that multiply the learning rate by a factor of the count: constant, steps, powers and polynomials.
 
-use super::{Rates, ScheduleRule, Unit, check_count, check_not_negative};
+use super::{ScheduleRule, Unit, check_count, check_not_negative};
 use crate::error::{Error, Result};
-use crate::optim::Optimizer;
+use crate::optim::optimizer::Optimizer;
+use crate::optim::rates::Rates;
 
 /// The optimizer's rates at every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

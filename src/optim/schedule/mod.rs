@@ -18,17 +18,9 @@ pub use decay::{Constant, ExponentialLr, MultiStepLr, PolynomialLr, StepLr};
 pub use one_cycle::{Anneal, OneCycleLr};
 pub use plateau::{Mode, ReduceLrOnPlateau, ThresholdMode};
 
-use super::Optimizer;
+use super::optimizer::Optimizer;
+use super::rates::Rates;
 use crate::error::{Error, Result};
-
-/// The learning rate and momentum of a step, before a parameter group's factor.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rates {
-    /// The learning rate.
-    pub lr: f64,
-    /// The momentum.
-    pub momentum: f64,
-}
 
 /// What a schedule counts: when PyTorch's users call `scheduler.step()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::{
     check_count,
 };
 use crate::error::{Error, Result};
-use crate::optim::Optimizer;
+use crate::optim::optimizer::Optimizer;
 
 /// What the learning rate of an exponential schedule is multiplied by over a whole run.
 const EXPONENTIAL: f64 = 0.01;

@@ -2,9 +2,10 @@
 
 use std::f64::consts::PI;
 
-use super::{Rates, ScheduleRule, Unit, check, check_count, check_not_negative};
+use super::{ScheduleRule, Unit, check, check_count, check_not_negative};
 use crate::error::{Error, Result};
-use crate::optim::Optimizer;
+use crate::optim::optimizer::Optimizer;
+use crate::optim::rates::Rates;
 
 /// The curve between two rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

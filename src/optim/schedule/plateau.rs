@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Rates, ScheduleRule, Unit, check, check_not_negative};
+use super::{ScheduleRule, Unit, check, check_not_negative};
 use crate::error::{Error, Result};
-use crate::optim::Optimizer;
+use crate::optim::optimizer::Optimizer;
+use crate::optim::rates::Rates;
 
 /// Which way a metric is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

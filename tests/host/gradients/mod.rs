@@ -272,6 +272,16 @@ fn flatten() {
     }
 }
 
+/// A row for each pixel, of logits and of labels.
+#[test]
+fn rows_of_pixels() {
+    let labels: Vec<i32> = (0..24).map(|i| i * 7 % 4).collect();
+    let targets = Operand { spec: Spec::i32([2, 3, 4]), value: Value::Int(labels), wanted: false };
+    check("softmax cross-entropy of pixels", &[random([2, 4, 3, 4], 1, "logits"), targets], |tape, ids| {
+        vec![tape.softmax_cross_entropy("loss", ids[0], ids[1], None, SoftmaxCrossEntropy::default()).unwrap().loss]
+    });
+}
+
 #[test]
 fn softmax_cross_entropy() {
     for seed in 0..60 {

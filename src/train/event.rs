@@ -1,8 +1,7 @@
-//! What looks on while a model is trained, and may end it.
+//! What a training run says of itself while it runs.
 
-use super::Trainer;
 use super::history::Epoch;
-use crate::error::{NonFinite, Result};
+use crate::error::NonFinite;
 use crate::plan::Memory;
 
 /// What a training run says of itself while it runs.
@@ -53,30 +52,6 @@ pub enum Event<'a> {
 pub enum Flow {
     /// It does.
     Continue,
-    /// It ends after what it is at; a later [`Trainer::fit`] goes on from there.
+    /// It ends after what it is at; a later [`super::Trainer::fit`] goes on from there.
     Stop,
-}
-
-/// What looks on while a model is trained, and may end it.
-///
-/// A closure over the event and the trainer is one:
-///
-/// ```
-/// use tilegrad::train::{Callback, Event, Flow, Trainer};
-///
-/// fn is_one(_: impl Callback) {}
-/// is_one(|event: &Event<'_>, _: &mut Trainer| match event {
-///     Event::Epoch(epoch) if epoch.validation_accuracy > 0.99 => Ok(Flow::Stop),
-///     _ => Ok(Flow::Continue),
-/// });
-/// ```
-pub trait Callback {
-    /// Takes an event; the trainer is between two steps and may be asked for anything. An error ends the run.
-    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow>;
-}
-
-impl<F: FnMut(&Event<'_>, &mut Trainer) -> Result<Flow>> Callback for F {
-    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow> {
-        self(event, trainer)
-    }
 }

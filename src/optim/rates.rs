@@ -1,0 +1,10 @@
+//! What a schedule changes from step to step.
+
+/// The learning rate and momentum of a step, before a parameter group's factor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// The learning rate.
+    pub lr: f64,
+    /// The momentum.
+    pub momentum: f64,
+}
