@@ -6,7 +6,7 @@ mod layers;
 
 use std::sync::Arc;
 
-use tilegrad::graph::{Purpose, Spec, Stage, Tape, TensorId};
+use tilegrad::graph::{Purpose, RANDOM, Spec, Stage, Tape, TensorId};
 use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
 use tilegrad::ops::conv2d::Conv2dAttributes;
 use tilegrad::ops::max_pool2d::MaxPool2dAttributes;
@@ -113,6 +113,9 @@ pub fn check(label: &str, operands: &[Operand], build: impl Fn(&mut Tape, &[Tens
     }
     for (i, seed) in function.seeds.iter().enumerate() {
         function.program.write(&format!("seed{i}"), Value::Real(seed.clone())).unwrap();
+    }
+    if function.program.tape().find_input(RANDOM).is_some() {
+        function.program.write(RANDOM, Value::Int(vec![0; 4])).unwrap();
     }
     function.program.run(&mut function.store, &[Stage::Forward, Stage::Backward]).unwrap();
     for i in wanted {
