@@ -23,6 +23,7 @@ mod mixup;
 mod optimizer;
 mod peak;
 mod profile;
+mod refusals;
 mod reports;
 mod resume;
 mod session;

@@ -49,7 +49,7 @@ fn write_batch(session: &Session, batch: usize) {
     session.write("target", &(0..batch as i32).map(|i| i % 10).collect::<Vec<_>>()).unwrap();
 }
 
-fn write_hyper(session: &Session, sgd: &Sgd, lr: f64, _first: bool) {
+fn write_hyper(session: &Session, sgd: &Sgd, lr: f64) {
     for (name, values) in sgd.hyperparameters(&session.plan().tape, Rates { lr, ..sgd.rates() }) {
         session.write(&name, &values).unwrap();
     }
@@ -68,22 +68,22 @@ fn a_warmed_up_step_makes_nothing_and_lr_changes_without_rebuilding() {
     let mut session = session(&store, tape);
     write_batch(&session, 8);
     let images = cases::uniform(4, "images", 8 * 784);
-    let mut step = |lr: f64, first| {
-        write_hyper(&session, &sgd, lr, first);
+    let mut step = |lr: f64| {
+        write_hyper(&session, &sgd, lr);
         session.upload("input", &images).unwrap();
         session.step().unwrap();
         session.read_f32(loss).unwrap()[0]
     };
-    step(0.1, true);
+    step(0.1);
     let warm = device.counters();
-    let losses: Vec<f32> = (0..12).map(|i| step(0.1 / f64::from(i + 1), false)).collect();
+    let losses: Vec<f32> = (0..12).map(|i| step(0.1 / f64::from(i + 1))).collect();
     let after = device.counters();
     assert_eq!((warm.buffers, warm.bind_groups, warm.pipelines), (after.buffers, after.bind_groups, after.pipelines));
     assert!(after.submissions > warm.submissions);
     assert!(losses[11] < losses[0], "{losses:?}");
 
     let before = store.parameter("fc3.weight").unwrap();
-    write_hyper(&session, &sgd, 0.0, false);
+    write_hyper(&session, &sgd, 0.0);
     session.step().unwrap();
     assert_eq!(store.parameter("fc3.weight").unwrap(), before, "with lr 0 nothing moves");
 }
@@ -96,7 +96,7 @@ fn gradients_can_be_read_and_replaced_between_backward_and_update() {
     let store = store_for(device, &tape);
     let mut session = session(&store, tape);
     write_batch(&session, 4);
-    write_hyper(&session, &sgd, 0.5, true);
+    write_hyper(&session, &sgd, 0.5);
     session.run(&[Stage::Gather, Stage::Forward, Stage::Backward]).unwrap();
     let before = store.parameter("fc3.bias").unwrap();
     let gradient = store.gradient("fc3.bias").unwrap();
@@ -127,10 +127,10 @@ fn training_evaluation_and_a_smaller_batch_share_one_store() {
         evaluation.read_f32(loss).unwrap()[0]
     };
     let first = evaluate();
-    write_hyper(&training, &sgd, 0.1, true);
+    write_hyper(&training, &sgd, 0.1);
     training.step().unwrap();
     let second = evaluate();
-    write_hyper(&smaller, &sgd, 0.1, false);
+    write_hyper(&smaller, &sgd, 0.1);
     smaller.step().unwrap();
     let third = evaluate();
     assert!(first != second && second != third, "{first} {second} {third}");
@@ -159,7 +159,7 @@ fn frozen_parameters_and_groups_move_as_they_should() {
     let store = store_for(device, &tape);
     let mut session = session(&store, tape);
     write_batch(&session, 4);
-    write_hyper(&session, &sgd, 0.1, true);
+    write_hyper(&session, &sgd, 0.1);
     let before: Vec<Vec<f32>> = names.iter().map(|name| store.parameter(name).unwrap()).collect();
     session.step().unwrap();
     for (name, before) in names.iter().zip(before) {
@@ -201,7 +201,7 @@ fn added_parameters_get_a_gradient_each() {
     let mut session = session(&store, tape);
     session.write("x", &[1.0, 2.0, -4.0]).unwrap();
     session.write("target", &[0]).unwrap();
-    write_hyper(&session, &sgd, 1.0, true);
+    write_hyper(&session, &sgd, 1.0);
     session.step().unwrap();
     // Both logits are equal, so the gradient of the logits is -1/2, 1/2.
     let expected = [-0.5, -1.0, 2.0, 0.5, 1.0, -2.0];
