@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::assign::Interval;
 use super::lower::LoweredNode;
-use super::too_large;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Stage, Tape};
+use crate::kernel::{over_a_binding, too_large};
 use crate::tensor::{Role, Tensor, TensorId};
 
 /// Who wants memory for an interval.
@@ -64,12 +64,9 @@ impl Lifetimes {
         let Some((owner, (_, bytes))) = too_long else { return Ok(()) };
         Err(match *owner {
             Owner::Tensor(id) => too_large(tape.tensor(id), limit),
-            Owner::Scratch(node, _) => Error::Limit {
-                what: format!("the work of \"{}\"", tape.nodes()[node].name),
-                needed: format!("{bytes} bytes"),
-                allowed: format!("{limit} bytes in one binding"),
-                hint: "use a smaller batch or layer".into(),
-            },
+            Owner::Scratch(node, _) => {
+                over_a_binding(format!("the work of \"{}\"", tape.nodes()[node].name), *bytes, limit)
+            }
         })
     }
 

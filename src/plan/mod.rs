@@ -30,11 +30,11 @@ pub use print::Memory;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Stage, Tape};
 use crate::kernel::{Caps, Choices, DeviceClass, Extent, FlatBuffer, Kernel, Serial};
 use crate::shape::Shape;
-use crate::tensor::{Tensor, TensorId};
+use crate::tensor::TensorId;
 
 /// Which buffer; a plan names them, a session has them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,14 +194,5 @@ impl Plan {
         kernels.sort_unstable();
         kernels.dedup();
         kernels
-    }
-}
-
-fn too_large(tensor: &Tensor, limit: u64) -> Error {
-    Error::Limit {
-        what: format!("tensor \"{}\" {}", tensor.name, tensor.shape),
-        needed: format!("{} bytes", tensor.bytes()),
-        allowed: format!("{limit} bytes in one binding"),
-        hint: "use a smaller batch or layer".into(),
     }
 }
