@@ -1,29 +1,27 @@
 //! The lenet example as a person meets it: its files, and what it says of wrong input.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/scratch.rs"]
+mod scratch;
 
-/// The example's binary, which a plain `cargo test` builds beside the tests (`cargo test --test cli` alone does not).
+use std::path::Path;
+use std::process::Output;
+
+use program::example;
+use scratch::Scratch;
+
 fn lenet(arguments: &[&str]) -> Output {
-    example("lenet", arguments)
+    run("lenet", arguments)
 }
 
-fn example(name: &str, arguments: &[&str]) -> Output {
-    let exe = std::env::current_exe().unwrap();
-    let folder = exe.parent().and_then(Path::parent).unwrap().join("examples");
-    Command::new(folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))).args(arguments).output().unwrap()
-}
-
-/// A folder of this test's own.
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("tilegrad-cli-{}-{name}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
+fn run(name: &str, arguments: &[&str]) -> Output {
+    example(name).args(arguments).output().unwrap()
 }
 
 /// That the example refuses these arguments with exit code 2, says each of `expected`, and writes nothing.
 fn refuses(name: &str, arguments: &[&str], expected: &[&str]) {
-    let folder = folder(name);
+    let folder = Scratch::new(name);
     let out = folder.join("out");
     let mut all = arguments.to_vec();
     all.extend(["--out", out.to_str().unwrap()]);
@@ -34,7 +32,6 @@ fn refuses(name: &str, arguments: &[&str], expected: &[&str]) {
         assert!(text.contains(part), "{arguments:?}: \"{part}\" is not in: {text}");
     }
     assert!(!out.exists(), "{arguments:?} left {}", out.display());
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
@@ -61,7 +58,7 @@ fn settings_of_large_networks_name_the_option() {
             (["--schedule", "linear"], ["linear", "cosine"]),
             (["--data", "/nowhere/at/all"], ["/nowhere/at/all", "--help"]),
         ] {
-            let output = example(name, &[&arguments[..], &["--device", "cpu"]].concat());
+            let output = run(name, &[&arguments[..], &["--device", "cpu"]].concat());
             let text = String::from_utf8_lossy(&output.stderr).to_string();
             assert_eq!(output.status.code(), Some(2), "{name} {arguments:?}: {text}");
             assert!(expected.iter().all(|part| text.contains(part)), "{name} {arguments:?}: {text}");
@@ -72,7 +69,7 @@ fn settings_of_large_networks_name_the_option() {
 /// A folder of images by class, one file of which is no image: named, and left out only when that is asked for.
 #[test]
 fn a_large_network_trains_on_a_folder_of_images() {
-    let (data, out) = (folder("images"), folder("images-out"));
+    let (data, out) = (Scratch::new("images"), Scratch::new("images-out"));
     for (part, count) in [("train", 10), ("test", 2)] {
         for (class, shade) in [("bright", 220), ("dark", 30)] {
             let dir = data.join(part).join(class);
@@ -86,21 +83,19 @@ fn a_large_network_trains_on_a_folder_of_images() {
     std::fs::write(data.join("train/dark/broken.png"), b"no image").unwrap();
     let mut arguments = vec!["--data", data.to_str().unwrap(), "--out", out.to_str().unwrap(), "--device", "cpu"];
     arguments.extend(["--width", "2", "--epochs", "2", "--batch-size", "6", "--augment", "--schedule", "cosine"]);
-    let refused = example("vgg", &arguments);
+    let refused = run("vgg", &arguments);
     let text = String::from_utf8_lossy(&refused.stderr).to_string();
     assert_eq!(refused.status.code(), Some(2), "{text}");
     assert!(text.contains("broken.png"), "{text}");
 
     arguments.push("--skip-bad");
-    let trained = example("vgg", &arguments);
+    let trained = run("vgg", &arguments);
     let (text, errors) = (String::from_utf8_lossy(&trained.stdout), String::from_utf8_lossy(&trained.stderr));
     assert!(trained.status.success(), "{errors}");
     assert!(errors.contains("skipped") && errors.contains("broken.png"), "{errors}");
     assert!(text.contains("18 to train, 2 to validate, 4 to test") && text.contains("cosine"), "{text}");
     let history = std::fs::read_to_string(out.join("history.csv")).unwrap();
     assert!(history.starts_with("epoch,") && history.lines().count() == 3, "{history}");
-    std::fs::remove_dir_all(&data).unwrap();
-    std::fs::remove_dir_all(&out).unwrap();
 }
 
 #[test]
@@ -128,7 +123,7 @@ fn data_set(folder: &Path) {
 
 #[test]
 fn wrong_data_files_are_named() {
-    let data = folder("data");
+    let data = Scratch::new("data");
     let path = data.to_str().unwrap().to_string();
     let arguments = ["--data", &path, "--device", "cpu", "--epochs", "1"];
     refuses("nowhere", &["--data", "/no/such/folder", "--device", "cpu"], &["/no/such/folder"]);
@@ -154,12 +149,11 @@ fn wrong_data_files_are_named() {
         std::fs::write(data.join(format!("{name}-images-idx3-ubyte")), small).unwrap();
     }
     refuses("shapes", &arguments, &["conv2", "kernel is larger"]);
-    std::fs::remove_dir_all(&data).unwrap();
 }
 
 #[test]
 fn a_run_on_the_cpu_writes_its_files() {
-    let (data, out) = (folder("small"), folder("files"));
+    let (data, out) = (Scratch::new("small"), Scratch::new("files"));
     data_set(&data);
     let arguments =
         ["--data", data.to_str().unwrap(), "--device", "cpu", "--epochs", "2", "--out", out.to_str().unwrap()];
@@ -198,8 +192,6 @@ fn a_run_on_the_cpu_writes_its_files() {
     let weights = std::fs::read(out.join("model.safetensors")).unwrap();
     let weights = safetensors::SafeTensors::deserialize(&weights).unwrap();
     assert_eq!(weights.tensor("conv2.weight").unwrap().shape(), [16, 6, 5, 5]);
-    std::fs::remove_dir_all(&data).unwrap();
-    std::fs::remove_dir_all(&out).unwrap();
 }
 
 #[test]

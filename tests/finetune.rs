@@ -1,8 +1,13 @@
 //! The finetune example as a person meets it: what it keeps of a file and what it changes, and which files it refuses.
 
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/scratch.rs"]
+mod scratch;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use safetensors::SafeTensors;
 use tilegrad::graph::{Purpose, Spec, Tape};
@@ -10,14 +15,15 @@ use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
 use tilegrad::train::{CpuEngine, Engine, weights};
 
-/// A folder that goes away with the test.
-struct Folder(PathBuf);
+use program::example;
+use scratch::Scratch;
+
+/// A folder for one run of the example.
+struct Folder(Scratch);
 
 impl Folder {
     fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tilegrad-finetune-{}-{test}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Folder(path)
+        Folder(Scratch::new(test))
     }
 
     /// The state_dict of `model`, which takes images of `shape`, with random first values.
@@ -52,13 +58,9 @@ impl Folder {
         self.0.join("out")
     }
 
-    /// The example's binary, which a plain `cargo test` builds beside the tests (`cargo test --test finetune` alone does
-    /// not), on the reference executor.
+    /// The example on the reference executor.
     fn finetune(&self, arguments: &[&str]) -> Output {
-        let exe = std::env::current_exe().unwrap();
-        let folder = exe.parent().and_then(Path::parent).unwrap().join("examples");
-        let mut command = Command::new(folder.join(format!("finetune{}", std::env::consts::EXE_SUFFIX)));
-        command.args(arguments).args(["--device", "cpu", "--out"]).arg(self.out()).output().unwrap()
+        example("finetune").args(arguments).args(["--device", "cpu", "--out"]).arg(self.out()).output().unwrap()
     }
 
     /// That the example refuses these arguments with exit code 2, says each of `expected`, and writes nothing.
@@ -70,12 +72,6 @@ impl Folder {
         // No line of a training has been printed: neither the new layer's nor a first network's.
         assert!(!String::from_utf8_lossy(&output.stdout).contains("epoch "), "{arguments:?}");
         assert!(!self.out().exists(), "{arguments:?}");
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -1,25 +1,22 @@
 //! The logits example as a person meets it: weights out and in again, and what it says of wrong input.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/scratch.rs"]
+mod scratch;
+
+use std::path::Path;
+use std::process::Output;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-/// The example's binary, which a plain `cargo test` builds beside the tests (`cargo test --test logits` alone does not), on
-/// the reference executor.
-fn logits(arguments: &[&str]) -> Output {
-    let exe = std::env::current_exe().unwrap();
-    let folder = exe.parent().and_then(Path::parent).unwrap().join("examples");
-    let mut command = Command::new(folder.join(format!("logits{}", std::env::consts::EXE_SUFFIX)));
-    command.args(arguments).args(["--device", "cpu"]).output().unwrap()
-}
+use program::example;
+use scratch::Scratch;
 
-/// A folder of this test's own.
-fn folder(test: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("tilegrad-logits-{}-{test}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
+/// The example on the reference executor.
+fn logits(arguments: &[&str]) -> Output {
+    example("logits").args(arguments).args(["--device", "cpu"]).output().unwrap()
 }
 
 /// Writes one tensor called `name` of halves and quarters.
@@ -32,7 +29,7 @@ fn write_tensor(path: &Path, name: &str, shape: &[usize]) {
 
 #[test]
 fn saved_weights_give_the_same_logits_again() {
-    let folder = folder("again");
+    let folder = Scratch::new("again");
     let path = |name: &str| folder.join(name).to_str().unwrap().to_string();
     write_tensor(Path::new(&path("input")), "input", &[2, 3, 33, 40]);
     let shared = ["--model", "resnet18", "--classes", "4", "--input", &path("input")];
@@ -62,12 +59,11 @@ fn saved_weights_give_the_same_logits_again() {
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("fc.weight") && text.contains("fc.bias"), "{text}");
     assert!(!folder.join("none").exists());
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
 fn wrong_input_is_named() {
-    let folder = folder("wrong");
+    let folder = Scratch::new("wrong");
     let path = |name: &str| folder.join(name).to_str().unwrap().to_string();
     write_tensor(Path::new(&path("gray")), "input", &[1, 1, 32, 32]);
     write_tensor(Path::new(&path("unnamed")), "images", &[1, 3, 32, 32]);
@@ -87,5 +83,4 @@ fn wrong_input_is_named() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(text.contains(expected) && text.contains("--help"), "{arguments:?}: {text}");
     }
-    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -1,23 +1,24 @@
 //! `--profile FILE` as a person meets it: tables on the terminal and a trace in FILE, or the reason why there are none.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/scratch.rs"]
+mod scratch;
 
-/// Runs the lenet example (which a plain `cargo test` builds beside the tests) and gives what it prints.
+use program::example;
+use scratch::Scratch;
+
+/// Runs the lenet example and gives what it prints.
 fn lenet(arguments: &[&str]) -> String {
-    let exe = std::env::current_exe().unwrap();
-    let folder = exe.parent().and_then(Path::parent).unwrap().join("examples");
-    let mut command = Command::new(folder.join(format!("lenet{}", std::env::consts::EXE_SUFFIX)));
-    let output = command.args(arguments).output().unwrap();
+    let output = example("lenet").args(arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).to_string();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     text
 }
 
-/// A folder of this test's own with 20 images to train on and 10 to test on.
-fn data_set(test: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("tilegrad-profile-{}-{test}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+/// A folder with 20 images to train on and 10 to test on.
+fn data_set(test: &str) -> Scratch {
+    let folder = Scratch::new(test);
     let idx = |magic: u32, extents: &[u32]| {
         let mut content = magic.to_be_bytes().to_vec();
         extents.iter().for_each(|extent| content.extend(extent.to_be_bytes()));
@@ -49,7 +50,6 @@ fn a_run_on_a_gpu_prints_tables_and_writes_a_trace() {
         assert!(of("conv2") >= 3 && of("fc1") >= 3, "{trace}");
         assert!(events.iter().filter(|event| event["ph"] == "X").all(|event| event["dur"].is_number()), "{trace}");
     }
-    std::fs::remove_dir_all(&data).unwrap();
 }
 
 #[test]
@@ -61,5 +61,4 @@ fn a_run_on_the_cpu_says_why_there_is_no_profile() {
     let text = lenet(&arguments);
     assert!(text.contains("profile  none") && text.contains("GPU"), "{text}");
     assert!(!file.exists());
-    std::fs::remove_dir_all(&data).unwrap();
 }

@@ -1,18 +1,19 @@
 //! The examples train, evaluate and predict as a person meets them: a folder of images to a prediction, a run that is killed
 //! and goes on, one that a file repeats, one that is planned but not made.
 
-use std::path::{Path, PathBuf};
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/scratch.rs"]
+mod scratch;
+
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// The example's program, which a plain `cargo test` builds beside the tests (`cargo test --test runs` alone does not).
-fn example(name: &str) -> Command {
-    let exe = std::env::current_exe().unwrap();
-    let folder = exe.parent().and_then(Path::parent).unwrap().join("examples");
-    Command::new(folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
-}
+use program::example;
+use scratch::Scratch;
 
 fn run(name: &str, arguments: &[&str]) -> Output {
     example(name).args(arguments).output().unwrap()
@@ -34,15 +35,14 @@ fn refuse(name: &str, arguments: &[&str]) -> String {
     errors
 }
 
-/// A folder of its own for a test, with images of three classes in it.
-struct Folder(PathBuf);
+/// A folder with images of three classes in it.
+struct Folder(Scratch);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tilegrad-runs-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
+        let scratch = Scratch::new(name);
         for (class, colour) in [("blue", [30, 40, 200]), ("green", [30, 190, 60]), ("red", [210, 50, 40])] {
-            let dir = path.join("images").join(class);
+            let dir = scratch.join("images").join(class);
             std::fs::create_dir_all(&dir).unwrap();
             for i in 0..24_u8 {
                 let shade = |c: u8| c.saturating_add(i);
@@ -50,11 +50,11 @@ impl Folder {
                 image::RgbImage::from_pixel(20, 18, pixel).save(dir.join(format!("{i:02}.png"))).unwrap();
             }
         }
-        Folder(path)
+        Folder(scratch)
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_string()
+        self.0.text(name)
     }
 
     /// Arguments of a small network on the images, whose run is in `out`.
@@ -62,12 +62,6 @@ impl Folder {
         let mut arguments = vec!["--model", "resnet18", "--width", "4", "--data", data, "--resize", "16", "--augment"];
         arguments.extend(["--epochs", "3", "--batch-size", "8", "--lr", "0.02", "--device", "cpu", "--out", out]);
         arguments
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

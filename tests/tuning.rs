@@ -1,13 +1,19 @@
 //! `--tune` and `--pin` as a person meets them: a tuned run repeats to the bit, and wrong requests are named.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/scratch.rs"]
+mod scratch;
 
-/// The lenet example, which a plain `cargo test` builds beside the tests, with a cache of this test's own.
+use std::path::Path;
+use std::process::Output;
+
+use program::example;
+use scratch::Scratch;
+
+/// The lenet example, with a cache of this test's own.
 fn lenet(folder: &Path, arguments: &[&str]) -> Output {
-    let exe = std::env::current_exe().unwrap();
-    let examples = exe.parent().and_then(Path::parent).unwrap().join("examples");
-    Command::new(examples.join(format!("lenet{}", std::env::consts::EXE_SUFFIX)))
+    example("lenet")
         .args(["--data", folder.join("data").to_str().unwrap(), "--epochs", "2", "--batch-size", "16"])
         .args(arguments)
         .env("TILEGRAD_CACHE_DIR", folder.join("cache"))
@@ -15,9 +21,9 @@ fn lenet(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// A folder of this test's own, with a data set of 60 and 10 images.
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("tilegrad-tuning-{}-{name}", std::process::id()));
+/// A folder with a data set of 60 and 10 images.
+fn folder(name: &str) -> Scratch {
+    let folder = Scratch::new(name);
     let data = folder.join("data");
     std::fs::create_dir_all(&data).unwrap();
     let idx = |magic: u32, extents: &[u32], bytes: usize| {
@@ -70,7 +76,6 @@ fn a_tuned_run_repeats_to_the_bit_where_its_choices_are_pinned() {
     for part in ["choices.json", "conv2d stride=", "winograd", "direct", "--tune"] {
         assert!(errors.contains(part), "\"{part}\" is not in: {errors}");
     }
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
@@ -93,5 +98,4 @@ fn wrong_requests_are_named() {
     let output = lenet(&folder, &["--device", "cpu", "--tune"]);
     let (out, errors) = text(&output);
     assert!(output.status.success() && out.contains("tuned    nothing: the reference executor"), "{out}{errors}");
-    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -21,6 +21,6 @@ pub use params::{Field, Params, Uniform};
 #[doc(hidden)]
 pub use params::{fields, padded};
 pub use pieces::Pieces;
-pub(crate) use pieces::tensor_pieces;
+pub(crate) use pieces::{over_a_binding, tensor_pieces, too_large};
 pub(crate) use wgsl::source;
 pub use wgsl::{HeaderConstant, Kernel, Source};

@@ -48,8 +48,15 @@ impl Pieces {
 pub(crate) fn tensor_pieces(tensor: &Tensor, caps: &Caps) -> Result<Pieces> {
     let rows = tensor.shape.dims().first().copied().unwrap_or(1).max(1);
     let limit = caps.max_binding.min(caps.max_buffer);
-    Pieces::cut(rows, tensor.bytes() / rows as u64, limit).ok_or_else(|| {
-        let what = format!("tensor \"{}\" {}", tensor.name, tensor.shape);
-        Error::too_large(what, tensor.bytes(), limit, "in one binding", "use a smaller batch or layer")
-    })
+    Pieces::cut(rows, tensor.bytes() / rows as u64, limit).ok_or_else(|| too_large(tensor, limit))
+}
+
+/// The error for a tensor that a binding of `limit` bytes can't hold.
+pub(crate) fn too_large(tensor: &Tensor, limit: u64) -> Error {
+    over_a_binding(format!("tensor \"{}\" {}", tensor.name, tensor.shape), tensor.bytes(), limit)
+}
+
+/// The error for `bytes` bytes of something that a binding of `limit` bytes can't hold.
+pub(crate) fn over_a_binding(what: String, bytes: u64, limit: u64) -> Error {
+    Error::too_large(what, bytes, limit, "in one binding", "use a smaller batch or layer")
 }

@@ -3,10 +3,10 @@
 use super::flat::ParameterLayout;
 use super::lower::LoweredNode;
 use super::place::Places;
-use super::{Buffer, Span, Step, too_large};
+use super::{Buffer, Span, Step};
 use crate::error::Result;
 use crate::graph::{Node, Tape};
-use crate::kernel::{Caps, Dispatch, Extent, Operand, Serial};
+use crate::kernel::{Caps, Dispatch, Extent, Operand, Serial, too_large};
 use crate::tensor::Tensor;
 
 /// The steps of a plan: the dispatches of all nodes with their memory.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Buffer, Span};
 use crate::error::{Error, Result};
 use crate::graph::Tape;
-use crate::kernel::{Caps, FlatBuffer, Pieces, tensor_pieces};
+use crate::kernel::{Caps, FlatBuffer, Pieces, tensor_pieces, too_large};
 use crate::shape::{Layout, Shape};
 use crate::tensor::{Role, Tensor};
 
@@ -171,7 +171,7 @@ impl ParameterLayout {
 fn pieces(tensor: &Tensor, caps: &Caps) -> Result<Pieces> {
     let pieces = tensor_pieces(tensor, caps)?;
     if pieces.len() > 1 && tensor.layout != Layout::RowMajor {
-        return Err(super::too_large(tensor, caps.max_binding.min(caps.max_buffer)));
+        return Err(too_large(tensor, caps.max_binding.min(caps.max_buffer)));
     }
     Ok(pieces)
 }

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::graph::{Node, Operation, Tape};
 use crate::kernel::Steps;
 use crate::ops::activation::{Activation, ActivationGrad};
-use crate::ops::add::Add;
 use crate::ops::batch_norm2d::BatchNorm2dAttributes;
+use crate::ops::binary::Binary;
 use crate::ops::conv2d::Conv2dAttributes;
 use crate::ops::fused::activation_in_place::ActivationInPlace;
 use crate::ops::fused::batch_norm2d_from_partials::BatchNorm2dFromPartials;
@@ -40,7 +40,7 @@ pub const RULES: &[FusionRule] = &[
         name: "add",
         about: "a product, a batch norm or a gradient, then the addition of another tensor: residual connections, gradients that meet",
         join: |nodes, at| {
-            let node = nodes.node_of::<Add>(at)?.0;
+            let (node, _) = nodes.node_of::<Binary>(at).filter(|(_, op)| **op == Binary::Add)?;
             // The later of the two: then what the other gives is there.
             let mut makers: Vec<_> = (0..2).filter_map(|i| nodes.makes(node.inputs[i], at).map(|by| (by, i))).collect();
             makers.sort_unstable();

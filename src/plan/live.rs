@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::assign::Interval;
 use super::lower::LoweredNode;
-use super::too_large;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Stage, Tape};
+use crate::kernel::{over_a_binding, too_large};
 use crate::tensor::{Role, Tensor, TensorId};
 
 /// Who wants memory for an interval.
@@ -65,8 +65,7 @@ impl Lifetimes {
         Err(match *owner {
             Owner::Tensor(id) => too_large(tape.tensor(id), limit),
             Owner::Scratch(node, _) => {
-                let what = format!("the work of \"{}\"", tape.nodes()[node].name);
-                Error::too_large(what, *bytes, limit, "in one binding", "use a smaller batch or layer")
+                over_a_binding(format!("the work of \"{}\"", tape.nodes()[node].name), *bytes, limit)
             }
         })
     }

@@ -30,11 +30,11 @@ pub use print::Memory;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Stage, Tape};
 use crate::kernel::{Caps, Choices, DeviceClass, Extent, FlatBuffer, Kernel, Serial};
 use crate::shape::Shape;
-use crate::tensor::{Tensor, TensorId};
+use crate::tensor::TensorId;
 
 /// Which buffer; a plan names them, a session has them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,9 +195,4 @@ impl Plan {
         kernels.dedup();
         kernels
     }
-}
-
-fn too_large(tensor: &Tensor, limit: u64) -> Error {
-    let what = format!("tensor \"{}\" {}", tensor.name, tensor.shape);
-    Error::too_large(what, tensor.bytes(), limit, "in one binding", "use a smaller batch or layer")
 }

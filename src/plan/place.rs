@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::assign::Interval;
 use super::flat::ParameterLayout;
 use super::live::{Lifetimes, Owner};
-use super::{Buffer, Span, too_large};
+use super::{Buffer, Span};
 use crate::error::Result;
 use crate::graph::Tape;
-use crate::kernel::{Caps, FlatBuffer, tensor_pieces};
+use crate::kernel::{Caps, FlatBuffer, tensor_pieces, too_large};
 use crate::tensor::{Role, TensorId};
 
 /// Where everything lies.

@@ -9,3 +9,4 @@ pub mod families;
 pub mod fused;
 pub mod golden;
 pub mod layers;
+pub mod scratch;

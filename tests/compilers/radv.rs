@@ -15,6 +15,7 @@ use tilegrad::gpu::reflect;
 
 use crate::assembly::{Assembly, Counts};
 use crate::common::cards;
+use crate::common::scratch::Scratch;
 use crate::cost::{self, Code};
 use crate::driver::{ASSEMBLY, compile, icd};
 use crate::kernels::{Used, of};
@@ -161,7 +162,8 @@ fn skipped(what: &str) {
 
 /// What a process of its own says whose loader finds nothing but RADV, made a card of `family`; or why RADV makes none.
 fn of_family(family: &str, icd: &Path) -> Result<Value, String> {
-    let result = std::env::temp_dir().join(format!("tilegrad-radv-{}-{family}.json", std::process::id()));
+    let folder = Scratch::new("radv");
+    let result = folder.join("result.json");
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "radv::every_kernel_fits_the_registers_of_amd", "--nocapture"])
         .envs([("VK_ICD_FILENAMES", icd), ("VK_DRIVER_FILES", icd), (RESULT, &result)])
@@ -169,7 +171,6 @@ fn of_family(family: &str, icd: &Path) -> Result<Value, String> {
         .output()
         .unwrap();
     let text = std::fs::read_to_string(&result).ok();
-    let _ = std::fs::remove_file(&result);
     match text {
         Some(text) => Ok(serde_json::from_str(&text).unwrap()),
         None => Err(refusal(&output).unwrap_or_else(|| panic!("{family}: {}\n{}", output.status, said(&output)))),

@@ -9,11 +9,7 @@ use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::kernel::Choices;
 
 use crate::check::{device, session};
-
-/// A folder of this test's own that is not there yet.
-fn folder(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("tilegrad-cache-{}-{name}", std::process::id()))
-}
+use crate::common::scratch::Scratch;
 
 /// Opens a device that keeps its files in `folder`, makes a pipeline and runs it.
 fn opened(folder: &Path) {
@@ -53,7 +49,9 @@ fn is_whole(file: &[u8]) -> bool {
 #[test]
 fn a_file_of_pipelines_is_used_if_it_is_whole_and_replaced_if_not() {
     let Some(device) = device() else { return };
-    let folder = folder("whole");
+    let scratch = Scratch::new("cache");
+    // It is not there yet.
+    let folder = scratch.join("folder");
     opened(&folder);
     let first = files(&folder);
     let [(path, content)] = first.as_slice() else {
@@ -87,7 +85,6 @@ fn a_file_of_pipelines_is_used_if_it_is_whole_and_replaced_if_not() {
         assert_eq!(after.len(), content.len(), "{what}: written again");
         assert!(is_whole(&after), "{what}: as it was");
     }
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
@@ -95,11 +92,10 @@ fn a_folder_that_cannot_be_written_and_no_folder_are_no_errors() {
     if device().is_none() {
         return;
     }
-    let file = folder("file");
-    std::fs::write(&file, "no folder").unwrap();
+    let scratch = Scratch::new("cache");
+    let file = scratch.write("file", "no folder");
     opened(&file);
     opened(&file.join("below"));
     assert_eq!(std::fs::read(&file).unwrap(), b"no folder");
-    std::fs::remove_file(&file).unwrap();
     opened(Path::new(""));
 }

@@ -6,9 +6,9 @@ use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Operation, Purpose, Spec, Tape, TensorId};
 use tilegrad::kernel::{Choices, Steps};
 use tilegrad::ops::adaptive_avg_pool2d::AdaptiveAvgPool2dGrad;
-use tilegrad::ops::add::Add;
 use tilegrad::ops::avg_pool2d::{AvgPool2dAttributes, AvgPool2dGrad};
 use tilegrad::ops::batch_norm2d::BatchNorm2dEval;
+use tilegrad::ops::binary::Binary;
 use tilegrad::ops::conv2d::{Conv2dAttributes, Conv2dGradInput};
 use tilegrad::ops::fused::epilogue::WithEpilogue;
 use tilegrad::ops::matmul::Matmul;
@@ -101,7 +101,7 @@ fn an_epilogue_is_what_the_twin_does() {
         (Arc::new(linear), vec![vec![5, 12], vec![36, 12], vec![36]], 12),
         (Arc::new(linear), vec![vec![5, 7], vec![9, 7]], 7),
         (Arc::new(BatchNorm2dEval { eps: 1e-5 }), vec![image([2, 8, 3, 5]), vec![8], vec![8], vec![8], vec![8]], 16),
-        (Arc::new(Add), vec![image([2, 3, 4, 5]); 2], 2),
+        (Arc::new(Binary::Add), vec![image([2, 3, 4, 5]); 2], 2),
         (Arc::new(AdaptiveAvgPool2dGrad { input: [2, 3, 5, 7].into() }), vec![image([2, 3, 2, 3])], 9),
         (
             Arc::new(AvgPool2dGrad { pool: AvgPool2dAttributes::new([2, 2]), input: [2, 3, 4, 6].into() }),

@@ -114,7 +114,7 @@ fn softmax_cross_entropy_and_its_gradient() {
 }
 
 #[test]
-fn more_operations_and_their_gradients() {
+fn arithmetic_activations_shapes_and_losses_with_their_gradients() {
     let Some(device) = device() else { return };
     operations::operations(&mut OnDevice::new(device));
 }

@@ -12,6 +12,7 @@ use tilegrad::train::{
 use tilegrad::{Error, NonFinite};
 
 use crate::check::device;
+use crate::common::scratch::Scratch;
 
 /// Trains LeNet-5 on 300 digits for two epochs; the model's and the optimizer's bytes, and the bits of the losses.
 fn run(engine: impl Into<Box<dyn Engine>>, from: Option<&Path>, callbacks: &mut [&mut dyn Callback]) -> Vec<u8> {
@@ -27,13 +28,12 @@ fn run(engine: impl Into<Box<dyn Engine>>, from: Option<&Path>, callbacks: &mut 
     }
     let history = trainer.fit_with(&mut train, &mut test, callbacks).unwrap();
     let snapshot = trainer.snapshot().unwrap();
-    let file =
-        std::env::temp_dir().join(format!("tilegrad-run-{}-{:?}", std::process::id(), std::thread::current().id()));
+    let folder = Scratch::new("run");
+    let file = folder.join("file");
     trainer.save_model(&file).unwrap();
     let mut bytes = std::fs::read(&file).unwrap();
     trainer.save_optimizer(&file).unwrap();
     bytes.extend(std::fs::read(&file).unwrap());
-    std::fs::remove_file(&file).unwrap();
     assert_eq!(snapshot.steps(), 10);
     bytes.extend(history.losses.iter().flat_map(|loss| loss.to_bits().to_le_bytes()));
     bytes.extend(history.epochs.iter().flat_map(|epoch| epoch.validation_loss.to_bits().to_le_bytes()));
@@ -44,13 +44,12 @@ fn run(engine: impl Into<Box<dyn Engine>>, from: Option<&Path>, callbacks: &mut 
 fn a_run_goes_on_from_a_checkpoint_to_the_same_bytes() {
     let Some(device) = device() else { return };
     let expected = run(GpuEngine::new(device.clone()), None, &mut []);
-    let folder = std::env::temp_dir().join(format!("tilegrad-gpu-resume-{}", std::process::id()));
+    let folder = Scratch::new("checkpoints");
     let mut checkpoints = Checkpoints::new(&folder).unwrap().every_steps(3).each_epoch(false);
     run(GpuEngine::new(device.clone()), None, &mut [&mut checkpoints]);
     // The one before the last is of the middle of the second epoch.
     let path = folder.join("checkpoint-0000000009.safetensors");
     assert!(run(GpuEngine::new(device.clone()), Some(&path), &mut []) == expected);
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tilegrad::optim::Sgd;
 use tilegrad::train::{CpuEngine, Engine, GpuEngine, History, TrainOptions, Trainer, weights};
 
 use crate::check::device;
+use crate::common::scratch::Scratch;
 
 fn options(epochs: usize, batch_size: usize) -> TrainOptions {
     TrainOptions { epochs, batch_size, seed: 1, report_every: 7, ..TrainOptions::default() }
@@ -136,8 +137,7 @@ fn a_run_that_diverges_stops_with_the_step_and_the_learning_rate() {
 #[test]
 fn parameters_survive_a_file_and_wrong_files_change_nothing() {
     let Some(device) = device() else { return };
-    let folder = std::env::temp_dir().join(format!("tilegrad-weights-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = Scratch::new("weights");
     let path = folder.join("model.safetensors");
     let tape_of = |model: &dyn Module| {
         let mut tape = Tape::new(Purpose::Evaluate);
@@ -168,7 +168,6 @@ fn parameters_survive_a_file_and_wrong_files_change_nothing() {
     std::fs::write(&path, b"no tensors").unwrap();
     assert!(weights::load(&path, &tape, &mut engine).unwrap_err().to_string().contains("safetensors"));
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "no temporary file stays");
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The tuner: what it finds can be taken, what is wrong is refused however fast it is, and what it knows it does not measure.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Tuner};
@@ -14,6 +13,7 @@ use tilegrad::plan::{ParameterLayout, Plan};
 use tilegrad::twin::{Inputs, Outputs, Real, Twin};
 
 use crate::check::device;
+use crate::common::scratch::Scratch;
 
 /// LeNet-5 in training, for batches of `size`.
 fn lenet(size: usize) -> Tape {
@@ -31,15 +31,11 @@ fn plan(tape: &Tape, device: &Device, choices: &Choices) -> Plan {
     Plan::new(Arc::new(tape.clone()), layout, device.caps(), choices).unwrap()
 }
 
-/// A file of this test's own.
-fn file(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("tilegrad-tuner-{}", std::process::id())).join(name)
-}
-
 #[test]
 fn winners_can_be_taken_and_are_measured_once() {
     let Some(device) = device() else { return };
-    let (tape, smaller, file) = (lenet(16), lenet(2), file("lenet.json"));
+    let (tape, smaller, folder) = (lenet(16), lenet(2), Scratch::new("tuner"));
+    let file = folder.join("below/lenet.json");
     let keys: Vec<Key> = plan(&tape, device, &Choices::default()).choices().by_shape.into_keys().collect();
     let mut seen = Vec::new();
     // However busy the machine is.
@@ -62,7 +58,6 @@ fn winners_can_be_taken_and_are_measured_once() {
     let mut hurried = Tuner::with_cache(device, Some(file.clone())).budget(std::time::Duration::ZERO);
     let none = hurried.tune(&tape, None, &mut |_| {}).unwrap();
     assert_eq!((none.measured, none.cached, none.left), (0, 0, keys.len()));
-    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
 }
 
 /// Twice the input: "slow" does it, again and again, and "wrong" leaves the last element out.

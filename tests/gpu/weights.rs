@@ -13,17 +13,12 @@ use tilegrad::train::{CpuEngine, Engine, GpuEngine, TrainOptions, Trainer, weigh
 use tilegrad::twin::Value;
 
 use crate::check::device;
-
-fn folder(test: &str) -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("tilegrad-gpu-{test}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
+use crate::common::scratch::Scratch;
 
 #[test]
 fn buffers_go_from_the_device_to_a_file_and_back() {
     let Some(device) = device() else { return };
-    let folder = folder("buffers");
+    let folder = Scratch::new("buffers");
     let path = folder.join("model.safetensors");
     let mut tape = Tape::new(Purpose::Train);
     tape.parameter("conv.weight", [5, 3, 2, 2], Layout::Hwio, Init::Normal(1.0)).unwrap();
@@ -49,7 +44,6 @@ fn buffers_go_from_the_device_to_a_file_and_back() {
     weights::save(&path, &tape, &mut host).unwrap();
     weights::load(&path, &tape, &mut engine).unwrap();
     assert_eq!(engine.buffer(tape.tensor(tracked)).unwrap(), Value::Int(vec![-3]));
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// Trains up to `epochs` of five steps, from the files `from` if there are any, and writes the files `to`.
@@ -81,7 +75,7 @@ fn engines(device: &Device) -> [Box<dyn Engine>; 2] {
 #[test]
 fn a_run_goes_on_from_its_files_to_the_bit_and_on_another_engine_closely() {
     let Some(device) = device() else { return };
-    let (half, rest) = (folder("half"), folder("rest"));
+    let (half, rest) = (Scratch::new("half"), Scratch::new("rest"));
     let [gpu, cpu] = engines(device).map(|mut engine| {
         let whole = train(&mut engine, 2, None, &rest);
         let model = |folder: &Path| {
@@ -107,9 +101,6 @@ fn a_run_goes_on_from_its_files_to_the_bit_and_on_another_engine_closely() {
     let second = train(&mut engine, 2, Some(&half), &rest);
     for (a, b) in second.iter().zip(&cpu.1[5..]) {
         assert!((a - b).abs() <= 1e-4 * b.abs(), "{a} on the device, {b} by the executor");
-    }
-    for folder in [half, rest] {
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Folders of images, written here and read back; and what augmentation and normalisation refuse.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use image::{GrayImage, Luma, Rgb, RgbImage, RgbaImage};
 use tilegrad::Error;
@@ -15,33 +15,25 @@ use tilegrad::rng::draw;
 use tilegrad::shape::{DType, ImageSize};
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
 
-/// A folder that one test owns and that goes when the test ends.
-struct Folder(PathBuf);
+use crate::common::scratch::Scratch;
+
+/// A folder of images.
+struct Folder(Scratch);
 
 impl Folder {
     fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tilegrad-folder-{}-{test}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-
-    /// The path of `name`, in a folder that is there.
-    fn path(&self, name: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        path
+        Folder(Scratch::new(test))
     }
 
     /// A colour image, 3 wide and 2 high, all of `shade` but its last pixel.
     fn colour(&self, name: &str, shade: u8) {
         let mut image = RgbImage::from_pixel(3, 2, Rgb([shade, shade / 2, 7]));
         image.put_pixel(2, 1, Rgb([1, 2, 3]));
-        image.save(self.path(name)).unwrap();
+        image.save(self.0.path(name)).unwrap();
     }
 
     fn gray(&self, name: &str, [height, width]: [u32; 2], shade: u8) {
-        GrayImage::from_pixel(width, height, Luma([shade])).save(self.path(name)).unwrap();
+        GrayImage::from_pixel(width, height, Luma([shade])).save(self.0.path(name)).unwrap();
     }
 
     fn read(&self, options: FolderOptions) -> tilegrad::Result<folder::Folder> {
@@ -60,12 +52,6 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Two classes, listed here in another order than that of their names, and files that are no images.
 fn train_and_test(test: &str) -> Folder {
     let folder = Folder::new(test);
@@ -75,9 +61,9 @@ fn train_and_test(test: &str) -> Folder {
     {
         folder.colour(name, 10 * (i as u8 + 1));
     }
-    fs::write(folder.path("train/zebra/readme.txt"), "no image").unwrap();
-    fs::write(folder.path("train/zebra/.hidden.png"), "no image").unwrap();
-    fs::write(folder.path("train/list.csv"), "no folder").unwrap();
+    fs::write(folder.0.path("train/zebra/readme.txt"), "no image").unwrap();
+    fs::write(folder.0.path("train/zebra/.hidden.png"), "no image").unwrap();
+    fs::write(folder.0.path("train/list.csv"), "no folder").unwrap();
     fs::create_dir_all(folder.0.join("train/.cache")).unwrap();
     folder
 }
@@ -122,7 +108,7 @@ fn gray_stays_gray_and_turns_to_colour_among_colours() {
     let set = folder.read(half.clone()).unwrap().train;
     assert_eq!((set.channels, set.images.len()), (1, 12));
     // Transparency goes, what is under it stays.
-    RgbaImage::from_pixel(3, 2, image::Rgba([9, 8, 7, 0])).save(folder.path("a/3.png")).unwrap();
+    RgbaImage::from_pixel(3, 2, image::Rgba([9, 8, 7, 0])).save(folder.0.path("a/3.png")).unwrap();
     let read = folder.read(half).unwrap();
     let mut first: Vec<_> = [read.train, read.test]
         .iter()
@@ -154,8 +140,8 @@ fn another_size_is_refused_with_both_sizes_or_resized() {
 fn a_bad_file_is_named_and_skipped_only_when_asked() {
     let folder = train_and_test("bad");
     let good = fs::read(folder.0.join("train/ant/1.png")).unwrap();
-    fs::write(folder.path("train/ant/0.jpg"), "not a picture").unwrap();
-    fs::write(folder.path("train/zebra/cut.png"), &good[..good.len() / 2]).unwrap();
+    fs::write(folder.0.path("train/ant/0.jpg"), "not a picture").unwrap();
+    fs::write(folder.0.path("train/zebra/cut.png"), &good[..good.len() / 2]).unwrap();
     let message = folder.fault("train/ant/0.jpg", FolderOptions::default());
     assert!(message.starts_with("is no image that can be read: "), "{message}");
     let skip = FolderOptions::default().skip_bad(true);
@@ -169,7 +155,7 @@ fn a_bad_file_is_named_and_skipped_only_when_asked() {
         .collect();
     assert_eq!(skipped, [folder.0.join("train/ant/0.jpg"), folder.0.join("train/zebra/cut.png")]);
     for name in ["test/ant/1.png", "test/zebra/x.png"] {
-        fs::write(folder.path(name), "").unwrap();
+        fs::write(folder.0.path(name), "").unwrap();
     }
     assert_eq!(folder.fault("test", skip), "has no image that can be read");
 }
@@ -181,10 +167,10 @@ fn folders_without_classes_or_images_are_refused() {
     assert!(folder.fault("", options.clone()).contains("has no folders"));
     fs::create_dir_all(folder.0.join("cats")).unwrap();
     assert!(folder.fault("cats", options.clone()).contains("a class without a .jpg, .jpeg or .png file"));
-    fs::write(folder.path("cats/1.png"), "").unwrap();
+    fs::write(folder.0.path("cats/1.png"), "").unwrap();
     let one = "has one class only, \"cats\"; at least two are needed, a folder for each";
     assert_eq!(folder.fault("", options.clone()), one);
-    fs::write(folder.path("dogs/1.png"), "").unwrap();
+    fs::write(folder.0.path("dogs/1.png"), "").unwrap();
     let skip = options.clone().skip_bad(true);
     assert_eq!(folder.fault("", skip.clone()), "has no image that can be read among 2 files");
     folder.colour("cats/2.png", 9);

@@ -23,7 +23,7 @@ fn an_unwritable_folder_is_named() {
     let taken = scratch.path("taken/x").parent().unwrap().to_path_buf();
     let error = write_whole(&taken, b"content").unwrap_err();
     assert!(matches!(&error, Error::Io { path: named, .. } if *named == taken), "{error}");
-    assert_eq!(crate::scratch::names(&scratch.0), ["file", "taken"], "no temporary file stays");
+    assert_eq!(crate::scratch::names(&scratch), ["file", "taken"], "no temporary file stays");
 }
 
 /// Only a user other than root can be refused.

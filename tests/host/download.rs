@@ -150,7 +150,7 @@ fn silent(_: Progress<'_>) {}
 fn a_file_comes_whole_says_how_far_it_is_and_is_not_fetched_twice() {
     let (scratch, server) = (Scratch::new("download-whole"), server());
     let mut seen = Vec::new();
-    let dir = scratch.0.join("new/folder");
+    let dir = scratch.join("new/folder");
     let path = fetch(&file(&server, &["good"]), &dir, &mut |progress| {
         assert_eq!((progress.file, progress.url), ("f", server.url("good/f").as_str()));
         seen.push((progress.done, progress.total));
@@ -173,7 +173,7 @@ fn a_file_comes_whole_says_how_far_it_is_and_is_not_fetched_twice() {
 #[test]
 fn a_broken_connection_is_taken_up_where_it_broke() {
     let (scratch, server) = (Scratch::new("download-broken"), server());
-    let path = fetch(&file(&server, &["breaks"]), &scratch.0, &mut silent).unwrap();
+    let path = fetch(&file(&server, &["breaks"]), &scratch, &mut silent).unwrap();
     assert_eq!(fs::read(path).unwrap(), content());
     let asked: Vec<Option<usize>> = server.requests().into_iter().map(|(_, start)| start).collect();
     assert_eq!(asked, [None, Some(100_000), Some(200_000)]);
@@ -184,7 +184,7 @@ fn what_an_earlier_run_left_is_gone_on_with() {
     let (scratch, server) = (Scratch::new("download-resumed"), server());
     scratch.write("f.part", &content()[..123_456]);
     let mut least = u64::MAX;
-    let path = fetch(&file(&server, &["missing", "good"]), &scratch.0, &mut |p| least = least.min(p.done)).unwrap();
+    let path = fetch(&file(&server, &["missing", "good"]), &scratch, &mut |p| least = least.min(p.done)).unwrap();
     assert_eq!(fs::read(path).unwrap(), content());
     assert_eq!(least, 123_456);
     let from = Some(123_456);
@@ -193,12 +193,12 @@ fn what_an_earlier_run_left_is_gone_on_with() {
         [("missing/f".into(), from), ("good/f".into(), from)],
         "only the rest, of each mirror"
     );
-    assert_eq!(names(&scratch.0), ["f"]);
+    assert_eq!(names(&scratch), ["f"]);
     // All of it, only not renamed yet.
-    fs::rename(scratch.0.join("f"), scratch.0.join("f.part")).unwrap();
-    fetch(&file(&server, &["good"]), &scratch.0, &mut silent).unwrap();
+    fs::rename(scratch.join("f"), scratch.join("f.part")).unwrap();
+    fetch(&file(&server, &["good"]), &scratch, &mut silent).unwrap();
     assert_eq!(server.requests(), [("good/f".into(), Some(300_000))]);
-    assert_eq!(names(&scratch.0), ["f"]);
+    assert_eq!(names(&scratch), ["f"]);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn the_rest_of_another_file_is_noticed_and_all_is_fetched() {
     for left in [vec![7; 5_000], vec![7; 300_000], vec![7; 400_000]] {
         let start = Some(left.len());
         scratch.write("f.part", left);
-        let path = fetch(&file(&server, &["good"]), &scratch.0, &mut silent).unwrap();
+        let path = fetch(&file(&server, &["good"]), &scratch, &mut silent).unwrap();
         assert_eq!(fs::read(&path).unwrap(), content());
         assert_eq!(server.requests(), [("good/f".into(), start), ("good/f".into(), None)]);
         fs::remove_file(path).unwrap();
@@ -218,16 +218,16 @@ fn the_rest_of_another_file_is_noticed_and_all_is_fetched() {
 fn a_server_without_ranges_sends_everything_again() {
     let (scratch, server) = (Scratch::new("download-no-range"), server());
     scratch.write("f.part", &content()[..200_000]);
-    let path = fetch(&file(&server, &["whole"]), &scratch.0, &mut silent).unwrap();
+    let path = fetch(&file(&server, &["whole"]), &scratch, &mut silent).unwrap();
     assert_eq!(fs::read(&path).unwrap(), content());
     assert_eq!(server.requests(), [("whole/f".into(), Some(200_000))]);
     fs::remove_file(path).unwrap();
     // One that always breaks at the same place is given up.
-    let error = fetch(&file(&server, &["breaks-whole"]), &scratch.0, &mut silent).unwrap_err().to_string();
+    let error = fetch(&file(&server, &["breaks-whole"]), &scratch, &mut silent).unwrap_err().to_string();
     assert!(error.contains("after 100000 bytes") || error.contains("after 100000 of 300000 bytes"), "{error}");
     assert_eq!(server.requests().len(), 2);
     // And another mirror goes on from there.
-    fetch(&file(&server, &["good"]), &scratch.0, &mut silent).unwrap();
+    fetch(&file(&server, &["good"]), &scratch, &mut silent).unwrap();
     assert_eq!(server.requests(), [("good/f".into(), Some(100_000))]);
 }
 
@@ -238,9 +238,9 @@ fn a_wrong_digest_is_refused_and_nothing_is_placed() {
         if left > 0 {
             scratch.write("f.part", &content()[..left]);
         }
-        match fetch(&file(&server, &["wrong"]), &scratch.0, &mut silent) {
+        match fetch(&file(&server, &["wrong"]), &scratch, &mut silent) {
             Err(Error::Data { path, message, .. }) => {
-                assert_eq!(path, scratch.0.join("f"));
+                assert_eq!(path, scratch.join("f"));
                 let mut wrong = content();
                 wrong[0] ^= 1;
                 let expected =
@@ -250,36 +250,36 @@ fn a_wrong_digest_is_refused_and_nothing_is_placed() {
             }
             other => panic!("{other:?}"),
         }
-        assert!(names(&scratch.0).is_empty(), "{:?}", names(&scratch.0));
+        assert!(names(&scratch).is_empty(), "{:?}", names(&scratch));
     };
     refused(0);
-    fetch(&file(&server, &["wrong", "good"]), &scratch.0, &mut silent).unwrap();
-    fs::remove_file(scratch.0.join("f")).unwrap();
+    fetch(&file(&server, &["wrong", "good"]), &scratch, &mut silent).unwrap();
+    fs::remove_file(scratch.join("f")).unwrap();
     // The wrong byte lies in what was there already: right, whatever that server has.
     scratch.write("f.part", &content()[..1_000]);
-    fetch(&file(&server, &["wrong"]), &scratch.0, &mut silent).unwrap();
+    fetch(&file(&server, &["wrong"]), &scratch, &mut silent).unwrap();
 }
 
 #[test]
 fn the_next_mirror_is_asked_and_in_the_end_each_has_its_reason() {
     let (scratch, server) = (Scratch::new("download-mirrors"), server());
-    fetch(&file(&server, &["missing", "good"]), &scratch.0, &mut silent).unwrap();
+    fetch(&file(&server, &["missing", "good"]), &scratch, &mut silent).unwrap();
     assert_eq!(server.requests(), [("missing/f".into(), None), ("good/f".into(), None)]);
-    fs::remove_file(scratch.0.join("f")).unwrap();
+    fs::remove_file(scratch.join("f")).unwrap();
     let mut all = file(&server, &["missing", "wrong"]);
     // A port that nobody listens at.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     all.urls.push(format!("http://{free}/f"));
-    let error = fetch(&all, &scratch.0, &mut silent).unwrap_err().to_string();
+    let error = fetch(&all, &scratch, &mut silent).unwrap_err().to_string();
     for part in [
-        format!("{}: could not be fetched", scratch.0.join("f").display()),
+        format!("{}: could not be fetched", scratch.join("f").display()),
         format!("{}: the server answers 404 Not Found", all.urls[0]),
         format!("{}: the SHA-256", all.urls[1]),
         format!("{}: ", all.urls[2]),
     ] {
         assert!(error.contains(&part), "{error} without {part}");
     }
-    assert!(names(&scratch.0).is_empty());
+    assert!(names(&scratch).is_empty());
 }
 
 #[test]
@@ -331,24 +331,24 @@ fn a_fetched_archive_is_unpacked_and_opened() {
     let batches = ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
     let all = [&batches[..], &["test_batch.bin", "batches.meta.txt"]].concat();
     let (server, files) = published(Known::Cifar10, &[archive(&all)]);
-    let dir = Known::Cifar10.download_from(&files, &scratch.0, &mut silent).unwrap();
-    assert_eq!(dir, scratch.0.join("cifar10"));
+    let dir = Known::Cifar10.download_from(&files, &scratch, &mut silent).unwrap();
+    assert_eq!(dir, scratch.join("cifar10"));
     assert_eq!(names(&dir), ["cifar-10-batches-bin"], "the archive has gone, and what was not wanted has not come");
     let opened = open(&dir, &FolderOptions::default()).unwrap();
     assert_eq!((opened.format, opened.train.len(), opened.test.labels.as_slice()), (Format::Cifar10, 10, &[3, 9][..]));
     assert_eq!(opened.normalisation, Some(Normalisation::CIFAR10));
     assert_eq!(server.requests().len(), 1);
-    Known::Cifar10.download_from(&files, &scratch.0, &mut silent).unwrap();
+    Known::Cifar10.download_from(&files, &scratch, &mut silent).unwrap();
     assert!(server.requests().is_empty(), "it is all there");
     fs::remove_file(dir.join("cifar-10-batches-bin/data_batch_2.bin")).unwrap();
-    Known::Cifar10.download_from(&files, &scratch.0, &mut silent).unwrap();
+    Known::Cifar10.download_from(&files, &scratch, &mut silent).unwrap();
     assert_eq!(open(&dir, &FolderOptions::default()).unwrap().train.len(), 10);
 
     let (_server, files) = published(Known::Cifar10, &[archive(&batches)]);
-    let error = Known::Cifar10.download_from(&files, &scratch.0.join("cut"), &mut silent).unwrap_err().to_string();
+    let error = Known::Cifar10.download_from(&files, &scratch.join("cut"), &mut silent).unwrap_err().to_string();
     assert!(error.ends_with("cifar-10-binary.tar.gz: holds no cifar-10-batches-bin/test_batch.bin"), "{error}");
     let (_server, files) = published(Known::Cifar10, &[b"no archive".to_vec()]);
-    let error = Known::Cifar10.download_from(&files, &scratch.0.join("bad"), &mut silent).unwrap_err().to_string();
+    let error = Known::Cifar10.download_from(&files, &scratch.join("bad"), &mut silent).unwrap_err().to_string();
     assert!(error.contains("cifar-10-binary.tar.gz: is no archive that can be unpacked"), "{error}");
 }
 
@@ -359,7 +359,7 @@ fn fetched_idx_files_are_opened_by_name() {
     let images = gzip(&[words(&[0x803, 10, 2, 2]), vec![5; 40]].concat());
     let labels = gzip(&[words(&[0x801, 10]), vec![9, 2, 1, 1, 6, 1, 4, 6, 5, 7]].concat());
     let (_server, files) = published(Known::FashionMnist, &[images.clone(), labels.clone(), images, labels]);
-    let dir = Known::FashionMnist.download_from(&files, &scratch.0, &mut silent).unwrap();
+    let dir = Known::FashionMnist.download_from(&files, &scratch, &mut silent).unwrap();
     let opened = open(&dir, &FolderOptions::default()).unwrap();
     assert_eq!(opened.description, format!("Fashion-MNIST of {}", dir.display()));
     assert_eq!(opened.train.class_names, idx::FASHION_MNIST_CLASS_NAMES);

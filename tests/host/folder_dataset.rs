@@ -9,29 +9,29 @@ use tilegrad::data::{Batch, BatchSink, BatchSource, Dataset, DatasetSource, Fold
 use tilegrad::graph::{Tape, Values};
 use tilegrad::shape::ImageSize;
 
-use crate::scratch::{Scratch, SmallDisk, names, unwritable};
+use crate::scratch::{Scratch, SmallDisk, colour, gray, names, unwritable};
 
 /// Two classes with ten colour images and two gray ones.
 fn images(test: &str) -> Scratch {
     let scratch = Scratch::new(test);
     for i in 0..10 {
-        scratch.colour(&format!("in/{}/{i}.png", if i % 2 == 0 { "ant" } else { "bee" }), 20 * i);
+        colour(&scratch, &format!("in/{}/{i}.png", if i % 2 == 0 { "ant" } else { "bee" }), 20 * i);
     }
-    scratch.gray("in/ant/gray.png", 77);
-    scratch.gray("in/bee/gray.png", 88);
+    gray(&scratch, "in/ant/gray.png", 77);
+    gray(&scratch, "in/bee/gray.png", 88);
     scratch
 }
 
 fn read(scratch: &Scratch, options: &FolderOptions) -> Folder {
-    folder::read(&scratch.0.join("in"), options).unwrap()
+    folder::read(&scratch.join("in"), options).unwrap()
 }
 
 fn open(scratch: &Scratch, options: &FolderOptions) -> Folder<Subset<FolderDataset>> {
-    folder::open(&scratch.0.join("in"), options).unwrap()
+    folder::open(&scratch.join("in"), options).unwrap()
 }
 
 fn with_cache(scratch: &Scratch) -> (FolderOptions, PathBuf) {
-    let path = scratch.0.join("cache/decoded");
+    let path = scratch.join("cache/decoded");
     (FolderOptions::default().cache(path.clone()), path)
 }
 
@@ -54,7 +54,7 @@ fn images_on_demand_are_those_in_memory() {
         }
     }
     let whole = open(&scratch, &FolderOptions::default()).train;
-    assert_eq!(whole.whole().path(0).unwrap(), scratch.0.join("in/ant/0.png"));
+    assert_eq!(whole.whole().path(0).unwrap(), scratch.join("in/ant/0.png"));
     assert!(whole.whole().get(12).is_err());
 }
 
@@ -73,7 +73,7 @@ fn what_is_kept_is_not_decoded_again() {
     let first = ImageSet::collect(&folder.train).unwrap();
     let lazy = open(&scratch, &FolderOptions::default());
     for class in ["in/ant", "in/bee"] {
-        names(&scratch.0.join(class)).iter().for_each(|name| spoil(&scratch.0.join(class).join(name)));
+        names(&scratch.join(class)).iter().for_each(|name| spoil(&scratch.join(class).join(name)));
     }
     assert_eq!(ImageSet::collect(&folder.train).unwrap(), first);
     // Without it the files are read again, and the first is named.
@@ -91,17 +91,17 @@ fn the_second_run_reads_the_cache_and_decodes_nothing() {
     assert_eq!((&first.train, &first.test), (&plain.train, &plain.test));
     assert_eq!(names(path.parent().unwrap()), ["decoded"], "no temporary file stays");
     for class in ["in/ant", "in/bee"] {
-        for name in names(&scratch.0.join(class)) {
-            spoil(&scratch.0.join(class).join(name));
+        for name in names(&scratch.join(class)) {
+            spoil(&scratch.join(class).join(name));
         }
     }
     let second = read(&scratch, &options);
     assert_eq!((&second.train, &second.test), (&plain.train, &plain.test));
     assert_eq!(ImageSet::collect(&open(&scratch, &options).test).unwrap(), plain.test);
     // Another split needs no other cache.
-    assert!(folder::read(&scratch.0.join("in"), &options.clone().seed(9)).is_ok());
+    assert!(folder::read(&scratch.join("in"), &options.clone().seed(9)).is_ok());
     // Without the cache they are no images.
-    assert!(folder::read(&scratch.0.join("in"), &FolderOptions::default()).is_err());
+    assert!(folder::read(&scratch.join("in"), &FolderOptions::default()).is_err());
 }
 
 #[test]
@@ -118,13 +118,13 @@ fn a_changed_folder_or_option_makes_the_cache_anew() {
         assert_ne!(content, last, "{what}");
         last = content;
     };
-    scratch.colour("in/ant/new.png", 200);
+    colour(&scratch, "in/ant/new.png", 200);
     changed("a new file", &options);
-    fs::rename(scratch.0.join("in/ant/new.png"), scratch.0.join("in/bee/new.png")).unwrap();
+    fs::rename(scratch.join("in/ant/new.png"), scratch.join("in/bee/new.png")).unwrap();
     changed("a file of another class", &options);
-    fs::remove_file(scratch.0.join("in/bee/new.png")).unwrap();
+    fs::remove_file(scratch.join("in/bee/new.png")).unwrap();
     changed("one file less", &options);
-    scratch.gray("in/ant/gray.png", 12);
+    gray(&scratch, "in/ant/gray.png", 12);
     changed("another content", &options);
     changed("another size", &options.clone().resize(Resize { height: 5, width: 4 }));
 }
@@ -161,7 +161,7 @@ fn a_damaged_cache_is_noticed_and_made_anew() {
 fn files_left_out_are_remembered_with_the_reason() {
     let scratch = images("folder-skipped");
     scratch.write("in/ant/0bad.jpg", "not a picture");
-    let good = fs::read(scratch.0.join("in/bee/3.png")).unwrap();
+    let good = fs::read(scratch.join("in/bee/3.png")).unwrap();
     let cut = scratch.write("in/bee/cut.png", &good[..good.len() - 20]);
     let (options, _) = with_cache(&scratch);
     let options = options.skip_bad(true);
@@ -185,7 +185,7 @@ fn files_left_out_are_remembered_with_the_reason() {
     assert!(error.starts_with(&format!("{}: is no image that can be read", cut.display())), "{error}");
     // With skip_bad unset the first is an error already when the folder is opened.
     let strict = options.skip_bad(false);
-    assert!(matches!(folder::open(&scratch.0.join("in"), &strict), Err(Error::Data { .. })));
+    assert!(matches!(folder::open(&scratch.join("in"), &strict), Err(Error::Data { .. })));
 }
 
 struct Nowhere;
@@ -208,7 +208,7 @@ impl BatchSink for Nowhere {
 fn an_image_that_changes_while_it_is_in_use_is_named() {
     let scratch = images("folder-changing");
     let folder = open(&scratch, &FolderOptions::default());
-    image::RgbImage::new(5, 5).save(scratch.0.join("in/ant/2.png")).unwrap();
+    image::RgbImage::new(5, 5).save(scratch.join("in/ant/2.png")).unwrap();
     let sets = [ImageSet::collect(&folder.train), ImageSet::collect(&folder.test)];
     let error = sets.into_iter().find_map(Result::err).unwrap().to_string();
     assert!(error.ends_with("2.png: has changed since the folder was opened; open it again"), "{error}");
@@ -219,13 +219,13 @@ fn a_cache_that_cannot_be_written_is_named() {
     let scratch = images("folder-unwritable");
     let dir = unwritable(&scratch);
     let options = FolderOptions::default().cache(dir.join("decoded"));
-    let error = folder::read(&scratch.0.join("in"), &options).unwrap_err();
+    let error = folder::read(&scratch.join("in"), &options).unwrap_err();
     assert!(matches!(&error, Error::Io { path, .. } if *path == dir.join("decoded")), "{error}");
 
     let Some(disk) = SmallDisk::new(&scratch, 16) else { return };
     let path = disk.0.join("decoded");
     let options = FolderOptions::default().cache(path.clone()).resize(Resize::square(64));
-    let error = folder::read(&scratch.0.join("in"), &options).unwrap_err();
+    let error = folder::read(&scratch.join("in"), &options).unwrap_err();
     assert!(matches!(&error, Error::Io { path: named, .. } if *named == path), "{error}");
     assert!(error.to_string().contains("space"), "{error}");
     assert!(disk.names().is_empty(), "what was begun has gone: {:?}", disk.names());

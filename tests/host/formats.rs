@@ -7,7 +7,7 @@ use tilegrad::data::{
     Dataset, FolderOptions, Format, ImageSet, Normalisation, Resize, cifar, detect, idx, open, open_lazily,
 };
 
-use crate::scratch::Scratch;
+use crate::scratch::{Scratch, colour, gray};
 
 fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
@@ -25,7 +25,7 @@ fn record(labels: &[u8]) -> Vec<u8> {
 }
 
 fn description(scratch: &Scratch, what: &str) -> String {
-    format!("{what} of {}", scratch.0.display())
+    format!("{what} of {}", scratch.display())
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn idx_files_are_mnist_or_fashion_mnist_by_their_labels() {
     let options = FolderOptions::default();
     let opened = |first| {
         write_idx(&scratch, first);
-        open(&scratch.0, &options).unwrap()
+        open(&scratch, &options).unwrap()
     };
     let mnist = opened([7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
     assert_eq!((mnist.format, mnist.normalisation), (Format::Idx, Some(Normalisation::MNIST)));
@@ -46,11 +46,11 @@ fn idx_files_are_mnist_or_fashion_mnist_by_their_labels() {
     let other = opened([1; 10]);
     assert_eq!((other.description, other.normalisation), (description(&scratch, "IDX images"), None));
     let resize = options.resize(Resize::square(8));
-    let error = open(&scratch.0, &resize).unwrap_err().to_string();
-    assert_eq!(error, format!("resize: is for folders of images, {} is IDX images", scratch.0.display()));
+    let error = open(&scratch, &resize).unwrap_err().to_string();
+    assert_eq!(error, format!("resize: is for folders of images, {} is IDX images", scratch.display()));
     // One file is enough to say what the others should be.
-    fs::remove_file(scratch.0.join("train-images-idx3-ubyte")).unwrap();
-    let error = open(&scratch.0, &FolderOptions::default()).unwrap_err().to_string();
+    fs::remove_file(scratch.join("train-images-idx3-ubyte")).unwrap();
+    let error = open(&scratch, &FolderOptions::default()).unwrap_err().to_string();
     assert!(error.contains("has no file with train-images"), "{error}");
 }
 
@@ -62,17 +62,17 @@ fn both_cifars_are_found_with_or_without_the_archives_folder() {
             scratch.write(&format!("{inner}data_batch_{i}.bin"), record(&[i]));
         }
         scratch.write(&format!("{inner}test_batch.bin"), record(&[8]));
-        let opened = open(&scratch.0, &FolderOptions::default()).unwrap();
+        let opened = open(&scratch, &FolderOptions::default()).unwrap();
         assert_eq!((opened.format, opened.description), (Format::Cifar10, description(&scratch, "CIFAR-10")));
         assert_eq!((opened.train.len(), opened.normalisation), (5, Some(Normalisation::CIFAR10)));
-        let lazy = open_lazily(&scratch.0, &FolderOptions::default()).unwrap();
+        let lazy = open_lazily(&scratch, &FolderOptions::default()).unwrap();
         assert_eq!((lazy.test.len(), lazy.test.class_names()[8].as_str(), lazy.test.classes()), (1, "ship", 10));
     }
     for inner in ["", "cifar-100-binary/"] {
         let scratch = Scratch::new("formats-cifar100");
         scratch.write(&format!("{inner}train.bin"), record(&[1, 99]));
         scratch.write(&format!("{inner}test.bin"), record(&[1, 0]));
-        let opened = open(&scratch.0, &FolderOptions::default()).unwrap();
+        let opened = open(&scratch, &FolderOptions::default()).unwrap();
         assert_eq!((opened.format, opened.train.labels.as_slice()), (Format::Cifar100, &[99][..]));
         assert_eq!(opened.train.class_names, cifar::CIFAR100_CLASS_NAMES);
         assert_eq!(opened.normalisation, Some(Normalisation::CIFAR100));
@@ -84,15 +84,15 @@ fn both_cifars_are_found_with_or_without_the_archives_folder() {
 fn a_folder_of_images_is_opened_in_memory_or_lazily_alike() {
     let scratch = Scratch::new("formats-folder");
     for i in 0..10 {
-        scratch.colour(&format!("{}/{i}.png", ["ant", "bee"][i % 2]), 20 * i as u8);
+        colour(&scratch, &format!("{}/{i}.png", ["ant", "bee"][i % 2]), 20 * i as u8);
     }
-    scratch.gray("ant/gray.png", 50);
+    gray(&scratch, "ant/gray.png", 50);
     scratch.write("bee/bad.jpg", "no image");
     let options = FolderOptions::default().skip_bad(true);
-    let eager = open(&scratch.0, &options).unwrap();
+    let eager = open(&scratch, &options).unwrap();
     assert_eq!((eager.format, eager.train.channels, eager.normalisation), (Format::Folder, 3, None));
     assert_eq!(eager.description, description(&scratch, "images by class"));
-    let lazy = open_lazily(&scratch.0, &options).unwrap();
+    let lazy = open_lazily(&scratch, &options).unwrap();
     assert_eq!((eager.skipped.len(), lazy.skipped.len()), (1, 1));
     assert_eq!(ImageSet::collect(&lazy.train).unwrap(), eager.train);
     assert_eq!(ImageSet::collect(&lazy.test).unwrap(), eager.test);
@@ -102,19 +102,19 @@ fn a_folder_of_images_is_opened_in_memory_or_lazily_alike() {
 fn a_folder_of_nothing_known_lists_what_was_looked_for() {
     let scratch = Scratch::new("formats-nothing");
     scratch.write("readme.txt", "nothing");
-    let error = detect(&scratch.0).unwrap_err();
-    assert!(matches!(&error, Error::Data { path, .. } if *path == scratch.0), "{error}");
+    let error = detect(&scratch).unwrap_err();
+    assert!(matches!(&error, Error::Data { path, .. } if **path == *scratch), "{error}");
     let error = error.to_string();
     for part in ["train-images-idx3-ubyte", "data_batch_1.bin", "train.bin", "a folder for each class", ".jpg"] {
         assert!(error.contains(part), "{error} without {part}");
     }
     assert!(!error.contains("Python"), "{error}");
-    fs::create_dir(scratch.0.join("cifar-10-batches-py")).unwrap();
-    let error = open(&scratch.0, &FolderOptions::default()).unwrap_err().to_string();
+    fs::create_dir(scratch.join("cifar-10-batches-py")).unwrap();
+    let error = open(&scratch, &FolderOptions::default()).unwrap_err().to_string();
     assert!(error.ends_with("CIFAR's version for Python is not read, take the binary one"), "{error}");
-    let file = scratch.0.join("readme.txt");
+    let file = scratch.join("readme.txt");
     assert!(detect(&file).unwrap_err().to_string().contains("is not a folder"));
-    let missing = detect(&scratch.0.join("missing"));
+    let missing = detect(&scratch.join("missing"));
     assert!(matches!(&missing, Err(Error::Io { path, .. }) if path.ends_with("missing")), "{missing:?}");
 }
 
@@ -122,19 +122,19 @@ fn a_folder_of_nothing_known_lists_what_was_looked_for() {
 #[test]
 fn folders_that_cannot_be_trained_on_say_why() {
     let scratch = Scratch::new("formats-refused");
-    let refused = || match open(&scratch.0, &FolderOptions::default()) {
+    let refused = || match open(&scratch, &FolderOptions::default()) {
         Err(Error::Data { path, message, .. }) => (path, message),
         other => panic!("{other:?}"),
     };
-    scratch.colour("cats/1.png", 5);
-    scratch.colour("cats/2.png", 6);
+    colour(&scratch, "cats/1.png", 5);
+    colour(&scratch, "cats/2.png", 6);
     let (path, message) = refused();
-    assert_eq!((path, message.contains("at least two are needed")), (scratch.0.clone(), true), "{message}");
-    fs::create_dir(scratch.0.join("dogs")).unwrap();
+    assert_eq!((path, message.contains("at least two are needed")), (scratch.to_path_buf(), true), "{message}");
+    fs::create_dir(scratch.join("dogs")).unwrap();
     let (path, message) = refused();
-    assert_eq!((path, message.contains("add some or remove the folder")), (scratch.0.join("dogs"), true), "{message}");
+    assert_eq!((path, message.contains("add some or remove the folder")), (scratch.join("dogs"), true), "{message}");
     scratch.write("dogs/notes.txt", "still no image");
-    assert_eq!(refused().0, scratch.0.join("dogs"));
+    assert_eq!(refused().0, scratch.join("dogs"));
     let bad = scratch.write("dogs/1.jpg", "no image");
     let (path, message) = refused();
     assert_eq!((path, message.contains("is no image that can be read")), (bad, true), "{message}");
@@ -146,13 +146,13 @@ fn folders_that_cannot_be_trained_on_say_why() {
 fn a_folder_that_may_not_be_read_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let scratch = Scratch::new("formats-unreadable");
-    scratch.colour("ant/1.png", 5);
-    scratch.colour("bee/1.png", 6);
-    let bee = scratch.0.join("bee");
+    colour(&scratch, "ant/1.png", 5);
+    colour(&scratch, "bee/1.png", 6);
+    let bee = scratch.join("bee");
     let allow = |mode| fs::set_permissions(&bee, fs::Permissions::from_mode(mode)).unwrap();
     allow(0);
     let refused = fs::read_dir(&bee).is_err();
-    let opened = open(&scratch.0, &FolderOptions::default());
+    let opened = open(&scratch, &FolderOptions::default());
     allow(0o755);
     if !refused {
         eprintln!("SKIPPED: this user may read every folder");

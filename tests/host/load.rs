@@ -1,7 +1,5 @@
 //! What a file of weights says of its network, and a run that begins with one.
 
-use std::path::PathBuf;
-
 use tilegrad::data::{ResidentSource, synthetic};
 use tilegrad::nn::Freeze;
 use tilegrad::nn::models::LeNet5;
@@ -9,14 +7,12 @@ use tilegrad::optim::Sgd;
 use tilegrad::train::weights::{self, Load};
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer};
 
-/// A path of this test's own.
-fn file(test: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("tilegrad-load-{}-{test}.safetensors", std::process::id()))
-}
+use crate::common::scratch::Scratch;
 
 #[test]
 fn a_run_begins_with_the_weights_of_a_file_and_trains_what_is_not_frozen() {
-    let path = file("run");
+    let folder = Scratch::new("load");
+    let path = folder.join("model.safetensors");
     let mut train = ResidentSource::new("train", synthetic::digits(1, 20));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 4));
     let options = |seed| TrainOptions { batch_size: 10, seed, ..TrainOptions::default() };

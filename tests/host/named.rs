@@ -7,6 +7,8 @@ use tilegrad::shape::{ImageSize, Shape};
 use tilegrad::train::weights::{self, Metadata};
 use tilegrad::train::{CpuEngine, Engine, ModelCard, Predictor};
 
+use crate::common::scratch::Scratch;
+
 fn named(name: &str, classes: usize) -> NamedModel {
     NamedModel { name: name.into(), classes, width: 4, small: true }
 }
@@ -30,8 +32,7 @@ fn every_name_is_a_network_and_others_are_refused_with_those() {
 
 #[test]
 fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
-    let folder = std::env::temp_dir().join(format!("tilegrad-card-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    let folder = Scratch::new("card");
     let path = folder.join("model.safetensors");
     let card = ModelCard {
         model: named("resnet18", 3),
@@ -82,5 +83,4 @@ fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
         let error = ModelCard::read(&path).unwrap_err().to_string();
         assert!(error.contains(part) && error.contains("model.safetensors"), "{field}: {error}");
     }
-    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -1,13 +1,15 @@
 //! A reduction on a plateau across a run that is saved and loaded: as if it had not stopped.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::tensor::SafeTensors;
 use tilegrad::data::{ResidentSource, synthetic};
 use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::optim::{Mode, ReduceLrOnPlateau, Schedule, Sgd, ThresholdMode};
 use tilegrad::train::{CpuEngine, TrainOptions, Trainer, weights};
+
+use crate::common::scratch::Scratch;
 
 fn rule(mode: Mode) -> ReduceLrOnPlateau {
     // Hardly anything is better by so much, so that the learning rate falls every few epochs.
@@ -36,15 +38,9 @@ fn train(mode: Mode, epochs: usize, from: Option<&Path>, to: &Path) -> (Vec<f64>
     (history.epochs.iter().map(|epoch| epoch.lr).collect(), history.losses)
 }
 
-fn folder(test: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("tilegrad-plateau-{test}-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
 #[test]
 fn a_run_goes_on_with_the_learning_rates_of_an_unbroken_one() {
-    let folder = folder("resume");
+    let folder = Scratch::new("resume");
     for mode in [Mode::Min, Mode::Max] {
         let (lrs, losses) = train(mode, 12, None, &folder);
         assert!(lrs[11] < lrs[0] / 2.0, "{mode:?}: {lrs:?} fall more than once");
@@ -56,12 +52,11 @@ fn a_run_goes_on_with_the_learning_rates_of_an_unbroken_one() {
             assert_eq!([first_losses, second_losses].concat(), losses, "{mode:?}, split after {split}");
         }
     }
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
 fn a_damaged_state_is_named_and_changes_nothing() {
-    let folder = folder("damaged");
+    let folder = Scratch::new("damaged");
     train(Mode::Min, 6, None, &folder);
     let path = folder.join("optimizer.safetensors");
     let bytes = std::fs::read(&path).unwrap();
@@ -114,7 +109,6 @@ fn a_damaged_state_is_named_and_changes_nothing() {
     );
     trainer.load_optimizer(&path).unwrap();
     assert_eq!(trainer.progress().epochs, 6);
-    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

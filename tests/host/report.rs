@@ -1,6 +1,6 @@
 //! What a run shows of itself: pictures looked at pixel by pixel, PNG files decoded again, TensorBoard's records parsed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tilegrad::Error;
 use tilegrad::data::{ImageSet, synthetic};
@@ -10,13 +10,7 @@ use tilegrad::report::{Picture, confusion};
 use tilegrad::shape::ImageSize;
 use tilegrad::train::Epoch;
 
-/// A folder of its own for a test.
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("tilegrad-report-{}-{name}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
+use crate::common::scratch::Scratch;
 
 fn field(error: Error) -> (String, String) {
     match error {
@@ -121,7 +115,8 @@ fn the_checksum_is_that_of_rfc_3720() {
 
 #[test]
 fn tensorboard_records_hold_what_was_written() {
-    let dir = folder("events").join("made");
+    let folder = Scratch::new("events");
+    let dir = folder.join("made");
     let mut writer = EventWriter::create(&dir).unwrap();
     writer.scalar("loss/train", 300, 0.25).unwrap();
     writer.scalar("loss/train", 301, f64::NAN).unwrap();
@@ -163,7 +158,7 @@ fn tensorboard_records_hold_what_was_written() {
 
 #[test]
 fn a_resumed_run_goes_on_in_a_later_file_and_leaves_the_first() {
-    let dir = folder("resumed");
+    let dir = Scratch::new("resumed");
     let first = EventWriter::create(&dir).unwrap().path().to_path_buf();
     let before = std::fs::read(&first).unwrap();
     let mut writer = EventWriter::resume(&dir, 42).unwrap();
@@ -177,7 +172,7 @@ fn a_resumed_run_goes_on_in_a_later_file_and_leaves_the_first() {
 
 #[test]
 fn a_path_that_cannot_be_written_is_named() {
-    let dir = folder("unwritable");
+    let dir = Scratch::new("unwritable");
     let file = dir.join("file");
     std::fs::write(&file, "no folder").unwrap();
     let below = file.join("below");
@@ -188,14 +183,15 @@ fn a_path_that_cannot_be_written_is_named() {
         Picture::new(2, 2, WHITE).unwrap().save(&dir.join("missing").join("x.png")).unwrap_err(),
     ] {
         let text = error.to_string();
-        assert!(matches!(error, Error::Io { .. }) && text.contains("tilegrad-report-"), "{text}");
+        assert!(matches!(error, Error::Io { .. }) && text.contains(dir.to_str().unwrap()), "{text}");
     }
     assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "nothing is left behind");
 }
 
 #[test]
 fn a_picture_comes_back_from_its_png() {
-    let path = folder("png").join("maps.png");
+    let folder = Scratch::new("png");
+    let path = folder.join("maps.png");
     let picture =
         feature_maps("two maps", &[0.0, 1.0, 2.0, 4.0], ImageSize::new(1, 2, 2), Scaling::All, Colours::Viridis)
             .unwrap();

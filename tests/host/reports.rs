@@ -16,6 +16,8 @@ use tilegrad::train::{
 use tilegrad::twin::Value;
 use tilegrad::{Error, NonFinite, Result};
 
+use crate::common::scratch::Scratch;
+
 /// The reference executor, whose readings come so many runs after they were asked for, as those of a busy device do.
 struct Late {
     engine: CpuEngine,
@@ -215,7 +217,7 @@ fn a_loss_that_is_not_finite_is_traced_to_the_same_step_and_tensor() {
 fn a_checkpoint_is_none_of_a_run_that_has_gone_wrong() {
     let found = run(0, 1e38, options(1), u32::MAX, None).error.unwrap();
     for by in [0, 4] {
-        let folder = std::env::temp_dir().join(format!("tilegrad-reports-{by}-{}", std::process::id()));
+        let folder = Scratch::new("reports");
         let mut checkpoints = Checkpoints::new(&folder).unwrap().every_steps(1);
         // The search for the step goes back to the last copy from before it.
         let again = run(by, 1e38, options(1), u32::MAX, Some(&mut checkpoints)).error.unwrap();
@@ -225,6 +227,5 @@ fn a_checkpoint_is_none_of_a_run_that_has_gone_wrong() {
             .collect();
         assert_eq!((again.step, again.tensor.as_ref()), (found.step, found.tensor.as_ref()), "late by {by}");
         assert!(kept.iter().all(|&steps| (steps as usize) < found.step), "{kept:?} of {found}");
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

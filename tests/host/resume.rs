@@ -1,7 +1,7 @@
 //! Runs that are interrupted and go on: from any step, from the checkpoint before a damaged one, with other settings (which is an
 //! error), and what ends a run early.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tilegrad::Error;
@@ -13,23 +13,7 @@ use tilegrad::train::{
     Callback, Checkpoints, CpuEngine, EarlyStopping, Event, Flow, KeepBest, Monitor, OnNonFinite, TrainOptions, Trainer,
 };
 
-/// A folder of its own for a test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tilegrad-resume-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use crate::common::scratch::Scratch;
 
 /// Dropout, batch norm and augmentation draw, momentum and a plateau remember.
 fn model() -> Sequential {
@@ -99,20 +83,20 @@ fn killed_at(step: u32) -> impl Callback {
 fn a_run_that_is_killed_anywhere_ends_in_the_same_bytes() {
     for accumulate in [1, 2] {
         let options = TrainOptions { accumulate, ..options() };
-        let whole = Folder::new(&format!("whole-{accumulate}"));
-        let (expected, _) = run(&whole.0, options, &mut []).unwrap();
+        let whole = Scratch::new(&format!("whole-{accumulate}"));
+        let (expected, _) = run(&whole, options, &mut []).unwrap();
         for (every, step) in [(1, 1_u32), (1, 6), (2, 5), (4, 11), (3, 13), (5, 17)] {
-            let folder = Folder::new(&format!("killed-{accumulate}-{every}-{step}"));
-            let mut checkpoints = Checkpoints::new(&folder.0).unwrap().every_steps(every);
+            let folder = Scratch::new(&format!("killed-{accumulate}-{every}-{step}"));
+            let mut checkpoints = Checkpoints::new(&folder).unwrap().every_steps(every);
             // Steps in the middle of an update tell nothing.
             let step = step.next_multiple_of(accumulate as u32);
-            let killed = run(&folder.0, options, &mut [&mut checkpoints, &mut killed_at(step)]);
+            let killed = run(&folder, options, &mut [&mut checkpoints, &mut killed_at(step)]);
             assert!(killed.is_err() || accumulate == 2, "killed at step {step}");
-            let mut checkpoints = Checkpoints::new(&folder.0).unwrap().every_steps(every);
-            let (bytes, damaged) = run(&folder.0, options, &mut [&mut checkpoints]).unwrap();
+            let mut checkpoints = Checkpoints::new(&folder).unwrap().every_steps(every);
+            let (bytes, damaged) = run(&folder, options, &mut [&mut checkpoints]).unwrap();
             assert!(bytes == expected, "accumulate {accumulate}, every {every} steps, killed at {step}");
             assert!(damaged.is_empty());
-            let left = std::fs::read_dir(&folder.0)
+            let left = std::fs::read_dir(&folder)
                 .unwrap()
                 .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("checkpoint-"));
             assert_eq!(left.count(), 2, "two are kept");
@@ -122,11 +106,11 @@ fn a_run_that_is_killed_anywhere_ends_in_the_same_bytes() {
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
-    let (whole, folder) = (Folder::new("undamaged"), Folder::new("damaged"));
-    let (expected, _) = run(&whole.0, options(), &mut []).unwrap();
-    let mut checkpoints = Checkpoints::new(&folder.0).unwrap().every_steps(1);
-    run(&folder.0, options(), &mut [&mut checkpoints, &mut killed_at(9)]).unwrap_err();
-    let last = folder.0.join("checkpoint-0000000009.safetensors");
+    let (whole, folder) = (Scratch::new("undamaged"), Scratch::new("damaged"));
+    let (expected, _) = run(&whole, options(), &mut []).unwrap();
+    let mut checkpoints = Checkpoints::new(&folder).unwrap().every_steps(1);
+    run(&folder, options(), &mut [&mut checkpoints, &mut killed_at(9)]).unwrap_err();
+    let last = folder.join("checkpoint-0000000009.safetensors");
     let good = std::fs::read(&last).unwrap();
     // One bit of a tensor, the end cut off, and no file of this kind at all.
     let mut flipped = good.clone();
@@ -136,30 +120,30 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
         [(&flipped[..], "checksum"), (&good[..good.len() / 2], "no safetensors"), (b"?", "no safetensors")]
     {
         std::fs::write(&last, content).unwrap();
-        let (bytes, damaged) = run(&folder.0, options(), &mut []).unwrap();
+        let (bytes, damaged) = run(&folder, options(), &mut []).unwrap();
         assert!(bytes == expected);
         assert!(damaged.len() == 1 && damaged[0].contains("0000000009") && damaged[0].contains(part), "{damaged:?}");
     }
-    std::fs::write(folder.0.join("checkpoint-0000000008.safetensors"), b"").unwrap();
-    let error = run(&folder.0, options(), &mut []).unwrap_err().to_string();
+    std::fs::write(folder.join("checkpoint-0000000008.safetensors"), b"").unwrap();
+    let error = run(&folder, options(), &mut []).unwrap_err().to_string();
     assert!(error.contains("no checkpoint that is whole") && error.contains("0000000008"), "{error}");
 }
 
 #[test]
 fn another_runs_checkpoint_is_refused_by_the_name_of_the_setting() {
-    let folder = Folder::new("other");
-    let mut checkpoints = Checkpoints::new(&folder.0).unwrap();
-    run(&folder.0, TrainOptions { epochs: 1, ..options() }, &mut [&mut checkpoints]).unwrap();
+    let folder = Scratch::new("other");
+    let mut checkpoints = Checkpoints::new(&folder).unwrap();
+    run(&folder, TrainOptions { epochs: 1, ..options() }, &mut [&mut checkpoints]).unwrap();
     let cases = [
         (TrainOptions { seed: 4, ..options() }, "seed 3, this one has 4"),
         (TrainOptions { batch_size: 4, ..options() }, "batch_size 8, this one has 4"),
         (TrainOptions { accumulate: 2, ..options() }, "accumulate 1, this one has 2"),
     ];
     for (options, part) in cases {
-        let error = run(&folder.0, options, &mut []).unwrap_err().to_string();
+        let error = run(&folder, options, &mut []).unwrap_err().to_string();
         assert!(error.contains(part) && error.contains("checkpoint-0000000006"), "{error}");
     }
-    let found = Checkpoints::latest(&folder.0).unwrap().unwrap();
+    let found = Checkpoints::latest(&folder).unwrap().unwrap();
     let (other, engine) =
         (Sequential::new().with("flatten", Flatten).with("fc", Linear::new(784, 10)), CpuEngine::new());
     let train = ResidentSource::new("train", synthetic::digits(1, 44));
@@ -167,31 +151,31 @@ fn another_runs_checkpoint_is_refused_by_the_name_of_the_setting() {
     let error = trainer.restore(&Arc::clone(&found.snapshot), &found.path).unwrap_err().to_string();
     assert!(error.contains("\"conv.weight\" is unexpected") && error.contains("\"fc.weight\" is [10,144]"), "{error}");
     assert_eq!(trainer.progress().steps, 0, "nothing is changed");
-    assert!(Checkpoints::latest(&folder.0.join("nowhere")).unwrap().is_none());
+    assert!(Checkpoints::latest(&folder.join("nowhere")).unwrap().is_none());
 }
 
 #[test]
 fn what_an_interrupted_write_has_left_is_removed() {
-    let folder = Folder::new("left");
-    let left = folder.0.join("checkpoint-0000000003.safetensors.1234.ThreadId(1).tmp");
+    let folder = Scratch::new("left");
+    let left = folder.join("checkpoint-0000000003.safetensors.1234.ThreadId(1).tmp");
     std::fs::write(&left, b"half").unwrap();
-    Checkpoints::new(&folder.0).unwrap();
+    Checkpoints::new(&folder).unwrap();
     assert!(!left.exists());
 }
 
 /// Asks for the end at a step, as an interrupt does.
 #[test]
 fn a_run_that_is_asked_to_stop_does_and_goes_on_later() {
-    let (whole, folder) = (Folder::new("unasked"), Folder::new("asked"));
+    let (whole, folder) = (Scratch::new("unasked"), Scratch::new("asked"));
     let (expected, _) = run(&whole.0, options(), &mut []).unwrap();
     let mut stop = |event: &Event<'_>, _: &mut Trainer| {
         Ok(if matches!(event, Event::Step { steps: 8, .. }) { Flow::Stop } else { Flow::Continue })
     };
-    let mut checkpoints = Checkpoints::new(&folder.0).unwrap().each_epoch(false);
-    run(&folder.0, options(), &mut [&mut stop, &mut checkpoints]).unwrap();
-    let found = Checkpoints::latest(&folder.0).unwrap().unwrap();
+    let mut checkpoints = Checkpoints::new(&folder).unwrap().each_epoch(false);
+    run(&folder, options(), &mut [&mut stop, &mut checkpoints]).unwrap();
+    let found = Checkpoints::latest(&folder).unwrap().unwrap();
     assert_eq!(found.snapshot.steps(), 8);
-    assert!(run(&folder.0, options(), &mut []).unwrap().0 == expected);
+    assert!(run(&folder, options(), &mut []).unwrap().0 == expected);
 }
 
 #[test]
@@ -230,8 +214,8 @@ fn early_stopping_counts_epochs_without_a_better_one() {
 
 #[test]
 fn a_run_stops_early_and_keeps_the_best_model() {
-    let folder = Folder::new("early");
-    let best = folder.0.join("best.safetensors");
+    let folder = Scratch::new("early");
+    let best = folder.join("best.safetensors");
     let mut epochs = 0;
     let mut count = |event: &Event<'_>, _: &mut Trainer| {
         epochs += usize::from(matches!(event, Event::Epoch(_)));
@@ -240,7 +224,7 @@ fn a_run_stops_early_and_keeps_the_best_model() {
     let early_stopping = Some(EarlyStopping { min_delta: 1e9, ..EarlyStopping::new(1) });
     let options = TrainOptions { epochs: 9, early_stopping, ..options() };
     let mut keep = KeepBest::new(&best, Monitor::ValidationLoss);
-    run(&folder.0, options, &mut [&mut count, &mut keep]).unwrap();
+    run(&folder, options, &mut [&mut count, &mut keep]).unwrap();
     assert_eq!(epochs, 2, "the first is the best, the second not so much better");
     assert!(best.exists());
 }

@@ -1,50 +1,21 @@
-//! Folders and files for tests that read and write.
+//! What tests of files find in their folders: small images, and disks on which nothing can be written.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
-/// A folder that one test owns and that goes when the test ends.
-pub struct Scratch(pub PathBuf);
+pub use crate::common::scratch::Scratch;
 
-impl Scratch {
-    pub fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tilegrad-scratch-{}-{test}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Scratch(path)
-    }
-
-    /// The path of `name`, in a folder that is there.
-    pub fn path(&self, name: &str) -> PathBuf {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        path
-    }
-
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-
-    /// A colour image, 3 wide and 2 high, in which hardly two bytes are alike.
-    pub fn colour(&self, name: &str, shade: u8) {
-        let pixel = |x: u32, y: u32| Rgb([shade, shade.wrapping_mul(3) ^ x as u8, 10 * y as u8 + x as u8]);
-        RgbImage::from_fn(3, 2, pixel).save(self.path(name)).unwrap();
-    }
-
-    /// A gray image, 3 wide and 2 high.
-    pub fn gray(&self, name: &str, shade: u8) {
-        GrayImage::from_pixel(3, 2, Luma([shade])).save(self.path(name)).unwrap();
-    }
+/// A colour image, 3 wide and 2 high, in which hardly two bytes are alike.
+pub fn colour(scratch: &Scratch, name: &str, shade: u8) {
+    let pixel = |x: u32, y: u32| Rgb([shade, shade.wrapping_mul(3) ^ x as u8, 10 * y as u8 + x as u8]);
+    RgbImage::from_fn(3, 2, pixel).save(scratch.path(name)).unwrap();
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// A gray image, 3 wide and 2 high.
+pub fn gray(scratch: &Scratch, name: &str, shade: u8) {
+    GrayImage::from_pixel(3, 2, Luma([shade])).save(scratch.path(name)).unwrap();
 }
 
 /// A folder in which nothing can be made, whoever asks: below a file.
@@ -57,7 +28,7 @@ pub struct SmallDisk(pub PathBuf);
 
 impl SmallDisk {
     pub fn new(scratch: &Scratch, kilobytes: usize) -> Option<Self> {
-        let path = scratch.0.join("disk");
+        let path = scratch.join("disk");
         fs::create_dir_all(&path).unwrap();
         let size = format!("size={kilobytes}k");
         let mounted = std::process::Command::new("mount")

@@ -15,24 +15,18 @@ use tilegrad::train::weights::{self, Load};
 use tilegrad::train::{CpuEngine, Engine, TrainOptions, Trainer};
 use tilegrad::twin::Value;
 
-/// A folder that goes away with the test.
-struct Folder(PathBuf);
+use crate::common::scratch::Scratch;
+
+/// A folder with one file.
+struct Folder(Scratch);
 
 impl Folder {
     fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tilegrad-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Folder(path)
+        Folder(Scratch::new(test))
     }
 
     fn file(&self) -> PathBuf {
         self.0.join("file.safetensors")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -167,23 +167,9 @@ impl Specimen {
         if actual.len() != expected.len() {
             return Ok(Some(format!("{} elements, not {}", actual.len(), expected.len())));
         }
-        let root_mean_square = || {
-            let squares: f64 = expected.iter().filter(|x| x.is_finite()).map(|x| x * x).sum();
-            (squares / expected.len().max(1) as f64).sqrt()
-        };
-        let of_all = if let Tolerance::RootMeanSquare(part) = tolerance { part * root_mean_square() } else { 0.0 };
-        let allowed = |at: usize| match tolerance {
-            Tolerance::Exact => 0.0,
-            Tolerance::Sum { depth } => {
-                let magnitude = self.magnitudes.as_ref().map_or(0.0, |magnitudes| magnitudes[i][at]);
-                4.0 * f64::from(f32::EPSILON) * (depth as f64).sqrt() * magnitude
-            }
-            Tolerance::Rounding(count) => count * f64::from(f32::EPSILON) * expected[at].abs().max(1.0),
-            Tolerance::RootMeanSquare(_) => of_all,
-        };
-        let far = (0..actual.len()).find(|&at| !is_close(actual[at], expected[at], allowed(at)));
-        Ok(far.map(|at| {
-            let (index, allowed) = (index_of(at, &tensor.shape), allowed(at));
+        let magnitude = |at: usize| self.magnitudes.as_ref().map_or(0.0, |magnitudes| magnitudes[i][at]);
+        Ok(first_off(&actual, expected, tolerance, magnitude).map(|(at, allowed)| {
+            let index = index_of(at, &tensor.shape);
             let Tensor { name, shape, .. } = tensor;
             let (actual, expected) = (actual[at], expected[at]);
             format!(
@@ -193,8 +179,30 @@ impl Specimen {
     }
 }
 
+/// The first element that is too far off, and how far it may be; `magnitude` gives the sum of [`Tolerance::Sum`] at an element.
+pub(super) fn first_off(
+    actual: &[f64],
+    expected: &[f64],
+    tolerance: Tolerance,
+    magnitude: impl Fn(usize) -> f64,
+) -> Option<(usize, f64)> {
+    let root_mean_square = || {
+        let squares: f64 = expected.iter().filter(|x| x.is_finite()).map(|x| x * x).sum();
+        (squares / expected.len().max(1) as f64).sqrt()
+    };
+    let of_all = if let Tolerance::RootMeanSquare(part) = tolerance { part * root_mean_square() } else { 0.0 };
+    let allowed = |at: usize| match tolerance {
+        Tolerance::Exact => 0.0,
+        Tolerance::Sum { depth } => 4.0 * f64::from(f32::EPSILON) * (depth as f64).sqrt() * magnitude(at),
+        Tolerance::Rounding(count) => count * f64::from(f32::EPSILON) * expected[at].abs().max(1.0),
+        Tolerance::RootMeanSquare(_) => of_all,
+    };
+    let far = (0..actual.len().min(expected.len())).find(|&at| !is_close(actual[at], expected[at], allowed(at)))?;
+    Some((far, allowed(far)))
+}
+
 /// Whether two numbers are the same, or no more than `allowed` apart. A difference that is NaN is not close.
-pub(super) fn is_close(actual: f64, expected: f64, allowed: f64) -> bool {
+fn is_close(actual: f64, expected: f64, allowed: f64) -> bool {
     actual == expected || (actual.is_nan() && expected.is_nan()) || (actual - expected).abs() <= allowed
 }
 

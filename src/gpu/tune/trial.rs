@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::judge::{Specimen, Tolerance, is_close};
+use super::judge::{Specimen, Tolerance, first_off};
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Session, SessionOptions, Store};
 use crate::graph::{Node, Tape};
@@ -85,11 +85,8 @@ impl Excerpt {
         };
         let values = self.inputs.iter().enumerate().map(value).collect();
         let changed = self.tape.nodes().iter().flat_map(|node| &node.updates);
-        let tolerance = |&id: &TensorId| match self.tape.tensor(id).dtype {
-            DType::F32 => (id, Tolerance::RootMeanSquare(TOLERANCE)),
-            DType::I32 | DType::U8 => (id, Tolerance::Exact),
-        };
-        let compared = self.outputs.iter().chain(changed).map(tolerance).collect();
+        let compared = self.outputs.iter().chain(changed);
+        let compared = compared.map(|&id| (id, tolerance(self.tape.tensor(id).dtype))).collect();
         Specimen::new(Tape::clone(&self.tape), values, compared)
     }
 
@@ -161,18 +158,16 @@ impl Excerpt {
         session.step()?;
         right.step()?;
         for &id in &self.outputs {
-            let difference = match self.tape.tensor(id).dtype {
-                DType::F32 => {
-                    let of = |session: &Session| -> Result<Vec<f64>> {
-                        Ok(session.read_memory::<f32>(id)?.into_iter().map(f64::from).collect())
-                    };
-                    difference(&of(session)?, &of(right)?)
-                }
-                DType::I32 => exact(&session.read_memory::<i32>(id)?, &right.read_memory::<i32>(id)?),
-                DType::U8 => None,
+            let dtype = self.tape.tensor(id).dtype;
+            let of = |session: &Session| -> Result<Vec<f64>> {
+                Ok(match dtype {
+                    DType::F32 => session.read_memory::<f32>(id)?.into_iter().map(f64::from).collect(),
+                    DType::I32 => session.read_memory::<i32>(id)?.into_iter().map(f64::from).collect(),
+                    DType::U8 => Vec::new(),
+                })
             };
-            if difference.is_some() {
-                return Ok(difference);
+            if let Some(difference) = difference(&of(session)?, &of(right)?, tolerance(dtype)) {
+                return Ok(Some(difference));
             }
         }
         Ok(None)
@@ -242,18 +237,18 @@ impl Copy<'_> {
     }
 }
 
-/// The first element that lies too far off.
-fn difference(actual: &[f64], expected: &[f64]) -> Option<String> {
-    let squares: f64 = expected.iter().filter(|x| x.is_finite()).map(|x| x * x).sum();
-    let allowed = TOLERANCE * (squares / expected.len().max(1) as f64).sqrt();
-    let at = actual.iter().zip(expected).position(|(&a, &b)| !is_close(a, b, allowed))?;
-    Some(format!("element {at} is {}, not {} (allowed {allowed:e})", actual[at], expected[at]))
+/// How far elements of this kind may lie from the right ones.
+fn tolerance(dtype: DType) -> Tolerance {
+    match dtype {
+        DType::F32 => Tolerance::RootMeanSquare(TOLERANCE),
+        DType::I32 | DType::U8 => Tolerance::Exact,
+    }
 }
 
-/// The first integer that is not the same.
-fn exact(actual: &[i32], expected: &[i32]) -> Option<String> {
-    let at = actual.iter().zip(expected).position(|(a, b)| a != b)?;
-    Some(format!("element {at} is {}, not {}", actual[at], expected[at]))
+/// The first element that lies too far off.
+fn difference(actual: &[f64], expected: &[f64], tolerance: Tolerance) -> Option<String> {
+    let (at, allowed) = first_off(actual, expected, tolerance, |_| 0.0)?;
+    Some(format!("element {at} is {}, not {} (allowed {allowed:e})", actual[at], expected[at]))
 }
 
 #[cfg(test)]
@@ -263,12 +258,13 @@ mod tests {
     #[test]
     fn rounding_passes_and_a_product_left_out_does_not() {
         let expected: Vec<f64> = (0..100).map(|i| f64::from(i) - 50.0).collect();
+        let differ = |actual: &[f64], expected: &[f64]| difference(actual, expected, tolerance(DType::F32));
         let with = |value: f64| [&expected[..40], &[value], &expected[41..]].concat();
-        assert_eq!(difference(&with(-10.001), &expected), None);
-        assert!(difference(&with(-10.1), &expected).is_some_and(|text| text.contains("element 40 is -10.1, not -10")));
-        assert!(difference(&with(f64::NAN), &expected).is_some());
-        assert_eq!(difference(&with(f64::NAN), &with(f64::NAN)), None);
-        assert_eq!(exact(&[1, 2], &[1, 2]), None);
-        assert!(exact(&[1, 3], &[1, 2]).is_some());
+        assert_eq!(differ(&with(-10.001), &expected), None);
+        assert!(differ(&with(-10.1), &expected).is_some_and(|text| text.contains("element 40 is -10.1, not -10")));
+        assert!(differ(&with(f64::NAN), &expected).is_some());
+        assert_eq!(differ(&with(f64::NAN), &with(f64::NAN)), None);
+        assert_eq!(difference(&[1.0, 2.0], &[1.0, 2.0], tolerance(DType::I32)), None);
+        assert!(difference(&[1.0, 3.0], &[1.0, 2.0], tolerance(DType::I32)).is_some());
     }
 }

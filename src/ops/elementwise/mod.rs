@@ -1,16 +1,14 @@
 //! What elementwise operations share: the shape rule of two operands, and the dispatch of a kernel over all elements.
 
 pub mod activation;
-pub mod add;
+pub mod binary;
 pub mod copy;
 pub mod dropout;
-pub mod mul;
 pub mod scale;
-pub mod sub;
 
 use crate::error::Result;
 use crate::graph::Misfit;
-use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
+use crate::kernel::{Dispatch, Extent, Kernel, Lowering};
 use crate::ops::arity;
 use crate::params;
 use crate::tensor::{Spec, Tensor};
@@ -32,15 +30,6 @@ pub(crate) fn same_shape(inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
     Ok(vec![Spec::like(inputs[0])])
 }
 
-/// The kernel `combine` of two operands, as the file `function` has it.
-pub(crate) fn binary(lowering: &mut Lowering<'_>, name: &'static str, function: Source) -> Result<()> {
-    let files = [function, source!("elementwise/binary.wgsl"), source!("lib/each.wgsl")];
-    let kernel = Kernel::new(name, &files).constant("WG", 64);
-    let dispatch = elementwise_dispatch(lowering, kernel, &["a", "b"], &|len| Params { len });
-    lowering.push(lowering.epilogue(0).apply(dispatch));
-    Ok(())
-}
-
 /// [`elementwise_with`] for a kernel without attributes, whose params are their number.
 pub(crate) fn elementwise(lowering: &mut Lowering<'_>, kernel: Kernel, inputs: &[&'static str]) -> Result<()> {
     elementwise_with(lowering, kernel, inputs, &|len| Params { len })
@@ -59,7 +48,8 @@ pub(crate) fn elementwise_with<P: crate::kernel::Params>(
     Ok(())
 }
 
-fn elementwise_dispatch<P: crate::kernel::Params>(
+/// The dispatch that [`elementwise_with`] pushes.
+pub(crate) fn elementwise_dispatch<P: crate::kernel::Params>(
     lowering: &Lowering<'_>,
     kernel: Kernel,
     inputs: &[&'static str],

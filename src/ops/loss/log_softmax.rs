@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Lowering, Source, source};
-use crate::ops::loss::rows::of_rows;
+use crate::ops::loss::rows::{Rows, of_rows};
 use crate::ops::{arity, channels_of};
 use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
@@ -86,19 +86,10 @@ impl Operation for LogSoftmaxGrad {
     }
 }
 
-/// For every row, a sample or a pixel of one, the indices of its classes.
-fn class_indices(dims: &[usize]) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> {
-    let (classes, plane) = (dims[1], dims[2..].iter().product::<usize>());
-    (0..dims[0] * plane).map(move |row| {
-        let first = row / plane * classes * plane + row % plane;
-        (0..classes).map(move |class| first + class * plane)
-    })
-}
-
 impl Twin for LogSoftmax {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let (input, output) = (inputs.real(0), outputs.real(0));
-        for row in class_indices(inputs.dims(0)) {
+        for row in Rows::of(inputs.dims(0)).places() {
             let mut values = row.clone().map(|i| input[i]);
             let first = values.next().unwrap_or_default();
             let largest = values.fold(first, |largest, x| if x > largest { x } else { largest });
@@ -111,7 +102,7 @@ impl Twin for LogSoftmax {
 impl Twin for LogSoftmaxGrad {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let (output, grad_output, grad_input) = (inputs.real(0), inputs.real(1), outputs.real(0));
-        for row in class_indices(inputs.dims(0)) {
+        for row in Rows::of(inputs.dims(0)).places() {
             let sum: R = row.clone().map(|i| grad_output[i]).sum();
             row.for_each(|i| grad_input[i] = grad_output[i] - output[i].exp() * sum);
         }

@@ -1,6 +1,9 @@
 //! Rows of logits, each owned by as many invocations as its classes are worth (lib/row.wgsl, lib/softmax.wgsl).
 
+use crate::graph::Misfit;
 use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Params, Source, source};
+use crate::tensor::Tensor;
+use crate::twin::{Outputs, Real};
 
 /// Classes that an invocation takes in each pass over a row, where they are not too many.
 const CLASSES: u32 = 16;
@@ -40,4 +43,60 @@ pub(crate) fn of_rows<P: Params>(
     let kernel = Kernel::new(name, files).with(&shared).constant("WG", workgroup).constant("LANES", lanes).elements(1);
     let extent = Extent::Workgroups(rows.div_ceil(workgroup / lanes).into());
     Dispatch::new(kernel, params, extent).elements(elements(lanes, classes, work))
+}
+
+/// Checks that operand 2, the weights of the classes where there are any, has one for each.
+pub(crate) fn class_weights_fit(inputs: &[&Tensor], classes: usize) -> Result<(), Misfit> {
+    match inputs.get(2).filter(|weight| weight.shape.dims() != [classes]) {
+        Some(weight) => Err(Misfit::Shape(format!("class weight must be [{classes}], it is {}", weight.shape))),
+        None => Ok(()),
+    }
+}
+
+/// The rows of [N, classes] or, a pixel each, of [N, classes, H, W], as twins go through them.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows {
+    count: usize,
+    classes: usize,
+    plane: usize,
+}
+
+impl Rows {
+    pub fn of(dims: &[usize]) -> Self {
+        let plane = dims[2..].iter().product::<usize>();
+        Rows { count: dims[0] * plane, classes: dims[1], plane }
+    }
+
+    /// Where the element of a class lies.
+    pub fn at(&self, row: usize, class: usize) -> usize {
+        (row / self.plane * self.classes + class) * self.plane + row % self.plane
+    }
+
+    /// For every row where the elements of its classes lie.
+    pub fn places(self) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> {
+        (0..self.count).map(move |row| (0..self.classes).map(move |class| self.at(row, class)))
+    }
+
+    /// The class that a target names, if it names one.
+    pub fn class(&self, target: i32) -> Option<usize> {
+        usize::try_from(target).ok().filter(|&class| class < self.classes)
+    }
+}
+
+/// What a loss's twin makes of its rows: output 1 holds them, output 2 the sums of their first columns, output 0 the loss, which is
+/// the sum of the first column, over that of the second where it is a mean.
+pub(crate) fn add_up<R: Real, const COLUMNS: usize>(
+    rows: impl Iterator<Item = [R; COLUMNS]>,
+    mean: bool,
+    outputs: &mut Outputs<R>,
+) {
+    let mut totals = [R::default(); 4];
+    for (row, noted) in rows.zip(outputs.real(1).chunks_mut(COLUMNS)) {
+        noted.copy_from_slice(&row);
+        for (total, value) in totals.iter_mut().zip(row) {
+            *total += value;
+        }
+    }
+    outputs.real(0)[0] = if mean { totals[0] / totals[1] } else { totals[0] };
+    outputs.real(2).copy_from_slice(&totals);
 }

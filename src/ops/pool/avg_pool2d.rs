@@ -4,11 +4,9 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
-use crate::kernel::{Candidate, Caps, Dispatch, Extent, Kernel, Lowering, Tensors, source};
+use crate::kernel::{Candidate, Caps, Lowering, Tensors, source};
 use crate::ops::arity;
-use crate::ops::max_pool2d::pooled;
-use crate::ops::pool::{together, windows_over};
-use crate::params;
+use crate::ops::pool::window::{Params, PoolWindow};
 use crate::shape::{Shape, Window};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
@@ -53,22 +51,6 @@ pub struct AvgPool2dGrad {
     pub input: Shape,
 }
 
-params! {
-    /// Extents and attributes of an average pooling; divisor_override 0 is none.
-    pub(crate) struct Params {
-        batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
-        kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
-        count_include_pad: u32, divisor_override: u32,
-    }
-}
-
-impl Params {
-    /// Counts channels in as many as one invocation owns.
-    fn per(self, each: u32) -> Self {
-        Params { channels: self.channels / each, ..self }
-    }
-}
-
 impl Tape {
     /// The mean of each window of `input` [N, C, H, W].
     pub fn avg_pool2d(&mut self, name: &str, input: TensorId, pool: AvgPool2dAttributes) -> Result<TensorId> {
@@ -77,22 +59,17 @@ impl Tape {
 }
 
 impl AvgPool2dAttributes {
+    /// The window that moves over the input.
+    fn window(&self) -> PoolWindow {
+        let AvgPool2dAttributes { kernel, stride, padding, ceil_mode, .. } = *self;
+        PoolWindow { kernel, stride, padding, dilation: [1; 2], ceil_mode }
+    }
+
     fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
         Params {
-            batch: input[0],
-            channels: input[1],
-            in_h: input[2],
-            in_w: input[3],
-            out_h: output[2],
-            out_w: output[3],
-            kernel_h: self.kernel[0] as u32,
-            kernel_w: self.kernel[1] as u32,
-            stride_h: self.stride[0] as u32,
-            stride_w: self.stride[1] as u32,
-            pad_h: self.padding[0] as u32,
-            pad_w: self.padding[1] as u32,
             count_include_pad: u32::from(self.count_include_pad),
             divisor_override: self.divisor_override.unwrap_or(0) as u32,
+            ..self.window().params(input, output)
         }
     }
 }
@@ -107,8 +84,7 @@ impl Operation for AvgPool2dAttributes {
         if self.divisor_override == Some(0) {
             return Err(Misfit::Attribute("divisor_override must not be 0".into()));
         }
-        let output = pooled(inputs[0], self.kernel, self.stride, self.padding, [1; 2], self.ceil_mode)?;
-        Ok(vec![Spec::f32(output)])
+        Ok(vec![Spec::f32(self.window().output(inputs[0])?)])
     }
 
     fn window(&self, _inputs: &[&Tensor]) -> Option<Window> {
@@ -123,23 +99,12 @@ impl Operation for AvgPool2dAttributes {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let params = self.params(lowering.input_dims(0), lowering.output_dims(0));
-        let each = together(params.channels);
-        let (input, output) = (lowering.input(0), lowering.output(0));
-        let files = [
-            source!("pool/avg_pool2d.wgsl"),
-            source!("pool/avg_pool2d_window.wgsl"),
-            source!("pool/window.wgsl"),
-            source!("lib/divide.wgsl"),
-            source!("lib/each.wgsl"),
-        ];
-        let kernel = Kernel::new("avg_pool2d", &files).elements(each).constant("WG", 64);
-        let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
+        let output = lowering.output_dims(0);
+        let files =
+            [source!("pool/avg_pool2d.wgsl"), source!("pool/avg_pool2d_window.wgsl"), source!("pool/window.wgsl")];
+        let dispatch = self.params(lowering.input_dims(0), output).dispatch("avg_pool2d", &files, output);
         lowering.push(
-            Dispatch::new(kernel, &params.per(each), extent)
-                .elements(params.kernel_h * params.kernel_w)
-                .bind("input", input)
-                .bind("output", output),
+            dispatch.elements(self.window().taps()).bind("input", lowering.input(0)).bind("output", lowering.output(0)),
         );
         Ok(())
     }
@@ -171,46 +136,22 @@ impl Operation for AvgPool2dGrad {
     }
 
     fn candidates<'a>(&'a self, tensors: &Tensors<'_>, _caps: &Caps) -> Vec<Candidate<'a>> {
-        let [input, output] = [tensors.output_dims(0), tensors.input_dims(0)];
-        let each = together(input[1]);
-        // An invocation owns elements of a window's result, or of the input.
-        let candidate = |name, kernel, file, owners: [u32; 4], elements: u32| {
-            Candidate::new(name, move |lowering| {
-                let files = [
-                    file,
-                    source!("pool/avg_pool2d_window.wgsl"),
-                    source!("pool/window.wgsl"),
-                    source!("pool/place.wgsl"),
-                    source!("lib/divide.wgsl"),
-                    source!("lib/each.wgsl"),
-                ];
-                let params = self.pool.params(input, output).per(each);
-                let kernel = Kernel::new(kernel, &files).elements(each).constant("WG", 64);
-                let len = owners.iter().map(|&extent| u64::from(extent)).product::<u64>();
-                let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(len / u64::from(each)))
-                    .bind("grad_output", lowering.input(0))
-                    .bind("grad_input", lowering.output(0))
-                    .elements(elements);
-                let dispatch = lowering.epilogue(0).apply(dispatch);
-                lowering.push(dispatch);
-                Ok(())
-            })
-        };
-        let (direct, windows) = (source!("pool/avg_pool2d_grad.wgsl"), source!("pool/avg_pool2d_grad_windows.wgsl"));
-        let taps = (self.pool.kernel[0] * self.pool.kernel[1]) as u32;
-        let windows_here = windows_over(self.pool.kernel, self.pool.stride, [1; 2]);
-        let direct = candidate("direct", "avg_pool2d_grad/direct", direct, input, windows_here);
-        // Where windows lie side by side each can be looked at by itself.
-        match self.pool.kernel == self.pool.stride && self.pool.padding == [0; 2] {
-            true => vec![candidate("windows", "avg_pool2d_grad/windows", windows, output, taps), direct],
-            false => vec![direct],
-        }
+        let params = self.pool.params(tensors.output_dims(0), tensors.input_dims(0));
+        let kernels = [
+            ("avg_pool2d_grad/windows", source!("pool/avg_pool2d_grad_windows.wgsl")),
+            ("avg_pool2d_grad/direct", source!("pool/avg_pool2d_grad.wgsl")),
+        ];
+        let shared = source!("pool/avg_pool2d_window.wgsl");
+        self.pool.window().grad_candidates(tensors, params, kernels, shared, |lowering, dispatch| {
+            let dispatch = dispatch.bind("grad_output", lowering.input(0)).bind("grad_input", lowering.output(0));
+            lowering.epilogue(0).apply(dispatch)
+        })
     }
 }
 
 impl AvgPool2dAttributes {
     /// Along one axis: the window of output `o` clipped to the input, and its length clipped to the padded input.
-    fn window(&self, o: usize, axis: usize, size: usize) -> (Range<usize>, usize) {
+    fn side(&self, o: usize, axis: usize, size: usize) -> (Range<usize>, usize) {
         let first = o * self.stride[axis];
         let end = (first + self.kernel[axis]).min(size + 2 * self.padding[axis]);
         let inside = |place: usize| place.saturating_sub(self.padding[axis]).min(size);
@@ -219,7 +160,7 @@ impl AvgPool2dAttributes {
 
     /// The window of an output pixel clipped to the input, and its divisor.
     fn place(&self, oh: usize, ow: usize, in_h: usize, in_w: usize) -> (Range<usize>, Range<usize>, f64) {
-        let ((rows, height), (columns, width)) = (self.window(oh, 0, in_h), self.window(ow, 1, in_w));
+        let ((rows, height), (columns, width)) = (self.side(oh, 0, in_h), self.side(ow, 1, in_w));
         let divisor = match self.divisor_override {
             Some(divisor) => divisor,
             None if self.count_include_pad => height * width,

@@ -2,11 +2,10 @@
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
-use crate::kernel::{Candidate, Caps, Dispatch, Extent, Kernel, Tensors, source};
-use crate::ops::pool::{together, windows_over};
-use crate::ops::{arity, nchw, positive};
-use crate::params;
-use crate::shape::{Shape, Window, pool_output};
+use crate::kernel::{Candidate, Caps, Tensors, source};
+use crate::ops::arity;
+use crate::ops::pool::window::PoolWindow;
+use crate::shape::{Shape, Window};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -41,22 +40,6 @@ pub struct MaxPool2dGrad {
     pub input: Shape,
 }
 
-params! {
-    /// Extents and attributes of a max pooling.
-    pub(crate) struct Params {
-        batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
-        kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
-        dilation_h: u32, dilation_w: u32,
-    }
-}
-
-impl Params {
-    /// Counts channels in as many as one invocation owns.
-    fn per(self, each: u32) -> Self {
-        Params { channels: self.channels / each, ..self }
-    }
-}
-
 impl Tape {
     /// The largest element of each window of `input` [N, C, H, W].
     pub fn max_pool2d(&mut self, name: &str, input: TensorId, pool: MaxPool2dAttributes) -> Result<TensorId> {
@@ -64,34 +47,11 @@ impl Tape {
     }
 }
 
-/// Output extents of a pooling, after its attributes are checked.
-pub(crate) fn pooled(
-    input: &Tensor,
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    padding: [usize; 2],
-    dilation: [usize; 2],
-    ceil_mode: bool,
-) -> Result<[usize; 4], Misfit> {
-    let [n, c, h, w] = nchw(input, "input")?;
-    positive("kernel", kernel)?;
-    positive("stride", stride)?;
-    positive("dilation", dilation)?;
-    if padding[0] > kernel[0] / 2 || padding[1] > kernel[1] / 2 {
-        return Err(Misfit::Attribute(format!("padding {padding:?} must be at most half the kernel {kernel:?}")));
-    }
-    let extent = |size, axis: usize| {
-        pool_output(size, kernel[axis], stride[axis], padding[axis], dilation[axis], ceil_mode).map_err(|_| {
-            Misfit::Shape(format!("the dilated kernel {kernel:?} is larger than the padded input {}", input.shape))
-        })
-    };
-    Ok([n, c, extent(h, 0)?, extent(w, 1)?])
-}
-
 impl MaxPool2dAttributes {
-    /// Whether windows lie side by side, so that each can be looked at by itself.
-    fn side_by_side(&self) -> bool {
-        self.kernel == self.stride && self.padding == [0; 2] && self.dilation == [1; 2]
+    /// The window that moves over the input.
+    fn window(&self) -> PoolWindow {
+        let MaxPool2dAttributes { kernel, stride, padding, dilation, ceil_mode } = *self;
+        PoolWindow { kernel, stride, padding, dilation, ceil_mode }
     }
 
     /// The attributes as keys name them.
@@ -107,30 +67,6 @@ impl MaxPool2dAttributes {
             "{operation} kernel={kh},{kw} stride={sh},{sw} padding={ph},{pw} dilation={dh},{dw} ceil_mode={ceil_mode}"
         )
     }
-
-    /// How many elements a window has.
-    fn taps(&self) -> u32 {
-        (self.kernel[0] * self.kernel[1]) as u32
-    }
-
-    fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
-        Params {
-            batch: input[0],
-            channels: input[1],
-            in_h: input[2],
-            in_w: input[3],
-            out_h: output[2],
-            out_w: output[3],
-            kernel_h: self.kernel[0] as u32,
-            kernel_w: self.kernel[1] as u32,
-            stride_h: self.stride[0] as u32,
-            stride_w: self.stride[1] as u32,
-            pad_h: self.padding[0] as u32,
-            pad_w: self.padding[1] as u32,
-            dilation_h: self.dilation[0] as u32,
-            dilation_w: self.dilation[1] as u32,
-        }
-    }
 }
 
 impl Operation for MaxPool2dAttributes {
@@ -140,7 +76,7 @@ impl Operation for MaxPool2dAttributes {
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
         arity(inputs, &[1])?;
-        let output = pooled(inputs[0], self.kernel, self.stride, self.padding, self.dilation, self.ceil_mode)?;
+        let output = self.window().output(inputs[0])?;
         Ok(vec![Spec::f32(output), Spec::i32(output)])
     }
 
@@ -162,76 +98,48 @@ impl Operation for MaxPool2dAttributes {
 
     fn candidates<'a>(&'a self, tensors: &Tensors<'_>, _caps: &Caps) -> Vec<Candidate<'a>> {
         let [input, output] = [tensors.input_dims(0), tensors.output_dims(0)];
-        let candidate = |name, kernel, file, each| {
+        let window = self.window();
+        let candidate = |name, kernel, file| {
             Candidate::new(name, move |lowering| {
-                let files = [
-                    file,
-                    source!("pool/window.wgsl"),
-                    source!("lib/nan.wgsl"),
-                    source!("lib/divide.wgsl"),
-                    source!("lib/each.wgsl"),
-                ];
-                let kernel = Kernel::new(kernel, &files).elements(each).constant("WG", 64);
-                let extent = Extent::Invocations(lowering.output_len(0) / u64::from(each));
-                let dispatch = Dispatch::new(kernel, &self.params(input, output).per(each), extent)
-                    .elements(self.taps())
-                    .bind("input", lowering.input(0))
-                    .bind("output", lowering.output(0))
-                    .bind("indices", lowering.output(1));
-                lowering.push(dispatch);
+                let files = [file, source!("pool/window.wgsl"), source!("lib/nan.wgsl")];
+                let dispatch = window.params(input, output).dispatch(kernel, &files, output);
+                lowering.push(
+                    dispatch
+                        .elements(window.taps())
+                        .bind("input", lowering.input(0))
+                        .bind("output", lowering.output(0))
+                        .bind("indices", lowering.output(1)),
+                );
                 Ok(())
             })
         };
-        let (direct, windows) = (source!("pool/max_pool2d.wgsl"), source!("pool/max_pool2d_windows.wgsl"));
-        let direct = candidate("direct", "max_pool2d/direct", direct, together(input[1]));
         // With ceil_mode a last window may reach beyond the input.
         let whole = !self.ceil_mode || (input[2] % self.kernel[0] as u32 == 0 && input[3] % self.kernel[1] as u32 == 0);
-        match whole && self.side_by_side() {
-            true => vec![candidate("windows", "max_pool2d/windows", windows, together(input[1])), direct],
-            false => vec![direct],
-        }
+        let windows = || candidate("windows", "max_pool2d/windows", source!("pool/max_pool2d_windows.wgsl"));
+        let direct = candidate("direct", "max_pool2d/direct", source!("pool/max_pool2d.wgsl"));
+        (whole && window.side_by_side()).then(windows).into_iter().chain([direct]).collect()
     }
 }
 
-/// The candidates of the gradient, by relu too where relu's output was pooled; `input` is the pooling's input.
-pub(crate) fn grad_candidates<'a>(op: &'a MaxPool2dGrad, tensors: &Tensors<'_>, relu: bool) -> Vec<Candidate<'a>> {
-    let [input, output] = [tensors.output_dims(0), tensors.input_dims(0)];
+/// The candidates of the gradient, by relu too where relu's output was pooled.
+pub(crate) fn grad_candidates<'a>(op: &MaxPool2dGrad, tensors: &Tensors<'_>, relu: bool) -> Vec<Candidate<'a>> {
     let arriving = match relu {
         true => source!("pool/max_pool2d_grad_arriving_relu.wgsl"),
         false => source!("pool/max_pool2d_grad_arriving.wgsl"),
     };
-    // An invocation owns elements of the window's result, or of the input.
-    let each = together(input[1]);
-    let candidate = |name, kernel, file, owners: [u32; 4], elements: u32| {
-        Candidate::new(name, move |lowering| {
-            let files = [
-                file,
-                arriving,
-                source!("pool/window.wgsl"),
-                source!("pool/place.wgsl"),
-                source!("lib/divide.wgsl"),
-                source!("lib/each.wgsl"),
-            ];
-            let kernel = Kernel::new(kernel, &files).elements(each).constant("WG", 64);
-            let len = owners.iter().map(|&extent| u64::from(extent)).product::<u64>();
-            let params = op.pool.params(input, output).per(each);
-            let dispatch = Dispatch::new(kernel, &params, Extent::Invocations(len / u64::from(each)))
-                .bind("grad_output", lowering.input(0))
-                .bind("indices", lowering.input(1))
-                .bind("grad_input", lowering.output(0))
-                .elements(elements)
-                .bind_all(relu.then(|| ("output", lowering.input(2))));
-            lowering.push(dispatch);
-            Ok(())
-        })
-    };
-    let (direct, windows) = (source!("pool/max_pool2d_grad.wgsl"), source!("pool/max_pool2d_grad_windows.wgsl"));
-    let windows_here = windows_over(op.pool.kernel, op.pool.stride, op.pool.dilation);
-    let direct = candidate("direct", "max_pool2d_grad/direct", direct, input, windows_here);
-    match op.pool.side_by_side() {
-        true => vec![candidate("windows", "max_pool2d_grad/windows", windows, output, op.pool.taps()), direct],
-        false => vec![direct],
-    }
+    let window = op.pool.window();
+    let params = window.params(tensors.output_dims(0), tensors.input_dims(0));
+    let kernels = [
+        ("max_pool2d_grad/windows", source!("pool/max_pool2d_grad_windows.wgsl")),
+        ("max_pool2d_grad/direct", source!("pool/max_pool2d_grad.wgsl")),
+    ];
+    window.grad_candidates(tensors, params, kernels, arriving, move |lowering, dispatch| {
+        dispatch
+            .bind("grad_output", lowering.input(0))
+            .bind("indices", lowering.input(1))
+            .bind("grad_input", lowering.output(0))
+            .bind_all(relu.then(|| ("output", lowering.input(2))))
+    })
 }
 
 impl Operation for MaxPool2dGrad {

@@ -43,7 +43,7 @@ impl Operation for ColumnSum {
     }
 }
 
-/// Adds up the rows of `input` [rows, columns] into `output` [columns], in one dispatch, or, where there are many rows, in
+/// Adds up the rows of `input` [rows, columns] into `output` \[columns\], in one dispatch, or, where there are many rows, in
 /// several that leave fewer and fewer. The order is fixed by the shape.
 pub(crate) fn sum_rows(lowering: &mut Lowering<'_>, input: Operand, output: Operand, rows: u32, columns: u32) {
     sum_terms(lowering, terms("column_sum"), &[("input", input)], output, [1, rows, columns], 1.0);
