@@ -3,9 +3,9 @@
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, source};
-use crate::ops::loss::rows::{Rows, add_up, class_weights_fit, of_rows};
+use crate::ops::loss::rows::{Rows, add_up, class_weights_fit};
 use crate::ops::softmax_cross_entropy::{
-    CrossEntropy, Params, ROW, Reduction, class_weight, no_weight_gradient, totals,
+    CrossEntropy, Params, ROW, Reduction, class_weight, no_weight_gradient, rows_and_totals,
 };
 use crate::ops::{arity, channels_of};
 use crate::shape::DType;
@@ -87,19 +87,10 @@ impl Operation for NllLoss {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
+        let weighted = lowering.input_count() == 3;
+        let files = [source!("loss/nll_loss.wgsl"), class_weight(weighted), source!("lib/row.wgsl")];
         let params = self.params(lowering.input_dims(0));
-        let weight = lowering.optional_input(2);
-        let (log_probs, target, rows) = (lowering.input(0), lowering.input(1), lowering.output(1));
-        let files = [source!("loss/nll_loss.wgsl"), class_weight(weight.is_some()), source!("lib/row.wgsl")];
-        let extents = [params.rows, params.classes];
-        lowering.push(
-            of_rows(lowering.caps(), ("nll_loss", &files), extents, [1, 1], &params)
-                .bind("log_probs", log_probs)
-                .bind("targets", target)
-                .bind("row_results", rows)
-                .bind_all(weight.map(|weight| ("class_weights", weight))),
-        );
-        totals(lowering, &params);
+        rows_and_totals(lowering, ("nll_loss", &files), "log_probs", [1, 1], &params);
         Ok(())
     }
 }
@@ -165,10 +156,7 @@ impl Twin for NllLossGrad {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let rows = Rows::of(inputs.dims(1));
         let (grad_output, results, totals) = (inputs.real(0)[0], inputs.real(3), inputs.real(4));
-        let scale = match self.0.reduction {
-            Reduction::Mean => grad_output / totals[1],
-            Reduction::Sum => grad_output,
-        };
+        let scale = self.0.reduction.scale(grad_output, totals);
         for (n, (&target, row)) in inputs.ints(2).iter().zip(results.chunks(ROW)).enumerate() {
             if let Some(class) = rows.class(target).filter(|_| row[3] != R::default()) {
                 outputs.real(0)[rows.at(n, class)] = -row[1] * scale;

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
 use crate::kernel::{Dispatch, Extent, Kernel, Lowering, Source, source};
 use crate::ops::arity;
-use crate::ops::loss::rows::{of_rows, totals_workgroup};
+use crate::ops::loss::rows::{Rows, add_up, class_weights_fit, of_rows, totals_workgroup};
 use crate::ops::reduce::fewer_rows;
 use crate::params;
 use crate::shape::DType;
@@ -77,6 +77,16 @@ impl Tape {
     }
 }
 
+impl Reduction {
+    /// What the gradients of the rows are multiplied by, in a twin.
+    pub(crate) fn scale<R: Real>(self, grad_output: R, totals: &[R]) -> R {
+        match self {
+            Reduction::Mean => grad_output / totals[1],
+            Reduction::Sum => grad_output,
+        }
+    }
+}
+
 impl SoftmaxCrossEntropy {
     pub(crate) fn params(&self, [rows, classes, ..]: [u32; 4]) -> Params {
         Params {
@@ -106,11 +116,31 @@ pub(crate) fn no_weight_gradient(op: &'static str, node: &Node, needs: &[bool]) 
     Ok(())
 }
 
+/// The dispatches of a loss: a kernel of these files, which finds the per-row results, output 1, from input 0, bound to `scores`; and
+/// what adds them up. `work` is that of [`of_rows`].
+pub(crate) fn rows_and_totals(
+    lowering: &mut Lowering<'_>,
+    kernel: (&'static str, &[Source]),
+    scores: &'static str,
+    work: [u32; 2],
+    params: &Params,
+) {
+    let weight = lowering.optional_input(2);
+    lowering.push(
+        of_rows(lowering.caps(), kernel, [params.rows, params.classes], work, params)
+            .bind(scores, lowering.input(0))
+            .bind("targets", lowering.input(1))
+            .bind("row_results", lowering.output(1))
+            .bind_all(weight.map(|weight| ("class_weights", weight))),
+    );
+    totals(lowering, params);
+}
+
 /// Rows that one workgroup adds up, at most.
 const TOTALS_ROWS: u32 = 4096;
 
 /// Adds up the per-row results, output 1, into the totals, output 2, and the loss, output 0.
-pub(crate) fn totals(lowering: &mut Lowering<'_>, params: &Params) {
+fn totals(lowering: &mut Lowering<'_>, params: &Params) {
     let (loss, rows, totals) = (lowering.output(0), lowering.output(1), lowering.output(2));
     let extents = [params.rows, ROW as u32];
     let (rows, count) = fewer_rows(lowering, "softmax_cross_entropy/fewer", rows, extents, TOTALS_ROWS);
@@ -151,9 +181,7 @@ impl Operation for SoftmaxCrossEntropy {
                 logits.shape, target.shape, target.dtype
             )));
         }
-        if let Some(weight) = inputs.get(2).filter(|weight| weight.shape.dims() != [classes]) {
-            return Err(Misfit::Shape(format!("class weight must be [{classes}], it is {}", weight.shape)));
-        }
+        class_weights_fit(inputs, classes)?;
         Ok(vec![Spec::f32([1]), Spec::f32([n, ROW]), Spec::f32([4])])
     }
 
@@ -170,28 +198,16 @@ impl Operation for SoftmaxCrossEntropy {
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
-        let params = self.params(lowering.input_dims(0));
-        let weighted = lowering.input_count() == 3;
-        let (logits, target) = (lowering.input(0), lowering.input(1));
-        let rows = lowering.output(1);
-        let weight = weighted.then(|| lowering.input(2));
         let files = [
             source!("loss/softmax_cross_entropy.wgsl"),
             source!("loss/softmax_cross_entropy_sums.wgsl"),
             source!("loss/softmax_cross_entropy_row.wgsl"),
-            class_weight(weighted),
+            class_weight(lowering.input_count() == 3),
             source!("lib/softmax_largest.wgsl"),
             source!("lib/softmax.wgsl"),
         ];
-        let extents = [params.rows, params.classes];
-        lowering.push(
-            of_rows(lowering.caps(), ("softmax_cross_entropy", &files), extents, [2, 2], &params)
-                .bind("logits", logits)
-                .bind("targets", target)
-                .bind("row_results", rows)
-                .bind_all(weight.map(|weight| ("class_weights", weight))),
-        );
-        totals(lowering, &params);
+        let params = self.params(lowering.input_dims(0));
+        rows_and_totals(lowering, ("softmax_cross_entropy", &files), "logits", [2, 2], &params);
         Ok(())
     }
 }
@@ -239,8 +255,7 @@ impl Twin for SoftmaxCrossEntropy {
         let weight_of = |class: usize| weight.map_or(R::of(1.0), |weight| weight[class]);
         let weight_total: R = (0..classes).map(weight_of).sum();
         let smoothing = R::of(f64::from(self.label_smoothing));
-        let mut totals = [R::default(); 4];
-        for (n, logits) in inputs.real(0).chunks(classes).enumerate() {
+        let rows = inputs.real(0).chunks(classes).zip(inputs.ints(1)).map(|(logits, &target)| {
             let (mut best, mut largest) = (0, logits[0]);
             for (class, &x) in logits.iter().enumerate() {
                 if x > largest {
@@ -248,33 +263,24 @@ impl Twin for SoftmaxCrossEntropy {
                 }
             }
             let log_sum = largest + logits.iter().map(|&x| (x - largest).exp()).sum::<R>().ln();
-            let target = inputs.ints(1)[n];
             let mut row = [R::default(); ROW];
             (row[4], row[5]) = (log_sum, weight_total);
-            if target != self.ignore_index {
-                row[3] = R::of(1.0);
-                match usize::try_from(target).ok().filter(|&target| target < classes) {
-                    Some(target) => {
-                        let nll = weight_of(target) * (log_sum - logits[target]);
-                        let even: R = logits.iter().enumerate().map(|(c, &x)| weight_of(c) * (log_sum - x)).sum();
-                        row[0] = (R::of(1.0) - smoothing) * nll + smoothing / R::of(classes as f64) * even;
-                        row[1] = weight_of(target);
-                        row[2] = R::of(f64::from(u8::from(best == target)));
-                    }
-                    // A label that is no class makes the loss NaN rather than something plausible.
-                    None => row[0] = R::of(f64::NAN),
-                }
+            if target == self.ignore_index {
+                return row;
             }
-            outputs.real(1)[n * ROW..][..ROW].copy_from_slice(&row);
-            for (total, value) in totals.iter_mut().zip(row) {
-                *total += value;
+            row[3] = R::of(1.0);
+            // A label that is no class makes the loss NaN rather than something plausible.
+            row[0] = R::of(f64::NAN);
+            if let Some(target) = Rows::of(inputs.dims(0)).class(target) {
+                let nll = weight_of(target) * (log_sum - logits[target]);
+                let even: R = logits.iter().enumerate().map(|(c, &x)| weight_of(c) * (log_sum - x)).sum();
+                row[0] = (R::of(1.0) - smoothing) * nll + smoothing / R::of(classes as f64) * even;
+                row[1] = weight_of(target);
+                row[2] = R::of(f64::from(u8::from(best == target)));
             }
-        }
-        outputs.real(0)[0] = match self.reduction {
-            Reduction::Mean => totals[0] / totals[1],
-            Reduction::Sum => totals[0],
-        };
-        outputs.real(2).copy_from_slice(&totals);
+            row
+        });
+        add_up(rows, self.reduction == Reduction::Mean, outputs);
     }
 }
 
@@ -286,10 +292,7 @@ impl Twin for SoftmaxCrossEntropyGrad {
         let weight_of = |class: usize| weight.map_or(R::of(1.0), |weight| weight[class]);
         let classes = inputs.dims(1)[1];
         let smoothing = R::of(f64::from(self.0.label_smoothing));
-        let scale = match self.0.reduction {
-            Reduction::Mean => grad_output / totals[1],
-            Reduction::Sum => grad_output,
-        };
+        let scale = self.0.reduction.scale(grad_output, totals);
         for (i, grad) in outputs.real(0).iter_mut().enumerate() {
             let (n, class) = (i / classes, i % classes);
             let row = &rows[n * ROW..][..ROW];
