@@ -157,11 +157,13 @@ impl Store {
 
     /// What the optimizer keeps for a parameter under `buffer`, in PyTorch's order; zeros before the first update that makes it.
     pub fn optimizer_buffer(&self, parameter: &str, buffer: &str) -> Result<Vec<f32>> {
+        self.layout.placement(parameter)?;
         self.read_flat(self.layout.optimizer_buffer(buffer)?, parameter)
     }
 
     /// Sets what the optimizer keeps for a parameter under `buffer`.
     pub fn set_optimizer_buffer(&self, parameter: &str, buffer: &str, values: &[f32]) -> Result<()> {
+        self.layout.placement(parameter)?;
         self.write_flat(self.layout.optimizer_buffer(buffer)?, parameter, values)
     }
 

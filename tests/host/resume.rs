@@ -167,7 +167,7 @@ fn what_an_interrupted_write_has_left_is_removed() {
 #[test]
 fn a_run_that_is_asked_to_stop_does_and_goes_on_later() {
     let (whole, folder) = (Scratch::new("unasked"), Scratch::new("asked"));
-    let (expected, _) = run(&whole.0, options(), &mut []).unwrap();
+    let (expected, _) = run(&whole, options(), &mut []).unwrap();
     let mut stop = |event: &Event<'_>, _: &mut Trainer| {
         Ok(if matches!(event, Event::Step { steps: 8, .. }) { Flow::Stop } else { Flow::Continue })
     };
