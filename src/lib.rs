@@ -7,8 +7,7 @@
 //! ```
 //! use tilegrad::data::{ResidentSource, synthetic};
 //! use tilegrad::gpu::{Device, DeviceOptions};
-//! use tilegrad::nn::{Conv2d, Flatten, Linear, MaxPool2d, Sequential};
-//! use tilegrad::ops::activation::Activation::Relu;
+//! use tilegrad::nn::{Conv2d, Flatten, Linear, MaxPool2d, Relu, Sequential};
 //! use tilegrad::optim::Sgd;
 //! use tilegrad::train::{GpuEngine, TrainOptions, Trainer};
 //!
@@ -23,7 +22,7 @@
 //! let mut train = ResidentSource::new("train", train);
 //! let mut validation = ResidentSource::new("validation", validation);
 //!
-//! let mut engine = GpuEngine::new(Device::new(DeviceOptions::default())?);
+//! let engine = GpuEngine::new(Device::new(DeviceOptions::default())?);
 //! let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
 //! let options = TrainOptions { epochs: 4, batch_size: 32, seed: 1, report_every: 10, ..TrainOptions::default() };
 //! let mut trainer = Trainer::new(model, sgd, engine, options, &train)?;
@@ -66,13 +65,16 @@
 //! [`gpu::Session`] compiles the kernels and
 //! makes the bind groups.
 //!
-//! Each step: indices of the batch (or its images), the schedule's learning rate and momentum are written; the dispatches are recorded
+//! Each step: indices of the batch (or its images), the schedule's learning rate and momentum are written, and an input that nobody
+//! has written is an error that names it; the dispatches are recorded
 //! in order and submitted, once or in the parts that the plan is cut into, so that no watchdog ends a long step; what shares no buffer
 //! that is written may begin together. Loss, right predictions and, in evaluation, the confusion matrix add up on the device; every so many
 //! steps they are copied, and reported when the copy is there, while later steps run. Stages also run apart, and between backward and update gradients can be read and replaced.
 //!
-//! A [`train::Trainer`] does this over epochs. Where a run is follows from its counts (steps, epochs, batches of the epoch), so
-//! a [`train::Snapshot`] of them with parameters, momentum, buffers and accumulators is all that the rest depends on: what
+//! A [`train::Trainer`] does this over epochs; `examples/loop_by_hand.rs` is the same loop by hand. What a network is trained for is
+//! a [`train::Loss`], and how its parameters are updated an [`optim::Optimizer`]; a program may have its own of both. Where a run is
+//! is one struct, [`train::Run`] (steps, epochs, batches of the epoch, history, clocks), so
+//! a [`train::Snapshot`] of it with parameters, what the optimizer keeps, buffers and accumulators is all that the rest depends on: what
 //! checkpoints hold, what a run goes on from after its device was lost, and from where the tripwire repeats the step whose loss
 //! was not finite.
 //!
@@ -80,7 +82,7 @@
 //!
 //! - Interfaces, messages and files speak PyTorch's order: NCHW, weights OIHW. In memory activations are channels-last
 //!   (NHWC) and convolution weights HWIO; [`shape::Layout`] converts on the way in and out.
-//! - Parameters, gradients and momentum are each one flat buffer a parameter group, every tensor padded to 256 bytes; a
+//! - Parameters, gradients and whatever an optimizer keeps, by name, are each one flat buffer a parameter group, every tensor padded to 256 bytes; a
 //!   matrix or data set larger than one binding is cut by rows and dispatched piece by piece.
 //! - One invocation owns each output element and adds in a fixed order, with no float atomics, and a random number
 //!   depends on seed, name and index alone: two runs with one seed on one adapter agree to the bit.
@@ -122,3 +124,8 @@ pub use error::{Error, NonFinite, Result};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Compiles and runs the code of docs/api.md with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/api.md")]
+struct Api;

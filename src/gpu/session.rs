@@ -26,6 +26,45 @@ pub struct SessionOptions {
 }
 
 /// A plan that is ready to run.
+///
+/// Here one step of a linear model; `examples/loop_by_hand.rs` is a whole training:
+///
+/// ```
+/// use std::sync::Arc;
+/// use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
+/// use tilegrad::graph::{Purpose, Spec, Tape};
+/// use tilegrad::kernel::Choices;
+/// use tilegrad::nn::{Linear, Module, Reduction};
+/// use tilegrad::optim::{Optimizer, Sgd};
+/// use tilegrad::plan::{ParameterLayout, Plan};
+///
+/// # if std::env::var_os("TILEGRAD_SKIP_GPU").is_some() { return Ok(()); }
+/// let sgd = Sgd::new(0.1);
+/// let mut tape = Tape::new(Purpose::Train);
+/// let x = tape.input("x", Spec::f32([2, 1]))?;
+/// let y = tape.input("y", Spec::f32([2, 1]))?;
+/// let output = Linear::new(1, 1).apply(&mut tape, "fc", x)?;
+/// let loss = tape.mse_loss("loss", output, y, Reduction::Mean)?;
+/// tape.keep(loss); // so that it can be read
+/// sgd.minimize(&mut tape, loss)?;
+///
+/// let device = Device::new(DeviceOptions::default())?;
+/// let layout = Arc::new(ParameterLayout::new(&tape, device.caps())?);
+/// let store = Arc::new(Store::new(&device, Arc::clone(&layout))?);
+/// store.initialise(&tape, 1)?;
+/// let plan = Plan::new(Arc::new(tape), layout, device.caps(), &Choices::default())?;
+/// let mut session = Session::new(&store, Arc::new(plan), SessionOptions::default())?;
+/// for (name, values) in sgd.hyperparameters(&session.plan().tape, sgd.rates()) {
+///     session.write(&name, &values)?;
+/// }
+/// session.write("x", &[1.0, 2.0])?;
+/// session.write("y", &[2.0, 4.0])?;
+/// session.step()?;
+/// let first = session.read_f32(loss)?[0];
+/// session.step()?;
+/// assert!(session.read_f32(loss)?[0] < first);
+/// # Ok::<(), tilegrad::Error>(())
+/// ```
 pub struct Session {
     device: Device,
     store: Arc<Store>,

@@ -10,6 +10,25 @@ use crate::ops::sgd::{MOMENTUM_BUFFER, SgdUpdate};
 use crate::tensor::TensorId;
 
 /// torch.optim.SGD, plus an L1 penalty and gradient clipping. The update is written out in `shaders/update/sgd.wgsl`.
+///
+/// ```
+/// use tilegrad::optim::{Optimizer, ParamGroup, Sgd};
+///
+/// let sgd = Sgd::new(0.1)
+///     .momentum(0.9)
+///     .nesterov(true)
+///     .weight_decay(5e-4)
+///     .clip_grad_norm(1.0)
+///     // Biases: no weight decay, twice the learning rate.
+///     .group(ParamGroup::new(|name| name.ends_with(".bias")).lr_factor(2.0));
+/// sgd.validate()?;
+/// let wrong = Sgd::new(0.1).nesterov(true);
+/// assert_eq!(
+///     wrong.validate().unwrap_err().to_string(),
+///     "nesterov: needs momentum above 0 and dampening 0; momentum is 0, dampening 0"
+/// );
+/// # Ok::<(), tilegrad::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Sgd {
     /// The learning rate: how far a parameter moves against its gradient.

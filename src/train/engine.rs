@@ -30,7 +30,26 @@ impl ProgramId {
 
 /// Something that runs tapes over one store of parameters.
 ///
-/// A program may have one of its own. What has no default is what a trainer cannot do without.
+/// A program may have one of its own. What has no default is what a trainer cannot do without. By hand an engine is used so:
+///
+/// ```
+/// use tilegrad::graph::{Purpose, Spec, Stage, Tape, Values};
+/// use tilegrad::nn::{Linear, Module};
+/// use tilegrad::train::{CpuEngine, Engine};
+///
+/// let mut tape = Tape::new(Purpose::Evaluate);
+/// let x = tape.input("x", Spec::f32([1, 2]))?;
+/// let y = Linear::new(2, 1).bias(false).apply(&mut tape, "fc", x)?;
+/// tape.keep(y);
+/// let mut engine = CpuEngine::new();
+/// engine.initialise(&tape, 1)?;
+/// engine.set_parameter("fc.weight", &[3.0, 4.0])?;
+/// let program = engine.compile(tape)?;
+/// engine.write(program, "x", Values::F32(&[10.0, 1.0]))?;
+/// engine.run(program, &[Stage::Forward])?;
+/// assert_eq!(engine.read(program, y)?, [34.0]);
+/// # Ok::<(), tilegrad::Error>(())
+/// ```
 pub trait Engine: Any + Send {
     /// The device's name.
     fn name(&self) -> String;

@@ -1,4 +1,26 @@
 //! A model's parameters and buffers in safetensors files, under PyTorch's names, shapes and order of elements.
+//!
+//! ```
+//! use tilegrad::graph::{Purpose, Spec, Tape};
+//! use tilegrad::nn::{Linear, Module};
+//! use tilegrad::train::{CpuEngine, Engine, weights};
+//!
+//! let mut tape = Tape::new(Purpose::Evaluate);
+//! let x = tape.input("x", Spec::f32([1, 4]))?;
+//! Linear::new(4, 3).apply(&mut tape, "fc", x)?;
+//! let mut engine = CpuEngine::new();
+//! engine.initialise(&tape, 1)?;
+//! let path = std::env::temp_dir().join(format!("tilegrad-doc-{}.safetensors", std::process::id()));
+//! weights::save(&path, &tape, &mut engine)?;
+//! assert_eq!(weights::shapes(&path)?["fc.weight"], [3, 4]); // as torch.nn.Linear has it
+//!
+//! let mut other = CpuEngine::new();
+//! other.initialise(&tape, 2)?;
+//! weights::load(&path, &tape, &mut other)?;
+//! assert_eq!(other.parameter("fc.weight")?, engine.parameter("fc.weight")?);
+//! # std::fs::remove_file(&path).ok();
+//! # Ok::<(), tilegrad::Error>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::path::Path;
