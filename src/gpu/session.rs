@@ -72,6 +72,8 @@ pub struct Session {
     guarded: bool,
     slots: HashMap<SlotKey, Allocation>,
     inputs: HashMap<String, Input>,
+    /// The data sets that its kernels read.
+    data_sets: BTreeSet<String>,
     rings: HashMap<String, Ring>,
     steps: Vec<Ready>,
     /// The numbers of the dispatches: of each part, of each of its passes.
@@ -129,10 +131,14 @@ impl Session {
             }
         }
         let mut inputs = HashMap::new();
+        let mut data_sets = BTreeSet::new();
         for (id, spans) in plan.placed() {
             store.declare_buffer(plan.tape.tensor(id), false)?;
             if let [Span { buffer: Buffer::Input(name), bytes, .. }] = spans {
                 inputs.insert(name.clone(), Input { allocation: new(name, *bytes)?, written: AtomicBool::new(false) });
+            }
+            if let Buffer::Resident { name, .. } = &spans[0].buffer {
+                data_sets.insert(name.clone());
             }
             // A state is asked for here so that it can be read and cleared before the first step.
             if let Buffer::State(_) = spans[0].buffer {
@@ -146,6 +152,7 @@ impl Session {
             guarded: options.guarded,
             slots,
             inputs,
+            data_sets,
             rings: HashMap::new(),
             steps: Vec::new(),
             parts: Vec::new(),
@@ -267,16 +274,21 @@ impl Session {
         Ok(())
     }
 
-    /// An error if the dispatches of `stages` read an input that nobody has written.
+    /// An error if the dispatches of `stages` read an input that nobody has written, or a data set that is not on the device.
     fn check_written(&self, stages: &[Stage]) -> Result<()> {
         let is_missing = |name: &str| self.inputs.get(name).is_some_and(|input| !input.written.load(Ordering::Relaxed));
-        if !self.inputs.keys().any(|name| is_missing(name)) {
+        let is_away = |name: &str| !self.store.is_resident(name);
+        if !self.inputs.keys().any(|name| is_missing(name)) && !self.data_sets.iter().any(|name| is_away(name)) {
             return Ok(());
         }
         for step in self.plan.steps.iter().filter(|step| stages.contains(&step.stage)) {
             for (_, span) in &step.bindings {
                 match &span.buffer {
                     Buffer::Input(name) if is_missing(name) => return Err(self.plan.tape.unwritten(name)),
+                    Buffer::Resident { name, .. } if is_away(name) => {
+                        let message = "the data set is not on the device: BatchSource::prepare brings it there, before the first step";
+                        return Err(Error::name(name, message));
+                    }
                     _ => {}
                 }
             }

@@ -1,6 +1,6 @@
 //! What is kept between steps and shared by the sessions of a run: parameters, gradients, momentum, states, data sets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::memory::Allocation;
@@ -19,6 +19,8 @@ pub struct Store {
     layout: Arc<ParameterLayout>,
     guarded: bool,
     buffers: Mutex<HashMap<Buffer, Arc<Allocation>>>,
+    /// The names of the data sets that have been brought here.
+    resident: Mutex<HashSet<String>>,
 }
 
 impl Store {
@@ -34,7 +36,8 @@ impl Store {
     }
 
     fn with_bands(device: &Device, layout: Arc<ParameterLayout>, guarded: bool) -> Result<Self> {
-        let store = Store { device: device.clone(), layout, guarded, buffers: Mutex::default() };
+        let store =
+            Store { device: device.clone(), layout, guarded, buffers: Mutex::default(), resident: Mutex::default() };
         for group in 0..store.layout.groups() {
             for (piece, &bytes) in store.layout.pieces(group).iter().enumerate() {
                 for buffer in store.layout.buffers() {
@@ -202,7 +205,7 @@ impl Store {
         self.device.check()
     }
 
-    /// Brings a data set of `rows` rows to the device under `name`; sessions over it are made afterwards.
+    /// Brings a data set of `rows` rows to the device under `name`, for sessions that are made before or after.
     pub fn set_resident(&self, name: &str, rows: usize, bytes: &[u8]) -> Result<()> {
         let row_bytes = (bytes.len() / rows.max(1)) as u64;
         let caps = self.device.caps();
@@ -213,7 +216,7 @@ impl Store {
         })?;
         for (piece, (first, count)) in pieces.rows().enumerate() {
             let part = &bytes[first * row_bytes as usize..(first + count) * row_bytes as usize];
-            let allocation = self.allocate(name, part.len() as u64)?;
+            let allocation = self.place_of(name, piece, part.len() as u64)?;
             // A write needs whole words; what pads the last one is never read.
             let whole = part.len() / 4 * 4;
             self.device.queue().write_buffer(&allocation.buffer, allocation.offset, &part[..whole]);
@@ -222,15 +225,35 @@ impl Store {
                 word[..part.len() - whole].copy_from_slice(&part[whole..]);
                 self.device.queue().write_buffer(&allocation.buffer, allocation.offset + whole as u64, &word);
             }
-            self.insert(Buffer::Resident { name: name.into(), piece }, allocation);
         }
+        self.resident.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into());
         self.device.check()
     }
 
-    /// The buffer of a span that is kept between steps; states and constants are made when first asked for.
+    /// Memory for a piece of a data set: that of the sessions that wait for it, or, for a set of another size than before, anew.
+    fn place_of(&self, name: &str, piece: usize, bytes: u64) -> Result<Arc<Allocation>> {
+        let key = Buffer::Resident { name: name.into(), piece };
+        match self.find(&key) {
+            Ok(allocation) if allocation.bytes == bytes => return Ok(allocation),
+            Ok(allocation) if !self.is_resident(name) => {
+                let message = format!("has {bytes} bytes, a session was made for {}", allocation.bytes);
+                return Err(Error::name(name, message));
+            }
+            _ => {}
+        }
+        self.insert(key.clone(), self.allocate(name, bytes)?);
+        self.find(&key)
+    }
+
+    /// Whether the data set called `name` has been brought to the device.
+    pub(super) fn is_resident(&self, name: &str) -> bool {
+        self.resident.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    /// The buffer of a span that is kept between steps; states, constants and data sets are made when first asked for.
     pub(super) fn buffer(&self, span: &Span) -> Result<Arc<Allocation>> {
         match &span.buffer {
-            Buffer::State(_) | Buffer::Constant(_) if self.find(&span.buffer).is_err() => {
+            Buffer::State(_) | Buffer::Constant(_) | Buffer::Resident { .. } if self.find(&span.buffer).is_err() => {
                 let allocation = self.allocate(&format!("{:?}", span.buffer), span.bytes)?;
                 if let Buffer::Constant(bits) = span.buffer {
                     self.device.queue().write_buffer(&allocation.buffer, allocation.offset, &bits.to_le_bytes());

@@ -29,9 +29,7 @@ fn session(device: &Device) -> (Session, ResidentSource) {
     let store = Arc::new(Store::new(device, Arc::clone(&layout)).unwrap());
     store.initialise(&tape, 1).unwrap();
     let plan = Plan::new(Arc::new(tape), layout, device.caps(), &Choices::default()).unwrap();
-    let mut session = Session::new(&store, Arc::new(plan), SessionOptions::default()).unwrap();
-    source.prepare(&mut session).unwrap();
-    (session, source)
+    (Session::new(&store, Arc::new(plan), SessionOptions::default()).unwrap(), source)
 }
 
 #[test]
@@ -41,6 +39,9 @@ fn an_input_that_nobody_has_written_ends_the_step_before_it_begins() {
     let before = session.store().parameter("fc.weight").unwrap();
     let indices = [0, 1, 2, 3];
     source.feed(&Batch::train(&indices, draw(1, 0)), &mut session).unwrap();
+    let error = session.step().unwrap_err().to_string();
+    assert!(error.starts_with("\"set.images\": the data set is not on the device"), "{error}");
+    source.prepare(&mut session).unwrap();
     let error = session.step().unwrap_err().to_string();
     assert!(error.starts_with("\"random\": nobody has written") && error.contains("rng::draw(seed, step)"), "{error}");
     session.write(RANDOM, &draw(1, 0)).unwrap();
