@@ -80,7 +80,7 @@ fn evaluate(arguments: &Arguments) -> Result<()> {
     println!("device   {}", engine.name());
     println!("data     {}: {} images", read.description, images.len());
     let mut source = ResidentSource::new("test", images).normalised(card.normalisation);
-    let options = TrainOptions { batch_size: arguments.batch_size, ..TrainOptions::default() };
+    let options = TrainOptions::default().batch_size(arguments.batch_size);
     let mut trainer = Trainer::new(model, Sgd::new(0.0), engine, options, &source)?;
     trainer.load_model(&arguments.model, &Load::strict())?;
     let tested = trainer.evaluate(&mut source)?;

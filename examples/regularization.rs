@@ -201,8 +201,7 @@ fn fit(run: Run, arguments: &Arguments, train: &ImageSet, validation: &ImageSet)
     let normalisation = Normalisation::of(train);
     let source = |name, images: &ImageSet| ResidentSource::new(name, images.clone()).normalised(normalisation);
     let (mut train, mut validation) = (source("train", train), source("validation", validation));
-    let options =
-        TrainOptions { epochs: arguments.epochs, batch_size: 50, seed: arguments.seed, ..TrainOptions::default() };
+    let options = TrainOptions::default().epochs(arguments.epochs).batch_size(50).seed(arguments.seed);
     let engine = engine(&arguments.device)?;
     // The rate falls to 0, so that the end is where the penalty leads to and not where the last step happened to go.
     let schedule = Schedule::named("cosine", &sgd, options.epochs, train.len().div_ceil(options.batch_size))?;

@@ -24,7 +24,7 @@
 //!
 //! let engine = GpuEngine::new(Device::new(DeviceOptions::default())?);
 //! let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
-//! let options = TrainOptions { epochs: 4, batch_size: 32, seed: 1, report_every: 10, ..TrainOptions::default() };
+//! let options = TrainOptions::default().epochs(4).batch_size(32).seed(1).report_every(10);
 //! let mut trainer = Trainer::new(model, sgd, engine, options, &train)?;
 //! let history = trainer.fit(&mut train, &mut validation)?;
 //! print!("{}", history.to_csv());

@@ -126,7 +126,7 @@ pub fn run(bench: &mut Bench) -> Result<()> {
             Box::new(DatasetSource::new("train", Jpegs::new(&images)).augmented(everything)),
         ),
     ];
-    let options = TrainOptions { epochs: ROUNDS + 1, batch_size: batch, report_every: 1024, ..TrainOptions::default() };
+    let options = TrainOptions::default().epochs(ROUNDS + 1).batch_size(batch).report_every(1024);
     let mut trainers = Vec::new();
     for (_, source) in &sources {
         let (model, engine) = (network.model(bench.options.width as usize), GpuEngine::new(bench.device.clone()));

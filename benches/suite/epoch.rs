@@ -50,7 +50,7 @@ fn one(bench: &mut Bench, network: Network) -> Result<()> {
     let mut validation = ResidentSource::new("validation", shapes::shapes(2, batch));
     let model = network.model(width);
     let engine = GpuEngine::new(bench.device.clone());
-    let options = TrainOptions { batch_size: batch, ..TrainOptions::default() };
+    let options = TrainOptions::default().batch_size(batch);
     let optimizer = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
     let history = Trainer::new(model, optimizer, engine, options, &train)
         .and_then(|mut trainer| trainer.fit(&mut train, &mut validation));

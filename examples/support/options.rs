@@ -211,17 +211,15 @@ impl Options {
                 return Err(Error::config(name, "writes files: name a folder for them with --out DIR"));
             }
         }
-        let options = TrainOptions {
-            epochs: self.epochs(defaults),
-            batch_size: self.batch_size,
-            seed: self.seed,
-            accumulate: self.accumulate,
-            early_stopping: self.patience.map(EarlyStopping::new),
-            on_non_finite: if self.on_nan == "warn" { OnNonFinite::Warn } else { OnNonFinite::Stop },
-            label_smoothing: self.label_smoothing,
-            mixup: self.mixup.map(|alpha| Mixup { alpha }),
-            ..TrainOptions::default()
-        };
+        let options = TrainOptions::default()
+            .epochs(self.epochs(defaults))
+            .batch_size(self.batch_size)
+            .seed(self.seed)
+            .accumulate(self.accumulate)
+            .early_stopping(self.patience.map(EarlyStopping::new))
+            .on_non_finite(if self.on_nan == "warn" { OnNonFinite::Warn } else { OnNonFinite::Stop })
+            .label_smoothing(self.label_smoothing)
+            .mixup(self.mixup.map(|alpha| Mixup { alpha }));
         options.validate()?;
         Ok(options)
     }

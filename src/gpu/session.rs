@@ -17,12 +17,27 @@ use crate::tensor::{TensorId, Values};
 
 /// How a session is made.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct SessionOptions {
     /// Whether kernels keep wgpu's bounds checks.
     pub checked: bool,
     /// Whether activations and inputs start as NaN, each tensor in memory of its own between bands of NaN, over the second of
     /// which bindings go on: [`Session::breach`] says what was written there. A store has its own, [`Store::guarded`].
     pub guarded: bool,
+}
+
+impl SessionOptions {
+    /// Sets whether kernels keep wgpu's bounds checks.
+    pub fn checked(mut self, checked: bool) -> Self {
+        self.checked = checked;
+        self
+    }
+
+    /// Sets whether tensors lie apart between bands of NaN, by which [`Session::breach`] finds what is written beyond them.
+    pub fn guarded(mut self, guarded: bool) -> Self {
+        self.guarded = guarded;
+        self
+    }
 }
 
 /// A plan that is ready to run.

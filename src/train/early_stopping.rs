@@ -35,6 +35,7 @@ impl History {
 /// Ends a run once no epoch has been better than the best for a while. Source: Prechelt, "Early stopping - but when?", 1998;
 /// the names are PyTorch Lightning's.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct EarlyStopping {
     /// What is looked at.
     pub monitor: Monitor,
@@ -48,6 +49,18 @@ impl EarlyStopping {
     /// Stops after `patience` epochs without a smaller validation loss.
     pub fn new(patience: usize) -> Self {
         EarlyStopping { monitor: Monitor::default(), patience, min_delta: 0.0 }
+    }
+
+    /// Sets what is looked at.
+    pub fn monitor(mut self, monitor: Monitor) -> Self {
+        self.monitor = monitor;
+        self
+    }
+
+    /// Sets by how much an epoch must be better to count.
+    pub fn min_delta(mut self, min_delta: f64) -> Self {
+        self.min_delta = min_delta;
+        self
     }
 
     /// Checks every number against its range.

@@ -41,7 +41,7 @@ use crate::tensor::TensorId;
 /// let loss = |tape: &mut Tape, output: TensorId, target: TensorId| {
 ///     tape.mse_loss("loss", output, target, Reduction::Mean)
 /// };
-/// let options = TrainOptions { epochs: 40, batch_size: 16, ..TrainOptions::default() };
+/// let options = TrainOptions::default().epochs(40).batch_size(16);
 /// let mut trainer =
 ///     Trainer::with_loss(Linear::new(1, 1), loss, Sgd::new(0.1).momentum(0.9), CpuEngine::new(), options, &train)?;
 /// let history = trainer.fit(&mut train, &mut validation)?;

@@ -16,6 +16,7 @@ pub enum OnNonFinite {
 
 /// How long to train, and on what portions.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct TrainOptions {
     /// Passes over the training images in all, those before a run was loaded included.
     pub epochs: usize,
@@ -56,6 +57,60 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
+    /// Sets the passes over the training images in all.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Sets the images a step.
+    pub fn batch_size(mut self, images: usize) -> Self {
+        self.batch_size = images;
+        self
+    }
+
+    /// Sets the seed of the first weights and of the order of the images.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets the steps between two reports of loss and accuracy.
+    pub fn report_every(mut self, steps: usize) -> Self {
+        self.report_every = steps;
+        self
+    }
+
+    /// Sets the batches whose gradients add up to one update.
+    pub fn accumulate(mut self, batches: usize) -> Self {
+        self.accumulate = batches;
+        self
+    }
+
+    /// Sets what ends the run before its last epoch, or nothing.
+    pub fn early_stopping(mut self, early_stopping: impl Into<Option<EarlyStopping>>) -> Self {
+        self.early_stopping = early_stopping.into();
+        self
+    }
+
+    /// Sets what to do about a loss that is not finite.
+    pub fn on_non_finite(mut self, on_non_finite: OnNonFinite) -> Self {
+        self.on_non_finite = on_non_finite;
+        self
+    }
+
+    /// Sets how much of each training target is spread evenly over the classes, 0 to 1.
+    pub fn label_smoothing(mut self, label_smoothing: f32) -> Self {
+        self.label_smoothing = label_smoothing;
+        self
+    }
+
+    /// Sets the mixing of each batch with itself, or none.
+    pub fn mixup(mut self, mixup: impl Into<Option<Mixup>>) -> Self {
+        self.mixup = mixup.into();
+        self
+    }
+
     /// Checks every number against its range.
     pub fn validate(&self) -> Result<()> {
         for (field, value) in [

@@ -70,7 +70,7 @@ pub fn check_choices(device: &Device, case: Case, choices: &[&str], checks: &[bo
     for &choice in choices {
         for &checked in checks {
             let label = format!("{}, by {choice}, {}", case.label, if checked { "checked" } else { "trusted" });
-            let options = SessionOptions { checked, guarded: true };
+            let options = SessionOptions::default().checked(checked).guarded(true);
             let verdict = specimen.judge(device, &Choices::everywhere(choice), options);
             assert_eq!(verdict.unwrap_or_else(|e| panic!("{label}: {e}")), Verdict::Right, "{label}");
         }
@@ -131,7 +131,8 @@ pub fn check_as_card(device: &Device, case: &Case) {
         let layout = Arc::new(ParameterLayout::new(&tape, &caps).unwrap());
         let store = Arc::new(Store::guarded(device, Arc::clone(&layout)).unwrap());
         let plan = Plan::new(Arc::new(tape), layout, &caps, &Choices::default()).unwrap();
-        let mut session = Session::new(&store, Arc::new(plan), SessionOptions { checked, guarded: true }).unwrap();
+        let mut session =
+            Session::new(&store, Arc::new(plan), SessionOptions::default().checked(checked).guarded(true)).unwrap();
         case.inputs.iter().for_each(|(name, value)| write(&session, name, value).unwrap());
         session.run(&[Stage::Forward, Stage::Backward]).unwrap();
         assert_eq!(session.breach().unwrap(), None, "{}", case.label);

@@ -152,7 +152,7 @@ fn the_predicted_class_is_the_one_of_the_accuracy() {
             let nll = tape.nll_loss("nll", logits, target, None, op).unwrap();
             tape.keep(loss.totals);
             tape.keep(nll.totals);
-            let options = tilegrad::gpu::SessionOptions { checked, guarded: true };
+            let options = tilegrad::gpu::SessionOptions::default().checked(checked).guarded(true);
             let mut session = session(device, tape, &Default::default(), options).unwrap();
             session.write("logits", &case.steps[0].0).unwrap();
             session.write("target", &case.steps[0].1).unwrap();

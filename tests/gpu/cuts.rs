@@ -135,7 +135,7 @@ fn a_run_in_parts_ends_in_the_same_weights_and_is_forecast_so() {
         let mut train = DatasetSource::new("train", synthetic::digits(1, 150));
         let mut test = DatasetSource::new("test", synthetic::digits(2, 40));
         let (model, engine) = (LeNet5::new(10), GpuEngine::new(device.clone()).bound(bound));
-        let options = TrainOptions { epochs: 2, batch_size: 32, seed: 3, ..TrainOptions::default() };
+        let options = TrainOptions::default().epochs(2).batch_size(32).seed(3);
         let mut trainer = Trainer::new(model, Sgd::new(0.05).momentum(0.9), engine, options, &train).unwrap();
         let forecast = trainer.forecast(&train).unwrap().unwrap();
         let history = trainer.fit(&mut train, &mut test).unwrap();
@@ -176,7 +176,7 @@ fn a_run_with_dispatches_side_by_side_ends_in_the_same_bits() {
         let mut train = DatasetSource::new("train", synthetic::digits(1, 64));
         let mut test = DatasetSource::new("test", synthetic::digits(2, 16));
         let engine = GpuEngine::new(device.clone()).bound(bound).overlap(overlap);
-        let options = TrainOptions { epochs: 2, batch_size: 32, seed: 3, ..TrainOptions::default() };
+        let options = TrainOptions::default().epochs(2).batch_size(32).seed(3);
         let mut trainer =
             Trainer::new(Arc::clone(&model), Sgd::new(0.05).momentum(0.9), engine, options, &train).unwrap();
         let history = trainer.fit(&mut train, &mut test).unwrap();

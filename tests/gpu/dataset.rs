@@ -13,7 +13,7 @@ use crate::check::device;
 /// Losses and last parameters of a run on `source`.
 fn train(model: &Arc<Sequential>, source: &mut dyn BatchSource, device: tilegrad::gpu::Device) -> (Vec<f32>, Vec<f32>) {
     let engine = GpuEngine::new(device);
-    let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
+    let options = TrainOptions::default().epochs(2).batch_size(16).seed(3);
     let mut trainer = Trainer::new(Arc::clone(model), Sgd::new(0.02).momentum(0.9), engine, options, source).unwrap();
     let set = shapes::shapes(2, 20);
     let mut validation = DatasetSource::new("validation", set).normalised(Normalisation::CIFAR10);

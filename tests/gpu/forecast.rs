@@ -17,7 +17,7 @@ fn a_forecast_is_of_the_plan_that_runs() {
     let mut train = ResidentSource::new("train", synthetic::digits(1, 64));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 8));
     let (model, engine) = (LeNet5::new(10), GpuEngine::new(device.clone()));
-    let options = TrainOptions { batch_size: 64, ..TrainOptions::default() };
+    let options = TrainOptions::default().batch_size(64);
     let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, &train).unwrap();
     let forecast = trainer.forecast(&train).unwrap().unwrap();
     // 64 images of LeNet-5: 416,520 products forward, all but the first layer's 117,600 twice more, that once.
@@ -51,7 +51,7 @@ fn what_does_not_fit_is_said_before_it_starts_with_the_batch_that_would() {
         .with("flatten", Flatten)
         .with("fc", Linear::new(64, 2));
     let engine = GpuEngine::new(device);
-    let options = TrainOptions { batch_size: 129, ..TrainOptions::default() };
+    let options = TrainOptions::default().batch_size(129);
     let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, &train).unwrap();
     assert_eq!(trainer.largest_batch(&train).unwrap(), Some(128));
     trainer.on(|_: &Event<'_>, _: &mut Trainer| panic!("nothing has run"));

@@ -28,7 +28,7 @@ fn trained(device: &Device, tape: &Tape, shape: [usize; 4], loss: TensorId, choi
     store.initialise(tape, 1).unwrap();
     let plan = Plan::new(Arc::new(tape.clone()), layout, device.caps(), choices).unwrap();
     let dispatches = plan.steps.len();
-    let options = SessionOptions { checked: false, guarded: true };
+    let options = SessionOptions::default().guarded(true);
     let mut session = Session::new(&store, Arc::new(plan), options).unwrap();
     session.write("input", &cases::uniform(3, "images", shape.iter().product())).unwrap();
     session.write("target", &(0..shape[0] as i32).collect::<Vec<_>>()).unwrap();

@@ -166,7 +166,8 @@ impl Batches {
             .collect();
         store.set_resident("images", self.images[0], &padded).unwrap();
         let plan = Plan::new(Arc::new(tape), layout, device.caps(), &Choices::default()).unwrap();
-        let mut session = Session::new(&store, Arc::new(plan), SessionOptions { checked, guarded: true }).unwrap();
+        let mut session =
+            Session::new(&store, Arc::new(plan), SessionOptions::default().checked(checked).guarded(true)).unwrap();
         let run = |(indices, random): &(Vec<i32>, [i32; 4])| {
             session.poison();
             session.write("indices", indices).unwrap();

@@ -71,7 +71,7 @@ fn run(device: &Device, op: Stray) -> (f32, Option<String>) {
     tape.keep(sum);
     let output = tape.append("stray", op, &[input], &[]).unwrap()[0];
     tape.keep(output);
-    let options = SessionOptions { checked: true, guarded: true };
+    let options = SessionOptions::default().checked(true).guarded(true);
     let mut session = session(device, tape, &Choices::default(), options).unwrap();
     session.write("input", &[1.0; 77]).unwrap();
     session.write("large", &[1.0; 770]).unwrap();

@@ -58,7 +58,9 @@ impl Twin for Shift {
     }
 }
 
-const OPTIONS: SessionOptions = SessionOptions { checked: false, guarded: true };
+fn options() -> SessionOptions {
+    SessionOptions::default().guarded(true)
+}
 
 fn values(len: usize) -> Vec<f32> {
     (0..len).map(|i| i as f32 / 8.0 - 4.0).collect()
@@ -76,7 +78,7 @@ fn one_wrong_element_is_named() {
             let output = tape.append("shift", Shift { at: 23, off }, &[input], &[]).unwrap()[0];
             let inputs = vec![("input".to_string(), Value::Real(values(40)))];
             let specimen = Specimen::new(tape, inputs, vec![(output, tolerance)]).unwrap();
-            specimen.judge(device, &Choices::default(), OPTIONS).unwrap()
+            specimen.judge(device, &Choices::default(), options()).unwrap()
         };
         assert_eq!(verdict(0.0), Verdict::Right, "{tolerance:?}");
         let Verdict::Wrong(fault) = verdict(off) else { panic!("{tolerance:?} lets {off} pass") };
@@ -93,7 +95,7 @@ fn a_node_in_the_memory_of_its_input_is_judged() {
     let output = tape.append("relu", ActivationInPlace(Activation::Relu), &[copied], &[]).unwrap()[0];
     let inputs = vec![("input".to_string(), Value::Real(values(21)))];
     let specimen = Specimen::new(tape, inputs, vec![(output, Tolerance::Exact)]).unwrap();
-    assert_eq!(specimen.judge(device, &Choices::default(), OPTIONS).unwrap(), Verdict::Right);
+    assert_eq!(specimen.judge(device, &Choices::default(), options()).unwrap(), Verdict::Right);
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn a_buffer_that_a_node_changes_is_judged_from_the_value_that_it_is_given() {
         ];
         let compared = vec![(running.mean, Tolerance::Rounding(8.0)), (running.batches, Tolerance::Exact)];
         let specimen = Specimen::new(tape, values, compared).unwrap();
-        specimen.judge(device, &Choices::default(), OPTIONS).unwrap()
+        specimen.judge(device, &Choices::default(), options()).unwrap()
     };
     assert_eq!(verdict(0.0), Verdict::Right);
     assert_eq!(verdict(5.0), Verdict::Right);

@@ -145,7 +145,8 @@ fn three_steps(device: &Device, caps: &Caps, accumulated: bool) -> (usize, Vec<(
     let plan = Plan::new(Arc::new(tape), Arc::clone(&layout), caps, &Choices::default()).unwrap();
     let largest = plan.steps.iter().flat_map(|step| &step.bindings).map(|(_, span)| span.bytes).max().unwrap();
     assert!(largest <= caps.max_binding, "a binding of {largest} bytes, where {} are allowed", caps.max_binding);
-    let mut session = Session::new(&store, Arc::new(plan), SessionOptions { guarded: true, checked: true }).unwrap();
+    let mut session =
+        Session::new(&store, Arc::new(plan), SessionOptions::default().checked(true).guarded(true)).unwrap();
     session.write("input", &coarse(7, "input", batch * 300)).unwrap();
     session.write("target", &[0, 3, 9, 5]).unwrap();
     for _step in 0..3 {
@@ -207,7 +208,7 @@ fn vgg16_trains(extent: usize, lr: f64) {
     };
     let (mut train, mut validation) = (image("train"), image("validation"));
     let sgd = Sgd::new(lr).momentum(0.9).weight_decay(5e-4);
-    let options = TrainOptions { epochs: 2, batch_size: 1, seed: 3, ..TrainOptions::default() };
+    let options = TrainOptions::default().epochs(2).batch_size(1).seed(3);
     let model = Vgg::vgg16(1000);
     let engine = GpuEngine::new(device);
     let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap();

@@ -53,13 +53,8 @@ fn train(
 #[test]
 fn four_batches_of_16_are_one_of_64() {
     let Some(device) = device() else { return };
-    let options = |batch_size, accumulate| TrainOptions {
-        epochs: 2,
-        batch_size,
-        seed: 1,
-        report_every: 10,
-        accumulate,
-        ..TrainOptions::default()
+    let options = |batch_size, accumulate| {
+        TrainOptions::default().epochs(2).batch_size(batch_size).seed(1).report_every(10).accumulate(accumulate)
     };
     let biases = || ParamGroup::new(|name| name.ends_with("bias"));
     for sgd in [
@@ -94,7 +89,7 @@ fn four_batches_of_16_are_one_of_64() {
 #[test]
 fn the_norm_is_kept_and_both_engines_agree_on_it() {
     let Some(device) = device() else { return };
-    let options = TrainOptions { batch_size: 16, ..TrainOptions::default() };
+    let options = TrainOptions::default().batch_size(16);
     let [device, host] = engines(device).map(|mut engine| {
         train(&mut engine, Sgd::new(0.05).momentum(0.9).clip_grad_norm(0.1), 64, options);
         engine.state(GRAD_NORM).unwrap()
@@ -107,7 +102,7 @@ fn the_norm_is_kept_and_both_engines_agree_on_it() {
 #[test]
 fn clipped_and_accumulated_runs_repeat_to_the_bit() {
     let Some(device) = device() else { return };
-    let options = TrainOptions { batch_size: 10, accumulate: 3, ..TrainOptions::default() };
+    let options = TrainOptions::default().batch_size(10).accumulate(3);
     let run = || {
         let sgd = Sgd::new(0.05).momentum(0.9).clip_grad_norm(0.1);
         let (losses, parameters) = train(&mut GpuEngine::new(device.clone()).into(), sgd, 64, options);

@@ -27,7 +27,7 @@ fn run(device: &Device, waiting: bool) -> Told {
     let mut train = ResidentSource::new("train", synthetic::digits(1, 320));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 32));
     let (model, engine) = (LeNet5::new(10), GpuEngine::new(device.clone()));
-    let options = TrainOptions { epochs: 2, batch_size: 16, seed: 1, report_every: 1, ..TrainOptions::default() };
+    let options = TrainOptions::default().epochs(2).batch_size(16).seed(1).report_every(1);
     let mut trainer = Trainer::new(model, Sgd::new(0.05), engine, options, &train).unwrap();
     let (mut told, mut steps) = (Told::default(), 0);
     let mut expected = Vec::new();

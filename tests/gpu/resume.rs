@@ -19,7 +19,7 @@ fn run(engine: impl Into<Box<dyn Engine>>, from: Option<&Path>, callbacks: &mut 
     let mut train = ResidentSource::new("train", synthetic::digits(1, 300)).augmented(Augment::default());
     let mut test = ResidentSource::new("test", synthetic::digits(2, 60));
     let model = LeNet5::new(10);
-    let options = TrainOptions { epochs: 2, batch_size: 64, seed: 1, report_every: 3, ..TrainOptions::default() };
+    let options = TrainOptions::default().epochs(2).batch_size(64).seed(1).report_every(3);
     let sgd = Sgd::new(0.05).momentum(0.9).weight_decay(5e-4);
     let schedule = Schedule::named("onecycle", &sgd, 2, 5).unwrap();
     let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap().schedule(schedule);
@@ -79,7 +79,7 @@ fn a_learning_rate_of_a_million_is_traced_to_step_and_tensor() {
         let mut train = ResidentSource::new("train", synthetic::digits(1, 128));
         let mut test = ResidentSource::new("test", synthetic::digits(2, 32));
         let model = LeNet5::new(10);
-        let options = TrainOptions { epochs: 4, batch_size: 32, seed: 1, report_every: 4, ..TrainOptions::default() };
+        let options = TrainOptions::default().epochs(4).batch_size(32).seed(1).report_every(4);
         let sgd = Sgd::new(1e6).momentum(0.9);
         let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap();
         match trainer.fit(&mut train, &mut test) {

@@ -50,7 +50,7 @@ fn run(device: &Device, tape: &Tape, output: TensorId, case: &ConvCase, choices:
         let joined = plan.tape.nodes().iter().any(|node| format!("{:?}", node.op).starts_with(name));
         assert_eq!(joined, choices.without_rules.is_empty(), "{name}");
     }
-    let options = SessionOptions { checked: false, guarded: true };
+    let options = SessionOptions::default().guarded(true);
     let mut session = Session::new(&store, Arc::new(plan), options).unwrap();
     for (name, values) in operands(case, 1) {
         session.write(name, &values).unwrap();

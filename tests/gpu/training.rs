@@ -13,7 +13,7 @@ use crate::check::device;
 use crate::common::scratch::Scratch;
 
 fn options(epochs: usize, batch_size: usize) -> TrainOptions {
-    TrainOptions { epochs, batch_size, seed: 1, report_every: 7, ..TrainOptions::default() }
+    TrainOptions::default().epochs(epochs).batch_size(batch_size).seed(1).report_every(7)
 }
 
 /// Trains on `train` and tests on `test`: the history and the test accuracy.
@@ -69,7 +69,7 @@ fn two_runs_with_one_seed_are_equal_to_the_bit() {
     let Some(device) = device() else { return };
     let (train, test) = (synthetic::digits(1, 300), synthetic::digits(2, 60));
     let run = |seed| {
-        let options = TrainOptions { seed, ..options(2, 64) };
+        let options = options(2, 64).seed(seed);
         let (history, accuracy, mut engine) =
             fit(gpu(device), LeNet5::new(10), sgd().nesterov(true), options, &train, &test);
         let losses: Vec<u32> = history.losses.iter().map(|loss| loss.to_bits()).collect();

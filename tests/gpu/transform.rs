@@ -188,7 +188,8 @@ impl Case {
         }
         store.set_resident("images", self.images[0], &padded).unwrap();
         let plan = Plan::new(Arc::new(tape), layout, device.caps(), &Choices::default()).unwrap();
-        let mut session = Session::new(&store, Arc::new(plan), SessionOptions { checked, guarded: true }).unwrap();
+        let mut session =
+            Session::new(&store, Arc::new(plan), SessionOptions::default().checked(checked).guarded(true)).unwrap();
         session.poison();
         session.write("indices", &self.indices).unwrap();
         session.write("draws", &self.draws).unwrap();

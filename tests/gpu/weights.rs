@@ -53,7 +53,7 @@ fn train(engine: &mut Box<dyn Engine>, epochs: usize, from: Option<&Path>, to: &
     let mut test = ResidentSource::new("test", synthetic::digits(2, 20));
     let biases = ParamGroup::new(|name| name.ends_with("bias")).lr_factor(2.0);
     let sgd = Sgd::new(0.05).momentum(0.9).dampening(0.1).weight_decay(5e-4).group(biases).clip_grad_norm(2.0);
-    let options = TrainOptions { epochs, batch_size: 20, seed: 1, ..TrainOptions::default() };
+    let options = TrainOptions::default().epochs(epochs).batch_size(20).seed(1);
     let mut trainer =
         Trainer::new(model, sgd, std::mem::replace(engine, CpuEngine::new().into()), options, &images).unwrap();
     let tape = trainer.tape().clone();

@@ -144,7 +144,7 @@ fn errors(case: &ConvCase, algorithms: [&str; 2]) -> [[f64; 2]; 2] {
     }
     program.run(&mut HostStore::default(), &[case.tape.nodes()[0].stage, case.tape.nodes()[1].stage]).unwrap();
     algorithms.map(|algorithm| {
-        let options = SessionOptions { checked: false, guarded: false };
+        let options = SessionOptions::default();
         let mut session = check::session(device, case.tape.clone(), &Choices::everywhere(algorithm), options).unwrap();
         for (name, value) in &case.inputs {
             check::write(&session, name, value).unwrap();

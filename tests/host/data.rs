@@ -257,7 +257,7 @@ fn resident_and_uploaded_images_are_augmented_alike_in_training() {
     let fit = |source: &mut dyn BatchSource| {
         let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(3 * 32 * 32, 10));
         let engine = CpuEngine::new();
-        let options = TrainOptions { epochs: 2, batch_size: 16, seed: 3, ..TrainOptions::default() };
+        let options = TrainOptions::default().epochs(2).batch_size(16).seed(3);
         let mut trainer = Trainer::new(model, Sgd::new(0.01), engine, options, source).unwrap();
         let mut validation = DatasetSource::new("validation", set.clone()).augmented(Augment::default());
         let history = trainer.fit(source, &mut validation).unwrap();

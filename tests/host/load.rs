@@ -15,7 +15,7 @@ fn a_run_begins_with_the_weights_of_a_file_and_trains_what_is_not_frozen() {
     let path = folder.join("model.safetensors");
     let mut train = ResidentSource::new("train", synthetic::digits(1, 20));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 4));
-    let options = |seed| TrainOptions { batch_size: 10, seed, ..TrainOptions::default() };
+    let options = |seed| TrainOptions::default().batch_size(10).seed(seed);
     let (old, engine) = (LeNet5::new(7), CpuEngine::new());
     Trainer::new(old, Sgd::new(0.1), engine, options(1), &train).unwrap().save_model(&path).unwrap();
 

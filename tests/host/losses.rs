@@ -43,7 +43,7 @@ impl BatchSource for Squares {
 }
 
 fn options(epochs: usize) -> TrainOptions {
-    TrainOptions { epochs, batch_size: 8, seed: 3, ..TrainOptions::default() }
+    TrainOptions::default().epochs(epochs).batch_size(8).seed(3)
 }
 
 fn segmenter() -> Sequential {

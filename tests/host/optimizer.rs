@@ -103,7 +103,7 @@ fn settings_outside_their_range_are_named() {
     }
     // An infinite norm measures only.
     Sgd::new(0.1).clip_grad_norm(f64::INFINITY).validate().unwrap();
-    let error = TrainOptions { accumulate: 0, ..TrainOptions::default() }.validate().unwrap_err();
+    let error = TrainOptions::default().accumulate(0).validate().unwrap_err();
     assert_eq!(error.to_string(), "accumulate: must be at least 1, it is 0");
 }
 

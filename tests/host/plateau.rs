@@ -24,7 +24,7 @@ fn train(mode: Mode, epochs: usize, from: Option<&Path>, to: &Path) -> (Vec<f64>
     let mut validation = ResidentSource::new("validation", synthetic::digits(2, 32));
     let engine = CpuEngine::new();
     let sgd = Sgd::new(0.1).momentum(0.9);
-    let options = TrainOptions { epochs, batch_size: 8, seed: 1, ..TrainOptions::default() };
+    let options = TrainOptions::default().epochs(epochs).batch_size(8).seed(1);
     let schedule = Schedule::new(&sgd, rule(mode)).unwrap();
     let mut trainer = Trainer::new(model, sgd, engine, options, &train).unwrap().schedule(schedule);
     let tape = trainer.tape().clone();
@@ -69,7 +69,7 @@ fn a_damaged_state_is_named_and_changes_nothing() {
     let sgd = Sgd::new(0.1).momentum(0.9);
     let engine = CpuEngine::new();
     let schedule = Schedule::new(&sgd, rule(Mode::Min)).unwrap();
-    let options = TrainOptions { batch_size: 8, ..TrainOptions::default() };
+    let options = TrainOptions::default().batch_size(8);
     let mut trainer = Trainer::new(model, sgd, engine, options, &images).unwrap().schedule(schedule);
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let write = |metadata: HashMap<String, String>| {

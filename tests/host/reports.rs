@@ -131,7 +131,7 @@ struct Told {
 
 fn options(report_every: usize) -> TrainOptions {
     // Ten steps an epoch, the last of 16 images.
-    TrainOptions { epochs: 2, batch_size: 32, seed: 4, report_every, ..TrainOptions::default() }
+    TrainOptions::default().epochs(2).batch_size(32).seed(4).report_every(report_every)
 }
 
 /// Trains a linear model on an engine whose readings are late by so many runs.
@@ -201,7 +201,7 @@ fn a_loss_that_is_not_finite_is_traced_to_the_same_step_and_tensor() {
     for every in [1, 3] {
         let found = run(0, 1e38, options(every), u32::MAX, None).error.unwrap();
         assert!(found.tensor.is_some() && found.step < 8, "{found}");
-        let warn = TrainOptions { on_non_finite: OnNonFinite::Warn, ..options(every) };
+        let warn = options(every).on_non_finite(OnNonFinite::Warn);
         let expected = run(0, 1e38, warn, u32::MAX, None);
         for by in [1, 2, 4] {
             let again = run(by, 1e38, options(every), u32::MAX, None).error.unwrap();

@@ -28,7 +28,7 @@ fn model() -> Sequential {
 }
 
 fn options() -> TrainOptions {
-    TrainOptions { epochs: 3, batch_size: 8, seed: 3, report_every: 2, ..TrainOptions::default() }
+    TrainOptions::default().epochs(3).batch_size(8).seed(3).report_every(2)
 }
 
 /// Runs with these callbacks, on from the folder's last checkpoint if there is one; the bytes of the run at its end.
@@ -82,7 +82,7 @@ fn killed_at(step: u32) -> impl Callback {
 #[test]
 fn a_run_that_is_killed_anywhere_ends_in_the_same_bytes() {
     for accumulate in [1, 2] {
-        let options = TrainOptions { accumulate, ..options() };
+        let options = options().accumulate(accumulate);
         let whole = Scratch::new(&format!("whole-{accumulate}"));
         let (expected, _) = run(&whole, options, &mut []).unwrap();
         for (every, step) in [(1, 1_u32), (1, 6), (2, 5), (4, 11), (3, 13), (5, 17)] {
@@ -133,11 +133,11 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
 fn another_runs_checkpoint_is_refused_by_the_name_of_the_setting() {
     let folder = Scratch::new("other");
     let mut checkpoints = Checkpoints::new(&folder).unwrap();
-    run(&folder, TrainOptions { epochs: 1, ..options() }, &mut [&mut checkpoints]).unwrap();
+    run(&folder, options().epochs(1), &mut [&mut checkpoints]).unwrap();
     let cases = [
-        (TrainOptions { seed: 4, ..options() }, "seed 3, this one has 4"),
-        (TrainOptions { batch_size: 4, ..options() }, "batch_size 8, this one has 4"),
-        (TrainOptions { accumulate: 2, ..options() }, "accumulate 1, this one has 2"),
+        (options().seed(4), "seed 3, this one has 4"),
+        (options().batch_size(4), "batch_size 8, this one has 4"),
+        (options().accumulate(2), "accumulate 1, this one has 2"),
     ];
     for (options, part) in cases {
         let error = run(&folder, options, &mut []).unwrap_err().to_string();
@@ -198,15 +198,15 @@ fn early_stopping_counts_epochs_without_a_better_one() {
     assert!(!two.is_enough(&epochs(&[3.0, 2.0, 2.5])));
     assert!(two.is_enough(&epochs(&[3.0, 2.0, 2.5, 2.0])), "as good is not better");
     assert!(!two.is_enough(&epochs(&[3.0, 2.0, 2.5, 1.9])));
-    let coarse = EarlyStopping { min_delta: 0.5, ..two };
+    let coarse = two.min_delta(0.5);
     assert!(coarse.is_enough(&epochs(&[3.0, 2.9, 2.6])));
     assert!(!coarse.is_enough(&epochs(&[3.0, 2.9, 2.4])));
-    let accuracy = EarlyStopping { monitor: Monitor::ValidationAccuracy, ..two };
+    let accuracy = two.monitor(Monitor::ValidationAccuracy);
     assert!(accuracy.is_enough(&epochs(&[1.0, 2.0, 3.0])));
     assert!(two.is_enough(&epochs(&[1.0, f64::NAN, f64::NAN])));
     assert!(!two.is_enough(&epochs(&[f64::NAN, 1.0])));
     assert!(EarlyStopping::new(0).validate().is_err());
-    assert!(EarlyStopping { min_delta: -1.0, ..two }.validate().is_err());
+    assert!(two.min_delta(-1.0).validate().is_err());
     let mut history = tilegrad::train::History::default();
     history.epochs = epochs(&[3.0, 2.0, f64::NAN, 2.0]);
     assert_eq!(history.best(Monitor::ValidationLoss).unwrap().epoch, 2);
@@ -221,8 +221,8 @@ fn a_run_stops_early_and_keeps_the_best_model() {
         epochs += usize::from(matches!(event, Event::Epoch(_)));
         Ok(Flow::Continue)
     };
-    let early_stopping = Some(EarlyStopping { min_delta: 1e9, ..EarlyStopping::new(1) });
-    let options = TrainOptions { epochs: 9, early_stopping, ..options() };
+    let early_stopping = Some(EarlyStopping::new(1).min_delta(1e9));
+    let options = options().epochs(9).early_stopping(early_stopping);
     let mut keep = KeepBest::new(&best, Monitor::ValidationLoss);
     run(&folder, options, &mut [&mut count, &mut keep]).unwrap();
     assert_eq!(epochs, 2, "the first is the best, the second not so much better");
@@ -235,7 +235,7 @@ fn a_loss_that_is_not_finite_is_traced_to_its_tensor() {
     let mut test = ResidentSource::new("test", synthetic::digits(2, 12));
     for on_non_finite in [OnNonFinite::Stop, OnNonFinite::Warn] {
         let engine = CpuEngine::new();
-        let options = TrainOptions { epochs: 2, on_non_finite, ..options() };
+        let options = options().epochs(2).on_non_finite(on_non_finite);
         let mut trainer = Trainer::new(model(), Sgd::new(0.05), engine, options, &train).unwrap();
         let mut told = Vec::new();
         // The third step's gradient meets a parameter that is infinite.

@@ -314,7 +314,7 @@ fn fit(sgd: Sgd, schedule: Option<Schedule>) -> Result<History> {
     let mut train = ResidentSource::new("train", synthetic::digits(1, 64));
     let mut validation = ResidentSource::new("validation", synthetic::digits(2, 32));
     let engine = CpuEngine::new();
-    let options = TrainOptions { epochs: 6, batch_size: 8, seed: 1, report_every: 5, ..TrainOptions::default() };
+    let options = TrainOptions::default().epochs(6).batch_size(8).seed(1).report_every(5);
     let mut trainer = Trainer::new(model, sgd, engine, options, &train)?;
     if let Some(schedule) = schedule {
         trainer = trainer.schedule(schedule);

@@ -210,7 +210,7 @@ fn with_trainer<R>(epochs: usize, run: impl FnOnce(&mut Trainer, &mut ResidentSo
     let (model, engine) = (LeNet5::new(10), CpuEngine::new());
     let mut train = ResidentSource::new("train", synthetic::digits(1, 20));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 4));
-    let options = TrainOptions { epochs, batch_size: 4, seed: 1, ..TrainOptions::default() };
+    let options = TrainOptions::default().epochs(epochs).batch_size(4).seed(1);
     let sgd =
         Sgd::new(0.05).momentum(0.9).weight_decay(5e-4).group(ParamGroup::new(|n| n.ends_with("bias")).lr_factor(2.0));
     // A rate that is another at every step of the two epochs, so that a run that goes on must know where it was.
