@@ -22,7 +22,7 @@ use crate::twin::Value;
 
 /// How far a run is: what another run needs, beside parameters, buffers and what the optimizer keeps, to go on from there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct Counts {
     /// Batches so far: no two draw the same random numbers.
     pub steps: u32,
     /// Epochs so far: each has an order of images of its own.
@@ -106,7 +106,7 @@ pub fn save(
     path: &Path,
     tape: &Tape,
     optimizer: &dyn Optimizer,
-    progress: Progress,
+    progress: Counts,
     engine: &mut dyn Engine,
 ) -> Result<()> {
     save_scheduled(path, tape, optimizer, progress, None, engine)
@@ -116,7 +116,7 @@ pub(super) fn save_scheduled(
     path: &Path,
     tape: &Tape,
     optimizer: &dyn Optimizer,
-    progress: Progress,
+    progress: Counts,
     schedule: Option<&Schedule>,
     engine: &mut dyn Engine,
 ) -> Result<()> {
@@ -137,7 +137,7 @@ pub(super) fn save_scheduled(
 /// A file holds the buffers of all parameters that are updated, or, before an update has made any, none. All names that are
 /// missing, unexpected or of another shape are in the one error, and then nothing is changed. Settings are not read: those
 /// of the run that goes on hold.
-pub fn load(path: &Path, tape: &Tape, optimizer: &dyn Optimizer, engine: &mut dyn Engine) -> Result<Progress> {
+pub fn load(path: &Path, tape: &Tape, optimizer: &dyn Optimizer, engine: &mut dyn Engine) -> Result<Counts> {
     load_scheduled(path, tape, optimizer, None, engine)
 }
 
@@ -147,7 +147,7 @@ pub(super) fn load_scheduled(
     optimizer: &dyn Optimizer,
     schedule: Option<&mut Schedule>,
     engine: &mut dyn Engine,
-) -> Result<Progress> {
+) -> Result<Counts> {
     let content = read(path)?;
     let file = parse(path, &content)?;
     let metadata = metadata_of(path, &content)?;
@@ -178,7 +178,7 @@ pub(super) fn load_scheduled(
         engine.set_optimizer_buffer(parameter, buffer, values)?;
     }
     engine.set_state(UPDATES, &updates)?;
-    Ok(Progress { steps, epochs })
+    Ok(Counts { steps, epochs })
 }
 
 /// What a file holds of an optimizer, by parameter and buffer, what is wrong with it, and the names that are none of it.

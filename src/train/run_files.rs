@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::optimizer_state::{self, Progress};
+use super::optimizer_state::{self, Counts};
 use super::trainer::Trainer;
 use super::weights::{self, Load};
 use crate::error::Result;
@@ -19,19 +19,14 @@ impl Trainer {
         weights::load_with(path, &self.tape, &mut *self.engine, load)
     }
 
-    /// How far the run is.
-    pub fn progress(&self) -> Progress {
-        Progress { steps: self.run.steps, epochs: self.run.epochs }
-    }
-
     /// [`optimizer_state::save`] of this run's optimizer, with what its schedule remembers; save the parameters beside it.
     pub fn save_optimizer(&mut self, path: &Path) -> Result<()> {
-        let progress = self.progress();
+        let counts = Counts { steps: self.run.steps, epochs: self.run.epochs };
         optimizer_state::save_scheduled(
             path,
             &self.tape,
             &*self.optimizer,
-            progress,
+            counts,
             Some(&self.schedule),
             &mut *self.engine,
         )
@@ -41,8 +36,8 @@ impl Trainer {
     /// looks at results goes on from what it remembered, so set it before. The parameters are loaded apart.
     pub fn load_optimizer(&mut self, path: &Path) -> Result<()> {
         let (optimizer, engine) = (&*self.optimizer, &mut *self.engine);
-        let progress = optimizer_state::load_scheduled(path, &self.tape, optimizer, Some(&mut self.schedule), engine)?;
-        Progress { steps: self.run.steps, epochs: self.run.epochs } = progress;
+        let counts = optimizer_state::load_scheduled(path, &self.tape, optimizer, Some(&mut self.schedule), engine)?;
+        Counts { steps: self.run.steps, epochs: self.run.epochs } = counts;
         Ok(())
     }
 }

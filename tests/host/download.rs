@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 use tilegrad::Error;
-use tilegrad::data::download::{Known, Mirrored, Progress, fetch, sha256};
+use tilegrad::data::download::{DownloadProgress, Known, Mirrored, fetch, sha256};
 use tilegrad::data::{FolderOptions, Format, Normalisation, idx, open};
 
 use crate::scratch::{Scratch, names, unwritable};
@@ -144,7 +144,7 @@ fn server() -> Server {
     Server::new(&[("f", content())], &manners)
 }
 
-fn silent(_: Progress<'_>) {}
+fn silent(_: DownloadProgress<'_>) {}
 
 #[test]
 fn a_file_comes_whole_says_how_far_it_is_and_is_not_fetched_twice() {

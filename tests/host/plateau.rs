@@ -93,7 +93,7 @@ fn a_damaged_state_is_named_and_changes_nothing() {
         write(damaged);
         let error = trainer.load_optimizer(&path).unwrap_err().to_string();
         assert!(error.contains("optimizer.safetensors") && error.contains(message), "{message}: {error}");
-        assert_eq!((trainer.progress().steps, trainer.progress().epochs), (0, 0), "{message}");
+        assert_eq!((trainer.run().steps, trainer.run().epochs), (0, 0), "{message}");
         assert!(
             trainer.engine().optimizer_buffer("fc.bias", "momentum_buffer").unwrap().iter().all(|&v| v == 0.0),
             "{message}"
@@ -108,7 +108,7 @@ fn a_damaged_state_is_named_and_changes_nothing() {
             .collect(),
     );
     trainer.load_optimizer(&path).unwrap();
-    assert_eq!(trainer.progress().epochs, 6);
+    assert_eq!(trainer.run().epochs, 6);
 }
 
 #[test]

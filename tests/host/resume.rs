@@ -150,7 +150,7 @@ fn another_runs_checkpoint_is_refused_by_the_name_of_the_setting() {
     let mut trainer = Trainer::new(other, Sgd::new(0.1), engine, options(), &train).unwrap();
     let error = trainer.restore(&Arc::clone(&found.snapshot), &found.path).unwrap_err().to_string();
     assert!(error.contains("\"conv.weight\" is unexpected") && error.contains("\"fc.weight\" is [10,144]"), "{error}");
-    assert_eq!(trainer.progress().steps, 0, "nothing is changed");
+    assert_eq!(trainer.run().steps, 0, "nothing is changed");
     assert!(Checkpoints::latest(&folder.join("nowhere")).unwrap().is_none());
 }
 

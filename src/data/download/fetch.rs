@@ -31,7 +31,7 @@ pub struct Mirrored {
 
 /// How far a file has come.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
+pub struct DownloadProgress<'a> {
     /// The file's name.
     pub file: &'a str,
     /// Where it comes from, after redirections.
@@ -48,7 +48,7 @@ pub struct Progress<'a> {
 /// interrupted leaves that behind, and the next one asks only for the rest, from whichever mirror. It gets its name when
 /// its SHA-256 is right, and is thrown away where that is wrong. [`Error::Data`] names the file and says for each address
 /// what went wrong; [`Error::Io`] names what the system refuses, as an unwritable folder.
-pub fn fetch(file: &Mirrored, dir: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
+pub fn fetch(file: &Mirrored, dir: &Path, progress: &mut dyn FnMut(DownloadProgress<'_>)) -> Result<PathBuf> {
     let path = dir.join(&file.name);
     if path.is_file() && sha256(&path)?.eq_ignore_ascii_case(&file.sha256) {
         return Ok(path);
@@ -97,7 +97,7 @@ struct Transfer<'a> {
     agent: Agent,
     file: &'a Mirrored,
     part: PathBuf,
-    progress: &'a mut dyn FnMut(Progress<'_>),
+    progress: &'a mut dyn FnMut(DownloadProgress<'_>),
 }
 
 impl Transfer<'_> {
@@ -159,7 +159,7 @@ impl Transfer<'_> {
         let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
         let (mut done, mut buffer) = (start, vec![0; CHUNK]);
         loop {
-            (self.progress)(Progress { file: &self.file.name, url: &from, done, total });
+            (self.progress)(DownloadProgress { file: &self.file.name, url: &from, done, total });
             let count = match body.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::archive::unpack;
-use super::fetch::{Mirrored, Progress, fetch};
+use super::fetch::{DownloadProgress, Mirrored, fetch};
 use crate::data::{Normalisation, cifar};
 use crate::error::{Error, Result};
 
@@ -106,7 +106,7 @@ impl Known {
     ///
     /// What is there is not fetched again: files must have the right SHA-256, of an archive all files must have been
     /// unpacked. Errors are those of [`fetch`] and [`unpack`].
-    pub fn download(self, dir: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
+    pub fn download(self, dir: &Path, progress: &mut dyn FnMut(DownloadProgress<'_>)) -> Result<PathBuf> {
         self.download_from(&self.files(), dir, progress)
     }
 
@@ -115,7 +115,7 @@ impl Known {
         self,
         files: &[Mirrored],
         dir: &Path,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(DownloadProgress<'_>),
     ) -> Result<PathBuf> {
         let dir = dir.join(self.name());
         let archived = self.archived();

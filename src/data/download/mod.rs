@@ -5,5 +5,5 @@ mod fetch;
 mod known;
 
 pub use archive::unpack;
-pub use fetch::{Mirrored, Progress, fetch, sha256};
+pub use fetch::{DownloadProgress, Mirrored, fetch, sha256};
 pub use known::Known;

@@ -115,3 +115,21 @@ fn every_file_says_what_it_is() {
         assert!(text.starts_with("//! "), "src/{file} does not start with a line of documentation");
     }
 }
+
+/// A name stands for one type: nobody has to say which `Conv2d` is meant.
+#[test]
+fn no_two_public_types_share_a_name() {
+    let mut found: std::collections::BTreeMap<&str, Vec<&str>> = Default::default();
+    for (file, text) in SOURCE.iter() {
+        for line in text.lines() {
+            let mut words =
+                line.strip_prefix("pub ").unwrap_or_default().split(|c: char| !c.is_alphanumeric() && c != '_');
+            if let (Some("struct" | "enum" | "trait" | "union"), Some(name)) = (words.next(), words.next()) {
+                found.entry(name).or_default().push(file);
+            }
+        }
+    }
+    assert!(found.len() > 150, "{} types", found.len());
+    found.retain(|_, files| files.len() > 1);
+    assert!(found.is_empty(), "{found:?}");
+}
