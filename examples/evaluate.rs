@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use support::{engine, files, log, report};
 use tilegrad::data::{self, FolderOptions, ResidentSource, Resize};
+use tilegrad::nn::models::Networks;
 use tilegrad::ops::confusion::Confusion;
 use tilegrad::optim::Sgd;
 use tilegrad::report::confusion;
@@ -75,7 +76,7 @@ fn evaluate(arguments: &Arguments) -> Result<()> {
         );
         return Err(Error::data(&arguments.data, message));
     }
-    let model = card.model.build()?;
+    let model = card.build(&Networks::new())?;
     let engine = engine(&arguments.device)?;
     println!("device   {}", engine.name());
     println!("data     {}: {} images", read.description, images.len());

@@ -153,7 +153,7 @@ impl Network {
     }
 
     fn model(&self, classes: usize) -> NamedModel {
-        NamedModel { name: "resnet18".into(), classes, width: self.width, small: self.cifar }
+        NamedModel::new("resnet18", classes).width(self.width).small(self.cifar)
     }
 }
 

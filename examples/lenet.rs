@@ -55,7 +55,7 @@ fn problem(options: &Options, classic: bool) -> Result<Problem> {
         None => ("synthetic digits".into(), synthetic_digits(options.seed)),
     };
     let name = if classic { "lenet5-classic" } else { "lenet5" };
-    let named = NamedModel { name: name.into(), classes: train.classes, width: 64, small: true };
+    let named = NamedModel::new(name, train.classes).small(true);
     Ok(Problem {
         model: named.build()?,
         named: Some(named),

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use support::{engine, log, report};
 use tilegrad::data::{ImageSet, image_file};
+use tilegrad::nn::models::Networks;
 use tilegrad::train::{ModelCard, Predictor};
 use tilegrad::{Error, Result};
 
@@ -54,7 +55,7 @@ fn predict(arguments: &Arguments) -> Result<()> {
     if files.is_empty() {
         return Err(Error::data(&arguments.images[0], "holds no .jpg, .jpeg or .png file"));
     }
-    let model = card.model.build()?;
+    let model = card.build(&Networks::new())?;
     let mut engine = engine(&arguments.device)?;
     let mut predictor = Predictor::load(&arguments.model, &card, &*model, &mut *engine)?;
     let (mut rows, mut skipped) = (Vec::new(), 0);

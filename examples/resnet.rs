@@ -46,5 +46,5 @@ fn model(layers: usize, images: &Images) -> Result<NamedModel> {
         return Err(Error::config("layers", format!("is {layers}; there are 18, 34, 50 or 101")));
     }
     let &Images { classes, width, small } = images;
-    Ok(NamedModel { name: format!("resnet{layers}"), classes, width, small })
+    Ok(NamedModel::new(format!("resnet{layers}"), classes).width(width).small(small))
 }

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     log();
     match parse() {
         Ok(Parsed { arguments: Arguments { model, colour }, toml }) => train(colour, toml, |images| {
-            Ok(NamedModel { name: model, classes: images.classes, width: images.width, small: images.small })
+            Ok(NamedModel::new(model, images.classes).width(images.width).small(images.small))
         }),
         Err(error) => report(Err(error)),
     }

@@ -46,5 +46,5 @@ fn model(layers: usize, images: &Images) -> Result<NamedModel> {
         return Err(Error::config("layers", format!("is {layers}; there are 11, 13, 16 or 19")));
     }
     let &Images { classes, width, small } = images;
-    Ok(NamedModel { name: format!("vgg{layers}-bn"), classes, width, small })
+    Ok(NamedModel::new(format!("vgg{layers}-bn"), classes).width(width).small(small))
 }

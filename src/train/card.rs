@@ -1,16 +1,64 @@
 //! What a file of weights says of itself, so that it can be used without anything else: the model, the size and
 //! normalisation of its images, the names of its classes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
 use super::weights::{self, Metadata};
 use crate::data::Normalisation;
 use crate::error::{Error, Result};
-use crate::nn::models::NamedModel;
+use crate::nn::Module;
+use crate::nn::models::{NamedModel, Networks};
 use crate::shape::ImageSize;
 
 /// What is needed to use a trained model beside its weights; it travels in the metadata of the safetensors file.
+///
+/// The network may be a program's own, under a name that [`Networks`] knows how to build:
+///
+/// ```
+/// use tilegrad::data::{ImageSet, Normalisation, ResidentSource};
+/// use tilegrad::nn::models::{NamedModel, Networks};
+/// use tilegrad::nn::{Flatten, Linear, Relu, Sequential};
+/// use tilegrad::optim::Sgd;
+/// use tilegrad::shape::ImageSize;
+/// use tilegrad::train::{CpuEngine, ModelCard, Predictor, TrainOptions, Trainer};
+///
+/// let mut networks = Networks::new();
+/// networks.add("perceptron", |card| {
+///     let hidden = card.setting("hidden")?;
+///     let model = Sequential::new().with("flatten", Flatten).with("fc1", Linear::new(4 * 4, hidden));
+///     Ok(model.with("relu", Relu).with("fc2", Linear::new(hidden, card.classes)))
+/// });
+///
+/// // One program trains and saves.
+/// let size = ImageSize::new(4, 4, 1);
+/// let bytes: Vec<u8> = (0..32_u8).flat_map(|i| [i % 2 * 200 + i; 16]).collect();
+/// let images = ImageSet::new(bytes, (0..32).map(|i| i % 2).collect(), size, 2)?;
+/// let card = ModelCard {
+///     model: NamedModel::new("perceptron", 2).with("hidden", 8),
+///     image_size: size,
+///     class_names: vec!["dark".into(), "light".into()],
+///     normalisation: Normalisation::of(&images),
+/// };
+/// let source = |name| ResidentSource::new(name, images.clone()).normalised(card.normalisation);
+/// let (mut train, mut validation) = (source("train"), source("validation"));
+/// let options = TrainOptions { epochs: 20, batch_size: 8, ..TrainOptions::default() };
+/// let mut trainer = Trainer::new(card.build(&networks)?, Sgd::new(0.1), CpuEngine::new(), options, &train)?
+///     .described(card.to_metadata());
+/// trainer.fit(&mut train, &mut validation)?;
+/// let file = std::env::temp_dir().join(format!("tilegrad-card-{}.safetensors", std::process::id()));
+/// trainer.save_model(&file)?;
+///
+/// // Another reads the file, and knows nothing else of it but how the network is built.
+/// let card = ModelCard::read(&file)?;
+/// let (model, mut engine) = (card.build(&networks)?, CpuEngine::new());
+/// let mut predictor = Predictor::load(&file, &card, &*model, &mut engine)?;
+/// let light = ImageSet::new(vec![220; 16], vec![0], size, 2)?;
+/// assert!(predictor.probabilities(&light)?[0][1] > 0.9);
+/// # std::fs::remove_file(&file).map_err(|error| tilegrad::Error::io(&file, error))?;
+/// # Ok::<(), tilegrad::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelCard {
     /// The network.
@@ -29,9 +77,14 @@ fn numbers(values: &[impl ToString]) -> String {
 }
 
 impl ModelCard {
+    /// The network, by what `networks` knows; [`Error::Config`] of a name that is not among them says which are.
+    pub fn build(&self, networks: &Networks) -> Result<Box<dyn Module>> {
+        networks.build(&self.model)
+    }
+
     /// The card as metadata.
     pub fn to_metadata(&self) -> Metadata {
-        let NamedModel { name, classes, width, small } = &self.model;
+        let NamedModel { name, classes, width, small, settings } = &self.model;
         let Normalisation { scale, shift } = &self.normalisation;
         let fields = [
             ("model", name.clone()),
@@ -43,7 +96,9 @@ impl ModelCard {
             ("shift", numbers(shift)),
             ("class_names", serde_json::json!(self.class_names).to_string()),
         ];
-        fields.into_iter().map(|(name, text)| (format!("tilegrad.{name}"), text)).collect()
+        // Only networks of one's own have any.
+        let settings = (!settings.is_empty()).then(|| ("settings", serde_json::json!(settings).to_string()));
+        fields.into_iter().chain(settings).map(|(name, text)| (format!("tilegrad.{name}"), text)).collect()
     }
 
     /// The card in the metadata of the file at `path`; [`Error::Data`] names what is missing or makes no sense.
@@ -54,7 +109,8 @@ impl ModelCard {
             text.ok_or_else(|| {
                 let message = format!(
                     "does not say what model it is of (metadata \"tilegrad.{name}\" is missing): \
-                     take a file that a training example has written with --out"
+                     take a file that a training example has written with --out, \
+                     or that Trainer::save_model has with ModelCard::to_metadata"
                 );
                 Error::data(path, message)
             })
@@ -64,11 +120,16 @@ impl ModelCard {
             serde_json::from_str(text("class_names")?).map_err(|_| wrong("class_names", "no list of names"))?;
         let one =
             |name: &str| -> Result<usize> { text(name)?.parse().map_err(|_| wrong(name, text(name).unwrap_or(""))) };
+        let settings: BTreeMap<String, String> = match metadata.get("tilegrad.settings") {
+            Some(text) => serde_json::from_str(text).map_err(|_| wrong("settings", text))?,
+            None => BTreeMap::new(),
+        };
         let model = NamedModel {
             name: text("model")?.into(),
             classes: one("classes")?,
             width: one("width")?,
             small: text("small")?.parse().map_err(|_| wrong("small", text("small").unwrap_or("")))?,
+            settings,
         };
         if class_names.len() != model.classes {
             let error = Error::data(path, format!("names {} classes of {}", class_names.len(), model.classes));

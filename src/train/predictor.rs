@@ -52,7 +52,7 @@ impl<'a> Predictor<'a> {
         Predictor { model, engine, size, normalisation, programs: HashMap::new() }
     }
 
-    /// A predictor with the parameters of the file at `path`, whose card this is: `model` is what its model builds.
+    /// A predictor with the parameters of the file at `path`, whose card this is: `model` is what [`ModelCard::build`] gives.
     pub fn load(path: &Path, card: &ModelCard, model: &'a dyn Module, engine: &'a mut dyn Engine) -> Result<Self> {
         let predictor = Predictor::new(model, engine, card.image_size, card.normalisation);
         let (tape, ..) = predictor.tape(1)?;
@@ -98,15 +98,21 @@ impl<'a> Predictor<'a> {
         Ok((self.engine.read(program, logits)?, program, first))
     }
 
-    /// The probabilities of the classes, softmax of the logits, for each image.
-    pub fn probabilities(&mut self, images: &ImageSet) -> Result<Vec<Vec<f64>>> {
+    /// What the network makes of each image, as it comes out: logits, or whatever a network of one's own computes, in
+    /// PyTorch's order.
+    pub fn outputs(&mut self, images: &ImageSet) -> Result<Vec<Vec<f32>>> {
         let all: Vec<usize> = (0..images.len()).collect();
         let mut found = Vec::with_capacity(all.len());
         for numbers in all.chunks(BATCH) {
-            let (logits, ..) = self.run(images, numbers)?;
-            found.extend(logits.chunks(logits.len() / numbers.len()).map(softmax));
+            let (outputs, ..) = self.run(images, numbers)?;
+            found.extend(outputs.chunks((outputs.len() / numbers.len()).max(1)).map(<[f32]>::to_vec));
         }
         Ok(found)
+    }
+
+    /// The probabilities of the classes, softmax of the logits, for each image.
+    pub fn probabilities(&mut self, images: &ImageSet) -> Result<Vec<Vec<f64>>> {
+        Ok(self.outputs(images)?.iter().map(|logits| softmax(logits)).collect())
     }
 
     /// The first convolution and what it makes of image `number`; `None` if the model has none.

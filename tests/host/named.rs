@@ -1,8 +1,8 @@
 //! Models by name, and the card that travels with their weights.
 
 use tilegrad::data::{ImageSet, Normalisation};
-use tilegrad::nn::Summary;
-use tilegrad::nn::models::{NAMES, NamedModel};
+use tilegrad::nn::models::{NAMES, NamedModel, Networks};
+use tilegrad::nn::{Flatten, Linear, Sequential, Summary};
 use tilegrad::shape::{ImageSize, Shape};
 use tilegrad::train::weights::{self, Metadata};
 use tilegrad::train::{CpuEngine, Engine, ModelCard, Predictor};
@@ -10,7 +10,7 @@ use tilegrad::train::{CpuEngine, Engine, ModelCard, Predictor};
 use crate::common::scratch::Scratch;
 
 fn named(name: &str, classes: usize) -> NamedModel {
-    NamedModel { name: name.into(), classes, width: 4, small: true }
+    NamedModel::new(name, classes).width(4).small(true)
 }
 
 #[test]
@@ -83,4 +83,62 @@ fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
         let error = ModelCard::read(&path).unwrap_err().to_string();
         assert!(error.contains(part) && error.contains("model.safetensors"), "{field}: {error}");
     }
+}
+
+#[test]
+fn a_network_of_ones_own_is_known_by_its_card_where_it_was_added_and_nowhere_else() {
+    let path = std::env::temp_dir().join(format!("tilegrad-own-card-{}.safetensors", std::process::id()));
+    let mut networks = Networks::new();
+    assert_eq!(networks.names().count(), NAMES.len());
+    networks.add("two_heads", |card| {
+        let [first, second]: [usize; 2] = [card.setting("first")?, card.classes];
+        Ok(Sequential::new().with("flatten", Flatten).with("heads", Linear::new(16, first + second)))
+    });
+    let card = ModelCard {
+        model: NamedModel::new("two_heads", 2).with("first", 3),
+        image_size: ImageSize::new(4, 4, 1),
+        class_names: vec!["a".into(), "b".into()],
+        normalisation: Normalisation::default(),
+    };
+    let model = card.build(&networks).unwrap();
+    let mut tape = tilegrad::graph::Tape::new(tilegrad::graph::Purpose::Evaluate);
+    let input = tape.input("input", tilegrad::graph::Spec::f32([1, 1, 4, 4])).unwrap();
+    model.forward(&mut tape, input).unwrap();
+    let mut engine = CpuEngine::new();
+    engine.initialise(&tape, 1).unwrap();
+    weights::save_with(&path, &tape, &mut engine, &card.to_metadata()).unwrap();
+
+    let read = ModelCard::read(&path).unwrap();
+    assert_eq!(read, card);
+    let (model, mut engine) = (read.build(&networks).unwrap(), CpuEngine::new());
+    let mut predictor = Predictor::load(&path, &read, &*model, &mut engine).unwrap();
+    let images = ImageSet::new((0..32).collect(), vec![0; 2], card.image_size, 2).unwrap();
+    let outputs = predictor.outputs(&images).unwrap();
+    assert_eq!(outputs.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5]);
+    assert_ne!(outputs[0], outputs[1]);
+
+    for unknown in [read.build(&Networks::new()), read.model.build()] {
+        let error = unknown.err().unwrap().to_string();
+        for part in ["\"two_heads\"", "resnet18", "Networks::add"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+    for (model, part) in [
+        (NamedModel::new("two_heads", 2), "two_heads.first: is missing"),
+        (NamedModel::new("two_heads", 2).with("first", "x"), "two_heads.first: is \"x\""),
+    ] {
+        let error = networks.build(&model).err().unwrap().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let mut metadata = card.to_metadata();
+    metadata.insert("tilegrad.settings".into(), "[1]".into());
+    let mut engine = CpuEngine::new();
+    engine.initialise(&tape, 1).unwrap();
+    weights::save_with(&path, &tape, &mut engine, &metadata).unwrap();
+    assert!(ModelCard::read(&path).unwrap_err().to_string().contains("tilegrad.settings"));
+    // A name that is taken stands for what was added last.
+    networks.add("lenet5", |card| Ok(Linear::new(1, card.classes)));
+    assert_eq!(networks.names().count(), NAMES.len() + 1);
+    assert_eq!(networks.names().filter(|name| *name == "lenet5").count(), 1);
+    std::fs::remove_file(&path).unwrap();
 }

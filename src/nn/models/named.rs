@@ -1,10 +1,11 @@
-//! The models of this folder by name: what a command line and a file say of a network.
+//! What a command line and a file say of a network: its name, and what its size depends on.
 
-use super::{LeNet5, ResNet, Vgg};
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
 use crate::error::{Error, Result};
-use crate::nn::Module;
 
-/// All names, each with what it stands for.
+/// The library's own names, each with what it stands for; [`super::Networks`] adds others.
 pub const NAMES: &[(&str, &str)] = &[
     ("lenet5", "LeNet-5 with ReLU and max pooling, for images of 28x28"),
     ("lenet5-classic", "LeNet-5 with sigmoid and average pooling"),
@@ -25,7 +26,7 @@ pub const NAMES: &[(&str, &str)] = &[
 /// A model by its name and what its size depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedModel {
-    /// One of [`NAMES`].
+    /// One of [`NAMES`], or a name that [`super::Networks::add`] was given.
     pub name: String,
     /// How many classes it tells apart.
     pub classes: usize,
@@ -33,44 +34,40 @@ pub struct NamedModel {
     pub width: usize,
     /// Whether it is the form for images of about 32x32, which those for 224x224 would shrink to nothing.
     pub small: bool,
+    /// What else a network of one's own is built by, as text under names of its own; the library's networks have none.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl NamedModel {
-    /// The network. [`Error::Config`] names a name that is none, with those that are, or a size of 0.
-    pub fn build(&self) -> Result<Box<dyn Module>> {
-        let NamedModel { name, classes, width, small } = self;
-        for (field, value) in [("classes", *classes), ("width", *width)] {
-            if value == 0 {
-                return Err(Error::config(field, "must be at least 1, it is 0"));
-            }
-        }
-        let (base, batch_norm) = match name.strip_suffix("-bn") {
-            Some(base) => (base, true),
-            None => (name.as_str(), false),
+    /// A model as it was published: 64 channels wide, for images of about 224x224.
+    pub fn new(name: impl Into<String>, classes: usize) -> Self {
+        NamedModel { name: name.into(), classes, width: 64, small: false, settings: BTreeMap::new() }
+    }
+
+    /// Sets the channels of the first stage.
+    pub fn width(mut self, width: usize) -> Self {
+        self.width = width;
+        self
+    }
+
+    /// Whether it is the form for images of about 32x32.
+    pub fn small(mut self, small: bool) -> Self {
+        self.small = small;
+        self
+    }
+
+    /// Sets one of the settings that a network of one's own is built by.
+    pub fn with(mut self, setting: impl Into<String>, value: impl ToString) -> Self {
+        self.settings.insert(setting.into(), value.to_string());
+        self
+    }
+
+    /// The value of a setting; [`Error::Config`] where it is missing or cannot be read as a `T`.
+    pub fn setting<T: FromStr>(&self, setting: &str) -> Result<T> {
+        let wrong = |what: String| {
+            Error::config(format!("{}.{setting}", self.name), format!("{what}: NamedModel::with gives it a value"))
         };
-        let vgg = |model: Vgg| -> Box<dyn Module> {
-            let model = model.batch_norm(batch_norm).width(*width);
-            Box::new(if *small { model.cifar() } else { model })
-        };
-        let resnet = |model: ResNet| -> Box<dyn Module> {
-            let model = model.width(*width);
-            Box::new(if *small { model.cifar() } else { model })
-        };
-        Ok(match (base, batch_norm) {
-            ("lenet5", false) => Box::new(LeNet5::new(*classes)),
-            ("lenet5-classic", false) => Box::new(LeNet5::classic(*classes)),
-            ("vgg11", _) => vgg(Vgg::vgg11(*classes)),
-            ("vgg13", _) => vgg(Vgg::vgg13(*classes)),
-            ("vgg16", _) => vgg(Vgg::vgg16(*classes)),
-            ("vgg19", _) => vgg(Vgg::vgg19(*classes)),
-            ("resnet18", false) => resnet(ResNet::resnet18(*classes)),
-            ("resnet34", false) => resnet(ResNet::resnet34(*classes)),
-            ("resnet50", false) => resnet(ResNet::resnet50(*classes)),
-            ("resnet101", false) => resnet(ResNet::resnet101(*classes)),
-            _ => {
-                let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-                return Err(Error::config("model", format!("is \"{name}\"; there are {}", names.join(", "))));
-            }
-        })
+        let text = self.settings.get(setting).ok_or_else(|| wrong("is missing".into()))?;
+        text.parse().map_err(|_| wrong(format!("is \"{text}\", which cannot be read")))
     }
 }

@@ -1,0 +1,142 @@
+//! Which name stands for which network: the library's own from the start, and those that a program adds.
+
+use std::fmt;
+
+use super::named::{NAMES, NamedModel};
+use super::{LeNet5, ResNet, Vgg};
+use crate::error::{Error, Result};
+use crate::nn::Module;
+
+/// What builds a network by what a card says of it.
+type Build = Box<dyn Fn(&NamedModel) -> Result<Box<dyn Module>> + Send + Sync>;
+
+/// Networks by name: the library's own, [`NAMES`], and those that a program adds, so that a file's card can name them.
+///
+/// A program that trains a network and one that uses its file add the same closure:
+///
+/// ```
+/// use tilegrad::nn::models::{NamedModel, Networks};
+/// use tilegrad::nn::{AdaptiveAvgPool2d, Conv2d, Flatten, Linear, Relu, Sequential, Summary};
+/// use tilegrad::shape::ImageSize;
+///
+/// let mut networks = Networks::new();
+/// networks.add("plain", |card| {
+///     let mut model = Sequential::new().with("stem", Conv2d::new(3, card.width, 3).padding(1));
+///     for i in 0..card.setting("depth")? {
+///         model = model.with(format!("conv{i}"), Conv2d::new(card.width, card.width, 3).padding(1));
+///         model = model.with(format!("relu{i}"), Relu);
+///     }
+///     let pool = AdaptiveAvgPool2d([1, 1]);
+///     Ok(model.with("pool", pool).with("flatten", Flatten).with("fc", Linear::new(card.width, card.classes)))
+/// });
+///
+/// let model = networks.build(&NamedModel::new("plain", 10).width(4).with("depth", 2))?;
+/// assert_eq!(Summary::new(&*model, ImageSize::new(8, 8, 3))?.parameters, 112 + 2 * 148 + 50);
+/// // A name that nobody has added is an error that says which there are.
+/// assert!(networks.build(&NamedModel::new("plane", 10)).is_err_and(|error| error.to_string().contains("plain")));
+/// # Ok::<(), tilegrad::Error>(())
+/// ```
+pub struct Networks {
+    networks: Vec<(String, Build)>,
+}
+
+impl Networks {
+    /// The library's own networks.
+    pub fn new() -> Self {
+        let mut networks = Networks { networks: Vec::new() };
+        for (name, _) in NAMES {
+            networks.add(*name, own);
+        }
+        networks
+    }
+
+    /// Adds a network under `name`, in the place of one that has it already. `build` gets what a card says of the network:
+    /// [`NamedModel::setting`] reads what is not among its fields.
+    pub fn add<M: Module + 'static>(
+        &mut self,
+        name: impl Into<String>,
+        build: impl Fn(&NamedModel) -> Result<M> + Send + Sync + 'static,
+    ) -> &mut Self {
+        let name = name.into();
+        self.networks.retain(|(other, _)| *other != name);
+        self.networks.push((name, Box::new(move |model| Ok(Box::new(build(model)?)))));
+        self
+    }
+
+    /// The names, in the order in which they were added.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.networks.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The network that `model` names; [`Error::Config`] of an unknown name says which there are and how to add one, and
+    /// the network's own errors are passed on.
+    pub fn build(&self, model: &NamedModel) -> Result<Box<dyn Module>> {
+        match self.networks.iter().find(|(name, _)| *name == model.name) {
+            Some((_, build)) => build(model),
+            None => {
+                let names: Vec<&str> = self.names().collect();
+                let message = format!(
+                    "is \"{}\"; there are {}. A network of your own is added by nn::models::Networks::add",
+                    model.name,
+                    names.join(", ")
+                );
+                Err(Error::config("model", message))
+            }
+        }
+    }
+}
+
+impl Default for Networks {
+    fn default() -> Self {
+        Networks::new()
+    }
+}
+
+impl fmt::Debug for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+impl NamedModel {
+    /// The network, one of the library's own: [`Networks::build`] without anything added. [`Error::Config`] names a name that is
+    /// none, with those that are, or a size of 0.
+    pub fn build(&self) -> Result<Box<dyn Module>> {
+        Networks::new().build(self)
+    }
+}
+
+/// One of the library's networks.
+fn own(model: &NamedModel) -> Result<Box<dyn Module>> {
+    let NamedModel { name, classes, width, small, .. } = model;
+    for (field, value) in [("classes", *classes), ("width", *width)] {
+        if value == 0 {
+            return Err(Error::config(field, "must be at least 1, it is 0"));
+        }
+    }
+    let (base, batch_norm) = match name.strip_suffix("-bn") {
+        Some(base) => (base, true),
+        None => (name.as_str(), false),
+    };
+    let vgg = |model: Vgg| -> Box<dyn Module> {
+        let model = model.batch_norm(batch_norm).width(*width);
+        Box::new(if *small { model.cifar() } else { model })
+    };
+    let resnet = |model: ResNet| -> Box<dyn Module> {
+        let model = model.width(*width);
+        Box::new(if *small { model.cifar() } else { model })
+    };
+    Ok(match base {
+        "lenet5" => Box::new(LeNet5::new(*classes)),
+        "lenet5-classic" => Box::new(LeNet5::classic(*classes)),
+        "vgg11" => vgg(Vgg::vgg11(*classes)),
+        "vgg13" => vgg(Vgg::vgg13(*classes)),
+        "vgg16" => vgg(Vgg::vgg16(*classes)),
+        "vgg19" => vgg(Vgg::vgg19(*classes)),
+        "resnet18" => resnet(ResNet::resnet18(*classes)),
+        "resnet34" => resnet(ResNet::resnet34(*classes)),
+        "resnet50" => resnet(ResNet::resnet50(*classes)),
+        "resnet101" => resnet(ResNet::resnet101(*classes)),
+        _ => return Err(Error::config("model", format!("\"{name}\" is listed, and nothing builds it"))),
+    })
+}
