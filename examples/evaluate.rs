@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::{engine, files, log, report};
+use support::{engine, log, report};
 use tilegrad::data::{self, FolderOptions, ResidentSource, Resize};
 use tilegrad::nn::models::Networks;
 use tilegrad::ops::confusion::Confusion;
@@ -97,7 +97,7 @@ fn evaluate(arguments: &Arguments) -> Result<()> {
     println!("loss {:.4}, accuracy {accuracy}{top}, balanced accuracy {balanced}", tested.loss);
     if let Some(dir) = &arguments.out {
         std::fs::create_dir_all(dir).map_err(|source| Error::io(dir, source))?;
-        files::write_confusion(dir, &found, &card.class_names)?;
+        confusion::write(dir, found.classes, &found.counts, &card.class_names)?;
         println!("written  {}", dir.display());
     }
     Ok(())

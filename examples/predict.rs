@@ -14,7 +14,7 @@ use clap::Parser;
 use support::{engine, log, report};
 use tilegrad::data::{ImageSet, image_file};
 use tilegrad::nn::models::Networks;
-use tilegrad::train::{ModelCard, Predictor};
+use tilegrad::train::{ModelCard, Predictor, most_probable};
 use tilegrad::{Error, Result};
 
 /// Images that are read and looked at together.
@@ -77,7 +77,7 @@ fn predict(arguments: &Arguments) -> Result<()> {
         }
         let set = ImageSet::new(images, vec![0; read.len()], card.image_size, card.model.classes)?;
         for (file, probabilities) in read.iter().zip(predictor.probabilities(&set)?) {
-            let best = support::files::best(&probabilities);
+            let best = most_probable(&probabilities);
             if arguments.json {
                 let by_class: serde_json::Map<String, serde_json::Value> = card
                     .class_names

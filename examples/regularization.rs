@@ -15,12 +15,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::{curves, engine, report};
+use support::{engine, report};
 use tilegrad::data::{BatchSource, ImageSet, Normalisation, ResidentSource, idx, synthetic};
 use tilegrad::nn::WeightInit::KaimingNormal;
 use tilegrad::nn::{Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::optim::{Optimizer, ParamGroup, Schedule, Sgd};
+use tilegrad::report::curves;
 use tilegrad::rng::Rng;
 use tilegrad::shape::ImageSize;
 use tilegrad::train::{Diagnosis, Epoch, Event, Flow, History, TrainOptions, Trainer};

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
-use tilegrad::files::write_whole;
 use tilegrad::{Error, Result};
 
 /// Options that say what to do with a run, not what it is: a config that repeats it does without.
@@ -95,9 +94,4 @@ fn toml(command: &Command, matches: &ArgMatches) -> String {
         table.insert(name.into(), value);
     }
     format!("# The options of this run; --config with this file repeats it.\n{table}")
-}
-
-/// Writes the options of a run into its folder.
-pub fn write(dir: &Path, toml: &str) -> Result<()> {
-    write_whole(&dir.join("config.toml"), toml.as_bytes())
 }

@@ -4,9 +4,7 @@
 
 pub mod colour;
 pub mod config;
-pub mod curves;
 mod download;
-pub mod files;
 mod options;
 mod profile;
 mod results;

@@ -1,24 +1,24 @@
 //! A whole run: device, training with progress, test, verdict, files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use tilegrad::data::{Augmentation, BatchSource, Normalisation};
 use tilegrad::gpu::{Device, DeviceOptions};
-use tilegrad::graph::{Purpose, Role, Tape};
+use tilegrad::graph::Role;
 use tilegrad::nn::models::NamedModel;
 use tilegrad::nn::{Module, Summary};
 use tilegrad::optim::{Schedule, Sgd};
 use tilegrad::shape::ImageSize;
 use tilegrad::train::weights::Load;
-use tilegrad::train::{Callback, Checkpoints, CpuEngine, Engine, GpuEngine, History, KeepBest, ModelCard, Trainer};
+use tilegrad::train::{Callback, CpuEngine, Engine, GpuEngine, History, ModelCard, Record, RunFolder, Trainer};
 use tilegrad::{Error, Result};
 
 use super::options::decays;
 use super::results::Results;
-use super::watch::{Progress, Record, catch_interrupts, is_interrupted};
-use super::{Defaults, Options, Supply, check_profile, config, files, tuning, write_profile};
+use super::watch::{Progress, catch_interrupts, is_interrupted};
+use super::{Defaults, Options, Supply, check_profile, tuning, write_profile};
 
 /// Share of the training images that is held out for validation.
 const HELD_OUT: f64 = 0.1;
@@ -70,16 +70,29 @@ pub fn report(result: Result<()>) -> ExitCode {
     }
 }
 
-/// An error if the folder holds a run that this one would write over.
-fn check_folder(options: &Options) -> Result<()> {
-    let Some(out) = &options.out else { return Ok(()) };
-    let checkpoints = out.join("checkpoints");
-    if checkpoints.is_dir() && !out.join("summary.json").exists() {
-        let message =
-            format!("{} holds a run that has not ended: go on with --resume, or name another folder", out.display());
-        return Err(Error::config("out", message));
-    }
-    Ok(())
+/// The folder of the run, if it has one; an error if it holds a run that this one would write over.
+fn folder(options: &Options) -> Result<Option<RunFolder>> {
+    let folder = match (&options.resume, &options.out) {
+        (Some(dir), _) => RunFolder::resume(dir)?,
+        (None, Some(out)) if RunFolder::is_unfinished(out) => {
+            let message = format!(
+                "{} holds a run that has not ended: go on with --resume, or name another folder",
+                out.display()
+            );
+            return Err(Error::config("out", message));
+        }
+        (None, Some(out)) => RunFolder::begin(out)?,
+        (None, None) => return Ok(None),
+    };
+    let folder = folder
+        .config(&options.toml)
+        .tensorboard(options.tensorboard)
+        .checkpoint_every(Duration::from_secs_f64(options.checkpoint_minutes * 60.0));
+    let folder = if options.keep_best { folder.keep_best(Options::BEST) } else { folder };
+    Ok(Some(match options.checkpoint_every {
+        Some(steps) => folder.checkpoint_every_steps(steps),
+        None => folder,
+    }))
 }
 
 /// Trains and tests.
@@ -87,7 +100,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     // Everything that can be wrong with the request is looked at before anything is made.
     let train_options = options.check(defaults)?;
     let (optimizer, schedule) = (options.optimizer(defaults), options.schedule(defaults));
-    check_folder(options)?;
+    let folder = folder(options)?;
     let engine = engine(&options.device)?;
     let Problem { model, named, description, train, test, normalisation, augment, weights } = problem(options)?;
     options.say(format_args!("device   {}", engine.name()));
@@ -124,14 +137,14 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         trainer.load_model(file, load)?;
         options.say(format_args!("weights  {}", file.display()));
     }
-    let trained = say_trained(options, &mut trainer, summary.parameters, &mut *test_source)?;
-    let resumed = resume(options, &mut trainer)?;
+    say_trained(options, &mut trainer, &mut *test_source)?;
+    let mut folder = folder.map(|folder| folder.class_names(&class_names));
+    let resumed = folder.as_mut().map_or(Ok(false), |folder| resume(options, folder, &mut trainer))?;
     if !resumed {
         tuning::pin(options, &mut trainer, &*train_source)?;
     }
     // Before the training, so that a folder that can't be made costs no run; after all checks, so that they leave none.
-    let best = options.folder().map(|dir| dir.join("best.safetensors")).filter(|_| options.keep_best);
-    let mut callbacks = callbacks(options, &mut trainer, resumed, best.as_deref())?;
+    let mut record = folder.map(|folder| folder.start(&mut trainer)).transpose()?;
     if let Some(file) = &options.profile {
         check_profile(file)?;
     }
@@ -139,27 +152,26 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         tuning::tune(options, &mut trainer, &*train_source)?;
     }
     let (train, validation) = (&mut *train_source, &mut *validation_source);
-    let Some(history) = fit(options, &mut trainer, [train, validation], &mut callbacks, best.as_deref())? else {
+    let Some(history) = fit(options, &mut trainer, [train, validation], record.as_mut())? else {
         return Ok(());
     };
     let tested = trainer.evaluate(&mut *test_source)?;
     let confusion = trainer.confusion()?;
-    let results = Results { tested, confusion, history, parameters: summary.parameters, trained, class_names };
+    let results = Results { tested, confusion, history, class_names };
     results.say(options);
     let penalties = penalties(&options.optimizer(defaults), &mut trainer)?;
     if let Some(penalties) = penalties {
         options.say(format_args!("penalty  {penalties} (not part of the losses above)"));
     }
-    if let Some(dir) = options.folder() {
-        results.write(dir, &mut trainer)?;
+    if let Some(record) = &record {
+        record.save(&mut trainer)?;
         if options.pictures {
             let mut images = test.some(PICTURED)?;
             images.class_names.clone_from(&results.class_names);
-            let (model, engine) = trainer.model_and_engine();
-            files::write_pictures(dir, model, engine, &images, normalisation)?;
+            record.draw(&mut trainer, &images, normalisation)?;
         }
-        results.write_summary(dir, options, &mut trainer)?;
-        options.say(format_args!("written  {}", dir.display()));
+        record.summarise(&mut trainer, Some(&results.tested))?;
+        options.say(format_args!("written  {}", record.path().display()));
     }
     // Last of all, since the steps that are timed move the momentum and the running statistics.
     if let Some(file) = &options.profile {
@@ -168,42 +180,16 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     Ok(())
 }
 
-/// How many numbers are trained; where that is a part of the model's, it is said, and what the model can do before.
-fn say_trained(
-    options: &Options,
-    trainer: &mut Trainer,
-    parameters: usize,
-    test: &mut dyn BatchSource,
-) -> Result<usize> {
-    let trained = trained(trainer.tape());
+/// Where a part of the model is trained and not all of it, says so, and what the model can do before.
+fn say_trained(options: &Options, trainer: &mut Trainer, test: &mut dyn BatchSource) -> Result<()> {
+    let (trained, parameters) = (trainer.trained_parameters(), trainer.parameters());
     if trained < parameters {
         options.say(format_args!("trained  {trained} of {parameters} parameters, the others are frozen"));
         let tested = trainer.evaluate(test)?;
         let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
         options.say(format_args!("before   test loss {loss:.4}, accuracy {accuracy:.2}%"));
     }
-    Ok(trained)
-}
-
-/// What looks on while a run is trained; its folder is made, if it has one.
-fn callbacks(
-    options: &Options,
-    trainer: &mut Trainer,
-    resumed: bool,
-    best: Option<&Path>,
-) -> Result<Vec<Box<dyn Callback>>> {
-    let mut callbacks: Vec<Box<dyn Callback>> = vec![Box::new(Progress::new(options.quiet))];
-    if let Some(dir) = options.folder() {
-        make_folder(dir, options, resumed)?;
-        let checkpoints = checkpoints(dir, options)?;
-        let record = Record::new(dir.clone(), options.tensorboard, trainer.history().epochs.len())?;
-        callbacks.push(Box::new(record));
-        if let Some(best) = best {
-            callbacks.push(Box::new(KeepBest::new(best, Options::BEST)));
-        }
-        callbacks.push(Box::new(checkpoints));
-    }
-    Ok(callbacks)
+    Ok(())
 }
 
 /// Trains, and takes the parameters of the best epoch if its file is kept; no history of a run that was interrupted.
@@ -211,12 +197,13 @@ fn fit(
     options: &Options,
     trainer: &mut Trainer,
     [train, validation]: [&mut dyn BatchSource; 2],
-    callbacks: &mut [Box<dyn Callback>],
-    best: Option<&Path>,
+    mut record: Option<&mut Record>,
 ) -> Result<Option<History>> {
     catch_interrupts();
-    let mut looking: Vec<&mut dyn Callback> = callbacks.iter_mut().map(|callback| &mut **callback as _).collect();
-    let history = trainer.fit_with(train, validation, &mut looking)?;
+    let mut progress = Progress::new(options.quiet);
+    let mut callbacks: Vec<&mut dyn Callback> = vec![&mut progress];
+    callbacks.extend(record.as_deref_mut().map(|record| record as &mut dyn Callback));
+    let history = trainer.fit_with(train, validation, &mut callbacks)?;
     if is_interrupted() {
         let steps = history.steps;
         match options.folder() {
@@ -225,42 +212,10 @@ fn fit(
         }
         return Ok(None);
     }
-    if let Some(file) = best.filter(|file| file.exists()) {
-        trainer.load_model(file, &Load::strict())?;
-        if let Some(epoch) = history.best(Options::BEST) {
-            options.say(format_args!("\nbest     epoch {}, whose parameters are taken", epoch.epoch));
-        }
+    if let Some(epoch) = record.map_or(Ok(None), |record| record.take_best(trainer))? {
+        options.say(format_args!("\nbest     epoch {epoch}, whose parameters are taken"));
     }
     Ok(Some(history))
-}
-
-/// Makes the folder of a run, or takes out of it what is not true of a run that begins or goes on.
-fn make_folder(dir: &Path, options: &Options, resumed: bool) -> Result<()> {
-    std::fs::create_dir_all(dir).map_err(|source| Error::io(dir, source))?;
-    if options.resume.is_none() {
-        config::write(dir, &options.toml)?;
-    }
-    // A run that had ended and goes on has not, and one that begins has no checkpoint.
-    let summary = dir.join("summary.json");
-    if summary.exists() {
-        std::fs::remove_file(&summary).map_err(|source| Error::io(&summary, source))?;
-    }
-    let old = dir.join("checkpoints");
-    if !resumed && old.exists() {
-        std::fs::remove_dir_all(&old).map_err(|source| Error::io(&old, source))?;
-    }
-    Ok(())
-}
-
-/// What writes the checkpoints of a run into its folder.
-fn checkpoints(dir: &Path, options: &Options) -> Result<Checkpoints> {
-    let checkpoints = Checkpoints::new(dir.join("checkpoints"))?
-        .each_epoch(false)
-        .every(Duration::from_secs_f64(options.checkpoint_minutes * 60.0));
-    Ok(match options.checkpoint_every {
-        Some(steps) => checkpoints.every_steps(steps),
-        None => checkpoints,
-    })
 }
 
 /// What `--plan` prints.
@@ -278,16 +233,17 @@ fn plan(options: &Options, trainer: &mut Trainer, train: &dyn BatchSource) -> Re
 }
 
 /// Goes on from the last checkpoint in the folder of `--resume`; whether there was one.
-fn resume(options: &Options, trainer: &mut Trainer) -> Result<bool> {
-    let Some(dir) = &options.resume else { return Ok(false) };
-    let Some(found) = Checkpoints::latest(&dir.join("checkpoints"))? else {
+fn resume(options: &Options, folder: &mut RunFolder, trainer: &mut Trainer) -> Result<bool> {
+    if !folder.goes_on() {
+        return Ok(false);
+    }
+    let Some(found) = folder.restore(trainer)? else {
         options.say("resumed  from the start: there is no checkpoint yet");
         return Ok(false);
     };
     for error in &found.damaged {
         eprintln!("passed over: {error}");
     }
-    trainer.restore(&found.snapshot, &found.path)?;
     let (steps, epochs) = (found.snapshot.steps(), trainer.history().epochs.len());
     options.say(format_args!("resumed  after step {steps}, epoch {}: {}", epochs + 1, found.path.display()));
     Ok(true)
@@ -311,12 +267,6 @@ pub fn engine(device: &str) -> Result<Box<dyn Engine>> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// Numbers in the parameters that are trained.
-fn trained(tape: &Tape) -> usize {
-    let parameters = tape.parameters().into_iter().map(|id| tape.tensor(id));
-    parameters.filter(|tensor| trains(&tensor.role)).map(|tensor| tensor.shape.len()).sum()
 }
 
 /// Whether a tensor with this role is trained.

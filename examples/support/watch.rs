@@ -1,15 +1,10 @@
-//! What looks on during a run: bars and lines, curves and TensorBoard after each epoch, and Ctrl-C.
+//! What looks on during a run: a bar and lines, and Ctrl-C.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tilegrad::Result;
-use tilegrad::files::write_whole;
-use tilegrad::report::tensorboard::EventWriter;
 use tilegrad::train::{Callback, Event, Flow, Trainer};
-
-use super::curves;
 
 /// Whether the run was asked to end.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -67,15 +62,7 @@ impl Callback for Progress {
                 self.bar
                     .set_message(format!("loss {loss:.4}, accuracy {accuracy:.1}%, {images_per_second:.0} images/s"));
             }
-            Event::Epoch(e) => self.say(format!(
-                "epoch {:>3}  train loss {:.4} accuracy {:.2}%  validation loss {:.4} accuracy {:.2}%  {:.0} images/s",
-                e.epoch,
-                e.train_loss,
-                e.train_accuracy * 100.0,
-                e.validation_loss,
-                e.validation_accuracy * 100.0,
-                e.images_per_second
-            )),
+            Event::Epoch(epoch) => self.say(epoch.to_string()),
             Event::NonFinite(found) => self.bar.suspend(|| eprintln!("warning: {found}")),
             Event::Renewed { reason, steps } => {
                 self.bar.suspend(|| {
@@ -87,39 +74,5 @@ impl Callback for Progress {
         }
         // An interrupt ends the run between two updates.
         Ok(if is_interrupted() && matches!(event, Event::Step { .. }) { Flow::Stop } else { Flow::Continue })
-    }
-}
-
-/// Writes history, losses and curves anew after each epoch, and TensorBoard's events.
-pub struct Record {
-    dir: PathBuf,
-    events: Option<EventWriter>,
-}
-
-impl Record {
-    /// Of the run in `dir`, which has done so many epochs.
-    pub fn new(dir: PathBuf, tensorboard: bool, epochs: usize) -> Result<Self> {
-        let folder = dir.join("tensorboard");
-        let events = match (tensorboard, epochs) {
-            (false, _) => None,
-            (true, 0) => Some(EventWriter::create(&folder)?),
-            (true, done) => Some(EventWriter::resume(&folder, done as u64 + 1)?),
-        };
-        Ok(Record { dir, events })
-    }
-}
-
-impl Callback for Record {
-    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow> {
-        if let Event::Epoch(epoch) = event {
-            let history = trainer.history();
-            write_whole(&self.dir.join("history.csv"), history.to_csv().as_bytes())?;
-            write_whole(&self.dir.join("losses.csv"), history.losses_to_csv().as_bytes())?;
-            curves::write(&self.dir.join("curves"), &history.epochs)?;
-            if let Some(events) = &mut self.events {
-                events.epoch(epoch)?;
-            }
-        }
-        Ok(Flow::Continue)
     }
 }

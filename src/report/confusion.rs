@@ -1,11 +1,13 @@
 //! A confusion matrix as aligned text and as a picture: how many images of each true class were taken for which.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use super::Picture;
 use super::colour::{FAINT, INK, PAPER, RIGHT, WRONG, mix, on};
 use super::picture::{LETTER, shortened, text_width};
 use crate::error::{Error, Result};
+use crate::files::write_whole;
 
 /// Classes up to which the text has the whole matrix; beyond it, lines would be too long to compare.
 const WRITTEN: usize = 20;
@@ -174,6 +176,13 @@ pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Pictu
         }
     }
     Ok(picture)
+}
+
+/// Writes [`text`] and [`picture`] into the folder `dir`, as confusion.txt and confusion.png. Errors are theirs, and
+/// [`Error::Io`], which names the file that can't be written.
+pub fn write(dir: &Path, classes: usize, counts: &[u64], names: &[String]) -> Result<()> {
+    write_whole(&dir.join("confusion.txt"), text(classes, counts, names)?.as_bytes())?;
+    picture(classes, counts, names)?.save(&dir.join("confusion.png"))
 }
 
 /// A count in at most five letters, so that it fits its cell.

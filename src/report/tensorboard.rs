@@ -72,17 +72,24 @@ impl EventWriter {
         self.summary(step, &[(tag, bytes(4, &image))])
     }
 
-    /// Writes the numbers of an epoch, whose number is their step: losses, accuracies, learning rate and speed.
+    /// Writes the numbers of an epoch, whose number is their step: losses, accuracies where the loss knows classes, learning rate,
+    /// speed, and what else is measured, each metric as a group of its own name.
     pub fn epoch(&mut self, epoch: &Epoch) -> Result<()> {
-        let values = [
-            ("loss/train", epoch.train_loss),
-            ("loss/validation", epoch.validation_loss),
-            ("accuracy/train", epoch.train_accuracy),
-            ("accuracy/validation", epoch.validation_accuracy),
-            ("run/lr", epoch.lr),
-            ("run/images_per_second", epoch.images_per_second),
-        ];
-        self.summary(epoch.epoch as u64, &values.map(|(tag, number)| (tag, simple_value(number))))
+        let pair = |name: &str, train, validation| {
+            [(format!("{name}/train"), train), (format!("{name}/validation"), validation)]
+        };
+        let mut values = pair("loss", epoch.train_loss, epoch.validation_loss).to_vec();
+        if !(epoch.train_accuracy.is_nan() && epoch.validation_accuracy.is_nan()) {
+            values.extend(pair("accuracy", epoch.train_accuracy, epoch.validation_accuracy));
+        }
+        values.push(("run/lr".into(), epoch.lr));
+        values.push(("run/images_per_second".into(), epoch.images_per_second));
+        for metric in &epoch.metrics {
+            values.extend(pair(&metric.name, metric.train, metric.validation));
+        }
+        let values: Vec<(&str, Vec<u8>)> =
+            values.iter().map(|(tag, number)| (tag.as_str(), simple_value(*number))).collect();
+        self.summary(epoch.epoch as u64, &values)
     }
 
     /// An event with a summary of these tags and the coded fields of their values.

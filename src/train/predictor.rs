@@ -140,3 +140,8 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     let sum: f64 = powers.iter().sum();
     powers.into_iter().map(|power| power / sum).collect()
 }
+
+/// The most probable class, the first of equals; 0 of none.
+pub fn most_probable(probabilities: &[f64]) -> usize {
+    (0..probabilities.len()).rev().max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b])).unwrap_or(0)
+}

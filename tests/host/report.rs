@@ -8,7 +8,7 @@ use tilegrad::report::sheet::{Colours, Scaling, Wrong, feature_maps, filters, mi
 use tilegrad::report::tensorboard::EventWriter;
 use tilegrad::report::{Picture, confusion};
 use tilegrad::shape::ImageSize;
-use tilegrad::train::Epoch;
+use tilegrad::train::{Epoch, Measured};
 
 use crate::common::scratch::Scratch;
 
@@ -154,6 +154,18 @@ fn tensorboard_records_hold_what_was_written() {
     let expected = [0.5, 1.0, 0.75, 0.625, 0.125, 1024.0];
     assert_eq!(of_epoch.iter().map(|(_, value)| *value).collect::<Vec<_>>(), expected);
     assert_eq!(of_epoch[3].0, "accuracy/validation");
+
+    // Of a regression that measures something.
+    let metrics = vec![Measured { name: "error".into(), train: 2.0, validation: 4.0 }];
+    let regression = Epoch { train_accuracy: f64::NAN, validation_accuracy: f64::NAN, metrics, ..epoch };
+    writer.epoch(&regression).unwrap();
+    let of_epoch = scalars(records(writer.path()).last().unwrap());
+    let tags: Vec<&str> = of_epoch.iter().map(|(tag, _)| tag.as_str()).collect();
+    assert_eq!(
+        tags,
+        ["loss/train", "loss/validation", "run/lr", "run/images_per_second", "error/train", "error/validation"]
+    );
+    assert_eq!(of_epoch[5].1, 4.0);
 }
 
 #[test]

@@ -1,0 +1,325 @@
+//! Curves of a run by epoch, as SVG and PNG: loss, accuracy, what else its loss measures, and the learning rate.
+//!
+//! Letters of the PNG come from a font that is compiled in, so that a machine needs none.
+
+use std::error::Error as Any;
+use std::path::Path;
+use std::sync::Once;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::register_font;
+
+use crate::error::{Error, Result};
+use crate::files::write_whole;
+use crate::train::Epoch;
+
+/// Where training is and where validation is, in colours that also differ in lightness.
+const TRAIN: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
+const VALIDATION: RGBColor = RGBColor(0xd9, 0x5f, 0x02);
+const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+/// Pixels of one panel.
+const PANEL: [usize; 2] = [480, 400];
+/// Of one of several side by side.
+const SMALL: [usize; 2] = [330, 270];
+/// Panels of one run that stand side by side.
+const ACROSS: usize = 3;
+/// Pixels across beyond which there is no figure.
+const WIDEST: usize = 16_384;
+
+type Drawn<T = ()> = std::result::Result<T, Box<dyn Any>>;
+
+/// Writes the curves of a run to `path` with the endings .svg and .png, each whole or not at all.
+///
+/// There is a panel for the loss, one for the accuracy if the loss knows classes, one for each of [`Epoch::metrics`], and one
+/// for the learning rate. What is not finite is left out. [`Error::Io`] names a path that can't be written.
+///
+/// ```
+/// use tilegrad::report::curves;
+/// use tilegrad::train::{Epoch, Measured};
+///
+/// // Of a regression, so that there is no accuracy.
+/// let epoch = |epoch: usize| Epoch {
+///     epoch,
+///     train_loss: 1.0 / epoch as f64,
+///     train_accuracy: f64::NAN,
+///     validation_loss: 1.2 / epoch as f64,
+///     validation_accuracy: f64::NAN,
+///     lr: 0.1,
+///     seconds: 1.0,
+///     images_per_second: 100.0,
+///     metrics: vec![Measured { name: "error".into(), train: 0.2, validation: 0.3 }],
+/// };
+/// let epochs: Vec<Epoch> = (1..=5).map(epoch).collect();
+/// let svg = curves::svg(&epochs)?;
+/// assert!(svg.contains("error") && svg.contains("learning rate") && !svg.contains("accuracy"));
+///
+/// let path = std::env::temp_dir().join(format!("tilegrad-curves-{}", std::process::id()));
+/// curves::write(&path, &epochs)?;
+/// # for ending in ["svg", "png"] {
+/// #     let file = path.with_extension(ending);
+/// #     std::fs::remove_file(&file).map_err(|error| tilegrad::Error::io(&file, error))?;
+/// # }
+/// # Ok::<(), tilegrad::Error>(())
+/// ```
+pub fn write(path: &Path, epochs: &[Epoch]) -> Result<()> {
+    both(path, &Figure::one(epochs))
+}
+
+/// Writes several runs side by side, each under its name, a row for each of what all of them have but the learning rate, and
+/// each row on one scale: to `path` with the endings .svg and .png.
+///
+/// [`Error::Config`] if there are more runs than a picture is wide; [`Error::Io`] names a path that can't be written.
+pub fn write_several(path: &Path, runs: &[(&str, &[Epoch])]) -> Result<()> {
+    let wide = runs.len().saturating_mul(SMALL[0]);
+    if wide > WIDEST {
+        let message = format!("of {} runs are too many for one figure, which holds {}", runs.len(), WIDEST / SMALL[0]);
+        return Err(Error::config("curves", message).between(WIDEST / SMALL[0], runs.len()));
+    }
+    both(path, &Figure::several(runs))
+}
+
+/// The text of the SVG file that [`write`] writes.
+pub fn svg(epochs: &[Epoch]) -> Result<String> {
+    Figure::one(epochs).svg().map_err(failed)
+}
+
+/// The bytes of the PNG file that [`write`] writes.
+pub fn png(epochs: &[Epoch]) -> Result<Vec<u8>> {
+    Figure::one(epochs).png().map_err(failed)
+}
+
+fn failed(error: Box<dyn Any>) -> Error {
+    Error::config("curves", format!("cannot be drawn: {error}"))
+}
+
+fn both(path: &Path, figure: &Figure<'_>) -> Result<()> {
+    let failed = |error: Box<dyn Any>| Error::data(path, format!("cannot be drawn: {error}"));
+    write_whole(&path.with_extension("svg"), figure.svg().map_err(failed)?.as_bytes())?;
+    write_whole(&path.with_extension("png"), &figure.png().map_err(failed)?)
+}
+
+/// What a panel shows of an epoch.
+#[derive(Clone, Copy, PartialEq)]
+enum Quantity<'a> {
+    Loss,
+    Accuracy,
+    Metric(&'a str),
+    LearningRate,
+}
+
+impl<'a> Quantity<'a> {
+    /// What these epochs have to show.
+    fn of(epochs: &'a [Epoch]) -> Vec<Self> {
+        let accuracy =
+            epochs.iter().any(|epoch| epoch.train_accuracy.is_finite() || epoch.validation_accuracy.is_finite());
+        let metrics = epochs.first().map_or(&[][..], |epoch| &epoch.metrics);
+        let metrics = metrics.iter().map(|metric| Quantity::Metric(&metric.name));
+        let accuracy = accuracy.then_some(Quantity::Accuracy);
+        std::iter::once(Quantity::Loss).chain(accuracy).chain(metrics).chain([Quantity::LearningRate]).collect()
+    }
+
+    fn title(self) -> &'a str {
+        match self {
+            Quantity::Loss => "loss",
+            Quantity::Accuracy => "accuracy",
+            Quantity::Metric(name) => name,
+            Quantity::LearningRate => "learning rate",
+        }
+    }
+
+    /// In training and in validation; what there is only one of is that of training.
+    fn values(self, epoch: &Epoch) -> [Option<f64>; 2] {
+        let values = match self {
+            Quantity::Loss => [Some(epoch.train_loss), Some(epoch.validation_loss)],
+            Quantity::Accuracy => [Some(epoch.train_accuracy), Some(epoch.validation_accuracy)],
+            Quantity::Metric(name) => {
+                let metric = epoch.metrics.iter().find(|metric| metric.name == name);
+                [metric.map(|metric| metric.train), metric.map(|metric| metric.validation)]
+            }
+            Quantity::LearningRate => [Some(epoch.lr), None],
+        };
+        values.map(|value| value.filter(|value| value.is_finite()))
+    }
+
+    /// The least and largest value of some runs, with a margin.
+    fn range(self, runs: &[&[Epoch]]) -> [f64; 2] {
+        let all = || runs.iter().flat_map(|epochs| epochs.iter()).flat_map(|epoch| self.values(epoch)).flatten();
+        let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+        if low > high {
+            // There is no number to show.
+            return [0.0, 1.0];
+        }
+        // Curves that hardly move should look like it, however small their numbers are.
+        let margin = ((high - low) * 0.05).max(high.abs().max(low.abs()) * 0.005).max(f64::MIN_POSITIVE);
+        [low - margin, high + margin]
+    }
+}
+
+/// Panels in rows, and what is drawn into them.
+struct Figure<'a> {
+    columns: usize,
+    size: [usize; 2],
+    letters: usize,
+    panels: Vec<Panel<'a>>,
+}
+
+struct Panel<'a> {
+    title: String,
+    quantity: Quantity<'a>,
+    epochs: &'a [Epoch],
+    range: [f64; 2],
+    legend: bool,
+}
+
+impl<'a> Figure<'a> {
+    fn one(epochs: &'a [Epoch]) -> Self {
+        let panel = |quantity: Quantity<'a>| Panel {
+            title: quantity.title().to_string(),
+            quantity,
+            epochs,
+            range: quantity.range(&[epochs]),
+            legend: quantity != Quantity::LearningRate,
+        };
+        let panels: Vec<Panel<'_>> = Quantity::of(epochs).into_iter().map(panel).collect();
+        Figure { columns: panels.len().min(ACROSS), size: PANEL, letters: 20, panels }
+    }
+
+    /// A column for each run.
+    fn several(runs: &'a [(&'a str, &'a [Epoch])]) -> Self {
+        let all: Vec<&[Epoch]> = runs.iter().map(|(_, epochs)| *epochs).collect();
+        let mut quantities: Vec<Quantity<'_>> = Vec::new();
+        for quantity in all.iter().flat_map(|epochs| Quantity::of(epochs)) {
+            if quantity != Quantity::LearningRate && !quantities.contains(&quantity) {
+                quantities.push(quantity);
+            }
+        }
+        let mut panels = Vec::new();
+        for quantity in quantities {
+            let range = quantity.range(&all);
+            for (i, (name, epochs)) in runs.iter().enumerate() {
+                let title = format!("{name}: {}", quantity.title());
+                // One legend a row is enough.
+                panels.push(Panel { title, quantity, epochs, range, legend: i == 0 });
+            }
+        }
+        Figure { columns: runs.len().max(1), size: SMALL, letters: 16, panels }
+    }
+
+    fn rows(&self) -> usize {
+        self.panels.len().div_ceil(self.columns).max(1)
+    }
+
+    fn pixels(&self) -> (u32, u32) {
+        ((self.columns * self.size[0]) as u32, (self.rows() * self.size[1]) as u32)
+    }
+
+    fn svg(&self) -> Drawn<String> {
+        let mut text = String::new();
+        {
+            let root = SVGBackend::with_string(&mut text, self.pixels()).into_drawing_area();
+            self.draw(&root)?;
+        }
+        Ok(text)
+    }
+
+    /// As many pixels as the SVG says.
+    fn png(&self) -> Drawn<Vec<u8>> {
+        let (width, height) = self.pixels();
+        let mut pixels = vec![0; width as usize * height as usize * 3];
+        {
+            let root = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+            self.draw(&root)?;
+        }
+        let image = image::RgbImage::from_raw(width, height, pixels).ok_or("the buffer is too small")?;
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png)?;
+        Ok(bytes.into_inner())
+    }
+
+    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>) -> Drawn
+    where
+        B::ErrorType: 'static,
+    {
+        static FONT: Once = Once::new();
+        FONT.call_once(|| {
+            // The SVG is measured by it, and names the family, which its viewer may have.
+            let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
+        });
+        root.fill(&WHITE)?;
+        let areas = root.split_evenly((self.rows(), self.columns));
+        self.panels.iter().zip(&areas).try_for_each(|(panel, area)| panel.draw(area, self.letters as u32))?;
+        root.present()?;
+        Ok(())
+    }
+}
+
+impl Panel<'_> {
+    /// A pair of curves, or one.
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, letters: u32) -> Drawn
+    where
+        B::ErrorType: 'static,
+    {
+        let (epochs, [low, high]) = (self.epochs, self.range);
+        let first = epochs.first().map_or(1, |epoch| epoch.epoch) as f64;
+        let last = epochs.last().map_or(2.0, |epoch| epoch.epoch as f64).max(first + 1.0);
+        let text = ("sans-serif", 12).into_font().color(&INK);
+        let mut chart = ChartBuilder::on(area)
+            .caption(&self.title, ("sans-serif", letters).into_font().color(&INK))
+            .margin(12)
+            .x_label_area_size(36)
+            .y_label_area_size(56)
+            .build_cartesian_2d(first..last, low..high)?;
+        chart
+            .configure_mesh()
+            .x_desc("epoch")
+            .x_labels(epochs.len().clamp(2, 8))
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .y_label_formatter(&|y| number(*y, high - low))
+            .label_style(text.clone())
+            .axis_desc_style(text.clone())
+            .axis_style(INK.mix(0.5))
+            .bold_line_style(INK.mix(0.12))
+            .light_line_style(WHITE)
+            .draw()?;
+        let radius = if epochs.len() > 20 { 0 } else { 3 };
+        for (name, colour, which) in [("training", TRAIN, 0), ("validation", VALIDATION, 1)] {
+            let points = || {
+                let point = |epoch: &Epoch| Some((epoch.epoch as f64, self.quantity.values(epoch)[which]?));
+                epochs.iter().filter_map(point)
+            };
+            chart
+                .draw_series(LineSeries::new(points(), colour.stroke_width(2)))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+            if radius > 0 {
+                chart.draw_series(points().map(|point| Circle::new(point, radius, colour.filled())))?;
+            }
+        }
+        if self.legend {
+            // Losses fall and leave the upper right corner free, accuracies the lower one.
+            let corner = match self.quantity {
+                Quantity::Accuracy => SeriesLabelPosition::LowerRight,
+                _ => SeriesLabelPosition::UpperRight,
+            };
+            chart
+                .configure_series_labels()
+                .position(corner)
+                .label_font(text)
+                .border_style(INK.mix(0.3))
+                .background_style(WHITE)
+                .draw()?;
+        }
+        Ok(())
+    }
+}
+
+/// A number of an axis that is so long, with as many digits as tell its marks apart.
+fn number(value: f64, length: f64) -> String {
+    let largest = value.abs().max(length);
+    if !(1e-4..1e5).contains(&largest) {
+        return format!("{value:.1e}");
+    }
+    let digits = (1.0 - (length / 2.0).log10().floor()).clamp(2.0, 6.0) as usize;
+    format!("{value:.digits$}")
+}

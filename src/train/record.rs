@@ -1,0 +1,199 @@
+//! What writes the files of a run: some after each epoch, some at its end.
+
+use std::path::{Path, PathBuf};
+
+use super::checkpoints::Checkpoints;
+use super::early_stopping::Monitor;
+use super::event::{Event, Flow};
+use super::keep_best::KeepBest;
+use super::predictor::{Predictor, most_probable};
+use super::trainer::{Callback, Trainer};
+use super::weights::Load;
+use crate::data::{ImageSet, Normalisation};
+use crate::error::{Error, Result};
+use crate::files::write_whole;
+use crate::graph::Tape;
+use crate::ops::confusion::Confusion;
+use crate::ops::metrics::Metrics;
+#[cfg(feature = "curves")]
+use crate::report::curves;
+use crate::report::tensorboard::EventWriter;
+use crate::report::{confusion, sheet};
+use crate::tensor::Role;
+
+/// The folder of a run's checkpoints, in its own.
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+/// The file of the best epoch's model.
+pub(super) const BEST: &str = "best.safetensors";
+/// The file that is written last.
+pub(super) const SUMMARY: &str = "summary.json";
+/// How many mistakes are shown.
+const SHOWN: usize = 120;
+
+/// What writes the files of a run into its folder: [`super::RunFolder::start`] gives it.
+///
+/// As a callback it writes history, curves, TensorBoard's events, the best model and checkpoints. The rest is written when the run
+/// is over, by [`Record::finish`].
+pub struct Record {
+    pub(super) dir: PathBuf,
+    pub(super) class_names: Vec<String>,
+    pub(super) events: Option<EventWriter>,
+    pub(super) best: Option<(KeepBest, Monitor)>,
+    pub(super) checkpoints: Checkpoints,
+}
+
+/// TensorBoard's events of a run that has done so many epochs.
+pub(super) fn events(dir: &Path, epochs: usize) -> Result<EventWriter> {
+    match epochs {
+        0 => EventWriter::create(dir),
+        done => EventWriter::resume(dir, done as u64 + 1),
+    }
+}
+
+impl Record {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Takes the parameters and buffers of the best epoch, and gives its number; `None` where the best is not kept.
+    pub fn take_best(&self, trainer: &mut Trainer) -> Result<Option<usize>> {
+        let file = self.dir.join(BEST);
+        let Some((_, monitor)) = self.best.as_ref().filter(|_| file.exists()) else { return Ok(None) };
+        trainer.load_model(&file, &Load::strict())?;
+        Ok(trainer.history().best(*monitor).map(|epoch| epoch.epoch))
+    }
+
+    /// [`Record::save`], then [`Record::summarise`].
+    pub fn finish(&self, trainer: &mut Trainer, tested: Option<&Metrics>) -> Result<()> {
+        self.save(trainer)?;
+        self.summarise(trainer, tested)
+    }
+
+    /// Writes the model, the confusion matrix of the last [`Trainer::evaluate`] where the loss knows classes, and the kernels that
+    /// were taken.
+    pub fn save(&self, trainer: &mut Trainer) -> Result<()> {
+        trainer.save_model(&self.dir.join("model.safetensors"))?;
+        if let Some(found) = classes(trainer)? {
+            confusion::write(&self.dir, found.classes, &found.counts, &self.class_names)?;
+        }
+        match trainer.engine().taken() {
+            Some(taken) => write_whole(&self.dir.join("choices.json"), taken.to_json().as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the numbers of the run to `summary.json`, by which its folder is known to hold a run that has ended; `tested` is what
+    /// the last [`Trainer::evaluate`] gave, over images that nothing was chosen by.
+    pub fn summarise(&self, trainer: &mut Trainer, tested: Option<&Metrics>) -> Result<()> {
+        let found = if tested.is_some() { classes(trainer)? } else { None };
+        let (parameters, trained) = (trainer.parameters(), trainer.trained_parameters());
+        let (adapter, seed, history) = (trainer.engine().name(), trainer.options().seed, trainer.history());
+        let last = history.epochs.last();
+        let mut summary = serde_json::json!({
+            "adapter": adapter,
+            "parameters": parameters,
+            "trained_parameters": trained,
+            "seed": seed,
+            "epochs": history.epochs.len(),
+            "steps": history.steps,
+            "train_loss": last.map(|e| e.train_loss),
+            "train_accuracy": last.map(|e| e.train_accuracy),
+            "validation_loss": last.map(|e| e.validation_loss),
+            "validation_accuracy": last.map(|e| e.validation_accuracy),
+            "test_loss": tested.map(|of| of.loss),
+            "test_accuracy": tested.map(|of| of.accuracy),
+            "test_top5_accuracy": found.as_ref().and_then(Confusion::top_k_accuracy),
+            "test_balanced_accuracy": found.as_ref().and_then(Confusion::balanced_accuracy),
+            "seconds": history.seconds,
+            "images_per_second": last.map(|e| e.images_per_second),
+            "first_step_ms": history.first_step_ms,
+            "median_step_ms": history.median_step_ms,
+            "peak_gpu_bytes": history.memory.map_or(0, |memory| memory.total()),
+        });
+        for metric in last.iter().flat_map(|epoch| &epoch.metrics) {
+            let test = tested.and_then(|of| of.others.iter().find(|(name, _)| *name == metric.name));
+            summary["metrics"][&metric.name] = serde_json::json!({
+                "train": metric.train,
+                "validation": metric.validation,
+                "test": test.map(|(_, value)| value),
+            });
+        }
+        write_whole(&self.dir.join(SUMMARY), format!("{summary:#}\n").as_bytes())
+    }
+
+    /// Draws the filters and feature maps of the first convolution (`filters.png`, `features.png`), where there is one, and those of
+    /// `images` that are taken for another class (`mistakes.png`), where there are any. `images` are as they are fed, and
+    /// `normalisation` is theirs.
+    pub fn draw(&self, trainer: &mut Trainer, images: &ImageSet, normalisation: Normalisation) -> Result<()> {
+        let (model, engine) = trainer.model_and_engine();
+        let mut predictor = Predictor::new(model, engine, images.image_size(), normalisation);
+        if let Some(first) = predictor.first_layer(images, 0)? {
+            let title = format!("{}: filters", first.name);
+            sheet::filters(&title, &first.filters, first.filters_shape, sheet::Scaling::Each)?
+                .save(&self.dir.join("filters.png"))?;
+            let (each, viridis) = (sheet::Scaling::Each, sheet::Colours::Viridis);
+            sheet::feature_maps("first layer: feature maps", &first.maps, first.maps_size, each, viridis)?
+                .save(&self.dir.join("features.png"))?;
+        }
+        let predicted = predictor.probabilities(images)?.into_iter().map(|of| most_probable(&of));
+        let all = predicted.zip(&images.labels).enumerate();
+        let wrong: Vec<sheet::Wrong> = all
+            .filter(|(_, (predicted, label))| *predicted != **label as usize)
+            .map(|(image, (predicted, _))| sheet::Wrong { image, predicted })
+            .collect();
+        if !wrong.is_empty() {
+            // From all classes, where the images are ordered by them.
+            let step = wrong.len().div_ceil(SHOWN);
+            let shown: Vec<sheet::Wrong> = wrong.into_iter().step_by(step).collect();
+            sheet::misclassified(images, &shown)?.save(&self.dir.join("mistakes.png"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Callback for Record {
+    fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow> {
+        if let Event::Epoch(epoch) = event {
+            let history = trainer.history();
+            write_whole(&self.dir.join("history.csv"), history.to_csv().as_bytes())?;
+            write_whole(&self.dir.join("losses.csv"), history.losses_to_csv().as_bytes())?;
+            #[cfg(feature = "curves")]
+            curves::write(&self.dir.join("curves"), &history.epochs)?;
+            if let Some(events) = &mut self.events {
+                events.epoch(epoch)?;
+            }
+        }
+        if let Some((best, _)) = &mut self.best {
+            best.on_event(event, trainer)?;
+        }
+        self.checkpoints.on_event(event, trainer)
+    }
+}
+
+/// What the last evaluation took for what; `None` where the loss knows no classes, or nothing was evaluated.
+fn classes(trainer: &mut Trainer) -> Result<Option<Confusion>> {
+    match trainer.confusion() {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::Name { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Numbers in the parameters of a tape that are wanted.
+fn numbers(tape: &Tape, wanted: impl Fn(&Role) -> bool) -> usize {
+    let parameters = tape.parameters().into_iter().map(|id| tape.tensor(id));
+    parameters.filter(|tensor| wanted(&tensor.role)).map(|tensor| tensor.shape.len()).sum()
+}
+
+impl Trainer {
+    /// How many numbers the model's parameters have.
+    pub fn parameters(&self) -> usize {
+        numbers(self.tape(), |_| true)
+    }
+
+    /// How many of them are trained and not frozen.
+    pub fn trained_parameters(&self) -> usize {
+        numbers(self.tape(), |role| matches!(role, Role::Parameter { trainable: true, .. }))
+    }
+}
