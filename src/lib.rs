@@ -46,7 +46,7 @@
 //! | [`ops`] | the operations, a room each or for a family: attributes, shape rule, gradient rule, candidates, twin |
 //! | [`plan`], [`reference`](mod@reference) | from a tape to dispatches and memory, in passes, its rewrite rules among them ([`plan::fuse`]); the executor that runs a tape by twins |
 //! | [`gpu`] | devices, linked kernels, parameter stores, sessions, profiles, tuner; alone names wgpu and naga |
-//! | [`nn`], [`optim`], [`data`], [`train`], [`report`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, verdict, files; TensorBoard's event files, sheets of pictures, confusion matrices |
+//! | [`nn`], [`optim`], [`data`], [`train`], [`report`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, progress, verdict, files and folders of runs; TensorBoard's event files, sheets of pictures, confusion matrices, curves |
 //!
 //! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is for.
 //! What [`kernel`] and [`plan`] must know of a device comes as plain data: [`kernel::Caps`], its limits, and
@@ -59,7 +59,7 @@
 //! # One training step
 //!
 //! Made once: a model appends nodes to a [`graph::Tape`]; [`graph::Tape::backward`] walks it in reverse and appends the
-//! gradients; [`optim::Sgd::minimize`] appends one in-place update for each parameter group. A [`plan::Plan`] drops what
+//! gradients; [`optim::Optimizer::minimize`] appends one in-place update for each parameter group. A [`plan::Plan`] drops what
 //! nothing needs, joins pairs of nodes that one kernel can do (and lets a convolution sum up for the batch norm after it), gives every activation a slot (a buffer that tensors share
 //! when they are never alive together) and lists the dispatches in four stages: gather, forward, backward, update. A
 //! [`gpu::Session`] compiles the kernels and

@@ -79,12 +79,12 @@ pub fn write_several(path: &Path, runs: &[(&str, &[Epoch])]) -> Result<()> {
     both(path, &Figure::several(runs))
 }
 
-/// The text of the SVG file that [`write`] writes.
+/// The text of the SVG file that [`write()`] writes.
 pub fn svg(epochs: &[Epoch]) -> Result<String> {
     Figure::one(epochs).svg().map_err(failed)
 }
 
-/// The bytes of the PNG file that [`write`] writes.
+/// The bytes of the PNG file that [`write()`] writes.
 pub fn png(epochs: &[Epoch]) -> Result<Vec<u8>> {
     Figure::one(epochs).png().map_err(failed)
 }
@@ -320,6 +320,7 @@ fn number(value: f64, length: f64) -> String {
     if !(1e-4..1e5).contains(&largest) {
         return format!("{value:.1e}");
     }
-    let digits = (1.0 - (length / 2.0).log10().floor()).clamp(2.0, 6.0) as usize;
+    // There are eight marks or so.
+    let digits = (-(length / 8.0).log10().floor()).clamp(2.0, 6.0) as usize;
     format!("{value:.digits$}")
 }
