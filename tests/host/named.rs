@@ -1,11 +1,12 @@
 //! Models by name, and the card that travels with their weights.
 
-use tilegrad::data::{ImageSet, Normalisation};
+use tilegrad::data::{ImageSet, Normalisation, ResidentSource};
 use tilegrad::nn::models::{NAMES, NamedModel, Networks};
 use tilegrad::nn::{Flatten, Linear, Sequential, Summary};
+use tilegrad::optim::Sgd;
 use tilegrad::shape::{ImageSize, Shape};
-use tilegrad::train::weights::{self, Metadata};
-use tilegrad::train::{CpuEngine, Engine, ModelCard, Predictor};
+use tilegrad::train::weights::{self, Load, Metadata};
+use tilegrad::train::{CpuEngine, Engine, ModelCard, Predictor, TrainOptions, Trainer};
 
 use crate::common::scratch::Scratch;
 
@@ -116,6 +117,18 @@ fn a_network_of_ones_own_is_known_by_its_card_where_it_was_added_and_nowhere_els
     let outputs = predictor.outputs(&images).unwrap();
     assert_eq!(outputs.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5]);
     assert_ne!(outputs[0], outputs[1]);
+    // An evaluation takes it likewise.
+    let mut source = ResidentSource::new("test", images.clone());
+    let model = read.build(&networks).unwrap();
+    let mut trainer = Trainer::new(model, Sgd::new(0.0), CpuEngine::new(), TrainOptions::default(), &source).unwrap();
+    trainer.load_model(&path, &Load::strict()).unwrap();
+    let tested = trainer.evaluate(&mut source).unwrap();
+    let expected: f64 = outputs
+        .iter()
+        .map(|of| of.iter().map(|&x| f64::from(x).exp()).sum::<f64>().ln() - f64::from(of[0]))
+        .sum::<f64>()
+        / 2.0;
+    assert!((tested.loss - expected).abs() < 1e-5, "{} and {expected}", tested.loss);
 
     for unknown in [read.build(&Networks::new()), read.model.build()] {
         let error = unknown.err().unwrap().to_string();
