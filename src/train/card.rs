@@ -43,7 +43,7 @@ use crate::shape::ImageSize;
 /// };
 /// let source = |name| ResidentSource::new(name, images.clone()).normalised(card.normalisation);
 /// let (mut train, mut validation) = (source("train"), source("validation"));
-/// let options = TrainOptions { epochs: 20, batch_size: 8, ..TrainOptions::default() };
+/// let options = TrainOptions::default().epochs(20).batch_size(8);
 /// let mut trainer = Trainer::new(card.build(&networks)?, Sgd::new(0.1), CpuEngine::new(), options, &train)?
 ///     .described(card.to_metadata());
 /// trainer.fit(&mut train, &mut validation)?;

@@ -31,7 +31,7 @@ enum Sink {
 /// let (train, validation) = synthetic::digits(1, 200).split_validation(0.2, 1)?;
 /// let (mut train, mut validation) = (ResidentSource::new("train", train), ResidentSource::new("validation", validation));
 /// let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(28 * 28, 10));
-/// let options = TrainOptions { epochs: 3, batch_size: 32, ..TrainOptions::default() };
+/// let options = TrainOptions::default().epochs(3).batch_size(32);
 /// let mut trainer = Trainer::new(model, Sgd::new(0.05), CpuEngine::new(), options, &train)?;
 ///
 /// trainer.on(Progress::to(std::io::stderr()));

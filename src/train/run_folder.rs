@@ -43,7 +43,7 @@ const OFTEN: Duration = Duration::from_secs(5 * 60);
 ///     let mut train = ResidentSource::new("train", train);
 ///     let mut validation = ResidentSource::new("validation", validation);
 ///     let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(28 * 28, 10));
-///     let options = TrainOptions { epochs: 3, batch_size: 32, ..TrainOptions::default() };
+///     let options = TrainOptions::default().epochs(3).batch_size(32);
 ///     let mut trainer = Trainer::new(model, Sgd::new(0.05), CpuEngine::new(), options, &train)?;
 ///
 ///     let mut record = folder.keep_best(Monitor::ValidationLoss).start(&mut trainer)?;

@@ -18,17 +18,9 @@ fn folder(name: &str) -> PathBuf {
     dir
 }
 
-const OPTIONS: TrainOptions = TrainOptions {
-    epochs: 3,
-    batch_size: 20,
-    seed: 1,
-    report_every: 2,
-    accumulate: 1,
-    early_stopping: None,
-    on_non_finite: tilegrad::train::OnNonFinite::Stop,
-    label_smoothing: 0.0,
-    mixup: None,
-};
+fn options() -> TrainOptions {
+    TrainOptions::default().epochs(3).batch_size(20).seed(1).report_every(2)
+}
 
 fn images() -> [ImageSet; 2] {
     let (train, validation) = synthetic::digits(1, 150).split_validation(0.2, 1).unwrap();
@@ -44,7 +36,7 @@ fn run(folder: RunFolder, stop_at: Option<u32>) -> Record {
         .with("pool", MaxPool2d::new(4))
         .with("flatten", Flatten)
         .with("fc", Linear::new(2 * 6 * 6, 10));
-    let mut trainer = Trainer::new(model, Sgd::new(0.02).momentum(0.9), CpuEngine::new(), OPTIONS, &train).unwrap();
+    let mut trainer = Trainer::new(model, Sgd::new(0.02).momentum(0.9), CpuEngine::new(), options(), &train).unwrap();
     let folder = folder.tensorboard(true).keep_best(Monitor::ValidationLoss).checkpoint_each_epoch(true);
     let names = (0..10).map(|i| format!("digit {i}"));
     let mut record = folder.class_names(names).config("lr = 0.02\n").start(&mut trainer).unwrap();
@@ -163,7 +155,7 @@ impl Loss for Squared {
 fn regression() -> (Trainer, Doubles, Doubles) {
     let (train, validation) = (Doubles("train"), Doubles("validation"));
     let sgd = Sgd::new(0.1);
-    let trainer = Trainer::with_loss(Linear::new(1, 1), Squared, sgd, CpuEngine::new(), OPTIONS, &train).unwrap();
+    let trainer = Trainer::with_loss(Linear::new(1, 1), Squared, sgd, CpuEngine::new(), options(), &train).unwrap();
     (trainer, train, validation)
 }
 
