@@ -34,7 +34,9 @@ impl Ring {
     pub fn fill(&mut self, device: &Device, data: &[u8]) -> Result<()> {
         // Filled twice before a run: the first content is not wanted any more.
         self.recycle(None);
-        let Some((buffer, mut mapping)) = self.free.pop_front() else { return Ok(()) };
+        // There is one more than submissions in flight.
+        let no_buffer = || Error::Validation("an upload found no staging buffer that is free".into());
+        let (buffer, mut mapping) = self.free.pop_front().ok_or_else(no_buffer)?;
         mapping.wait(device)?;
         let lost = |error: wgpu::MapRangeError| Error::DeviceLost(format!("an upload failed: {error}"));
         let mut view = buffer.slice(..).get_mapped_range_mut().map_err(lost)?;

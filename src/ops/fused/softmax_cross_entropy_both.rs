@@ -88,11 +88,11 @@ impl Twin for SoftmaxCrossEntropyBoth {
         self.0.eval(inputs, outputs);
         let one = Value::Real(vec![R::of(1.0)]);
         let (rows, totals) = (outputs.outputs[1].clone(), outputs.outputs[2].clone());
-        let [loss, rows_shape, totals_shape, grad] = inputs.outputs[..] else { return };
-        let mut operands = vec![(loss, &one), inputs.values[0], inputs.values[1]];
-        operands.extend([(rows_shape, &rows), (totals_shape, &totals)]);
+        let shapes = &inputs.outputs;
+        let mut operands = vec![(shapes[0], &one), inputs.values[0], inputs.values[1]];
+        operands.extend([(shapes[1], &rows), (shapes[2], &totals)]);
         operands.extend(inputs.values.get(2));
-        let inputs = Inputs { values: operands, outputs: vec![grad] };
+        let inputs = Inputs { values: operands, outputs: vec![shapes[3]] };
         let mut gradient = Outputs { outputs: vec![outputs.outputs[3].clone()], updates: Vec::new() };
         SoftmaxCrossEntropyGrad(self.0).eval(&inputs, &mut gradient);
         outputs.outputs[3] = gradient.outputs.remove(0);
