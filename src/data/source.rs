@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{ImageSet, Normalisation};
 use crate::error::{Error, Result};
-use crate::graph::{Misfit, Purpose, Tape};
+use crate::graph::{Purpose, Tape};
 use crate::ops::augmentation::{Augmentation, DRAWN};
 use crate::ops::gather::{Augment, Gather};
 use crate::ops::transform::Transform;
@@ -224,9 +224,7 @@ impl Uploads {
     /// Declares a batch of `count` images of this size.
     pub fn declare(&self, tape: &mut Tape, size: ImageSize, count: usize) -> Result<(TensorId, TensorId)> {
         if let Some(augment) = self.augment {
-            augment.check(size.chw()).map_err(|misfit| match misfit {
-                Misfit::Shape(message) | Misfit::Attribute(message) => Error::config("augment", message),
-            })?;
+            augment.check(size.chw()).map_err(|misfit| Error::config("augment", misfit.into_message()))?;
         }
         let input = tape.input("input", Spec::f32(size.nchw(count)))?;
         Ok((input, tape.input("target", Spec::i32([count]))?))

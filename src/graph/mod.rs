@@ -13,7 +13,7 @@ pub use tape::{Node, NodeId, Purpose, RANDOM, Stage, Tape};
 use std::any::Any;
 use std::fmt::Debug;
 
-use crate::error::Result;
+use crate::error::{Mismatch, Quantity, Result};
 use crate::kernel::{Candidate, Caps, Lowering, Tensors};
 use crate::shape::Window;
 use crate::twin::DynTwin;
@@ -23,8 +23,24 @@ use crate::twin::DynTwin;
 pub enum Misfit {
     /// The operands do not fit each other or the operation.
     Shape(String),
+    /// The operands do not fit each other by two values that should agree.
+    Mismatch(String, Box<Mismatch>),
     /// An attribute is outside its range.
     Attribute(String),
+}
+
+impl Misfit {
+    /// A misfit of two values that should agree, which the message tells.
+    pub fn between(message: String, expected: impl Into<Quantity>, found: impl Into<Quantity>) -> Self {
+        Misfit::Mismatch(message, Box::new(Mismatch { expected: expected.into(), found: found.into() }))
+    }
+
+    /// The message.
+    pub fn into_message(self) -> String {
+        match self {
+            Misfit::Shape(message) | Misfit::Mismatch(message, _) | Misfit::Attribute(message) => message,
+        }
+    }
 }
 
 /// The gradient of a tensor, if there is one.

@@ -360,6 +360,9 @@ impl Tape {
         let tensors: Vec<&Tensor> = inputs.iter().map(|&id| self.tensor(id)).collect();
         let specs = op.infer(&tensors).map_err(|misfit| match misfit {
             Misfit::Shape(message) => Error::shape(op.name(), name.clone(), message),
+            Misfit::Mismatch(message, values) => {
+                Error::shape(op.name(), name.clone(), message).between(values.expected, values.found)
+            }
             Misfit::Attribute(message) => Error::Attribute { op: op.name(), name: name.clone(), message },
         })?;
         let outputs =

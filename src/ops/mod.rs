@@ -38,7 +38,8 @@ pub(crate) fn arity(inputs: &[&Tensor], expected: &[usize]) -> Result<(), Misfit
     if expected.contains(&inputs.len()) {
         Ok(())
     } else {
-        Err(Misfit::Shape(format!("takes {expected:?} operands, got {}", inputs.len())))
+        let message = format!("takes {expected:?} operands, got {}", inputs.len());
+        Err(Misfit::between(message, expected.first().copied().unwrap_or(0), inputs.len()))
     }
 }
 

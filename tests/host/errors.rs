@@ -1,5 +1,6 @@
 //! What a tape says of operands and attributes that do not fit: the operation, the node's name in its scope, both shapes.
 
+use tilegrad::error::Quantity;
 use tilegrad::graph::{Purpose, Spec, Tape, TensorId};
 use tilegrad::nn::{AdaptiveAvgPool2d, AvgPool2d, Conv2d, MaxPool2d, Module};
 use tilegrad::ops::avg_pool2d::AvgPool2dAttributes;
@@ -265,4 +266,17 @@ fn optimizer_settings() {
         message(Sgd::new(0.1).momentum(0.9).dampening(0.5).nesterov(true)),
         "nesterov: needs momentum above 0 and dampening 0; momentum is 0.9, dampening 0.5"
     );
+}
+
+/// A program may look at both values in place of reading the message.
+#[test]
+fn operands_that_should_agree_are_in_the_error_as_values() {
+    let (mut tape, ids) = inputs(&[&[8, 3, 4, 4], &[16, 8, 3, 3], &[84], &[4, 84]]);
+    let both = |error: Error| error.mismatch().map(|values| (values.expected.clone(), values.found.clone()));
+    let conv = tape.conv2d("conv", ids[0], ids[1], None, Conv2dAttributes::default()).unwrap_err();
+    assert_eq!(both(conv), Some((Quantity::Count(8), Quantity::Count(3))));
+    let sum = tape.add("sum", ids[2], ids[3]).unwrap_err();
+    assert_eq!(both(sum), Some((Quantity::Extents(vec![84]), Quantity::Extents(vec![4, 84]))));
+    let product = tape.linear("fc", ids[3], ids[3], Some(ids[2])).unwrap_err();
+    assert_eq!(both(product), Some((Quantity::Extents(vec![4]), Quantity::Extents(vec![84]))));
 }

@@ -167,11 +167,10 @@ impl Conv2dAttributes {
             )));
         }
         if c != in_group * self.groups {
-            return Err(Misfit::Shape(format!(
-                "input has {c} channels, weight expects {}; input {}, weight {weight}",
-                in_group * self.groups,
-                input.shape
-            )));
+            let expected = in_group * self.groups;
+            let message =
+                format!("input has {c} channels, weight expects {expected}; input {}, weight {weight}", input.shape);
+            return Err(Misfit::between(message, expected, c));
         }
         let [top, bottom, left, right] = self.padding;
         let extent = |size, kernel, axis: usize, padding| {
@@ -226,10 +225,9 @@ impl Operation for Conv2dAttributes {
         arity(inputs, &[2, 3])?;
         let output = self.output(inputs[0], &inputs[1].shape)?;
         if let Some(bias) = inputs.get(2).filter(|bias| bias.shape.dims() != [output[1]]) {
-            return Err(Misfit::Shape(format!(
-                "bias must be [{}] for weight {}, it is {}",
-                output[1], inputs[1].shape, bias.shape
-            )));
+            let expected = Shape::from([output[1]]);
+            let message = format!("bias must be {expected} for weight {}, it is {}", inputs[1].shape, bias.shape);
+            return Err(Misfit::between(message, &expected, &bias.shape));
         }
         Ok(vec![Spec::f32(output)])
     }

@@ -22,10 +22,8 @@ params! {
 pub(crate) fn same_shape(inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
     arity(inputs, &[2])?;
     if inputs[0].shape != inputs[1].shape || inputs[0].layout != inputs[1].layout {
-        return Err(Misfit::Shape(format!(
-            "both operands need one shape, they are {} and {}",
-            inputs[0].shape, inputs[1].shape
-        )));
+        let message = format!("both operands need one shape, they are {} and {}", inputs[0].shape, inputs[1].shape);
+        return Err(Misfit::between(message, &inputs[0].shape, &inputs[1].shape));
     }
     Ok(vec![Spec::like(inputs[0])])
 }

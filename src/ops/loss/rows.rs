@@ -2,6 +2,7 @@
 
 use crate::graph::Misfit;
 use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Params, Source, source};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::twin::{Outputs, Real};
 
@@ -48,7 +49,10 @@ pub(crate) fn of_rows<P: Params>(
 /// Checks that operand 2, the weights of the classes where there are any, has one for each.
 pub(crate) fn class_weights_fit(inputs: &[&Tensor], classes: usize) -> Result<(), Misfit> {
     match inputs.get(2).filter(|weight| weight.shape.dims() != [classes]) {
-        Some(weight) => Err(Misfit::Shape(format!("class weight must be [{classes}], it is {}", weight.shape))),
+        Some(weight) => {
+            let message = format!("class weight must be [{classes}], it is {}", weight.shape);
+            Err(Misfit::between(message, &Shape::from([classes]), &weight.shape))
+        }
         None => Ok(()),
     }
 }

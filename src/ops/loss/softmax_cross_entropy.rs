@@ -7,7 +7,7 @@ use crate::ops::arity;
 use crate::ops::loss::rows::{Rows, add_up, class_weights_fit, of_rows, totals_workgroup};
 use crate::ops::reduce::fewer_rows;
 use crate::params;
-use crate::shape::DType;
+use crate::shape::{DType, Shape};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -176,10 +176,11 @@ impl Operation for SoftmaxCrossEntropy {
             return Err(Misfit::Shape(format!("logits must be [N,classes], they are {}", logits.shape)));
         };
         if n * classes == 0 || target.shape.dims() != [n] || target.dtype != DType::I32 {
-            return Err(Misfit::Shape(format!(
+            let message = format!(
                 "target must be [N] of i32 for logits [N,classes]; logits {}, target {} of {:?}",
                 logits.shape, target.shape, target.dtype
-            )));
+            );
+            return Err(Misfit::between(message, &Shape::from([n]), &target.shape));
         }
         class_weights_fit(inputs, classes)?;
         Ok(vec![Spec::f32([1]), Spec::f32([n, ROW]), Spec::f32([4])])

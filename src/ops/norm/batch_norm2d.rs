@@ -9,6 +9,7 @@ use crate::ops::reduce::bands::Bands;
 use crate::ops::reduce::fewer_rows;
 use crate::ops::{arity, nchw};
 use crate::params;
+use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -99,10 +100,12 @@ fn normalised(input: &Tensor, inputs: &[&Tensor], eps: f64) -> Result<[usize; 4]
         return Err(Misfit::Attribute(format!("eps must be a finite number of at least 0, it is {eps}")));
     }
     match inputs.iter().find(|tensor| tensor.shape.dims() != [dims[1]]) {
-        Some(tensor) => Err(Misfit::Shape(format!(
-            "\"{}\" must be [{}] for input {}, it is {}",
-            tensor.name, dims[1], input.shape, tensor.shape
-        ))),
+        Some(tensor) => {
+            let expected = Shape::from([dims[1]]);
+            let message =
+                format!("\"{}\" must be {expected} for input {}, it is {}", tensor.name, input.shape, tensor.shape);
+            Err(Misfit::between(message, &expected, &tensor.shape))
+        }
         None => Ok(dims),
     }
 }

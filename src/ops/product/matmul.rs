@@ -11,6 +11,7 @@ use crate::ops::arity;
 use crate::ops::product::split_k::{self, Target};
 use crate::ops::product::tiles::{self, Core, GemmShape, Operands, Tiling};
 use crate::params;
+use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
@@ -243,7 +244,7 @@ impl Operation for Matmul {
         let (a, b) = (inputs[0], inputs[1]);
         let [m, n, _] = self.extents(a, b).ok_or_else(|| {
             let names = if self.transpose_b { ["input", "weight"] } else { ["a", "b"] };
-            Misfit::Shape(format!(
+            let message = format!(
                 "the inner extents differ or one is empty; {} {}{}, {} {}{}",
                 names[0],
                 a.shape,
@@ -251,10 +252,15 @@ impl Operation for Matmul {
                 names[1],
                 b.shape,
                 if self.transpose_b { " transposed" } else { "" },
-            ))
+            );
+            Misfit::between(message, &a.shape, &b.shape)
         })?;
         if let Some(bias) = inputs.get(2).filter(|bias| bias.shape.dims() != [n]) {
-            return Err(Misfit::Shape(format!("bias must be [{n}], it is {}", bias.shape)));
+            return Err(Misfit::between(
+                format!("bias must be [{n}], it is {}", bias.shape),
+                &Shape::from([n]),
+                &bias.shape,
+            ));
         }
         Ok(vec![Spec::f32([m, n])])
     }

@@ -71,7 +71,10 @@ impl Operation for Unflatten {
         let [c, h, w] = self.dims;
         match *inputs[0].shape.dims() {
             [n, k] if k == c * h * w => Ok(vec![Spec::f32([n, c, h, w])]),
-            _ => Err(Misfit::Shape(format!("input must be [N,{}], it is {}", c * h * w, inputs[0].shape))),
+            ref found => {
+                let message = format!("input must be [N,{}], it is {}", c * h * w, inputs[0].shape);
+                Err(Misfit::between(message, c * h * w, found.last().copied().unwrap_or(0)))
+            }
         }
     }
 
