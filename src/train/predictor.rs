@@ -16,7 +16,30 @@ use crate::tensor::{Spec, TensorId, Values};
 /// Images that are looked at together.
 const BATCH: usize = 64;
 
-/// A model whose parameters are on an engine.
+/// A model whose parameters are on an engine, here that of a training; [`Predictor::load`] takes them from a file.
+///
+/// ```
+/// use tilegrad::data::{Normalisation, ResidentSource, synthetic};
+/// use tilegrad::nn::{Flatten, Linear, Sequential};
+/// use tilegrad::optim::Sgd;
+/// use tilegrad::train::{CpuEngine, Predictor, TrainOptions, Trainer};
+///
+/// let images = synthetic::digits(1, 200);
+/// let (size, normalisation) = (images.image_size(), Normalisation::of(&images));
+/// let source = |name| ResidentSource::new(name, images.clone()).normalised(normalisation);
+/// let (mut train, mut validation) = (source("train"), source("validation"));
+/// let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(28 * 28, 10));
+/// let options = TrainOptions::default().epochs(4).batch_size(20);
+/// let mut trainer = Trainer::new(model, Sgd::new(0.01), CpuEngine::new(), options, &train)?;
+/// trainer.fit(&mut train, &mut validation)?;
+///
+/// let (model, engine) = trainer.model_and_engine();
+/// let mut predictor = Predictor::new(model, engine, size, normalisation);
+/// let probabilities = predictor.probabilities(&images.subset(&[0, 1, 2]))?;
+/// assert_eq!((probabilities.len(), probabilities[0].len()), (3, 10));
+/// assert!((probabilities[0].iter().sum::<f64>() - 1.0).abs() < 1e-9);
+/// # Ok::<(), tilegrad::Error>(())
+/// ```
 pub struct Predictor<'a> {
     model: &'a dyn Module,
     engine: &'a mut dyn Engine,
