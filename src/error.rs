@@ -1,15 +1,15 @@
-//! The one error type of the library: every message names the thing at fault and, where there is one, the way out.
+//! The library's one error type. Every message names the thing at fault and, where possible, what to do about it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What every fallible function of the library returns.
+/// Result of every fallible function of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a tape, plan, device, data set or run could not do what was asked.
+/// Reason why a tape, plan, device, data set or run could not do what was asked.
 ///
-/// `Debug` writes the message as `Display` does, with the causes that it does not name, so that a program whose
-/// `main` returns [`Result`] ends with words.
+/// `Debug` writes the same message as `Display`, followed by any causes that the message does not name. A program whose
+/// `main` returns [`Result`] therefore ends with a readable message.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,9 +20,9 @@ pub enum Error {
         op: &'static str,
         /// The node's name on the tape.
         name: String,
-        /// What does not fit, with the shapes.
+        /// The misfit, with the shapes.
         message: String,
-        /// The two values at odds, where the message is of two.
+        /// The two conflicting values, if the message compares two.
         mismatch: Option<Box<Mismatch>>,
     },
     /// An attribute of an operation or layer outside its range.
@@ -42,15 +42,15 @@ pub enum Error {
         field: String,
         /// Its value and the values allowed.
         message: String,
-        /// The two values at odds, where the message is of two.
+        /// The two conflicting values, if the message compares two.
         mismatch: Option<Box<Mismatch>>,
     },
-    /// A parameter, tensor or input that was asked for by a name that does not exist, or exists twice.
+    /// A parameter, tensor or input whose name does not exist or is already taken.
     #[error("\"{name}\": {message}")]
     Name {
-        /// The name as asked for.
+        /// The requested name.
         name: String,
-        /// What was looked in and what is there.
+        /// The place searched, and the names that it holds.
         message: String,
     },
     /// Something larger than the device allows.
@@ -58,43 +58,44 @@ pub enum Error {
     Limit {
         /// The tensor, kernel or buffer.
         what: String,
-        /// What it needs, with its unit.
+        /// The amount needed, with its unit.
         needed: String,
-        /// What the device allows, with its unit.
+        /// The amount that the device allows, with its unit.
         allowed: String,
-        /// The way out.
+        /// What to do instead.
         hint: String,
-        /// Both as bytes, where they are: expected is the most that is allowed, found is what was needed.
+        /// Both values in bytes, if they are bytes: the expected value is the maximum allowed, the found value is what
+        /// was needed.
         mismatch: Option<Box<Mismatch>>,
     },
     /// No adapter fits the request.
     #[error("no GPU adapter: {tried}; {hint}")]
     NoAdapter {
-        /// Which backends and names were tried, and what was found.
+        /// The backends and names tried, and the adapters found.
         tried: String,
-        /// What to install or to ask for instead.
+        /// What to install or request instead.
         hint: String,
     },
-    /// The device went away (driver reset, removal, `destroy`). A session can be rebuilt from its plan and a host copy.
+    /// The device was lost (driver reset, removal, `destroy`). A session can be rebuilt from its plan and a host copy.
     #[error("the device was lost: {0}")]
     DeviceLost(String),
     /// The device has no room for a buffer.
     #[error("out of device memory: {0}; a smaller batch needs less")]
     OutOfMemory(String),
-    /// wgpu or naga refused a kernel, buffer or dispatch: a defect of this library, please report it.
+    /// A kernel, buffer or dispatch that wgpu or naga refused. This is a defect of the library; please report it.
     #[error("validation: {0}")]
     Validation(String),
-    /// A loss that is infinite or not a number, and the first tensor that went wrong.
+    /// An infinite or NaN loss, and the first tensor that is not finite.
     #[error("{0}")]
     NonFinite(NonFinite),
-    /// A file of data, of weights or of a run whose content is not what it should be.
+    /// A data, weight or run file with invalid content.
     #[error("{}: {message}", path.display())]
     Data {
         /// The file.
         path: PathBuf,
-        /// The offset or field, what was expected and what was found.
+        /// The offset or field, the expected value and the value found.
         message: String,
-        /// The two values at odds, where the message is of two.
+        /// The two conflicting values, if the message compares two.
         mismatch: Option<Box<Mismatch>>,
     },
     /// The operating system refused a file operation.
@@ -108,12 +109,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// An [`Error::Shape`] of the operation `op` for the node or tensor `name`.
+    /// Creates an [`Error::Shape`] of the operation `op` for the node or tensor `name`.
     pub fn shape(op: &'static str, name: impl Into<String>, message: impl Into<String>) -> Self {
         Error::Shape { op, name: name.into(), message: message.into(), mismatch: None }
     }
 
-    /// An [`Error::Limit`] for `what`, in words: what it needs, what the device allows, and the way out.
+    /// Creates an [`Error::Limit`] for `what` from text: the amount needed, the amount allowed, and what to do instead.
     pub fn limit(
         what: impl Into<String>,
         needed: impl Into<String>,
@@ -124,34 +125,34 @@ impl Error {
         Error::Limit { what, needed, allowed: allowed.into(), hint: hint.into(), mismatch: None }
     }
 
-    /// An [`Error::Limit`] for `what`, which takes `needed` bytes of the `allowed` bytes in what `place` names, and the way
-    /// out.
+    /// Creates an [`Error::Limit`] for `what`, which takes `needed` of the `allowed` bytes in `place`. `hint` says what
+    /// to do instead.
     pub fn too_large(what: impl Into<String>, needed: u64, allowed: u64, place: &str, hint: impl Into<String>) -> Self {
         let [allowed, needed] = [allowed, needed].map(Quantity::Bytes);
         Error::limit(what, needed.to_string(), format!("{allowed} {place}"), hint).between(allowed, needed)
     }
 
-    /// An [`Error::Config`] for `field`.
+    /// Creates an [`Error::Config`] for `field`.
     pub fn config(field: impl Into<String>, message: impl Into<String>) -> Self {
         Error::Config { field: field.into(), message: message.into(), mismatch: None }
     }
 
-    /// An [`Error::Name`] for `name`.
+    /// Creates an [`Error::Name`] for `name`.
     pub fn name(name: impl Into<String>, message: impl Into<String>) -> Self {
         Error::Name { name: name.into(), message: message.into() }
     }
 
-    /// An [`Error::Data`] for the file at `path`.
+    /// Creates an [`Error::Data`] for the file at `path`.
     pub fn data(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
         Error::Data { path: path.as_ref().to_path_buf(), message: message.into(), mismatch: None }
     }
 
-    /// An [`Error::Io`] for the file at `path`.
+    /// Creates an [`Error::Io`] for the file at `path`.
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Error::Io { path: path.as_ref().to_path_buf(), source }
     }
 
-    /// The same error with the two values that its message is of; one that has no place for them stays as it is.
+    /// Adds the two values that the message compares. Variants without a field for them stay unchanged.
     pub fn between(mut self, expected: impl Into<Quantity>, found: impl Into<Quantity>) -> Self {
         if let Error::Shape { mismatch, .. }
         | Error::Config { mismatch, .. }
@@ -163,8 +164,7 @@ impl Error {
         self
     }
 
-    /// What was expected and what was found, where the error is of two values and carries them.
-    ///
+    /// The expected and the found value, if the error compares two and carries them.
     /// ```
     /// use tilegrad::data::ImageSet;
     /// use tilegrad::error::Quantity;
@@ -188,9 +188,9 @@ impl Error {
 /// Two values that should agree and do not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// What was asked for, or the most that is allowed.
+    /// The requested value, or the maximum allowed.
     pub expected: Quantity,
-    /// What there is in its place.
+    /// The value found instead.
     pub found: Quantity,
 }
 
@@ -198,13 +198,13 @@ pub struct Mismatch {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Quantity {
-    /// The extents of a tensor in PyTorch's order; the number of values where only that is known.
+    /// Extents of a tensor in PyTorch's order, or the number of values where only that is known.
     Extents(Vec<usize>),
-    /// Rows, pixels in a row and channels of images.
+    /// Height, width and channels of images.
     Image([usize; 3]),
-    /// How many there are of something.
+    /// A number of things.
     Count(usize),
-    /// Bytes.
+    /// A size in bytes.
     Bytes(u64),
 }
 
@@ -231,7 +231,7 @@ impl fmt::Debug for Error {
         f.write_str(&said)?;
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
-            // Most messages quote what caused them.
+            // Most messages quote their cause.
             let text = error.to_string();
             if !said.contains(&text) {
                 write!(f, "\ncaused by: {text}")?;
@@ -243,7 +243,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Where numbers ceased to be finite.
+/// The step at which numbers ceased to be finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NonFinite {
     /// The step, counted in batches from 1.
@@ -252,7 +252,7 @@ pub struct NonFinite {
     pub epoch: usize,
     /// Its learning rate.
     pub lr: f64,
-    /// The loss that gave it away.
+    /// The loss that is not finite.
     pub loss: f32,
     /// The first tensor in the order of the step that holds an infinity or NaN; `None` if none was found.
     pub tensor: Option<Culprit>,
@@ -261,11 +261,11 @@ pub struct NonFinite {
 /// A tensor with numbers that are not finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Culprit {
-    /// What it is: "output of conv2d \"conv1\"", say.
+    /// Description of the tensor, for example "output of conv2d \"conv1\"".
     pub what: String,
-    /// How many of its numbers are infinite or NaN.
+    /// Number of its elements that are infinite or NaN.
     pub wrong: usize,
-    /// How many it has.
+    /// Number of its elements.
     pub of: usize,
 }
 
@@ -287,7 +287,7 @@ impl fmt::Display for NonFinite {
 mod tests {
     use super::*;
 
-    /// An error with a cause of its own.
+    /// An error with a cause.
     #[derive(Debug, thiserror::Error)]
     #[error("the disk is gone")]
     struct Gone(#[source] std::num::ParseIntError);

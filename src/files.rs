@@ -1,4 +1,4 @@
-//! Files that are whole at every moment.
+//! Atomic file writes: a file is complete at every moment.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Writes `content` to a temporary file beside `path`, flushes it and renames it, so that `path` is whole or untouched.
+/// Writes `content` to a temporary file beside `path`, flushes it and renames it; `path` is then complete or untouched.
 ///
-/// [`Error::Io`] is what the system refuses.
+/// Errors are [`Error::Io`].
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     // Threads of one process may write the same file.
@@ -21,7 +21,7 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
         std::fs::rename(&temporary, path)
     };
     write().map_err(|source| {
-        // The error that matters is the first one.
+        // The first error is the one that matters.
         let _ = std::fs::remove_file(&temporary);
         Error::io(path, source)
     })

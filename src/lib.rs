@@ -1,6 +1,6 @@
 //! tilegrad trains convolutional neural networks on any GPU that [wgpu](https://wgpu.rs) reaches: Vulkan, Metal and
-//! DX12. Its kernels are WGSL files, scheduled by a graph on the host; names, attributes and results are PyTorch's.
-//! This page is the map. "Convolution" means cross-correlation, as it does in PyTorch.
+//! DX12. Its kernels are WGSL files, scheduled by a graph on the host. Names, attributes and results are PyTorch's.
+//! This page is the map. "Convolution" means cross-correlation, as in PyTorch.
 //!
 //! # A network that trains
 //!
@@ -35,71 +35,76 @@
 //!
 //! # Layers
 //!
-//! A module may use its own line and those above it, and no circle of imports joins files of different rooms (both tested):
+//! A module may use its own row and the rows above it. Files in different folders never import each other in a cycle.
+//! Tests hold both rules.
 //!
-//! | modules | what is in them |
+//! | modules | contents |
 //! |---|---|
-//! | [`error`], [`shape`], [`tensor`], [`rng`], [`files`] | the ground: errors, extents and the order of elements, tensors, random numbers by counter, whole files |
-//! | [`twin`] | what a CPU twin is: an operation in plain loops, and the host's tensors that it reads and makes |
-//! | [`kernel`] | from a node's tensors to dispatches, as plain data: WGSL files and their header, dispatches, the epilogue, candidates and the choices among them |
-//! | [`graph`] | the tape and its autodiff, and what an operation is ([`graph::Operation`]) |
-//! | [`ops`] | the operations, a room each or for a family: attributes, shape rule, gradient rule, candidates, twin |
-//! | [`plan`], [`reference`](mod@reference) | from a tape to dispatches and memory, in passes, its rewrite rules among them ([`plan::fuse`]); the executor that runs a tape by twins |
-//! | [`gpu`] | devices, linked kernels, parameter stores, sessions, profiles, tuner; alone names wgpu and naga |
-//! | [`nn`], [`optim`], [`data`], [`train`], [`report`] | layers and models; SGD and schedules of its rates; images from files or made, augmentation, batches; the loop over epochs, progress, verdict, files and folders of runs; TensorBoard's event files, sheets of pictures, confusion matrices, curves |
+//! | [`error`], [`shape`], [`tensor`], [`rng`], [`files`] | foundation: errors, extents and element order, tensors, counter-based random numbers, whole-file writes |
+//! | [`twin`] | CPU twins: the trait for an operation in plain loops, and the host tensors that it reads and writes |
+//! | [`kernel`] | lowering from a node's tensors to dispatches, as plain data: WGSL files and their header, dispatches, the epilogue, candidates and the choices among them |
+//! | [`graph`] | the tape, its autodiff, and the trait of an operation ([`graph::Operation`]) |
+//! | [`ops`] | the operations, one module each or one per family: attributes, shape rule, gradient rule, candidates, twin |
+//! | [`plan`], [`reference`](mod@reference) | passes from a tape to dispatches and memory, including the rewrite rules ([`plan::fuse`]); the executor that runs a tape by its twins |
+//! | [`gpu`] | devices, linked kernels, parameter stores, sessions, profiles, tuner; the only module that names wgpu and naga |
+//! | [`nn`], [`optim`], [`data`], [`train`], [`report`] | layers and models; SGD and its schedules; images from files or synthetic, augmentation, batches; the training loop, its progress, its diagnosis, the files and folders of runs; TensorBoard event files, image sheets, confusion matrices, curves |
 //!
-//! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is for.
-//! What [`kernel`] and [`plan`] must know of a device comes as plain data: [`kernel::Caps`], its limits, and
-//! [`kernel::Choices`], which candidates to take. Nothing lists the operations; each has its room in `src/ops`, and its shaders
-//! in the room of the same name of `shaders/`.
+//! [`nn`] builds tapes and never sees a buffer or a plan. [`gpu`] runs plans and does not know what a convolution is
+//! for. [`kernel`] and [`plan`] get what they need of a device as plain data: [`kernel::Caps`] holds its limits, and
+//! [`kernel::Choices`] the candidates to take. No list of operations exists. Each operation or family has its module in
+//! `src/ops`, and its shaders lie in the folder of the same name in `shaders/`.
 //!
-//! To follow an operation: its room says what it is and which candidates compute it; a candidate names its WGSL files and pushes
-//! its dispatches; `plan/lower.rs` takes a candidate for each node.
+//! To follow an operation, start at its module, which defines it and lists the candidates that compute it. A candidate
+//! names its WGSL files and pushes its dispatches. `plan/lower.rs` takes one candidate for each node.
 //!
 //! # One training step
 //!
-//! Made once: a model appends nodes to a [`graph::Tape`]; [`graph::Tape::backward`] walks it in reverse and appends the
-//! gradients; [`optim::Optimizer::minimize`] appends one in-place update for each parameter group. A [`plan::Plan`] drops what
-//! nothing needs, joins pairs of nodes that one kernel can do (and lets a convolution sum up for the batch norm after it), gives every activation a slot (a buffer that tensors share
-//! when they are never alive together) and lists the dispatches in four stages: gather, forward, backward, update. A
-//! [`gpu::Session`] compiles the kernels and
-//! makes the bind groups.
+//! Built once: a model appends nodes to a [`graph::Tape`]. [`graph::Tape::backward`] walks the tape in reverse and
+//! appends the gradients. [`optim::Optimizer::minimize`] appends one in-place update for each parameter group. A
+//! [`plan::Plan`] drops unused nodes and fuses pairs of nodes that one kernel can compute; it also lets a convolution
+//! compute the sums for the batch norm after it. It assigns every activation a slot: a buffer shared by tensors that
+//! are never alive together. It lists the dispatches in four stages: gather, forward, backward, update. A
+//! [`gpu::Session`] compiles the kernels and creates the bind groups.
 //!
-//! Each step: indices of the batch (or its images), the schedule's learning rate and momentum are written, and an input that nobody
-//! has written is an error that names it; the dispatches are recorded
-//! in order and submitted, once or in the parts that the plan is cut into, so that no watchdog ends a long step; what shares no buffer
-//! that is written may begin together. Loss, right predictions and, in evaluation, the confusion matrix add up on the device; every so many
-//! steps they are copied, and reported when the copy is there, while later steps run. Stages also run apart, and between backward and update gradients can be read and replaced.
+//! Each step: the host writes the indices of the batch (or its images) and the schedule's learning rate and momentum.
+//! An input that was not written is an error that names it. The dispatches are recorded in order. They are submitted
+//! once, or in the parts that the plan is cut into, which keeps a long step below the watchdog's limit. Dispatches that
+//! share no written buffer may overlap. The loss, the number of correct predictions and, in evaluation, the confusion
+//! matrix accumulate on the device. Every few steps they are copied to a staging buffer and reported once the copy has
+//! arrived, while later steps run. Stages also run apart; between backward and update, gradients can be read and
+//! replaced.
 //!
-//! A [`train::Trainer`] does this over epochs; `examples/loop_by_hand.rs` is the same loop by hand. What a network is trained for is
-//! a [`train::Loss`], and how its parameters are updated an [`optim::Optimizer`]; a program may have its own of both. Where a run is
-//! is one struct, [`train::Run`] (steps, epochs, batches of the epoch, history, clocks), so
-//! a [`train::Snapshot`] of it with parameters, what the optimizer keeps, buffers and accumulators is all that the rest depends on: what
-//! checkpoints hold, what a run goes on from after its device was lost, and from where the tripwire repeats the step whose loss
-//! was not finite.
+//! A [`train::Trainer`] repeats this over epochs; `examples/loop_by_hand.rs` is the same loop by hand. The objective is
+//! a [`train::Loss`], and the parameter update an [`optim::Optimizer`]; a program may implement either. The position of
+//! a run is one struct, [`train::Run`] (steps, epochs, batches of the epoch, history, clocks). A [`train::Snapshot`]
+//! holds it with the parameters, the optimizer's state, the buffers and the accumulators. Everything else builds on
+//! snapshots: checkpoints store them, a run resumes from one after its device was lost, and the tripwire repeats from
+//! one the step whose loss was not finite.
 //!
-//! # What stays true
+//! # Invariants
 //!
-//! - Interfaces, messages and files speak PyTorch's order: NCHW, weights OIHW. In memory activations are channels-last
+//! - Interfaces, messages and files use PyTorch's order: NCHW, weights OIHW. In memory, activations are channels-last
 //!   (NHWC) and convolution weights HWIO; [`shape::Layout`] converts on the way in and out.
-//! - Parameters, gradients and whatever an optimizer keeps, by name, are each one flat buffer a parameter group, every tensor padded to 256 bytes; a
-//!   matrix or data set larger than one binding is cut by rows and dispatched piece by piece.
-//! - One invocation owns each output element and adds in a fixed order, with no float atomics, and a random number
-//!   depends on seed, name and index alone: two runs with one seed on one adapter agree to the bit.
-//! - Every operation has a direct kernel, right for every attribute within WebGPU's default limits. Faster candidates stand
-//!   beside it, and every candidate is held to the same twin, by [`gpu::Specimen`].
-//! - A rewrite rule changes no bit of a result, and can be left out by name. A plan says what it chose, and a plan made of those
-//!   choices is the same.
-//! - Bindings and workgroup sizes are read off the linked WGSL, never listed twice. The library's kernels run without bounds checks
-//!   unless [`gpu::SessionOptions`] asks for them; tests run both forms.
-//! - A run that goes on from a snapshot ends in the bytes that it would have ended in.
-//! - A plan holds no wgpu object, so it outlives a lost device. After warm-up a step makes no buffer, bind group or
-//!   pipeline, and waits for no more than the step four before it ([`gpu::Counters`]). A frozen parameter has no gradient dispatch.
+//! - Parameters, gradients and each named optimizer state are one flat buffer per parameter group, every tensor padded
+//!   to 256 bytes. A matrix or data set larger than one binding is cut by rows and dispatched piece by piece.
+//! - One invocation owns each output element and adds in a fixed order, with no float atomics. A random number depends
+//!   on seed, name and index alone. Two runs with one seed on one adapter therefore agree to the bit.
+//! - Every operation has a direct kernel, right for every attribute within WebGPU's default limits. Faster candidates
+//!   stand beside it, and every candidate is tested against the same twin, by [`gpu::Specimen`].
+//! - A rewrite rule changes no bit of a result, and can be disabled by name. A plan reports its choices, and a plan
+//!   made from those choices is the same.
+//! - Bindings and workgroup sizes are reflected from the linked WGSL, never listed twice. The library's kernels run
+//!   without bounds checks unless [`gpu::SessionOptions`] asks for them; tests run both forms.
+//! - A run resumed from a snapshot ends in the same bytes as an uninterrupted one.
+//! - A plan holds no wgpu object, so it outlives a lost device. After warm-up a step creates no buffer, bind group or
+//!   pipeline, and waits at most for the step four before it ([`gpu::Counters`]). A frozen parameter has no gradient
+//!   dispatch.
 //! - Buffers of a model, such as running means, are kept by name beside the parameters, and saved with them.
-//! - Models hold configuration and names, not tensors: tapes for training, evaluation and any batch size share one store.
-//! - Errors are typed and name the thing; shapes and attributes are checked when a tape is built, limits when it is
-//!   planned. The library never prints (it logs through `log`) and does not panic on bad input; the few methods that
-//!   index as slices do say so.
+//! - Models hold configuration and names, not tensors: tapes for training, evaluation and any batch size share one
+//!   store.
+//! - Errors are typed and name the thing at fault. Shapes and attributes are checked when a tape is built, limits when
+//!   it is planned. The library never prints (it logs through `log`) and does not panic on bad input; the few methods
+//!   that index as slices do say so.
 
 pub mod data;
 pub mod error;

@@ -1,8 +1,8 @@
-//! Counter-based random numbers (Philox 4x32-10), the same on every platform, and the initialisers that use them.
+//! Counter-based random numbers (Philox 4x32-10), equal on every platform, and the initialisers that use them.
 //!
-//! A number is a function of (seed, stream, index) and of nothing else: no state is carried, so a parameter's first
-//! values depend on its name and not on the order in which layers are made, and threads need no generator of their own.
-//! Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+//! A number is a function of (seed, stream, index) alone, and no state is carried. A parameter's first values therefore
+//! depend on its name and not on the order in which layers are built, and threads need no generators. Source: Salmon,
+//! Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -39,7 +39,7 @@ impl Rng {
         )
     }
 
-    /// Four random words for `item` in `step`, the index being both: what a kernel draws, and its twin.
+    /// Four random words for `item` in `step`, which together form the index. Kernels and their twins draw these.
     pub fn words_at(&self, step: u32, item: u32) -> [u32; 4] {
         self.words(u64::from(step) << 32 | u64::from(item))
     }
@@ -62,7 +62,7 @@ impl Rng {
         (radius * (std::f64::consts::TAU * f64::from(unit(words[1]))).cos()) as f32
     }
 
-    /// An integer in 0..`bound`, each equally likely to within 2^-32.
+    /// A random integer in 0..`bound`; all are equally likely to within 2^-32.
     pub fn below(&self, index: u64, bound: u32) -> u32 {
         ((u64::from(self.words(index)[0]) * u64::from(bound)) >> 32) as u32
     }
@@ -77,31 +77,32 @@ impl Rng {
     }
 }
 
-/// What [`crate::graph::Tape::random`]'s input is written with before a step: the seed's two words, the step, unused.
+/// Values to write before a step to the input of [`crate::graph::Tape::random`]: the seed's two words, the step,
+/// unused.
 pub fn draw(seed: u64, step: u32) -> [i32; 4] {
     [seed as i32, (seed >> 32) as i32, step as i32, 0]
 }
 
-/// The stream called `name` of the seed that [`draw`] has written, and the step.
+/// The stream called `name` of the seed written by [`draw`], and the step.
 pub fn drawn(name: &str, random: &[i32]) -> (Rng, u32) {
     let word = |i: usize| random.get(i).map_or(0, |&word| word as u32);
     (Rng::new(u64::from(word(0)) | u64::from(word(1)) << 32, name), word(2))
 }
 
-/// A random word as a number in [0, 1) with 24 random bits.
+/// Converts a random word to a number in [0, 1) with 24 random bits.
 pub fn unit(word: u32) -> f32 {
     (word >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
-/// The 64-bit FNV-1a hash, which turns a name into a stream number, and a file into a checksum.
+/// The 64-bit FNV-1a hash. It turns a name into a stream number, and a file into a checksum.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// How a parameter gets its first values.
+/// Initialisation of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
-    /// Every value the same.
+    /// The same value everywhere.
     Constant(f32),
     /// U(-bound, bound).
     Uniform(f32),
@@ -120,7 +121,7 @@ impl Init {
         Init::Uniform((6.0 / (fan_in + fan_out).max(1) as f32).sqrt())
     }
 
-    /// The first `len` values of the parameter `name` under `seed`, in PyTorch's order of elements.
+    /// The first `len` values of the parameter `name` under `seed`, in PyTorch's element order.
     pub fn values(&self, seed: u64, name: &str, len: usize) -> Vec<f32> {
         let rng = Rng::new(seed, name);
         match *self {

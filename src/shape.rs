@@ -1,4 +1,4 @@
-//! Shapes in PyTorch's order, where their elements lie in memory, and the output sizes of convolution and pooling.
+//! Shapes in PyTorch's order, memory layouts, and the output sizes of convolution and pooling.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, Quantity, Result};
 pub struct Shape(Vec<usize>);
 
 impl Shape {
-    /// A shape from its extents.
+    /// Creates a shape from its extents.
     pub fn new(dims: impl Into<Vec<usize>>) -> Self {
         Shape(dims.into())
     }
@@ -21,22 +21,22 @@ impl Shape {
         &self.0
     }
 
-    /// How many extents there are.
+    /// Number of extents.
     pub fn rank(&self) -> usize {
         self.0.len()
     }
 
-    /// How many elements there are.
+    /// Number of elements.
     pub fn len(&self) -> usize {
         self.0.iter().product()
     }
 
-    /// Whether there is no element.
+    /// True if there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The four extents of a rank-4 shape.
+    /// The four extents of a rank-4 shape; `None` for other ranks.
     pub fn nchw(&self) -> Option<[usize; 4]> {
         self.0.as_slice().try_into().ok()
     }
@@ -73,8 +73,7 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// The size of images: rows, pixels in a row, and values of a pixel. Prints as "32x32x3", height first.
-///
+/// The size of images: height, width and channels. Prints as "32x32x3", height first.
 /// ```
 /// use tilegrad::shape::ImageSize;
 ///
@@ -84,29 +83,29 @@ impl fmt::Debug for Shape {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ImageSize {
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
-    /// Pixels in a row.
+    /// Number of pixels in a row.
     pub width: usize,
-    /// Values of a pixel: 1 for gray, 3 for red, green and blue.
+    /// Number of values per pixel: 1 for gray, 3 for red, green and blue.
     pub channels: usize,
 }
 
 impl ImageSize {
-    /// A size from its three numbers, in the order of [`ImageSet`](crate::data::ImageSet)'s bytes.
+    /// Creates a size from its three numbers, in the order of [`ImageSet`](crate::data::ImageSet)'s bytes.
     pub const fn new(height: usize, width: usize, channels: usize) -> Self {
         ImageSize { height, width, channels }
     }
 
-    /// The values of an image: height x width x channels.
+    /// Number of values in an image: height x width x channels.
     ///
     /// # Panics
-    /// Where the product overflows, in a build with overflow checks; [`ImageSize::checked_values`] is `None` there.
+    /// If the product overflows, in a build with overflow checks. [`ImageSize::checked_values`] returns `None` instead.
     pub const fn values(self) -> usize {
         self.height * self.width * self.channels
     }
 
-    /// The values of an image, or `None` where they are more than a `usize` counts.
+    /// Number of values in an image, or `None` if it overflows a `usize`.
     pub fn checked_values(self) -> Option<usize> {
         self.height.checked_mul(self.width)?.checked_mul(self.channels)
     }
@@ -134,20 +133,20 @@ impl fmt::Display for ImageSize {
     }
 }
 
-/// The window that an operation moves over an image; every pair is (height, width).
+/// The window that an operation slides over an image. Every pair is (height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
-    /// The rows and columns of the kernel.
+    /// Height and width of the kernel.
     pub kernel: [usize; 2],
-    /// How far it moves.
+    /// Step from one window to the next.
     pub stride: [usize; 2],
-    /// Rows or columns around the image: top, bottom, left, right.
+    /// Rows or columns added around the image: top, bottom, left, right.
     pub padding: [usize; 4],
-    /// How far apart the kernel's elements lie.
+    /// Distance between the kernel's elements.
     pub dilation: [usize; 2],
 }
 
-/// The order in which a tensor's elements lie in device memory; interfaces, files and the twins keep PyTorch's order.
+/// The order of a tensor's elements in device memory. Interfaces, files and twins keep PyTorch's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Layout {
     /// PyTorch's order, row by row.
@@ -160,23 +159,23 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// Elements in PyTorch's order, brought into the order of memory; large ones on all cores.
+    /// Reorders elements from PyTorch's order to memory order; large tensors use all cores.
     pub fn to_memory<T: Copy + Default + Send + Sync>(self, shape: &Shape, values: &[T]) -> Vec<T> {
         let Some([n, c, h, w]) = self.reorders(shape) else { return values.to_vec() };
         let (pixels, all) = (h * w, c * h * w);
         match self {
-            // Rows of memory are the n h w pixels, of c channels each; or the h w c places of a kernel, of n outputs each.
+            // Rows of memory are the n h w pixels of c channels each, or the h w c kernel positions of n outputs each.
             Layout::ChannelsLast if c <= FEW => few_channels(values, [c, pixels]),
             Layout::ChannelsLast => rows(values, c, pixels, |row| row / pixels * all + row % pixels),
             _ => rows(values, n, all, |row| row % c * pixels + row / c),
         }
     }
 
-    /// Elements in the order of memory, brought into PyTorch's order; large ones on all cores.
+    /// Reorders elements from memory order to PyTorch's order; large tensors use all cores.
     pub fn to_logical<T: Copy + Default + Send + Sync>(self, shape: &Shape, memory: &[T]) -> Vec<T> {
         let Some([n, c, h, w]) = self.reorders(shape) else { return memory.to_vec() };
         let pixels = h * w;
-        // Rows of PyTorch's order are the n c planes, of h w pixels each.
+        // Rows of PyTorch's order are the n c planes of h w pixels each.
         match self {
             Layout::ChannelsLast => rows(memory, pixels, c, |row| row / c * c * pixels + row % c),
             _ => rows(memory, pixels, n * c, |row| row % c * n + row / c),
@@ -187,8 +186,8 @@ impl Layout {
     fn reorders(self, shape: &Shape) -> Option<[usize; 4]> {
         let dims = shape.nchw().filter(|_| !shape.is_empty())?;
         let [n, c, h, w] = dims;
-        // Of one channel, or of one pixel, both orders of an activation are the same; of a weight, those of one output and
-        // one input, or of one output and one place.
+        // Both orders of an activation are the same for one channel or one pixel; those of a weight are the same for
+        // one output and one input, or for one output and one kernel position.
         match self {
             Layout::RowMajor => false,
             Layout::ChannelsLast => c > 1 && h * w > 1,
@@ -198,15 +197,15 @@ impl Layout {
     }
 }
 
-/// From so many elements on all cores copy.
+/// Number of elements from which all cores copy.
 const PARALLEL: usize = 1 << 16;
-/// Images of so many channels have a loop of their own.
+/// Largest number of channels for which images have a dedicated loop.
 const FEW: usize = 4;
-/// Rows and columns of the blocks in which elements are moved: what is read for one row is still in the cache for the next
-/// ones. Strides are often large powers of two, of which a cache keeps only as many lines as it has ways.
+/// Rows and columns of the blocks in which elements are moved: a cache line read for one row is still cached for the
+/// next rows. Strides are often large powers of two, for which a cache keeps only as many lines as it has ways.
 const BLOCK: [usize; 2] = [32, 16];
 
-/// Rows of `len` elements, where element `i` of a row is that at `first(row) + i stride` of `values`.
+/// Rows of `len` elements; element `i` of a row is at `first(row) + i stride` of `values`.
 fn rows<T: Copy + Default + Send + Sync>(
     values: &[T],
     len: usize,
@@ -219,7 +218,7 @@ fn rows<T: Copy + Default + Send + Sync>(
             for (row, to) in part.chunks_exact_mut(len).enumerate() {
                 let from = &values[first(BLOCK[0] * block + row) + begin * stride..];
                 match to[begin..].first_chunk_mut::<{ BLOCK[1] }>() {
-                    // Of a number that the compiler knows.
+                    // The compiler knows this length.
                     Some(to) => to.iter_mut().enumerate().for_each(|(i, to)| *to = from[i * stride]),
                     None => to[begin..].iter_mut().enumerate().for_each(|(i, to)| *to = from[i * stride]),
                 }
@@ -229,7 +228,7 @@ fn rows<T: Copy + Default + Send + Sync>(
     moved
 }
 
-/// Images of `channels` planes of `pixels` elements, with the channels last.
+/// Converts images of `channels` planes of `pixels` elements to channels-last.
 fn few_channels<T: Copy + Default + Send + Sync>(values: &[T], [channels, pixels]: [usize; 2]) -> Vec<T> {
     fn image<T: Copy, const C: usize>(from: &[T], to: &mut [T]) {
         let pixels = from.len() / C;
@@ -251,7 +250,7 @@ fn few_channels<T: Copy + Default + Send + Sync>(values: &[T], [channels, pixels
     moved
 }
 
-/// Calls `each` with the number and the content of every part of `len` elements, on all cores where that is worth it.
+/// Calls `each` with the index and content of every part of `len` elements, on all cores if that pays.
 fn in_parts<T: Send>(all: &mut [T], len: usize, each: impl Fn(usize, &mut [T]) + Sync + Send) {
     match all.len() < PARALLEL {
         true => all.chunks_mut(len).enumerate().for_each(|(i, part)| each(i, part)),
@@ -259,21 +258,21 @@ fn in_parts<T: Send>(all: &mut [T], len: usize, each: impl Fn(usize, &mut [T]) +
     }
 }
 
-/// What an element of a tensor is.
+/// Data type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// 32-bit float: activations, parameters, gradients.
     F32,
     /// 32-bit signed integer: class labels and sample indices.
     I32,
-    /// Byte: resident images. In device memory four lie in one word, and an image is padded to whole words.
+    /// Byte: resident images. In device memory four bytes share one word, and each image is padded to whole words.
     U8,
 }
 
 /// The output extent of a convolution: floor((input + padding - dilation (kernel - 1) - 1) / stride) + 1.
 ///
-/// `padding` is the sum of both sides. [`Error::Config`] names a kernel, stride or dilation of 0, and a dilated kernel that
-/// is larger than the padded input. Source: torch.nn.Conv2d.
+/// `padding` is the sum of both sides. [`Error::Config`] names a kernel, stride or dilation of 0, or a dilated kernel
+/// larger than the padded input. Source: torch.nn.Conv2d.
 pub fn conv_output(input: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> Result<usize> {
     let (span, padded) = (span(kernel, stride, dilation)?, padded(input, padding)?);
     match padded.checked_sub(span) {
@@ -282,8 +281,8 @@ pub fn conv_output(input: usize, kernel: usize, stride: usize, padding: usize, d
     }
 }
 
-/// The output extent of a pooling window, with `padding` on each side; with `ceil_mode` the last window may start
-/// inside the input or the left padding but not in the right padding.
+/// The output extent of a pooling window, with `padding` on each side. With `ceil_mode` the last window may start
+/// inside the input or the left padding, but not in the right padding.
 ///
 /// Errors are those of [`conv_output`]. Source: torch.nn.MaxPool2d, pooling_output_shape.
 pub fn pool_output(
@@ -299,7 +298,8 @@ pub fn pool_output(
         return conv_output(input, kernel, stride, both, dilation);
     }
     let (span, padded) = (span(kernel, stride, dilation)?, padded(input, both)?);
-    // A window that reaches past the right padding counts if it starts before it, so the room may be negative by up to a stride.
+    // A window that reaches past the right padding counts if it starts before it, so the room may be negative by up to
+    // a stride.
     let mut output = match padded.checked_sub(span) {
         Some(room) => room.div_ceil(stride) + 1,
         None if span - padded < stride => 1,
@@ -311,7 +311,7 @@ pub fn pool_output(
     if output > 0 { Ok(output) } else { Err(too_large(span, padded)) }
 }
 
-/// The places from a kernel's first element to its last.
+/// Distance from a kernel's first element to its last.
 fn span(kernel: usize, stride: usize, dilation: usize) -> Result<usize> {
     let named = [("kernel", kernel), ("stride", stride), ("dilation", dilation)];
     if let Some((name, _)) = named.into_iter().find(|(_, value)| *value == 0) {
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(memory[1], 60, "the second place holds output channel 1");
     }
 
-    /// Where the element at these places of the axes, in PyTorch's order, lies in memory.
+    /// Memory index of the element at these positions on the axes in PyTorch's order.
     fn place(layout: Layout, [n, c, h, w]: [usize; 4], [i, j, y, x]: [usize; 4]) -> usize {
         match layout {
             Layout::RowMajor => ((i * c + j) * h + y) * w + x,

@@ -1,43 +1,43 @@
-//! What is known of a tensor: its shape, layout, type of element and role.
+//! Description of a tensor: its shape, layout, element type and role.
 
 use crate::error::{Error, Result};
 use crate::rng::Init;
 use crate::shape::{DType, Layout, Shape};
 
-/// A tensor of a tape.
+/// Identifies a tensor of a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TensorId(pub(crate) usize);
 
-/// Where a tensor's values come from and how long they live.
+/// Source and lifetime of a tensor's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Role {
     /// Written by the host before a step.
     Input,
     /// A parameter of the model, kept between steps.
     Parameter {
-        /// Its first values.
+        /// Initial values.
         init: Init,
-        /// Whether gradients are made for it.
+        /// True if gradients are computed for it.
         trainable: bool,
         /// The parameter group of the optimizer that updates it.
         group: Option<usize>,
     },
-    /// A tensor of the model that the optimizer does not change, kept between steps and saved with the parameters, as a
-    /// running mean is; PyTorch's word for it.
+    /// A tensor of the model that the optimizer does not change, such as a running mean (PyTorch's term). It is kept
+    /// between steps and saved with the parameters.
     Buffer {
-        /// Its first value, everywhere.
+        /// Initial value of every element.
         init: f32,
     },
-    /// The gradient of a parameter: it lies in the group's flat gradient buffer.
+    /// The gradient of a parameter, stored in the group's flat gradient buffer.
     Gradient {
         /// The parameter.
         of: TensorId,
     },
-    /// What an optimizer keeps for a parameter between steps, such as its momentum buffer.
+    /// Per-parameter state that an optimizer keeps between steps, such as its momentum buffer.
     OptimizerBuffer {
         /// The parameter.
         of: TensorId,
-        /// PyTorch's name for it.
+        /// PyTorch's name for the state.
         name: &'static str,
     },
     /// The sum of a parameter's gradients over several batches, kept between steps.
@@ -45,39 +45,39 @@ pub enum Role {
         /// The parameter.
         of: TensorId,
     },
-    /// A small tensor kept between steps and shared by its name, such as an accumulator; it starts at zero.
+    /// A small tensor kept between steps and shared by name, such as an accumulator. It starts at zero.
     State,
-    /// A data set that lies on the device, shared by its name.
+    /// A data set that stays on the device, shared by name.
     Resident,
-    /// One number that never changes.
+    /// A single constant.
     Constant(f32),
-    /// Made by a node; its memory is used again as soon as nobody reads it any more.
+    /// The output of a node. Its memory is reused after its last use.
     Activation,
 }
 
-/// What is known of a tensor.
+/// Description of a tensor.
 #[derive(Clone, Debug)]
 pub struct Tensor {
-    /// Unique among the parameters, and among the inputs, of a tape.
+    /// A name unique among the parameters, and among the inputs, of a tape.
     pub name: String,
     /// The extents in PyTorch's order.
     pub shape: Shape,
-    /// The order of the elements in device memory.
+    /// Order of the elements in device memory.
     pub layout: Layout,
-    /// What an element is.
+    /// Element type.
     pub dtype: DType,
-    /// Where the values come from.
+    /// Source of the values.
     pub role: Role,
 }
 
 impl Tensor {
-    /// What a node makes.
+    /// Describes the output of a node.
     pub(crate) fn activation(name: String, spec: Spec) -> Self {
         let Spec { shape, layout, dtype } = spec;
         Tensor { name, shape, layout, dtype, role: Role::Activation }
     }
 
-    /// The bytes of the tensor in device memory; images of bytes are padded to whole words, one by one.
+    /// Size of the tensor in device memory, in bytes. Each byte image is padded to whole words.
     pub fn bytes(&self) -> u64 {
         match self.dtype {
             DType::F32 | DType::I32 => 4 * self.shape.len() as u64,
@@ -90,19 +90,19 @@ impl Tensor {
     }
 }
 
-/// What an operation's shape rule says of one output.
+/// One output of an operation, as given by its shape rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     /// The extents in PyTorch's order.
     pub shape: Shape,
-    /// The order of the elements in device memory.
+    /// Order of the elements in device memory.
     pub layout: Layout,
-    /// What an element is.
+    /// Element type.
     pub dtype: DType,
 }
 
 impl Spec {
-    /// An f32 tensor: channels last if it has four extents, else row by row.
+    /// An f32 tensor: channels-last if it has four extents, else row-major.
     pub fn f32(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
         let layout = if shape.rank() == 4 { Layout::ChannelsLast } else { Layout::RowMajor };
@@ -114,7 +114,7 @@ impl Spec {
         Spec { dtype: DType::I32, ..Spec::f32(shape) }
     }
 
-    /// A tensor like `other`.
+    /// A tensor with the shape, layout and type of `other`.
     pub fn like(other: &Tensor) -> Self {
         Spec { shape: other.shape.clone(), layout: other.layout, dtype: other.dtype }
     }
@@ -124,18 +124,18 @@ impl Spec {
     }
 }
 
-/// Numbers on the host for an input, in PyTorch's order of elements.
+/// Host values for an input, in PyTorch's element order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Values<'a> {
-    /// Of an f32 tensor.
+    /// Values of an f32 tensor.
     F32(&'a [f32]),
-    /// Of an i32 tensor.
+    /// Values of an i32 tensor.
     I32(&'a [i32]),
 }
 
 impl Values<'_> {
-    /// How many there are.
+    /// Number of values.
     pub fn len(&self) -> usize {
         match self {
             Values::F32(values) => values.len(),
@@ -143,12 +143,12 @@ impl Values<'_> {
         }
     }
 
-    /// Whether there is none.
+    /// True if there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What each is.
+    /// Data type of the values.
     pub fn dtype(&self) -> DType {
         match self {
             Values::F32(_) => DType::F32,
@@ -156,14 +156,14 @@ impl Values<'_> {
         }
     }
 
-    /// An error unless `tensor`, an input, has as many of the type.
+    /// Checks that the input `tensor` has this type and as many values.
     pub(crate) fn check(&self, tensor: &Tensor) -> Result<()> {
         if tensor.dtype == self.dtype() && tensor.shape.len() == self.len() {
             return Ok(());
         }
         let (got, dtype) = (self.len(), self.dtype());
         let mut message = format!("is {} of {:?}, got {got} values of {dtype:?}", tensor.shape, tensor.dtype);
-        // A whole number of rows, but not as many as a batch of this tape has.
+        // The count is a whole number of rows, but not this tape's batch size.
         let rows = tensor.shape.dims().first().copied().unwrap_or(1);
         let row = tensor.shape.len() / rows.max(1);
         if tensor.dtype == dtype && rows > 1 && row > 0 && got.is_multiple_of(row) {

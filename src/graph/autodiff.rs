@@ -1,4 +1,4 @@
-//! Reverse-mode differentiation: one walk backward over the tape that appends gradient nodes to it.
+//! Reverse-mode differentiation: one backward walk over the tape that appends gradient nodes to it.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use crate::graph::{Stage, Tape};
 use crate::tensor::{Role, TensorId};
 
 impl Tape {
-    /// Appends the gradients of the scalar `loss` by every trainable parameter that it depends on.
+    /// Appends the gradients of the scalar `loss` with respect to every trainable parameter that it depends on.
     ///
-    /// A tensor that several nodes read gets the sum of their gradients. Tensors that lead to no trainable parameter get
-    /// none, so frozen layers at the bottom of a model cost nothing. The pairs (parameter, gradient) come back in the
-    /// order of the parameters.
+    /// A tensor with several readers gets the sum of their gradients. Tensors that depend on no trainable parameter get
+    /// no gradient, so frozen layers at the bottom of a model cost nothing. Returns the pairs (parameter, gradient) in
+    /// the order of the parameters.
     pub fn backward(&mut self, loss: TensorId) -> Result<Vec<(TensorId, TensorId)>> {
         let trained =
             |tape: &Tape, id: TensorId| matches!(tape.tensor(id).role, Role::Parameter { trainable: true, .. });
@@ -27,8 +27,8 @@ impl Tape {
         let mut pairs = Vec::new();
         for id in wanted {
             if let Some(&(mut gradient)) = gradients.get(&id) {
-                // A gradient gets a place of its own in the flat buffer. A tensor that is something else too (another
-                // parameter's gradient, the seed, what another node reads on) is copied there and stays where it is.
+                // Each gradient gets its own place in the flat buffer. A tensor with another role (another parameter's
+                // gradient, the seed, an input of another node) is copied there and itself stays in place.
                 let shared = gradients.values().filter(|&&other| other == gradient).count() > 1;
                 let read = self.nodes().iter().any(|node| node.inputs.contains(&gradient));
                 if shared || read || self.tensor(gradient).role != Role::Activation {
@@ -42,7 +42,8 @@ impl Tape {
         Ok(pairs)
     }
 
-    /// Appends the gradients by each of `wanted` of a sum over `seeds`: tensors, each with the gradient that it starts from.
+    /// Appends the gradients of a sum over `seeds` with respect to each of `wanted`. A seed is a tensor with its
+    /// initial gradient.
     pub fn gradients_of(
         &mut self,
         seeds: &[(TensorId, TensorId)],
@@ -82,7 +83,7 @@ impl Tape {
         Ok(gradients)
     }
 
-    /// The gradient of `of`: `more`, added to what there is already.
+    /// Returns the gradient of `of`: `more` plus the gradient accumulated so far, if any.
     fn sum_of(&mut self, of: TensorId, before: Option<TensorId>, more: TensorId) -> Result<TensorId> {
         match before {
             None => Ok(more),

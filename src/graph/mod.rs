@@ -1,8 +1,8 @@
-//! The tape: tensors and the nodes that make them, as plain data, what an operation is, and the autodiff that appends gradient
-//! nodes to a tape.
+//! The tape: tensors and the nodes that compute them, as plain data; the trait of an operation; and autodiff, which
+//! appends gradient nodes to a tape.
 //!
-//! A tape knows no device. [`Tape`] is built by the methods that each operation's file in [`crate::ops`] adds to it
-//! (`tape.conv2d(..)`, `tape.relu(..)`); [`Tape::backward`] walks it once in reverse.
+//! A tape knows no device. Each operation's file in [`crate::ops`] adds the methods that build a [`Tape`]
+//! (`tape.conv2d(..)`, `tape.relu(..)`). [`Tape::backward`] walks it once in reverse.
 
 mod autodiff;
 mod tape;
@@ -18,7 +18,7 @@ use crate::kernel::{Candidate, Caps, Lowering, Tensors};
 use crate::shape::Window;
 use crate::twin::DynTwin;
 
-/// Why a shape rule refuses its operands; the tape adds the operation and the node's name.
+/// Reason why a shape rule rejects its operands. The tape adds the operation and the node's name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Misfit {
     /// The operands do not fit each other or the operation.
@@ -48,15 +48,15 @@ pub type Grad = Option<TensorId>;
 
 /// An operation with its attributes.
 pub trait Operation: DynTwin + Debug + Any + Send + Sync {
-    /// PyTorch's name for it.
+    /// Returns PyTorch's name for the operation.
     fn name(&self) -> &'static str;
 
-    /// The shape rule: the outputs for these inputs, or what does not fit.
+    /// The shape rule: returns the outputs for these inputs, or the reason why they do not fit.
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit>;
 
-    /// The gradient rule: appends nodes to `tape` and gives the gradient of each input that `needs` one.
+    /// The gradient rule: appends nodes to `tape` and returns the gradient of each input that `needs` one.
     ///
-    /// `grad_outputs` has an entry for each output, `None` where nothing depends on it.
+    /// `grad_outputs` has one entry per output, `None` if nothing depends on that output.
     fn gradient(&self, tape: &mut Tape, node: &Node, grad_outputs: &[Grad], needs: &[bool]) -> Result<Vec<Grad>> {
         let _ = (tape, grad_outputs);
         Err(crate::Error::Attribute {
@@ -66,53 +66,55 @@ pub trait Operation: DynTwin + Debug + Any + Send + Sync {
         })
     }
 
-    /// Whether output 0 is input 0 in memory, so that nothing need be computed.
+    /// True if output 0 shares the memory of input 0, in which case nothing is computed.
     fn is_view(&self, inputs: &[&Tensor]) -> bool {
         let _ = inputs;
         false
     }
 
-    /// Whether its kernels change input 0 in its memory, which is output 0 then. A plan makes such nodes where nothing else reads the input.
+    /// True if its kernels update input 0 in place, as output 0. A plan creates such nodes only where nothing else
+    /// reads the input.
     fn is_in_place(&self) -> bool {
         false
     }
 
-    /// How many products are added up for the outputs, by which a model's cost is judged; 0 for what has none.
+    /// Number of multiply-adds for the outputs, a measure of a model's cost; 0 for an operation without products.
     fn multiply_adds(&self, inputs: &[&Tensor]) -> u64 {
         let _ = inputs;
         0
     }
 
-    /// The window that it moves over the image that is operand 0, by which a model's receptive field is told; `None` for
-    /// what looks at one pixel for each of its output's.
+    /// The window that it slides over operand 0, an image, for a model's receptive field; `None` for an operation that
+    /// reads one pixel per output pixel.
     fn window(&self, inputs: &[&Tensor]) -> Option<Window> {
         let _ = inputs;
         None
     }
 
-    /// Whether its kernels apply an epilogue to output 0 ([`Lowering::epilogue`]), so that a plan may give them the work of
-    /// the nodes after it.
+    /// True if its kernels apply an epilogue to output 0 ([`Lowering::epilogue`]). A plan may then fuse the nodes after
+    /// it into the epilogue.
     fn has_epilogue(&self) -> bool {
         false
     }
 
-    /// The operation with its attributes as a file of choices names it, in PyTorch's words: "conv2d stride=1,1 ..".
+    /// The operation with its attributes as written to a file of choices, in PyTorch's terms: "conv2d stride=1,1 ..".
     ///
-    /// An operation with more than one candidate has one. It goes to disk, so a test holds its form.
+    /// Every operation with more than one candidate has a key. It is written to disk, so a test holds its format.
     fn key(&self) -> Option<String> {
         None
     }
 
-    /// Everything that is right for a node of these tensors, in order of preference on this device; a plan asks once.
+    /// Returns every candidate that is right for a node of these tensors, in order of preference on this device. A plan
+    /// calls it once per node.
     ///
-    /// An operation with one kernel leaves this alone and has [`Operation::lower`]. What the device does not have, the plan
-    /// leaves out ([`Candidate::needs`]).
+    /// An operation with one kernel keeps the default and implements [`Operation::lower`]. The plan omits candidates
+    /// whose needs the device does not meet ([`Candidate::needs`]).
     fn candidates<'a>(&'a self, tensors: &Tensors<'_>, caps: &Caps) -> Vec<Candidate<'a>> {
         let _ = (tensors, caps);
         vec![Candidate::new("direct", |lowering| self.lower(lowering))]
     }
 
-    /// Pushes the dispatches of the one kernel of an operation that has no more; others have [`Operation::candidates`].
+    /// Pushes the dispatches of an operation with a single kernel; others implement [`Operation::candidates`].
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let _ = lowering;
         Err(crate::Error::Validation(format!("{} has no kernel", self.name())))

@@ -1,4 +1,4 @@
-//! Tensors, nodes and the builder that checks every shape as it appends.
+//! Tensors, nodes, and the builder that checks every shape as it appends.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use crate::rng::Init;
 use crate::shape::{DType, Layout, Shape};
 use crate::tensor::{Role, Spec, Tensor, TensorId};
 
-/// A node of a tape.
+/// Identifies a node of a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub(crate) usize);
 
-/// The part of a step that a node belongs to; stages run in this order and can run apart.
+/// The part of a step that a node belongs to. Stages run in this order and can run apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
     /// Collects the batch from a resident data set.
@@ -26,12 +26,12 @@ pub enum Stage {
     Update,
 }
 
-/// What a tape, a batch or a program is for.
+/// The purpose of a tape, a batch or a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
-    /// Steps that change parameters: batch norm normalises by the batch, dropout drops, images are augmented.
+    /// Steps that change parameters: batch norm uses batch statistics, dropout is active, images are augmented.
     Train,
-    /// Everything else: a validation, a test, a prediction.
+    /// Everything else: validation, test, prediction.
     Evaluate,
 }
 
@@ -44,20 +44,20 @@ impl std::fmt::Display for Purpose {
     }
 }
 
-/// One operation applied to tensors.
+/// An operation applied to tensors.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The name that errors and the plan's printout use.
+    /// The name used by errors and by the plan's printout.
     pub name: String,
     /// The operation with its attributes.
     pub op: Arc<dyn Operation>,
-    /// Tensors that are read.
+    /// Tensors read.
     pub inputs: Vec<TensorId>,
-    /// Tensors that are made.
+    /// Tensors computed.
     pub outputs: Vec<TensorId>,
-    /// Tensors that are kept between steps and changed in place.
+    /// Tensors kept between steps and updated in place.
     pub updates: Vec<TensorId>,
-    /// When it runs.
+    /// The stage in which it runs.
     pub stage: Stage,
 }
 
@@ -78,7 +78,7 @@ pub struct Tape {
     parameters: HashMap<String, TensorId>,
     buffers: HashMap<String, TensorId>,
     inputs: HashMap<String, TensorId>,
-    /// What is written to an input, by its name, for the error where nobody has.
+    /// By input name, the hint of the error for an unwritten input.
     explained: HashMap<String, String>,
     kept: Vec<TensorId>,
     scope: Vec<String>,
@@ -87,7 +87,7 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// An empty tape.
+    /// Creates an empty tape.
     pub fn new(purpose: Purpose) -> Self {
         Tape {
             tensors: Vec::new(),
@@ -103,37 +103,37 @@ impl Tape {
         }
     }
 
-    /// What the tape is for.
+    /// The tape's purpose.
     pub fn purpose(&self) -> Purpose {
         self.purpose
     }
 
-    /// Whether layers that differ between training and evaluation are to act as in training.
+    /// True if layers that differ between training and evaluation act as in training.
     pub fn training(&self) -> bool {
         self.purpose == Purpose::Train
     }
 
-    /// All tensors; a [`TensorId`] counts into them.
+    /// All tensors, indexed by [`TensorId`].
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
 
-    /// All nodes in order; a [`NodeId`] counts into them.
+    /// All nodes in order, indexed by [`NodeId`].
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// What is known of `id`.
+    /// The description of `id`.
     pub fn tensor(&self, id: TensorId) -> &Tensor {
         &self.tensors[id.0]
     }
 
-    /// One more tensor, which a plan's nodes hand on.
+    /// Adds a tensor that passes values between a plan's nodes.
     pub(crate) fn add_tensor(&mut self, tensor: Tensor) {
         self.tensors.push(tensor);
     }
 
-    /// The same tensors with other nodes, which a plan has made of these.
+    /// The same tensors with other nodes, which a plan derived from these.
     pub(crate) fn with_nodes(&self, nodes: Vec<Node>) -> Self {
         Tape { nodes, ..self.clone() }
     }
@@ -143,27 +143,27 @@ impl Tape {
         &self.tensors[id.0].shape
     }
 
-    /// The parameters in the order in which they were declared.
+    /// The parameters in order of declaration.
     pub fn parameters(&self) -> Vec<TensorId> {
         in_order(&self.parameters)
     }
 
-    /// The model's buffers in the order in which they were declared.
+    /// The model's buffers in order of declaration.
     pub fn buffers(&self) -> Vec<TensorId> {
         in_order(&self.buffers)
     }
 
-    /// The parameter called `name`.
+    /// Returns the parameter called `name`.
     pub fn find_parameter(&self, name: &str) -> Option<TensorId> {
         self.parameters.get(name).copied()
     }
 
-    /// The input called `name`.
+    /// Returns the input called `name`.
     pub fn find_input(&self, name: &str) -> Option<TensorId> {
         self.inputs.get(name).copied()
     }
 
-    /// The gradients of parameters that [`Tape::backward`] made, with their parameters.
+    /// The parameter gradients appended by [`Tape::backward`], as pairs (parameter, gradient).
     pub fn gradients(&self) -> Vec<(TensorId, TensorId)> {
         let of = |(i, tensor): (usize, &Tensor)| match tensor.role {
             Role::Gradient { of } => Some((of, TensorId(i))),
@@ -172,7 +172,7 @@ impl Tape {
         self.tensors.iter().enumerate().filter_map(of).collect()
     }
 
-    /// Runs `build` with `name` and a dot in front of every name that it declares.
+    /// Runs `build` with `name` and a dot prefixed to every name that it declares.
     pub fn scoped<R>(&mut self, name: &str, build: impl FnOnce(&mut Self) -> R) -> R {
         self.scope.push(name.to_string());
         let result = build(self);
@@ -180,7 +180,7 @@ impl Tape {
         result
     }
 
-    /// The full name of `name` in the present scope.
+    /// The full name of `name` in the current scope.
     pub fn full_name(&self, name: &str) -> String {
         let mut parts: Vec<&str> = self.scope.iter().map(String::as_str).collect();
         parts.push(name);
@@ -188,19 +188,19 @@ impl Tape {
         parts.join(".")
     }
 
-    /// The stage of the nodes that are appended from now on.
+    /// Sets the stage of the nodes appended from now on.
     pub fn set_stage(&mut self, stage: Stage) {
         self.stage = stage;
     }
 
-    /// Keeps the values of `id` after a step, so that they can be read.
+    /// Keeps the values of `id` after a step, for reading.
     pub fn keep(&mut self, id: TensorId) {
         if !self.kept.contains(&id) {
             self.kept.push(id);
         }
     }
 
-    /// The tensors that [`Tape::keep`] named.
+    /// The tensors passed to [`Tape::keep`].
     pub fn kept(&self) -> &[TensorId] {
         &self.kept
     }
@@ -215,20 +215,21 @@ impl Tape {
         Ok(id)
     }
 
-    /// [`Tape::input`] with a text for the error where a step needs the input and nobody has written it: "write .. to it before ..".
+    /// Declares an input like [`Tape::input`], with a hint for the error if a step finds it unwritten: "write .. to it
+    /// before ..".
     pub fn explained_input(&mut self, name: &str, spec: Spec, how: &str) -> Result<TensorId> {
         let id = self.input(name, spec)?;
         self.explained.insert(name.to_string(), how.to_string());
         Ok(id)
     }
 
-    /// The error of a step that needs the input called `name`, which nobody has written.
+    /// The error of a step that needs the unwritten input `name`.
     pub(crate) fn unwritten(&self, name: &str) -> Error {
         let how = self.explained.get(name).map_or("write it before the first step that reads it", String::as_str);
         Error::name(name, format!("nobody has written this input of the tape, and a step needs it: {how}"))
     }
 
-    /// Declares a parameter, with the present scope in front of its name.
+    /// Declares a parameter, with the current scope prefixed to its name.
     pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, layout: Layout, init: Init) -> Result<TensorId> {
         let name = self.unused(name)?;
         let tensor = Tensor {
@@ -243,7 +244,7 @@ impl Tape {
         Ok(id)
     }
 
-    /// Declares a buffer of the model, `init` everywhere at first, with the present scope in front of its name.
+    /// Declares a buffer of the model, initially `init` everywhere, with the current scope prefixed to its name.
     pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType, init: f32) -> Result<TensorId> {
         let name = self.unused(name)?;
         let spec = Spec { shape: shape.into(), layout: Layout::RowMajor, dtype };
@@ -252,7 +253,7 @@ impl Tape {
         Ok(id)
     }
 
-    /// The full name of `name`, if no parameter and no buffer has it yet.
+    /// The full name of `name`, if no parameter or buffer has it yet.
     fn unused(&self, name: &str) -> Result<String> {
         let name = self.full_name(name);
         match self.parameters.contains_key(&name) || self.buffers.contains_key(&name) {
@@ -261,9 +262,9 @@ impl Tape {
         }
     }
 
-    /// The input that says where random numbers are drawn in this step, [`RANDOM`], declared on first use.
+    /// The input [`RANDOM`], declared on first use, which holds the seed and step for drawing random numbers.
     ///
-    /// It is written before each step with [`crate::rng::draw`], so that two steps differ and a run repeats.
+    /// It is written before each step with [`crate::rng::draw`]: steps differ, and a run is repeatable.
     pub fn random(&mut self) -> Result<TensorId> {
         match self.find_input(RANDOM) {
             Some(id) => Ok(id),
@@ -271,7 +272,7 @@ impl Tape {
         }
     }
 
-    /// Excludes a parameter from training: no gradient is made for it.
+    /// Excludes a parameter from training: no gradient is computed for it.
     pub fn freeze(&mut self, id: TensorId) -> Result<()> {
         match &mut self.tensors[id.0].role {
             Role::Parameter { trainable, .. } => {
@@ -282,7 +283,7 @@ impl Tape {
         }
     }
 
-    /// Puts a parameter into a group of the optimizer.
+    /// Assigns a parameter to a group of the optimizer.
     pub(crate) fn set_group(&mut self, id: TensorId, index: usize) {
         if let Role::Parameter { group, .. } = &mut self.tensors[id.0].role {
             *group = Some(index);
@@ -294,28 +295,28 @@ impl Tape {
         self.push(Spec::f32(shape).tensor(name.to_string(), Role::State))
     }
 
-    /// Declares a data set that lies on the device, shared by name among the tapes of a run.
+    /// Declares a data set that stays on the device, shared by name among the tapes of a run.
     pub fn resident(&mut self, name: &str, spec: Spec) -> TensorId {
         self.push(spec.tensor(name.to_string(), Role::Resident))
     }
 
-    /// Declares one number that never changes.
+    /// Declares a constant.
     pub fn constant(&mut self, value: f32) -> TensorId {
         self.push(Spec::f32([1]).tensor(value.to_string(), Role::Constant(value)))
     }
 
-    /// Declares the number 1 in the shape of `id`, which has one element.
+    /// Declares the constant 1 in the shape of `id`, which has one element.
     pub(crate) fn one_like(&mut self, id: TensorId) -> TensorId {
         let spec = Spec::like(self.tensor(id));
         self.push(spec.tensor("1".into(), Role::Constant(1.0)))
     }
 
-    /// Declares what an optimizer keeps for a parameter under `name`, such as "momentum_buffer"; zero at first.
+    /// Declares an optimizer's state `name` for a parameter, such as "momentum_buffer"; initially zero.
     pub fn optimizer_buffer(&mut self, of: TensorId, name: &'static str) -> TensorId {
         self.beside(of, name, Role::OptimizerBuffer { of, name })
     }
 
-    /// Declares the sum of a parameter's gradients over several batches.
+    /// Declares the accumulated gradient of a parameter over several batches.
     pub(crate) fn accumulated(&mut self, of: TensorId) -> TensorId {
         self.beside(of, "accumulated_grad", Role::Accumulated { of })
     }
@@ -326,7 +327,7 @@ impl Tape {
         self.push(tensor)
     }
 
-    /// Makes `id`, which a node has made, the gradient of the parameter `of`.
+    /// Declares `id`, the output of a node, to be the gradient of the parameter `of`.
     pub(crate) fn set_gradient(&mut self, id: TensorId, of: TensorId) {
         self.tensors[id.0].role = Role::Gradient { of };
         self.tensors[id.0].name = format!("{}.grad", self.tensors[of.0].name);
@@ -337,7 +338,8 @@ impl Tape {
         TensorId(self.tensors.len() - 1)
     }
 
-    /// Appends a node after its shape rule has agreed; the outputs' ids come back in the operation's order.
+    /// Appends a node after its shape rule has accepted the inputs. Returns the ids of the outputs in the operation's
+    /// order.
     pub fn append(
         &mut self,
         name: &str,
@@ -348,7 +350,7 @@ impl Tape {
         self.append_shared(name, Arc::new(op), inputs, updates)
     }
 
-    /// [`Tape::append`] for an operation that another tape has too.
+    /// Appends a node like [`Tape::append`], for an operation shared with another tape.
     pub(crate) fn append_shared(
         &mut self,
         name: &str,

@@ -1,21 +1,21 @@
-//! A model of which only some parameters are trained.
+//! A model with some of its parameters frozen.
 
 use super::Module;
 use crate::error::Result;
 use crate::graph::Tape;
 use crate::tensor::TensorId;
 
-/// A model whose parameters are frozen but for those that `trains` is true of, by their full names.
+/// A model in which only the parameters whose full names satisfy `trains` are trained.
 ///
-/// No gradient is computed for a frozen parameter, nor for what lies below the lowest one that is trained. Batch norms
-/// keep moving their running statistics while training, as PyTorch's do where `requires_grad` is off.
+/// No gradient is computed for a frozen parameter, nor below the lowest trained one. Batch norms still update their
+/// running statistics during training, as in PyTorch with `requires_grad` off.
 pub struct Freeze<M, F> {
     model: M,
     trains: F,
 }
 
 impl<M: Module, F: Fn(&str) -> bool + Send + Sync> Freeze<M, F> {
-    /// Trains nothing of `model` but what `trains` names.
+    /// Freezes every parameter of `model` whose name does not satisfy `trains`.
     pub fn all_but(model: M, trains: F) -> Self {
         Freeze { model, trains }
     }

@@ -1,4 +1,4 @@
-//! The layers that hold parameters, and those that only look at windows or shapes.
+//! Layers with parameters, and layers that only apply windows or change shapes.
 
 use super::Module;
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::rng::Init;
 use crate::shape::Layout;
 use crate::tensor::TensorId;
 
-/// How a layer's weight gets its first values; its bias has PyTorch's default unless it is to be zero.
+/// Initialisation of a layer's weight. The bias has PyTorch's default unless it is set to zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum WeightInit {
     /// PyTorch's default, U(±1/√fan_in).
@@ -18,7 +18,7 @@ pub enum WeightInit {
     Kaiming,
     /// Xavier uniform, U(±√(6 / (fan_in + fan_out))).
     Xavier,
-    /// kaiming_normal_(mode="fan_out", nonlinearity="relu"), N(0, 2 / fan_out), as torchvision's convolutions have it.
+    /// kaiming_normal_(mode="fan_out", nonlinearity="relu"), N(0, 2 / fan_out), as in torchvision's convolutions.
     KaimingNormal,
     /// N(0, std²).
     Normal(f32),
@@ -35,7 +35,7 @@ impl WeightInit {
     }
 }
 
-/// Whether there is a bias, and how it starts.
+/// Presence and initialisation of a bias.
 #[derive(Clone, Copy, Debug)]
 enum Bias {
     None,
@@ -67,7 +67,7 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// A square kernel, stride 1, no padding, with bias.
+    /// Creates a convolution with a square kernel, stride 1, no padding, with bias.
     pub fn new(in_channels: usize, out_channels: usize, kernel: usize) -> Self {
         Conv2d {
             in_channels,
@@ -109,25 +109,25 @@ impl Conv2d {
         self
     }
 
-    /// Sets stride, padding, dilation and groups at once, each side of its own.
+    /// Sets stride, padding, dilation and groups at once, for each axis and side separately.
     pub fn attributes(mut self, conv: conv::Conv2dAttributes) -> Self {
         self.conv = conv;
         self
     }
 
-    /// Sets whether there is a bias.
+    /// Enables or disables the bias.
     pub fn bias(mut self, bias: bool) -> Self {
         self.bias = if bias { Bias::Uniform } else { Bias::None };
         self
     }
 
-    /// Has a bias that starts at zero.
+    /// Adds a bias that starts at zero.
     pub fn zero_bias(mut self) -> Self {
         self.bias = Bias::Zero;
         self
     }
 
-    /// Sets how the weight starts.
+    /// Sets the weight's initialisation.
     pub fn init(mut self, init: WeightInit) -> Self {
         self.init = init;
         self
@@ -164,24 +164,24 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// With bias.
+    /// Creates a linear layer with bias.
     pub fn new(in_features: usize, out_features: usize) -> Self {
         Linear { in_features, out_features, bias: Bias::Uniform, init: WeightInit::default() }
     }
 
-    /// Sets whether there is a bias.
+    /// Enables or disables the bias.
     pub fn bias(mut self, bias: bool) -> Self {
         self.bias = if bias { Bias::Uniform } else { Bias::None };
         self
     }
 
-    /// Has a bias that starts at zero.
+    /// Adds a bias that starts at zero.
     pub fn zero_bias(mut self) -> Self {
         self.bias = Bias::Zero;
         self
     }
 
-    /// Sets how the weight starts.
+    /// Sets the weight's initialisation.
     pub fn init(mut self, init: WeightInit) -> Self {
         self.init = init;
         self
@@ -205,7 +205,7 @@ pub struct MaxPool2d {
 }
 
 impl MaxPool2d {
-    /// Square windows of `kernel`, side by side, without padding.
+    /// Creates a pooling with square windows of side `kernel`, stride `kernel`, no padding.
     pub fn new(kernel: usize) -> Self {
         MaxPool2d { pool: max::MaxPool2dAttributes::new([kernel; 2]) }
     }
@@ -216,7 +216,7 @@ impl MaxPool2d {
         self
     }
 
-    /// Sets the padding of all four sides; what is padded is never the largest.
+    /// Sets the padding of all four sides. A padded position is never the maximum.
     pub fn padding(mut self, padding: usize) -> Self {
         self.pool.padding = [padding; 2];
         self
@@ -228,13 +228,13 @@ impl MaxPool2d {
         self
     }
 
-    /// Sets whether a last window that begins inside but ends outside counts.
+    /// Enables or disables a last window that starts inside but ends outside.
     pub fn ceil_mode(mut self, ceil_mode: bool) -> Self {
         self.pool.ceil_mode = ceil_mode;
         self
     }
 
-    /// Sets everything at once, each axis of its own.
+    /// Sets all attributes at once, for each axis separately.
     pub fn attributes(mut self, pool: max::MaxPool2dAttributes) -> Self {
         self.pool = pool;
         self
@@ -254,7 +254,7 @@ pub struct AvgPool2d {
 }
 
 impl AvgPool2d {
-    /// Square windows of `kernel`, side by side, without padding.
+    /// Creates a pooling with square windows of side `kernel`, stride `kernel`, no padding.
     pub fn new(kernel: usize) -> Self {
         AvgPool2d { pool: avg::AvgPool2dAttributes::new([kernel; 2]) }
     }
@@ -265,31 +265,31 @@ impl AvgPool2d {
         self
     }
 
-    /// Sets the padding of all four sides, by zeros.
+    /// Sets the zero padding of all four sides.
     pub fn padding(mut self, padding: usize) -> Self {
         self.pool.padding = [padding; 2];
         self
     }
 
-    /// Sets whether a last window that begins inside but ends outside counts.
+    /// Enables or disables a last window that starts inside but ends outside.
     pub fn ceil_mode(mut self, ceil_mode: bool) -> Self {
         self.pool.ceil_mode = ceil_mode;
         self
     }
 
-    /// Sets whether the zeros of the padding count in the mean.
+    /// Includes or excludes the padding's zeros in the mean.
     pub fn count_include_pad(mut self, count: bool) -> Self {
         self.pool.count_include_pad = count;
         self
     }
 
-    /// Sets what sums are divided by, in place of the window's size.
+    /// Sets the divisor of the sums, in place of the window's size.
     pub fn divisor_override(mut self, divisor: usize) -> Self {
         self.pool.divisor_override = Some(divisor);
         self
     }
 
-    /// Sets everything at once, each axis of its own.
+    /// Sets all attributes at once, for each axis separately.
     pub fn attributes(mut self, pool: avg::AvgPool2dAttributes) -> Self {
         self.pool = pool;
         self
@@ -302,7 +302,7 @@ impl Module for AvgPool2d {
     }
 }
 
-/// torch.nn.AdaptiveAvgPool2d: windows that give an output of this height and width.
+/// torch.nn.AdaptiveAvgPool2d: average pooling to an output of this height and width.
 #[derive(Clone, Copy, Debug)]
 pub struct AdaptiveAvgPool2d(pub [usize; 2]);
 
@@ -312,7 +312,7 @@ impl Module for AdaptiveAvgPool2d {
     }
 }
 
-/// torch.nn.Dropout with this probability; nothing on a tape for evaluation.
+/// torch.nn.Dropout with this probability; the identity on a tape for evaluation.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout(pub f64);
 
@@ -328,13 +328,13 @@ impl Module for Flatten {
     }
 }
 
-/// torch.nn.ZeroPad2d: rows and columns of zeros, top, bottom, left, right; a negative number crops as many. PyTorch lists
+/// torch.nn.ZeroPad2d: rows and columns of zeros at top, bottom, left and right; a negative number crops. PyTorch lists
 /// left and right first.
 #[derive(Clone, Copy, Debug)]
 pub struct ZeroPad2d(pub [isize; 4]);
 
 impl ZeroPad2d {
-    /// As many zeros on all four sides.
+    /// Creates a padding with the same number of zeros on all four sides.
     pub fn new(padding: isize) -> Self {
         ZeroPad2d([padding; 4])
     }
@@ -346,12 +346,12 @@ impl Module for ZeroPad2d {
     }
 }
 
-/// torch.nn.Upsample with its default mode, nearest: how many rows and columns of the same value each pixel becomes.
+/// torch.nn.Upsample in its default mode, nearest: each pixel becomes this number of equal rows and columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Upsample(pub [usize; 2]);
 
 impl Upsample {
-    /// The same factor for both axes.
+    /// Creates an upsampling with the same factor for both axes.
     pub fn new(scale_factor: usize) -> Self {
         Upsample([scale_factor; 2])
     }
@@ -369,7 +369,7 @@ impl Module for LogSoftmax {
     }
 }
 
-/// torch.nn.Identity: its input, in the place of a layer that is to go.
+/// torch.nn.Identity: returns its input, in place of a removed layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity;
 

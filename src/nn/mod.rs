@@ -1,6 +1,8 @@
-//! Layers with PyTorch's defaults, and models made of them. A layer holds its configuration; parameters live in a store.
+//! Layers with PyTorch's defaults, and models built from them. A layer holds its configuration; parameters live in a
+//! store.
 //!
-//! A [`Module`] appends nodes to a tape, so one model makes the tapes for training, for evaluation and for any batch size.
+//! A [`Module`] appends nodes to a tape. One model therefore builds tapes for training, for evaluation and for any
+//! batch size.
 
 mod freeze;
 mod layers;
@@ -26,8 +28,8 @@ use crate::tensor::TensorId;
 
 /// A part of a network.
 ///
-/// One of your own calls others and the tape's operations, such as a block that adds its input to what it computes:
-///
+/// A custom module calls other modules and the tape's operations, for example a block that adds its input to its
+/// output:
 /// ```
 /// use tilegrad::graph::{Tape, TensorId};
 /// use tilegrad::nn::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Module, Relu, Sequential};
@@ -55,15 +57,16 @@ use crate::tensor::TensorId;
 /// # Ok::<(), tilegrad::Error>(())
 /// ```
 pub trait Module: Send + Sync {
-    /// Appends what the module computes, and declares its parameters, under the tape's present scope.
+    /// Appends the module's computation and declares its parameters, in the tape's current scope.
     fn forward(&self, tape: &mut Tape, input: TensorId) -> Result<TensorId>;
 
-    /// [`Module::forward`] under `name`, which its parameters' names then begin with.
+    /// Calls [`Module::forward`] in the scope `name`, which prefixes the parameters' names.
     fn apply(&self, tape: &mut Tape, name: &str, input: TensorId) -> Result<TensorId> {
         tape.scoped(name, |tape| self.forward(tape, input))
     }
 
-    /// The layers with windows, output shapes, parameters, multiply-adds and receptive fields, for one image of `size`.
+    /// Summarises the layers for one image of `size`: windows, output shapes, parameters, multiply-adds, receptive
+    /// fields.
     fn summary(&self, size: ImageSize) -> Result<Summary>
     where
         Self: Sized,
@@ -90,8 +93,7 @@ impl Module for Activation {
     }
 }
 
-/// Modules one after another, each under a name.
-///
+/// Modules in sequence, each under a name.
 /// ```
 /// use tilegrad::nn::{Conv2d, Flatten, Linear, Relu, Sequential};
 ///
@@ -107,18 +109,18 @@ pub struct Sequential {
 }
 
 impl Sequential {
-    /// No module yet.
+    /// Creates an empty sequence.
     pub fn new() -> Self {
         Sequential::default()
     }
 
-    /// Adds a module under `name`, which its parameters' names begin with.
+    /// Adds a module under `name`, which prefixes its parameters' names.
     pub fn with(mut self, name: impl Into<String>, module: impl Module + 'static) -> Self {
         self.modules.push((name.into(), Box::new(module)));
         self
     }
 
-    /// Adds a module under its number, as torch.nn.Sequential names them.
+    /// Adds a module under its index, as torch.nn.Sequential names it.
     pub fn then(self, module: impl Module + 'static) -> Self {
         let number = self.modules.len().to_string();
         self.with(number, module)

@@ -1,4 +1,4 @@
-//! BatchNorm2d: parameters that are trained, and buffers that follow the batches.
+//! BatchNorm2d: trained parameters, and buffers that track the batches.
 
 use super::Module;
 use crate::graph::Tape;
@@ -18,24 +18,24 @@ pub struct BatchNorm2d {
 }
 
 impl BatchNorm2d {
-    /// PyTorch's defaults: eps 1e-5, momentum 0.1, weight 1 and bias 0.
+    /// Creates a batch norm with PyTorch's defaults: eps 1e-5, momentum 0.1, weight 1 and bias 0.
     pub fn new(channels: usize) -> Self {
         BatchNorm2d { channels, settings: Settings::default(), affine: true }
     }
 
-    /// Sets what is added to the variance.
+    /// Sets the term added to the variance.
     pub fn eps(mut self, eps: f64) -> Self {
         self.settings.eps = eps;
         self
     }
 
-    /// Sets how much of a batch enters the running statistics; `None` for the average over all batches.
+    /// Sets the weight of a batch in the running statistics; `None` for the average over all batches.
     pub fn momentum(mut self, momentum: Option<f64>) -> Self {
         self.settings.momentum = momentum;
         self
     }
 
-    /// Sets whether there are weight and bias.
+    /// Enables or disables weight and bias.
     pub fn affine(mut self, affine: bool) -> Self {
         self.affine = affine;
         self

@@ -1,4 +1,4 @@
-//! A model in words: its layers with their windows, output shapes, parameters, multiply-adds and receptive fields.
+//! A model summary: its layers with their windows, output shapes, parameters, multiply-adds and receptive fields.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,23 +15,22 @@ use crate::tensor::{Role, Spec, Tensor, TensorId};
 pub struct Layer {
     /// Its full name.
     pub name: String,
-    /// What it computes.
+    /// The operation that it computes.
     pub operation: &'static str,
-    /// The window that it moves over its input, if it has one.
+    /// The window over its input, if it has one.
     pub window: Option<Window>,
-    /// The shape of its output for one image: \[C, H, W\], or \[features\].
+    /// Output shape for one image: \[C, H, W\] or \[features\].
     pub output: Shape,
-    /// Numbers in its own parameters.
+    /// Number of values in its own parameters.
     pub parameters: usize,
-    /// Products that are added up for one image, forward.
+    /// Multiply-adds of the forward pass for one image.
     pub multiply_adds: u64,
-    /// Rows and columns of the model's input that one element of the output depends on, as if the image had no edges; 0
-    /// where it depends on none.
+    /// Rows and columns of the model's input that affect one output element, as if the image had no edges; 0 if none
+    /// do.
     pub receptive_field: [usize; 2],
 }
 
-/// The layers of a model for one size of images, as it is trained; prints as a table.
-///
+/// The layers of a model in its training form, for one image size. Prints as a table.
 /// ```
 /// use tilegrad::nn::models::LeNet5;
 /// use tilegrad::nn::{Module, Summary};
@@ -46,21 +45,21 @@ pub struct Layer {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Summary {
-    /// In the order in which they run.
+    /// The layers in execution order.
     pub layers: Vec<Layer>,
-    /// All parameters.
+    /// Total number of parameters.
     pub parameters: usize,
-    /// All multiply-adds of one image, forward.
+    /// Total multiply-adds of the forward pass for one image.
     pub multiply_adds: u64,
 }
 
-/// Images on the tape: a batch norm that is trained needs more than one value a channel, even of a pixel.
+/// Images on the tape. A batch norm in training needs more than one value per channel, even for a single pixel.
 const IMAGES: usize = 2;
 
 impl Summary {
-    /// The layers of `model` for one image of `size`.
+    /// Summarises the layers of `model` for one image of `size`.
     pub fn new(model: &dyn Module, size: ImageSize) -> Result<Self> {
-        // In evaluation there would be no dropout.
+        // A tape for evaluation would have no dropout.
         let mut tape = Tape::new(Purpose::Train);
         let input = tape.input("input", Spec::f32(size.nchw(IMAGES)))?;
         model.forward(&mut tape, input)?;
@@ -72,7 +71,7 @@ impl Summary {
 }
 
 impl Layer {
-    /// The layer that is `node`; `views` has those of the tensors before it, and gets those that it makes.
+    /// The layer of `node`. `views` holds the views of earlier tensors, and receives those of the node's outputs.
     fn new(tape: &Tape, node: &Node, views: &mut HashMap<TensorId, View>) -> Self {
         let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
         let own = inputs.iter().filter(|tensor| matches!(tensor.role, Role::Parameter { .. }));
@@ -83,9 +82,9 @@ impl Layer {
         let seen = node.inputs.iter().filter_map(|id| views.get(id).copied()).reduce(View::joined);
         let view = seen.map(|seen| match window {
             Some(window) => seen.through(window),
-            // A product of features, as of a linear layer: each output depends on all of them.
+            // In a product of features, as in a linear layer, each output depends on all inputs.
             None if multiply_adds > 0 && output.rank() == 2 => seen.whole(),
-            // The one operation that makes pixels smaller.
+            // The only operation that makes pixels smaller.
             None if node.op.name() == "upsample" => seen.enlarged(output),
             None => seen,
         });
@@ -103,16 +102,16 @@ impl Layer {
     }
 }
 
-/// What the elements of a tensor see of the model's input, by (height, width).
+/// The view that the elements of a tensor have of the model's input, as (height, width).
 ///
 /// Source: Araujo, Norris, Sim, "Computing receptive fields of convolutional neural networks", Distill 2019.
 #[derive(Clone, Copy)]
 struct View {
-    /// Pixels of the model's input.
+    /// Receptive field in pixels of the model's input.
     field: [f64; 2],
-    /// Pixels of the model's input from one element to the next.
+    /// Distance between neighbouring elements, in pixels of the model's input.
     jump: [f64; 2],
-    /// Elements, or those that a row of features was made of.
+    /// Extents in elements, for a row of features those of its source.
     extents: [usize; 2],
 }
 
@@ -121,13 +120,13 @@ impl View {
         View { field: [1.0; 2], jump: [1.0; 2], extents: [size.height, size.width] }
     }
 
-    /// What is seen by elements made of both.
+    /// The view of elements computed from both.
     fn joined(self, other: View) -> View {
         let larger = |a: [f64; 2], b: [f64; 2]| [a[0].max(b[0]), a[1].max(b[1])];
         View { field: larger(self.field, other.field), jump: larger(self.jump, other.jump), ..self }
     }
 
-    /// What is seen through `reach` further elements on each axis.
+    /// The view through `reach` further elements on each axis.
     fn farther(self, reach: [usize; 2]) -> View {
         let field = [0, 1].map(|axis| self.field[axis] + reach[axis] as f64 * self.jump[axis]);
         View { field, ..self }
@@ -157,13 +156,13 @@ impl View {
     }
 }
 
-/// Extents as short as they go: "3" for 3 by 3, else "1x7".
+/// Formats extents briefly: "3" for 3 by 3, else for example "1x7".
 fn short(extents: [usize; 2]) -> String {
     let [height, width] = extents;
     if height == width { height.to_string() } else { format!("{height}x{width}") }
 }
 
-/// A window as "kernel/stride/padding", with the dilation behind it where there is one.
+/// Formats a window as "kernel/stride/padding", followed by the dilation if there is one.
 fn window_text(window: &Window) -> String {
     let Window { kernel, stride, padding: [top, bottom, left, right], dilation } = *window;
     let padding = match top == bottom && left == right {
@@ -174,7 +173,7 @@ fn window_text(window: &Window) -> String {
     format!("{}/{}/{padding}{dilation}", short(kernel), short(stride))
 }
 
-/// An operation's name for a table: without its family where it is long.
+/// An operation's name for a table, without its family if it is long.
 fn kind(operation: &str) -> &str {
     if operation.len() > 16 { operation.trim_end_matches("_pool2d") } else { operation }
 }

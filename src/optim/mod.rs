@@ -1,4 +1,5 @@
-//! Optimizers: settings on the host, one in-place update a parameter group on the tape; and schedules of their rates.
+//! Optimizers with settings on the host and one in-place update per parameter group on the tape, and schedules of their
+//! rates.
 
 mod optimizer;
 mod rates;

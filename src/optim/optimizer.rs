@@ -1,5 +1,5 @@
-//! What an optimizer is, and what all of them share: parameter groups, gradients that add up over several batches, clipping, the
-//! count of updates.
+//! The optimizer trait, and the parts that all optimizers share: parameter groups, gradient accumulation over several
+//! batches, clipping, and the count of updates.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,70 +13,72 @@ use crate::ops::count_updates::{CountUpdates, UPDATES};
 use crate::ops::sgd::Clip;
 use crate::tensor::{Spec, TensorId};
 
-/// The name of the input that says what part of the accumulated gradients a batch is: \[4\] = the weight of its gradients,
-/// 1 if it is the first since the last update and else 0, two unused.
+/// Name of the input that gives a batch's part in the accumulated gradients: \[4\] = the weight of its gradients, 1 for
+/// the first batch since the last update and else 0, two unused.
 pub const ACCUMULATE: &str = "accumulate";
 
-/// Something that updates parameters by their gradients, in place, one dispatch a parameter group and piece.
+/// An optimizer: updates parameters in place by their gradients, one dispatch per parameter group and piece.
 ///
-/// One of its own says what it keeps for each parameter and appends the update of one group; groups, clipping, accumulated
-/// gradients and the count of updates come from here. The update's kernel links what updates share from `shaders/update/`: a clip
-/// file, `decay.wgsl`, `applied.wgsl`.
+/// A custom optimizer names its per-parameter state and appends the update of one group. Groups, clipping, accumulated
+/// gradients and the count of updates are provided here. The update's kernel links the shared files in
+/// `shaders/update/`: a clip file, `decay.wgsl`, `applied.wgsl`.
 pub trait Optimizer: fmt::Debug + Send + Sync {
-    /// PyTorch's name for it, as "SGD".
+    /// Returns PyTorch's name for the optimizer, such as "SGD".
     fn name(&self) -> &'static str;
 
-    /// Checks every setting against the range that PyTorch allows.
+    /// Checks every setting against PyTorch's range.
     fn validate(&self) -> Result<()>;
 
-    /// The learning rate and momentum that a schedule begins with.
+    /// The learning rate and momentum at the start of a schedule.
     fn rates(&self) -> Rates;
 
-    /// Whether an update without momentum is an error, as Nesterov's is.
+    /// True if an update without momentum is an error, as for Nesterov's.
     fn needs_momentum(&self) -> bool {
         false
     }
 
-    /// Parameters with settings of their own; the first group that holds a name has it. Whatever none holds is in one more group.
+    /// Parameters with separate settings. The first group that matches a name takes it; unmatched parameters form one
+    /// more group.
     fn groups(&self) -> &[ParamGroup];
 
-    /// How gradients are clipped before an update.
+    /// Gradient clipping before an update.
     fn clipping(&self) -> Clipping {
         Clipping::None
     }
 
-    /// PyTorch's names for what is kept for each parameter, such as "momentum_buffer".
+    /// PyTorch's names for the per-parameter state, such as "momentum_buffer".
     fn buffers(&self) -> &'static [&'static str];
 
-    /// Whether those hold something after the updates that the state [`UPDATES`] has counted.
+    /// True if that state holds values after the updates counted in the state [`UPDATES`].
     fn has_buffers(&self, updates: &[f32]) -> bool {
         updates.first().is_some_and(|&count| count > 0.0)
     }
 
-    /// How many hyperparameters an update reads.
+    /// Number of hyperparameters that an update reads.
     fn hyperparameter_count(&self) -> usize;
 
-    /// The hyperparameters of `group` in a step with these rates; the second is the momentum.
+    /// The hyperparameters of `group` in a step with these rates. The second is the momentum.
     fn values(&self, group: usize, rates: Rates) -> Vec<f32>;
 
     /// Appends the update of one group to `tape`.
     fn append_update(&self, tape: &mut Tape, update: Update) -> Result<()>;
 
-    /// The settings of `group` as an entry of PyTorch's param_groups, without the names of the parameters.
+    /// The settings of `group` as an entry of PyTorch's param_groups, without the parameters' names.
     fn param_group(&self, group: usize) -> Vec<(&'static str, serde_json::Value)>;
 
-    /// Appends to `tape` the gradients of `loss` and one update a group that has parameters with gradients.
+    /// Appends the gradients of `loss` to `tape`, and one update for each group that has parameters with gradients.
     fn minimize(&self, tape: &mut Tape, loss: TensorId) -> Result<()> {
         append(self, tape, loss, false)
     }
 
-    /// As [`Optimizer::minimize`], but the gradients of every backward stage add up, weighted by the input [`ACCUMULATE`], until
-    /// a batch that is the first again; run the update stage after the last batch of several.
+    /// Appends the same as [`Optimizer::minimize`], but accumulates the gradients of every backward stage, weighted by
+    /// the input [`ACCUMULATE`], until the next first batch. Run the update stage after the last of these batches.
     fn minimize_accumulated(&self, tape: &mut Tape, loss: TensorId) -> Result<()> {
         append(self, tape, loss, true)
     }
 
-    /// What to write before a step with these rates: for each update on `tape` the input's name and its values.
+    /// Returns the values to write before a step with these rates: for each update on `tape` the input's name and its
+    /// values.
     fn hyperparameters(&self, tape: &Tape, rates: Rates) -> Vec<(String, Vec<f32>)> {
         let used = |group: &usize| tape.find_input(&input_name(*group)).is_some();
         let groups = (0..=self.groups().len()).filter(used);
@@ -84,56 +86,57 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     }
 }
 
-/// How the gradients of an update are clipped.
+/// Gradient clipping of an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Clipping {
-    /// Not at all.
+    /// No clipping.
     #[default]
     None,
-    /// All together to this norm at most, by torch.nn.utils.clip_grad_norm_; infinite to measure only.
+    /// Maximum norm of all gradients together, as in torch.nn.utils.clip_grad_norm_; infinite to measure only.
     Norm(f64),
-    /// Each element to this size at most, by torch.nn.utils.clip_grad_value_.
+    /// Maximum absolute value of each element, as in torch.nn.utils.clip_grad_value_.
     Value(f64),
 }
 
-/// The update of one parameter group, for [`Optimizer::append_update`].
+/// The arguments of one parameter group's update, for [`Optimizer::append_update`].
 #[derive(Clone, Debug)]
 pub struct Update {
-    /// The group's number.
+    /// Index of the group.
     pub group: usize,
-    /// The node's name.
+    /// Name of the node.
     pub name: String,
-    /// Its hyperparameters.
+    /// The group's hyperparameters.
     pub hyper: TensorId,
-    /// The state [`UPDATES`], in which this update is counted already.
+    /// The state [`UPDATES`], which already counts this update.
     pub updates: TensorId,
     /// The parameters.
     pub parameters: Vec<TensorId>,
-    /// Their gradients, in the same order.
+    /// The parameters' gradients, in the same order.
     pub gradients: Vec<TensorId>,
-    /// How gradients are clipped by the update's kernel.
+    /// Gradient clipping in the update's kernel.
     pub clip: Clip,
-    /// The state of the gradients' norm, where they are clipped by it.
+    /// The state of the gradients' norm, if they are clipped by it.
     pub grad_norm: Option<TensorId>,
 }
 
-/// Parameters that are updated with settings of their own.
+/// Parameters updated with separate settings.
 #[derive(Clone)]
 pub struct ParamGroup {
     holds: Arc<dyn Fn(&str) -> bool + Send + Sync>,
-    /// What the learning rate is multiplied by.
+    /// Factor on the learning rate.
     pub lr_factor: f64,
-    /// In place of the optimizer's.
+    /// Weight decay, in place of the optimizer's.
     pub weight_decay: f64,
 }
 
 impl ParamGroup {
-    /// The parameters whose names `holds` is true of, with the optimizer's learning rate and no weight decay.
+    /// Creates a group of the parameters whose names satisfy `holds`, with the optimizer's learning rate and no weight
+    /// decay.
     pub fn new(holds: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         ParamGroup { holds: Arc::new(holds), lr_factor: 1.0, weight_decay: 0.0 }
     }
 
-    /// Sets what the learning rate is multiplied by.
+    /// Sets the factor on the learning rate.
     pub fn lr_factor(mut self, factor: f64) -> Self {
         self.lr_factor = factor;
         self
@@ -152,7 +155,7 @@ impl fmt::Debug for ParamGroup {
     }
 }
 
-/// Parameters and gradients of each group that has any; the parameters are put into their groups.
+/// Assigns the parameters to their groups, and returns the parameters and gradients of each non-empty group.
 fn grouped(
     optimizer: &(impl Optimizer + ?Sized),
     tape: &mut Tape,
@@ -220,7 +223,7 @@ fn append(optimizer: &(impl Optimizer + ?Sized), tape: &mut Tape, loss: TensorId
     Ok(())
 }
 
-/// The input of a group's hyperparameters.
+/// Name of the input with a group's hyperparameters.
 fn input_name(group: usize) -> String {
     format!("optimizer.{group}")
 }

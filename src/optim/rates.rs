@@ -1,6 +1,6 @@
-//! What a schedule changes from step to step.
+//! The rates that a schedule changes from step to step.
 
-/// The learning rate and momentum of a step, before a parameter group's factor.
+/// Learning rate and momentum of a step, before a parameter group's factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// The learning rate.

@@ -31,30 +31,30 @@ use crate::tensor::TensorId;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sgd {
-    /// The learning rate: how far a parameter moves against its gradient.
+    /// The learning rate: the step size against the gradient.
     pub lr: f64,
-    /// How much of the last step's direction is kept, 0 to 1.
+    /// Fraction of the momentum buffer kept from the last step, 0 to 1.
     pub momentum: f64,
-    /// How much of a gradient does not enter the momentum buffer.
+    /// Fraction of a gradient that does not enter the momentum buffer.
     pub dampening: f64,
     /// The L2 penalty's factor: adds `weight_decay * p` to the gradient.
     pub weight_decay: f64,
-    /// Whether to look ahead along the momentum.
+    /// True for Nesterov momentum.
     pub nesterov: bool,
-    /// Whether to climb in place of descending.
+    /// True to maximise the objective in place of minimising it.
     pub maximize: bool,
     /// The L1 penalty's factor: adds `l1 * sign(p)` to the gradient.
     pub l1: f64,
-    /// The norm that all gradients together do not exceed, by torch.nn.utils.clip_grad_norm_; infinite to measure only.
+    /// Maximum norm of all gradients together, as in torch.nn.utils.clip_grad_norm_; infinite to measure only.
     pub clip_grad_norm: Option<f64>,
-    /// The size that no element of a gradient exceeds, by torch.nn.utils.clip_grad_value_.
+    /// Maximum absolute value of a gradient's elements, as in torch.nn.utils.clip_grad_value_.
     pub clip_grad_value: Option<f64>,
-    /// Parameters with settings of their own; the first group that holds a name has it.
+    /// Parameters with separate settings. The first group that matches a name takes it.
     pub groups: Vec<ParamGroup>,
 }
 
 impl Sgd {
-    /// Plain SGD with PyTorch's defaults: everything but the learning rate is 0 or off.
+    /// Creates plain SGD with PyTorch's defaults: everything but the learning rate is 0 or off.
     pub fn new(lr: f64) -> Self {
         Sgd {
             lr,
@@ -88,13 +88,13 @@ impl Sgd {
         self
     }
 
-    /// Sets whether to use Nesterov's momentum.
+    /// Enables or disables Nesterov momentum.
     pub fn nesterov(mut self, nesterov: bool) -> Self {
         self.nesterov = nesterov;
         self
     }
 
-    /// Sets whether to climb.
+    /// Selects maximisation in place of minimisation.
     pub fn maximize(mut self, maximize: bool) -> Self {
         self.maximize = maximize;
         self
@@ -106,17 +106,18 @@ impl Sgd {
         self
     }
 
-    /// Scales the gradients of all groups by `min(1, max_norm / (norm + 1e-6))` before each update, `norm` being that of all
-    /// of them together. The state [`GRAD_NORM`](crate::ops::clip_grad_norm::GRAD_NORM) holds norm and factor of the last update.
+    /// Scales the gradients of all groups by `min(1, max_norm / (norm + 1e-6))` before each update, where `norm` is the
+    /// norm of all gradients together. The state [`GRAD_NORM`](crate::ops::clip_grad_norm::GRAD_NORM) holds norm and
+    /// factor of the last update.
     ///
-    /// As in PyTorch with `error_if_nonfinite=False`, a norm of NaN makes every updated parameter NaN, and an infinite one
-    /// makes finite gradients 0.
+    /// As in PyTorch with `error_if_nonfinite=False`, a norm of NaN makes every updated parameter NaN, and an infinite
+    /// one makes finite gradients 0.
     pub fn clip_grad_norm(mut self, max_norm: f64) -> Self {
         self.clip_grad_norm = Some(max_norm);
         self
     }
 
-    /// Brings each element of a gradient into `-value..=value` before each update; NaN stays.
+    /// Clamps each element of a gradient to `-value..=value` before each update; NaN stays.
     pub fn clip_grad_value(mut self, value: f64) -> Self {
         self.clip_grad_value = Some(value);
         self
@@ -133,7 +134,7 @@ impl Sgd {
         self.groups.get(group).map_or(self.weight_decay, |group| group.weight_decay)
     }
 
-    /// What the learning rate of a group is multiplied by.
+    /// Factor on the learning rate of a group.
     fn factor_of(&self, group: usize) -> f64 {
         self.groups.get(group).map_or(1.0, |group| group.lr_factor)
     }
@@ -207,7 +208,7 @@ impl Optimizer for Sgd {
         &[MOMENTUM_BUFFER]
     }
 
-    /// Without a step with momentum PyTorch has no momentum buffer either.
+    /// PyTorch creates the momentum buffer only in a step with momentum.
     fn has_buffers(&self, updates: &[f32]) -> bool {
         updates.get(1).is_some_and(|&with_momentum| with_momentum > 0.0)
     }

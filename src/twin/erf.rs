@@ -1,11 +1,12 @@
-//! The error function in f64, for gelu: Rust's standard library has none.
+//! The error function in f64, for gelu; Rust's standard library has none.
 
 use std::f64::consts::PI;
 
-/// 2/√π times the integral of exp(-t²) from 0 to `x`, to about 1e-15.
+/// 2/√π times the integral of exp(-t²) from 0 to `x`, accurate to about 1e-15.
 ///
-/// Near 0 the series exp(-x²) 2x/√π Σ (2x²)ⁿ / (1·3·..·(2n+1)), whose terms are all of one sign so that nothing cancels;
-/// beyond 2 Laplace's continued fraction of 1 - erf. Source: Abramowitz and Stegun, 7.1.6 and 7.1.14.
+/// Up to |x| = 2 it sums the series exp(-x²) 2x/√π Σ (2x²)ⁿ / (1·3·..·(2n+1)), whose terms have one sign and so do not
+/// cancel. Beyond 2 it evaluates Laplace's continued fraction of 1 - erf. Source: Abramowitz and Stegun, 7.1.6 and
+/// 7.1.14.
 pub(super) fn erf(x: f64) -> f64 {
     let a = x.abs();
     if a <= 2.0 {
@@ -20,7 +21,7 @@ pub(super) fn erf(x: f64) -> f64 {
     if x.is_nan() {
         return x;
     }
-    // From 2 on 80 levels leave less than 1e-16 of the fraction undone.
+    // Beyond 2, 80 levels leave an error of less than 1e-16.
     let fraction = (1..=80).rev().fold(a, |rest, level| a + f64::from(level) / 2.0 / rest);
     (1.0 - (-a * a).exp() / (PI.sqrt() * fraction)).copysign(x)
 }

@@ -1,7 +1,9 @@
-//! What a CPU twin is: an operation in plain loops over PyTorch's order of elements, and the values that it reads and makes.
+//! CPU twins: the trait for an operation in plain loops over PyTorch's element order, and the values it reads and
+//! writes.
 //!
-//! A twin is what its shaders are compared with, and what a person reads first to see what an operation means. It is
-//! generic over [`Real`]: f32 beside the GPU, f64 for gradient checks. Each stands in its operation's room of [`crate::ops`].
+//! A twin is the reference for its shaders, and the shortest definition of an operation for a reader. It is generic
+//! over [`Real`]: f32 for comparison with the GPU, f64 for gradient checks. Each twin lies in its operation's module in
+//! [`crate::ops`].
 
 mod erf;
 
@@ -13,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::shape::{DType, Shape};
 
-/// f32 or f64.
+/// A floating-point type: f32 or f64.
 pub trait Real:
     Copy
     + Debug
@@ -30,9 +32,9 @@ pub trait Real:
     + AddAssign
     + 'static
 {
-    /// The number nearest to `value`.
+    /// Rounds `value` to this type.
     fn of(value: f64) -> Self;
-    /// The same number as f64.
+    /// Converts to f64.
     fn to_f64(self) -> f64;
     /// The natural exponential.
     fn exp(self) -> Self;
@@ -44,7 +46,7 @@ pub trait Real:
     fn sqrt(self) -> Self;
     /// The error function.
     fn erf(self) -> Self;
-    /// What `twin` computes in this precision.
+    /// Evaluates `twin` in this precision.
     fn eval<T: DynTwin + ?Sized>(twin: &T, inputs: &Inputs<'_, Self>, outputs: &mut Outputs<Self>);
 }
 
@@ -81,19 +83,19 @@ macro_rules! real {
 real!(f32, eval_f32);
 real!(f64, eval_f64);
 
-/// The elements of a tensor in PyTorch's order (images of bytes: [height, width, channels]).
+/// Elements of a tensor in PyTorch's order (byte images: [height, width, channels]).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<R> {
-    /// Of an f32 tensor.
+    /// Elements of an f32 tensor.
     Real(Vec<R>),
-    /// Of an i32 tensor.
+    /// Elements of an i32 tensor.
     Int(Vec<i32>),
-    /// Of a u8 tensor.
+    /// Elements of a u8 tensor.
     Bytes(Vec<u8>),
 }
 
 impl<R: Real> Value<R> {
-    /// Zeros.
+    /// Creates `len` zeros.
     pub fn zeros(dtype: DType, len: usize) -> Self {
         match dtype {
             DType::F32 => Value::Real(vec![R::default(); len]),
@@ -102,7 +104,7 @@ impl<R: Real> Value<R> {
         }
     }
 
-    /// `value` everywhere.
+    /// Creates `len` elements equal to `value`.
     pub fn filled(dtype: DType, len: usize, value: f32) -> Self {
         match dtype {
             DType::F32 => Value::Real(vec![R::of(f64::from(value)); len]),
@@ -111,7 +113,7 @@ impl<R: Real> Value<R> {
         }
     }
 
-    /// How many elements there are.
+    /// Number of elements.
     pub fn len(&self) -> usize {
         match self {
             Value::Real(values) => values.len(),
@@ -120,12 +122,12 @@ impl<R: Real> Value<R> {
         }
     }
 
-    /// Whether there is no element.
+    /// True if there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The numbers of an f32 tensor; none of another.
+    /// Elements of an f32 tensor; empty for other types.
     pub fn real(&self) -> &[R] {
         match self {
             Value::Real(values) => values,
@@ -134,49 +136,49 @@ impl<R: Real> Value<R> {
     }
 }
 
-/// What a node reads.
+/// Values that a node reads, and the shapes of its outputs.
 pub struct Inputs<'a, R> {
     pub(crate) values: Vec<(&'a Shape, &'a Value<R>)>,
     pub(crate) outputs: Vec<&'a Shape>,
 }
 
 impl<'a, R: Real> Inputs<'a, R> {
-    /// How many inputs there are.
+    /// Number of inputs.
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there is no input.
+    /// True if there are no inputs.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The extents of input `i`.
+    /// Extents of input `i`.
     pub fn dims(&self, i: usize) -> &'a [usize] {
         self.values[i].0.dims()
     }
 
-    /// The extents of an input with four.
+    /// Extents of input `i`, which has four.
     pub fn nchw(&self, i: usize) -> [usize; 4] {
         self.values[i].0.nchw().expect("the shape rule asked for four extents")
     }
 
-    /// The extents of output `i`.
+    /// Extents of output `i`.
     pub fn output_dims(&self, i: usize) -> &'a [usize] {
         self.outputs[i].dims()
     }
 
-    /// The extents of an output with four.
+    /// Extents of output `i`, which has four.
     pub fn output_nchw(&self, i: usize) -> [usize; 4] {
         self.outputs[i].nchw().expect("the shape rule gave four extents")
     }
 
-    /// The numbers of input `i`.
+    /// Elements of the f32 input `i`.
     pub fn real(&self, i: usize) -> &'a [R] {
         self.values[i].1.real()
     }
 
-    /// The integers of input `i`.
+    /// Elements of the i32 input `i`.
     pub fn ints(&self, i: usize) -> &'a [i32] {
         match self.values[i].1 {
             Value::Int(values) => values,
@@ -184,7 +186,7 @@ impl<'a, R: Real> Inputs<'a, R> {
         }
     }
 
-    /// The bytes of input `i`.
+    /// Elements of the u8 input `i`.
     pub fn bytes(&self, i: usize) -> &'a [u8] {
         match self.values[i].1 {
             Value::Bytes(values) => values,
@@ -193,14 +195,14 @@ impl<'a, R: Real> Inputs<'a, R> {
     }
 }
 
-/// What a node makes, and what it changes in place.
+/// Values that a node writes, and those it updates in place.
 pub struct Outputs<R> {
     pub(crate) outputs: Vec<Value<R>>,
     pub(crate) updates: Vec<Value<R>>,
 }
 
 impl<R: Real> Outputs<R> {
-    /// The numbers of output `i`, zeros at first.
+    /// Elements of the f32 output `i`, initially zero.
     pub fn real(&mut self, i: usize) -> &mut [R] {
         match &mut self.outputs[i] {
             Value::Real(values) => values,
@@ -208,7 +210,7 @@ impl<R: Real> Outputs<R> {
         }
     }
 
-    /// The integers of output `i`, zeros at first.
+    /// Elements of the i32 output `i`, initially zero.
     pub fn ints(&mut self, i: usize) -> &mut [i32] {
         match &mut self.outputs[i] {
             Value::Int(values) => values,
@@ -216,7 +218,7 @@ impl<R: Real> Outputs<R> {
         }
     }
 
-    /// The integers of the tensor `i` that is changed in place.
+    /// Elements of the i32 tensor `i` that is updated in place.
     pub fn update_ints(&mut self, i: usize) -> &mut [i32] {
         match &mut self.updates[i] {
             Value::Int(values) => values,
@@ -224,7 +226,7 @@ impl<R: Real> Outputs<R> {
         }
     }
 
-    /// The numbers of the tensor `i` that is changed in place.
+    /// Elements of the f32 tensor `i` that is updated in place.
     pub fn update(&mut self, i: usize) -> &mut [R] {
         match &mut self.updates[i] {
             Value::Real(values) => values,
@@ -233,13 +235,13 @@ impl<R: Real> Outputs<R> {
     }
 }
 
-/// What an operation computes.
+/// The CPU implementation of an operation.
 pub trait Twin {
-    /// Computes the outputs, or changes the updated tensors.
+    /// Computes the outputs, or updates tensors in place.
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>);
 }
 
-/// [`Twin`] for both precisions, as a trait object can have it.
+/// Object-safe form of [`Twin`], for both precisions.
 pub trait DynTwin {
     /// [`Twin::eval`] in f32.
     fn eval_f32(&self, inputs: &Inputs<'_, f32>, outputs: &mut Outputs<f32>);
@@ -256,7 +258,7 @@ impl<T: Twin> DynTwin for T {
     }
 }
 
-/// Fills `output`, [N, C, H, W], from a function of the index; images and channels run in parallel.
+/// Fills `output`, [N, C, H, W], from a function of the index. Images and channels run in parallel.
 pub(crate) fn fill_nchw<T: Send>(
     output: &mut [T],
     [_, c, h, w]: [usize; 4],
@@ -269,7 +271,7 @@ pub(crate) fn fill_nchw<T: Send>(
     });
 }
 
-/// Fills `output`, [N, C, H, W], plane by plane, each given as zeros with its image and channel; they run in parallel.
+/// Fills `output`, [N, C, H, W], plane by plane, in parallel. `fill` gets the image, the channel and a plane of zeros.
 pub(crate) fn fill_planes<T: Send + Default>(
     output: &mut [T],
     [_, c, h, w]: [usize; 4],

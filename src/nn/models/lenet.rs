@@ -1,8 +1,9 @@
 //! LeNet-5: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE 1998.
 //!
-//! Two convolutions of 5x5, each with an activation and a pooling of 2x2, then three fully connected layers of 120, 84 and
-//! one per class. Two forms: with ReLU and maximum, as people train it now, and with sigmoid and average and Xavier's
-//! first weights, as in "Dive into Deep Learning", chapter 7.6, which is close to the paper.
+//! Two 5x5 convolutions, each with an activation and a 2x2 pooling, then three fully connected layers of 120, 84 and
+//! one output per class. There are two forms: the usual modern one with ReLU and max pooling, and one with sigmoid,
+//! average pooling and Xavier initialisation, as in "Dive into Deep Learning", chapter 7.6, which is close to the
+//! paper.
 
 use crate::error::Result;
 use crate::graph::Tape;
@@ -10,17 +11,17 @@ use crate::nn::{AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Sequentia
 use crate::ops::activation::Activation;
 use crate::tensor::TensorId;
 
-/// LeNet-5 for images of 28x28 with one channel.
+/// LeNet-5 for 28x28 images with one channel.
 pub struct LeNet5(Sequential);
 
 impl LeNet5 {
-    /// ReLU, maximum, PyTorch's first weights: 61,706 parameters for ten classes.
+    /// Creates the form with ReLU, max pooling and PyTorch's initialisation: 61,706 parameters for ten classes.
     pub fn new(classes: usize) -> Self {
         let pool = || MaxPool2d::new(2);
         Self::build(classes, Activation::Relu, WeightInit::Kaiming, pool(), pool())
     }
 
-    /// Sigmoid, average, Xavier's first weights.
+    /// Creates the form with sigmoid, average pooling and Xavier initialisation.
     pub fn classic(classes: usize) -> Self {
         let pool = || AvgPool2d::new(2);
         Self::build(classes, Activation::Sigmoid, WeightInit::Xavier, pool(), pool())

@@ -1,4 +1,4 @@
-//! Networks from the literature, a page each, and the names that files know them and a program's own by.
+//! Networks from the literature, one file each, and their names in files beside those of a program's own networks.
 
 mod lenet;
 mod named;

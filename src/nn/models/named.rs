@@ -23,16 +23,16 @@ pub const NAMES: &[(&str, &str)] = &[
     ("resnet101", ""),
 ];
 
-/// A model by its name and what its size depends on.
+/// A model given by its name and size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedModel {
     /// One of [`NAMES`], or a name that [`super::Networks::add`] was given.
     pub name: String,
-    /// How many classes it tells apart.
+    /// Number of classes.
     pub classes: usize,
-    /// Channels of the first stage, 64 as published; LeNet-5 has its own.
+    /// Channels of the first stage, 64 as published; LeNet-5 ignores it.
     pub width: usize,
-    /// Whether it is the form for images of about 32x32, which those for 224x224 would shrink to nothing.
+    /// True for the form for images of about 32x32, which the form for 224x224 would reduce to nothing.
     pub small: bool,
     /// What else a network of one's own is built by, as text under names of its own; the library's networks have none.
     pub settings: BTreeMap<String, String>,

@@ -1,27 +1,27 @@
 //! ResNet: He, Zhang, Ren, Sun, "Deep residual learning for image recognition", arXiv 1512.03385.
 //!
-//! A stem, then four stages of blocks; a block adds what it computes to what it was given, by a 1x1 convolution where their
-//! shapes differ. Names, layout and first values are torchvision's (in a bottleneck the 3x3 convolution has the stride).
+//! A stem, then four stages of blocks. A block adds its input to its output, through a 1x1 convolution where the shapes
+//! differ. Names, layout and initialisation are torchvision's (in a bottleneck the 3x3 convolution has the stride).
 
 use crate::error::Result;
 use crate::graph::Tape;
 use crate::nn::{AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Module, Relu, WeightInit};
 use crate::tensor::TensorId;
 
-/// What a block computes.
+/// The kind of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Block {
-    /// Two convolutions of 3x3.
+    /// Two 3x3 convolutions.
     Basic,
-    /// 1x1, 3x3, 1x1, the last with four times as many channels.
+    /// 1x1, 3x3 and 1x1 convolutions, the last with four times as many channels.
     Bottleneck,
 }
 
-/// ResNet with 18, 34, 50 or 101 layers that have weights.
+/// ResNet with 18, 34, 50 or 101 weighted layers.
 #[derive(Clone, Debug)]
 pub struct ResNet {
     block: Block,
-    /// How many blocks each stage has.
+    /// Number of blocks in each stage.
     stages: [usize; 4],
     classes: usize,
     cifar: bool,
@@ -29,22 +29,22 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// 11,689,512 parameters for 1000 classes.
+    /// ResNet-18: 11,689,512 parameters for 1000 classes.
     pub fn resnet18(classes: usize) -> Self {
         Self::new(Block::Basic, [2, 2, 2, 2], classes)
     }
 
-    /// 21,797,672 parameters for 1000 classes.
+    /// ResNet-34: 21,797,672 parameters for 1000 classes.
     pub fn resnet34(classes: usize) -> Self {
         Self::new(Block::Basic, [3, 4, 6, 3], classes)
     }
 
-    /// 25,557,032 parameters for 1000 classes.
+    /// ResNet-50: 25,557,032 parameters for 1000 classes.
     pub fn resnet50(classes: usize) -> Self {
         Self::new(Block::Bottleneck, [3, 4, 6, 3], classes)
     }
 
-    /// 44,549,160 parameters for 1000 classes.
+    /// ResNet-101: 44,549,160 parameters for 1000 classes.
     pub fn resnet101(classes: usize) -> Self {
         Self::new(Block::Bottleneck, [3, 4, 23, 3], classes)
     }
@@ -53,13 +53,13 @@ impl ResNet {
         ResNet { block, stages, classes, cifar: false, width: 64 }
     }
 
-    /// The stem for images of 32x32: a convolution of 3x3 with stride 1, and no pooling.
+    /// Selects the stem for 32x32 images: a 3x3 convolution with stride 1, and no pooling.
     pub fn cifar(mut self) -> Self {
         self.cifar = true;
         self
     }
 
-    /// Sets the first stage's channels, 64 by default; the others are 2, 4 and 8 times as many.
+    /// Sets the channels of the first stage, 64 by default. The others have 2, 4 and 8 times as many.
     pub fn width(mut self, width: usize) -> Self {
         self.width = width;
         self
@@ -77,18 +77,18 @@ impl ResNet {
     }
 }
 
-/// A convolution as all of the network's are: no bias, since a batch norm follows, and padded to keep the extent.
+/// Creates a convolution without bias, since a batch norm follows, and with padding that keeps the extent.
 fn conv(from: usize, to: usize, kernel: usize, stride: usize) -> Conv2d {
     Conv2d::new(from, to, kernel).stride(stride).padding(kernel / 2).bias(false).init(WeightInit::KaimingNormal)
 }
 
 impl Block {
-    /// Output channels for a stage of this width.
+    /// Number of output channels of a stage of this width.
     fn channels(self, width: usize) -> usize {
         if self == Block::Bottleneck { 4 * width } else { width }
     }
 
-    /// What is added to the input: input and output channels and stride of each convolution, in order.
+    /// The convolutions of the residual branch in order, with their input channels, output channels and strides.
     fn convolutions(self, from: usize, width: usize, stride: usize) -> Vec<Conv2d> {
         match self {
             Block::Basic => vec![conv(from, width, 3, stride), conv(width, width, 3, 1)],

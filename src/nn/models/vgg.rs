@@ -1,7 +1,7 @@
 //! VGG: Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", arXiv 1409.1556.
 //!
-//! Stages of 3x3 convolutions with ReLU, each stage closed by a maximum over 2x2, then three fully connected layers. Names,
-//! layout and first values are torchvision's; in the form for CIFAR one fully connected layer follows the last stage.
+//! Stages of 3x3 convolutions with ReLU, each followed by a 2x2 max pooling, then three fully connected layers. Names,
+//! layout and initialisation are torchvision's. In the CIFAR form one fully connected layer follows the last stage.
 
 use crate::error::Result;
 use crate::graph::Tape;
@@ -11,10 +11,10 @@ use crate::nn::{
 use crate::ops::activation::Activation::Relu;
 use crate::tensor::TensorId;
 
-/// VGG with 11, 13, 16 or 19 layers that have weights.
+/// VGG with 11, 13, 16 or 19 weighted layers.
 #[derive(Clone, Debug)]
 pub struct Vgg {
-    /// How many convolutions each stage has.
+    /// Number of convolutions in each stage.
     stages: [usize; 5],
     classes: usize,
     batch_norm: bool,
@@ -47,19 +47,19 @@ impl Vgg {
         Vgg { stages, classes, batch_norm: false, cifar: false, width: 64 }
     }
 
-    /// Sets whether a batch norm follows each convolution, as in torchvision's `vgg11_bn`.
+    /// Enables or disables a batch norm after each convolution, as in torchvision's `vgg11_bn`.
     pub fn batch_norm(mut self, batch_norm: bool) -> Self {
         self.batch_norm = batch_norm;
         self
     }
 
-    /// The form for images of 32x32: one fully connected layer, called `classifier`, follows the last stage.
+    /// Selects the form for 32x32 images: one fully connected layer, called `classifier`, follows the last stage.
     pub fn cifar(mut self) -> Self {
         self.cifar = true;
         self
     }
 
-    /// Sets the first stage's channels, 64 by default; the others are 2, 4, 8 and 8 times as many.
+    /// Sets the channels of the first stage, 64 by default. The others have 2, 4, 8 and 8 times as many.
     pub fn width(mut self, width: usize) -> Self {
         self.width = width;
         self

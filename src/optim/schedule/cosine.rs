@@ -1,4 +1,4 @@
-//! Cosine annealing, with or without a linear warm-up before it.
+//! Cosine annealing, with or without a linear warm-up.
 
 use std::f64::consts::PI;
 
@@ -9,30 +9,30 @@ use crate::optim::rates::Rates;
 
 /// torch.optim.lr_scheduler.CosineAnnealingLR: `lr = eta_min + (base - eta_min) * (1 + cos(pi * count / t_max)) / 2`.
 ///
-/// Beyond `t_max` the learning rate rises again, as PyTorch's does. With a warm-up the rule is PyTorch's
-/// `SequentialLR([LinearLR(start_factor, total_iters), CosineAnnealingLR(t_max)], milestones=[total_iters])`, so a whole
-/// run has `total_iters + t_max` counts. Source: Loshchilov and Hutter, "SGDR", ICLR 2017, without the restarts.
+/// Beyond `t_max` the learning rate rises again, as in PyTorch. With a warm-up the rule is PyTorch's
+/// `SequentialLR([LinearLR(start_factor, total_iters), CosineAnnealingLR(t_max)], milestones=[total_iters])`, so a
+/// whole run has `total_iters + t_max` counts. Source: Loshchilov and Hutter, "SGDR", ICLR 2017, without the restarts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CosineAnnealingLr {
-    /// Counts from the optimizer's learning rate to the lowest one.
+    /// Number of counts from the optimizer's learning rate to the lowest one.
     pub t_max: usize,
     /// The lowest learning rate.
     pub eta_min: f64,
-    /// What comes before.
+    /// Linear warm-up before the cosine.
     pub warmup: Option<Warmup>,
 }
 
-/// torch.optim.lr_scheduler.LinearLR with `end_factor` 1: a straight line up to the optimizer's learning rate.
+/// torch.optim.lr_scheduler.LinearLR with `end_factor` 1: a linear increase to the optimizer's learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Warmup {
-    /// Counts until the optimizer's learning rate is reached.
+    /// Number of counts until the optimizer's learning rate is reached.
     pub total_iters: usize,
-    /// What the first learning rate is of the optimizer's, above 0 and at most 1.
+    /// Ratio of the first learning rate to the optimizer's, above 0 and at most 1.
     pub start_factor: f64,
 }
 
 impl CosineAnnealingLr {
-    /// Down to 0 over `t_max` counts.
+    /// Creates a schedule that decays to 0 over `t_max` counts.
     pub fn new(t_max: usize) -> Self {
         CosineAnnealingLr { t_max, eta_min: 0.0, warmup: None }
     }
@@ -43,7 +43,7 @@ impl CosineAnnealingLr {
         self
     }
 
-    /// Puts `total_iters` counts before it, over which the learning rate rises from its `start_factor`.
+    /// Adds a warm-up of `total_iters` counts, over which the learning rate rises from `start_factor` times its value.
     pub fn warmup(mut self, total_iters: usize, start_factor: f64) -> Self {
         self.warmup = Some(Warmup { total_iters, start_factor });
         self

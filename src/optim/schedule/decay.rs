@@ -1,11 +1,11 @@
-//! Rules that multiply the learning rate by a factor of the count: constant, steps, powers and polynomials.
+//! Rules that multiply the learning rate by a function of the count: constant, steps, powers and polynomials.
 
 use super::{ScheduleRule, Unit, check_count, check_not_negative};
 use crate::error::{Error, Result};
 use crate::optim::optimizer::Optimizer;
 use crate::optim::rates::Rates;
 
-/// The optimizer's rates at every step.
+/// Constant rates, those of the optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Constant;
 
@@ -26,19 +26,19 @@ impl ScheduleRule for Constant {
 /// torch.optim.lr_scheduler.StepLR: `lr = base * gamma^floor(count / step_size)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepLr {
-    /// How many counts have one learning rate.
+    /// Number of counts with the same learning rate.
     pub step_size: usize,
-    /// What the learning rate is multiplied by.
+    /// Factor on the learning rate.
     pub gamma: f64,
 }
 
 impl StepLr {
-    /// A tenth every `step_size` counts.
+    /// Creates a schedule that divides by ten every `step_size` counts.
     pub fn new(step_size: usize) -> Self {
         StepLr { step_size, gamma: 0.1 }
     }
 
-    /// Sets what the learning rate is multiplied by.
+    /// Sets the factor on the learning rate.
     pub fn gamma(mut self, gamma: f64) -> Self {
         self.gamma = gamma;
         self
@@ -60,22 +60,22 @@ impl ScheduleRule for StepLr {
     }
 }
 
-/// torch.optim.lr_scheduler.MultiStepLR: `lr = base * gamma^(how many milestones are at or below count)`.
+/// torch.optim.lr_scheduler.MultiStepLR: `lr = base * gamma^(number of milestones at or below count)`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MultiStepLr {
-    /// The counts from which on the learning rate is smaller, ascending.
+    /// Counts at which the learning rate decreases, ascending.
     pub milestones: Vec<usize>,
-    /// What the learning rate is multiplied by at each.
+    /// Factor on the learning rate at each milestone.
     pub gamma: f64,
 }
 
 impl MultiStepLr {
-    /// A tenth at each of `milestones`.
+    /// Creates a schedule that divides by ten at each of `milestones`.
     pub fn new(milestones: impl Into<Vec<usize>>) -> Self {
         MultiStepLr { milestones: milestones.into(), gamma: 0.1 }
     }
 
-    /// Sets what the learning rate is multiplied by.
+    /// Sets the factor on the learning rate.
     pub fn gamma(mut self, gamma: f64) -> Self {
         self.gamma = gamma;
         self
@@ -108,12 +108,12 @@ impl ScheduleRule for MultiStepLr {
 /// torch.optim.lr_scheduler.ExponentialLR: `lr = base * gamma^count`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExponentialLr {
-    /// What the learning rate is multiplied by at every count.
+    /// Factor on the learning rate at every count.
     pub gamma: f64,
 }
 
 impl ExponentialLr {
-    /// `gamma` times the learning rate at every count.
+    /// Creates a schedule that multiplies the learning rate by `gamma` at every count.
     pub fn new(gamma: f64) -> Self {
         ExponentialLr { gamma }
     }
@@ -136,19 +136,19 @@ impl ScheduleRule for ExponentialLr {
 /// torch.optim.lr_scheduler.PolynomialLR: `lr = base * (1 - min(count, total_iters) / total_iters)^power`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PolynomialLr {
-    /// The count at which the learning rate is 0.
+    /// Count at which the learning rate reaches 0.
     pub total_iters: usize,
-    /// 1 for a straight line.
+    /// Exponent; 1 for a linear decay.
     pub power: f64,
 }
 
 impl PolynomialLr {
-    /// A straight line to 0 at `total_iters` counts.
+    /// Creates a linear decay to 0 at `total_iters` counts.
     pub fn new(total_iters: usize) -> Self {
         PolynomialLr { total_iters, power: 1.0 }
     }
 
-    /// Sets the power.
+    /// Sets the exponent.
     pub fn power(mut self, power: f64) -> Self {
         self.power = power;
         self
@@ -171,7 +171,7 @@ impl ScheduleRule for PolynomialLr {
     }
 }
 
-/// `gamma^count`; `powi` would need a count that fits 32 bits.
+/// `gamma^count`. `powi` would need a count that fits 32 bits.
 fn power(gamma: f64, count: usize) -> f64 {
     gamma.powf(count as f64)
 }

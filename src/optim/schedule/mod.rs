@@ -1,8 +1,8 @@
 //! Schedules: the learning rate and momentum of every step, equal to torch.optim.lr_scheduler's.
 //!
-//! A [`ScheduleRule`] is one of PyTorch's schedulers with its settings; a [`Schedule`] is a rule over an optimizer's rates,
-//! counted in steps or in epochs. All arithmetic is in f64, in PyTorch's closed forms; PyTorch itself multiplies step
-//! by step, which rounds differently in the last digits.
+//! A [`ScheduleRule`] is one of PyTorch's schedulers with its settings. A [`Schedule`] applies a rule to an optimizer's
+//! rates, counted in steps or epochs. All arithmetic is in f64, in PyTorch's closed forms. PyTorch itself multiplies
+//! step by step, which rounds differently in the last digits.
 
 mod cosine;
 mod decay;
@@ -22,17 +22,17 @@ use super::optimizer::Optimizer;
 use super::rates::Rates;
 use crate::error::{Error, Result};
 
-/// What a schedule counts: when PyTorch's users call `scheduler.step()`.
+/// The unit that a schedule counts, which is when PyTorch's users call `scheduler.step()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// After every batch.
+    /// Counts batches.
     Step,
-    /// After every pass over the training images.
+    /// Counts passes over the training images.
     Epoch,
 }
 
 impl Unit {
-    /// "1 step", "30 epochs".
+    /// Formats a count with its unit: "1 step", "30 epochs".
     fn of(self, count: usize) -> String {
         format!("{count} {self}{}", if count == 1 { "" } else { "s" })
     }
@@ -47,54 +47,54 @@ impl fmt::Display for Unit {
     }
 }
 
-/// How rates follow from the optimizer's own and a count of steps or epochs; PyTorch's schedulers are rules, and so may
-/// be types of yours.
+/// A rule that gives the rates from the optimizer's own and a count of steps or epochs. PyTorch's schedulers are rules,
+/// and custom types may be.
 pub trait ScheduleRule: fmt::Debug + Send + Sync {
-    /// Checks every setting against its range; `optimizer` is what the rates are for.
+    /// Checks every setting against its range. `optimizer` is the optimizer whose rates the rule changes.
     fn validate(&self, optimizer: &dyn Optimizer) -> Result<()>;
 
-    /// What PyTorch's users count with this rule.
+    /// The unit that PyTorch's users count with this rule.
     fn unit(&self) -> Unit {
         Unit::Epoch
     }
 
-    /// The learning rate after `count` steps or epochs, where the optimizer's is `base`.
+    /// The learning rate after `count` steps or epochs, given the optimizer's as `base`.
     fn lr(&self, base: f64, count: usize) -> f64;
 
-    /// The momentum after `count` steps or epochs, where the optimizer's is `base`.
+    /// The momentum after `count` steps or epochs, given the optimizer's as `base`.
     fn momentum(&self, base: f64, count: usize) -> f64 {
         let _ = count;
         base
     }
 
-    /// Whether [`ScheduleRule::observe`] takes something that is better when smaller, or when larger.
+    /// The direction of the metric passed to [`ScheduleRule::observe`]: better when smaller, or when larger.
     fn mode(&self) -> Mode {
         Mode::Min
     }
 
-    /// Takes the metric of an epoch that is done; only a rule that looks at results needs it.
+    /// Takes the metric of a finished epoch. Only rules that depend on results need it.
     fn observe(&mut self, base: f64, metric: f64) {
         let _ = (base, metric);
     }
 
-    /// What the rule remembers of the metrics that it has observed, by PyTorch's names: what a saved run needs to go on.
+    /// The rule's state, derived from the observed metrics, by PyTorch's names. A saved run needs it to resume.
     fn state(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
 
-    /// Takes what [`ScheduleRule::state`] of another run gave, or says which field cannot be and changes nothing.
+    /// Restores the [`ScheduleRule::state`] of another run. An error names the invalid field, and the rule stays
+    /// unchanged.
     fn restore(&mut self, state: &BTreeMap<String, f64>) -> Result<(), String> {
         let _ = state;
         Ok(())
     }
 
-    /// The rule and its settings in one line.
+    /// Describes the rule and its settings in one line.
     fn describe(&self, base: Rates, unit: Unit) -> String;
 }
 
-/// A rule over an optimizer's learning rate and momentum. What it gives are the optimizer's own rates; each parameter
+/// A rule applied to an optimizer's learning rate and momentum. It gives the optimizer's own rates. Each parameter
 /// group multiplies the learning rate by its factor, and with it the floors `eta_min` and `min_lr`.
-///
 /// ```
 /// use tilegrad::optim::{CosineAnnealingLr, Schedule, Sgd};
 ///
@@ -113,7 +113,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `rule` over the learning rate and momentum of `optimizer`; an error names the setting that is out of its range.
+    /// Applies `rule` to the learning rate and momentum of `optimizer`. An error names the setting that is out of
+    /// range.
     pub fn new(optimizer: &dyn Optimizer, rule: impl ScheduleRule + 'static) -> Result<Self> {
         optimizer.validate()?;
         rule.validate(optimizer)?;
@@ -121,28 +122,28 @@ impl Schedule {
         Ok(Schedule { base, unit: rule.unit(), rule: Box::new(rule) })
     }
 
-    /// The optimizer's rates at every step.
+    /// Keeps the optimizer's rates at every step.
     pub fn constant(optimizer: &dyn Optimizer) -> Result<Self> {
         Self::new(optimizer, Constant)
     }
 
-    /// Counts in `unit`, in place of what PyTorch's users count with this rule.
+    /// Sets the unit to count, in place of the one that PyTorch's users count with this rule.
     pub fn counting(mut self, unit: Unit) -> Self {
         self.unit = unit;
         self
     }
 
-    /// What the schedule counts.
+    /// The unit that the schedule counts.
     pub fn unit(&self) -> Unit {
         self.unit
     }
 
-    /// The rates once `count` of the schedule's unit are done: those of the first step are `at(0)`.
+    /// The rates after `count` units; those of the first step are `at(0)`.
     pub fn at(&self, count: usize) -> Rates {
         Rates { lr: self.rule.lr(self.base.lr, count), momentum: self.rule.momentum(self.base.momentum, count) }
     }
 
-    /// The rates of the step that comes after so many steps and so many whole epochs of a run.
+    /// The rates of the step after `steps` steps and `epochs` whole epochs of a run.
     pub fn rates(&self, steps: usize, epochs: usize) -> Rates {
         self.at(match self.unit {
             Unit::Step => steps,
@@ -150,22 +151,23 @@ impl Schedule {
         })
     }
 
-    /// Whether [`Schedule::observe`] takes something that is better when smaller, such as a loss, or when larger.
+    /// The direction of the metric passed to [`Schedule::observe`]: better when smaller, such as a loss, or when
+    /// larger.
     pub fn mode(&self) -> Mode {
         self.rule.mode()
     }
 
-    /// Takes the metric of an epoch that is done, on which [`ReduceLrOnPlateau`] decides; others don't look at it.
+    /// Takes the metric of a finished epoch, which determines [`ReduceLrOnPlateau`]; other rules ignore it.
     pub fn observe(&mut self, metric: f64) {
         self.rule.observe(self.base.lr, metric);
     }
 
-    /// What the schedule remembers of the metrics observed, by name; empty for all but [`ReduceLrOnPlateau`].
+    /// The schedule's state, derived from the observed metrics, by name; empty except for [`ReduceLrOnPlateau`].
     pub fn state(&self) -> Vec<(&'static str, f64)> {
         self.rule.state()
     }
 
-    /// Goes on from the [`Schedule::state`] of another run; the error says which field cannot be, and nothing is changed.
+    /// Restores the [`Schedule::state`] of another run. An error names the invalid field, and nothing is changed.
     pub fn restore(&mut self, state: &BTreeMap<String, f64>) -> Result<()> {
         self.rule.restore(state).map_err(|message| Error::config("schedule", message))
     }
@@ -177,7 +179,7 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// Checks that `value` is a finite number that `fits` what the message calls `range`.
+/// Checks that `value` is finite and that it `fits`; the message describes the allowed values as `range`.
 fn check(field: &str, value: f64, fits: bool, range: &str) -> Result<()> {
     if value.is_finite() && fits {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Schedules by a word, as a command line takes them, with settings that suit the length of a run.
+//! Schedules by name, as on a command line, with settings that suit the length of a run.
 
 use super::{
     CosineAnnealingLr, ExponentialLr, MultiStepLr, OneCycleLr, PolynomialLr, ReduceLrOnPlateau, Schedule, StepLr, Unit,
@@ -7,15 +7,15 @@ use super::{
 use crate::error::{Error, Result};
 use crate::optim::optimizer::Optimizer;
 
-/// What the learning rate of an exponential schedule is multiplied by over a whole run.
+/// Factor on the learning rate of an exponential schedule over a whole run.
 const EXPONENTIAL: f64 = 0.01;
-/// The part of a run that a warm-up takes: one in so many steps ..
+/// Reciprocal of the part of a run's steps that a warm-up takes.
 const WARMUP: usize = 10;
-/// .. and what of the learning rate it begins with.
+/// Ratio of the first learning rate of a warm-up to the optimizer's.
 const WARMUP_START: f64 = 0.01;
 
 impl Schedule {
-    /// The words that [`Schedule::named`] knows.
+    /// The names that [`Schedule::named`] accepts.
     pub const NAMES: [&'static str; 9] = [
         "constant",
         "step",
@@ -28,14 +28,15 @@ impl Schedule {
         "polynomial",
     ];
 
-    /// The schedule called `name`, fitted to a run of `epochs` epochs of `steps_per_epoch` steps.
+    /// Creates the schedule `name`, fitted to a run of `epochs` epochs of `steps_per_epoch` steps.
     ///
     /// - `step`: a tenth after each third of the epochs; `multistep`: a tenth after half and three quarters of them
     /// - `exponential`: a hundredth over the run, epoch by epoch
-    /// - `cosine`, `polynomial`: to 0 over the run, epoch by epoch, by a cosine or a straight line
-    /// - `cosine-warmup`: a tenth of the steps from a hundredth of the learning rate up to it, then the cosine, step by step
+    /// - `cosine`, `polynomial`: to 0 over the run, epoch by epoch, by a cosine or linearly
+    /// - `cosine-warmup`: from a hundredth of the learning rate up to it over a tenth of the steps, then the cosine,
+    ///   step by step
     /// - `onecycle`: PyTorch's defaults, step by step; the momentum stays 0 if the optimizer's is
-    /// - `plateau`: a tenth once the metric has not got better for more than a tenth of the epochs (1 to 10 of them)
+    /// - `plateau`: a tenth once the metric has not improved for more than a tenth of the epochs (1 to 10 of them)
     pub fn named(name: &str, optimizer: &dyn Optimizer, epochs: usize, steps_per_epoch: usize) -> Result<Self> {
         check_count("epochs", epochs)?;
         check_count("steps_per_epoch", steps_per_epoch)?;

@@ -1,4 +1,4 @@
-//! One cycle: the learning rate up and far down again, the momentum down and up.
+//! One cycle: the learning rate rises and then falls far below its start, while the momentum falls and rises.
 
 use std::f64::consts::PI;
 
@@ -27,34 +27,34 @@ impl Anneal {
 
 /// torch.optim.lr_scheduler.OneCycleLR, with the optimizer's learning rate as `max_lr`.
 ///
-/// The learning rate goes from `max_lr / div_factor` up to `max_lr` and down to `max_lr / div_factor /
-/// final_div_factor`; meanwhile the momentum goes from `max_momentum` down to `base_momentum` and back. With
-/// `three_phase` the learning rate comes down as it went up, and only then goes on to its lowest. It counts steps; after
-/// `total_steps` it stays where it is (PyTorch raises an error). Source: Smith and Topin, "Super-convergence", 2018.
+/// The learning rate rises from `max_lr / div_factor` to `max_lr` and falls to `max_lr / div_factor /
+/// final_div_factor`. Meanwhile the momentum falls from `max_momentum` to `base_momentum` and rises again. With
+/// `three_phase` the learning rate first falls as it rose, and then to its lowest value. The schedule counts steps.
+/// After `total_steps` it stays constant (PyTorch raises an error). Source: Smith and Topin, "Super-convergence", 2018.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OneCycleLr {
-    /// Steps of the whole run.
+    /// Number of steps of the whole run.
     pub total_steps: usize,
-    /// Which part of them the learning rate rises for, 0 to 1.
+    /// Fraction of the steps during which the learning rate rises, 0 to 1.
     pub pct_start: f64,
     /// The curve between two rates.
     pub anneal_strategy: Anneal,
-    /// Whether the momentum changes too; the optimizer's momentum then does not count.
+    /// True if the momentum changes too; the optimizer's momentum is then ignored.
     pub cycle_momentum: bool,
     /// The momentum at the highest learning rate.
     pub base_momentum: f64,
     /// The momentum at the lowest learning rates.
     pub max_momentum: f64,
-    /// What the highest learning rate is of the first.
+    /// Ratio of the highest learning rate to the first.
     pub div_factor: f64,
-    /// What the first learning rate is of the last.
+    /// Ratio of the first learning rate to the last.
     pub final_div_factor: f64,
-    /// Whether there are three phases in place of two.
+    /// True for three phases in place of two.
     pub three_phase: bool,
 }
 
 impl OneCycleLr {
-    /// PyTorch's defaults over `total_steps` steps.
+    /// Creates the schedule with PyTorch's defaults over `total_steps` steps.
     pub fn new(total_steps: usize) -> Self {
         OneCycleLr {
             total_steps,
@@ -69,7 +69,7 @@ impl OneCycleLr {
         }
     }
 
-    /// Sets for which part of the steps the learning rate rises.
+    /// Sets the fraction of the steps during which the learning rate rises.
     pub fn pct_start(mut self, pct_start: f64) -> Self {
         self.pct_start = pct_start;
         self
@@ -81,7 +81,7 @@ impl OneCycleLr {
         self
     }
 
-    /// Sets whether the momentum changes too.
+    /// Enables or disables the cycle of the momentum.
     pub fn cycle_momentum(mut self, cycle_momentum: bool) -> Self {
         self.cycle_momentum = cycle_momentum;
         self
@@ -93,37 +93,37 @@ impl OneCycleLr {
         self
     }
 
-    /// Sets what the highest learning rate is of the first.
+    /// Sets the ratio of the highest learning rate to the first.
     pub fn div_factor(mut self, div_factor: f64) -> Self {
         self.div_factor = div_factor;
         self
     }
 
-    /// Sets what the first learning rate is of the last.
+    /// Sets the ratio of the first learning rate to the last.
     pub fn final_div_factor(mut self, final_div_factor: f64) -> Self {
         self.final_div_factor = final_div_factor;
         self
     }
 
-    /// Sets whether there are three phases in place of two.
+    /// Selects three phases in place of two.
     pub fn three_phase(mut self, three_phase: bool) -> Self {
         self.three_phase = three_phase;
         self
     }
 
-    /// The phase that the step after `count` others is in, and how much of it is done.
+    /// The phase of the step after `count` others, and the fraction of the phase that is done.
     fn phase(&self, count: usize) -> (usize, f64) {
         let (rise, last) = (self.pct_start * self.total_steps as f64, self.total_steps as f64 - 1.0);
         let ends: &[f64] = if self.three_phase { &[rise - 1.0, 2.0 * rise - 2.0, last] } else { &[rise - 1.0, last] };
         let step = (count as f64).min(last);
         let phase = ends.iter().position(|&end| step <= end).unwrap_or(ends.len() - 1);
         let began = if phase == 0 { 0.0 } else { ends[phase - 1] };
-        // A phase of no length is at its end (PyTorch divides by zero there).
+        // A phase of length 0 is at its end (PyTorch divides by zero there).
         let part = if ends[phase] == began { 1.0 } else { (step - began) / (ends[phase] - began) };
         (phase, part)
     }
 
-    /// The rate at `count` where the phases lead from each of `rates` to the next.
+    /// The rate at `count`, if the phases lead from each of `rates` to the next.
     fn along(&self, rates: &[f64], count: usize) -> f64 {
         let (phase, part) = self.phase(count);
         self.anneal_strategy.at(rates[phase], rates[phase + 1], part)

@@ -1,4 +1,4 @@
-//! A learning rate that falls when a metric stops getting better: the one rule with a state.
+//! A learning rate that decreases when a metric stops improving; the only rule with a state.
 
 use std::collections::BTreeMap;
 
@@ -7,48 +7,48 @@ use crate::error::{Error, Result};
 use crate::optim::optimizer::Optimizer;
 use crate::optim::rates::Rates;
 
-/// Which way a metric is better.
+/// The direction in which a metric improves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Smaller, as a loss is.
+    /// Smaller is better, as for a loss.
     Min,
-    /// Larger, as an accuracy is.
+    /// Larger is better, as for an accuracy.
     Max,
 }
 
-/// What a threshold is of.
+/// The interpretation of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThresholdMode {
-    /// A part of the best metric.
+    /// Relative to the best metric.
     Rel,
-    /// The metric itself.
+    /// In units of the metric.
     Abs,
 }
 
-/// torch.optim.lr_scheduler.ReduceLROnPlateau: `lr = max(lr * factor, min_lr)` once more than `patience` epochs in a row
-/// were not better than the best by `threshold`.
+/// torch.optim.lr_scheduler.ReduceLROnPlateau: `lr = max(lr * factor, min_lr)` once more than `patience` epochs in a
+/// row did not improve on the best metric by `threshold`.
 ///
-/// A NaN is not better. After a reduction, `cooldown` epochs don't count as bad. What it remembers of the metrics observed is
-/// saved with the optimizer; the settings are not, those of the run that goes on hold.
+/// A NaN is no improvement. After a reduction, `cooldown` epochs don't count as bad. The state derived from the
+/// observed metrics is saved with the optimizer. The settings are not saved; a resumed run uses its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReduceLrOnPlateau {
-    /// Which way the metric is better.
+    /// The direction in which the metric improves.
     pub mode: Mode,
-    /// What the learning rate is multiplied by, 0 to below 1.
+    /// Factor on the learning rate, 0 to below 1.
     pub factor: f64,
-    /// How many bad epochs are waited through.
+    /// Number of bad epochs in a row that cause no reduction.
     pub patience: usize,
-    /// By how much a metric must be better than the best.
+    /// Minimum improvement on the best metric.
     pub threshold: f64,
-    /// What `threshold` is of.
+    /// The interpretation of `threshold`.
     pub threshold_mode: ThresholdMode,
-    /// How many epochs after a reduction are not counted as bad.
+    /// Number of epochs after a reduction that don't count as bad.
     pub cooldown: usize,
     /// The lowest learning rate.
     pub min_lr: f64,
-    /// A reduction by no more than this is left out.
+    /// Size up to which a reduction is skipped.
     pub eps: f64,
-    /// Since the first reduction.
+    /// The learning rate since the first reduction.
     lr: Option<f64>,
     best: Option<f64>,
     bad_epochs: usize,
@@ -62,7 +62,7 @@ impl Default for ReduceLrOnPlateau {
 }
 
 impl ReduceLrOnPlateau {
-    /// PyTorch's defaults.
+    /// Creates the schedule with PyTorch's defaults.
     pub fn new() -> Self {
         ReduceLrOnPlateau {
             mode: Mode::Min,
@@ -80,31 +80,31 @@ impl ReduceLrOnPlateau {
         }
     }
 
-    /// Sets which way the metric is better.
+    /// Sets the direction in which the metric improves.
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Sets what the learning rate is multiplied by.
+    /// Sets the factor on the learning rate.
     pub fn factor(mut self, factor: f64) -> Self {
         self.factor = factor;
         self
     }
 
-    /// Sets how many bad epochs are waited through.
+    /// Sets the number of bad epochs in a row that cause no reduction.
     pub fn patience(mut self, patience: usize) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Sets by how much a metric must be better than the best, and what that is of.
+    /// Sets the minimum improvement on the best metric, and its interpretation.
     pub fn threshold(mut self, threshold: f64, mode: ThresholdMode) -> Self {
         (self.threshold, self.threshold_mode) = (threshold, mode);
         self
     }
 
-    /// Sets how many epochs after a reduction are not counted as bad.
+    /// Sets the number of epochs after a reduction that don't count as bad.
     pub fn cooldown(mut self, cooldown: usize) -> Self {
         self.cooldown = cooldown;
         self
@@ -116,13 +116,13 @@ impl ReduceLrOnPlateau {
         self
     }
 
-    /// Sets which reductions are too small to be made.
+    /// Sets the size up to which a reduction is skipped.
     pub fn eps(mut self, eps: f64) -> Self {
         self.eps = eps;
         self
     }
 
-    /// The best metric so far, or the worst there is.
+    /// The best metric so far, or the worst possible value.
     fn best(&self) -> f64 {
         self.best.unwrap_or(match self.mode {
             Mode::Min => f64::INFINITY,
@@ -189,7 +189,7 @@ impl ScheduleRule for ReduceLrOnPlateau {
         let [bad_epochs, cooldown_left] = [self.bad_epochs, self.cooldown_left].map(|count| count as f64);
         let mut state =
             vec![("best", self.best()), ("num_bad_epochs", bad_epochs), ("cooldown_counter", cooldown_left)];
-        // Without a reduction the learning rate is still the optimizer's, which is a setting.
+        // Before the first reduction the learning rate is still the optimizer's, which is a setting.
         state.extend(self.lr.map(|lr| ("lr", lr)));
         state
     }
