@@ -1,10 +1,10 @@
-//! An adapter: which one to take, and what plans must know of it.
+//! Adapter selection, and the capabilities of an adapter that plans use.
 
 use super::units;
 use crate::error::{Error, Result};
 use crate::kernel::{Caps, DeviceClass};
 
-/// The best adapter: of those whose name holds `asked`, discrete before integrated before software.
+/// Chooses the best adapter whose name contains `asked`: discrete before integrated before software.
 pub(super) fn choose(
     adapters: Vec<wgpu::Adapter>,
     asked: Option<&str>,
@@ -59,19 +59,19 @@ fn class(device_type: wgpu::DeviceType) -> DeviceClass {
 
 pub(super) fn caps(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo, device: &wgpu::Device) -> Caps {
     let limits = device.limits();
-    // OpenGL does not say that it is a rasteriser; Mesa's is known by its name.
+    // OpenGL does not report that it is a rasteriser. Mesa's are recognised by name.
     let software = ["llvmpipe", "softpipe", "swiftshader"].iter().any(|name| info.name.to_lowercase().contains(name));
     let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
     let class = if software { DeviceClass::Software } else { class(info.device_type) };
     let by_name = || units::known_device(&info.name).map(|device| device.compute_units);
     let compute_units = match class {
-        // Its threads are no business of plans, which shall be the same on every machine.
+        // Plans must not depend on the number of threads: they are the same on every machine.
         DeviceClass::Software => None,
         _ => units::of_driver(adapter).or_else(by_name),
     };
     Caps {
         class,
-        // Elements are counted in 32 bits.
+        // Kernels index elements with 32 bits.
         max_binding: limits.max_storage_buffer_binding_size.min(u64::from(u32::MAX) & !255),
         max_buffer: limits.max_buffer_size,
         max_workgroups: limits.max_compute_workgroups_per_dimension,
@@ -84,7 +84,8 @@ pub(super) fn caps(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo, device: &w
     }
 }
 
-/// The bytes of an adapter's own memory, where it says. What a software adapter says of its heap is no limit: it takes the host's.
+/// Dedicated memory of an adapter in bytes, if known. A software adapter's heap is host memory, so its size is not a
+/// limit.
 #[cfg(not(any(target_vendor = "apple", target_family = "wasm")))]
 pub(super) fn own_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     /// VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.
@@ -92,7 +93,7 @@ pub(super) fn own_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     if adapter.get_info().device_type == wgpu::DeviceType::Cpu {
         return None;
     }
-    // SAFETY: the handles are only asked for properties, while the adapter that owns them is borrowed.
+    // SAFETY: the handles are only queried for properties, while the adapter that owns them is borrowed.
     let properties = unsafe {
         let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
         let instance = adapter.shared_instance().raw_instance();
@@ -100,24 +101,24 @@ pub(super) fn own_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     };
     let heaps = properties.memory_heaps.iter().take(properties.memory_heap_count as usize);
     let own = heaps.filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0).map(|heap| heap.size);
-    // Some cards show a small window into their memory as a heap of its own.
+    // Some cards report a small window into their memory as a separate heap.
     own.max()
 }
 
-/// Where there is no Vulkan nothing says.
+/// Unknown where Vulkan is not available.
 #[cfg(any(target_vendor = "apple", target_family = "wasm"))]
 pub(super) fn own_memory(_adapter: &wgpu::Adapter) -> Option<u64> {
     None
 }
 
-/// Numbers of 32 bits that an invocation can hold in registers, where 16 of them run together.
+/// Number of 32-bit registers that an invocation can use when 16 invocations run together.
 fn registers(info: &wgpu::AdapterInfo) -> u32 {
     const INTEL: u32 = 0x8086;
     const APPLE: u32 = 0x106b;
     const ARM: u32 = 0x13b5;
     const QUALCOMM: u32 = 0x5143;
     match info.vendor {
-        // 128 registers of 32 bytes, since the second Xe generation of 64.
+        // 128 registers of 32 bytes; 64 bytes since the second Xe generation.
         INTEL if info.subgroup_min_size < 16 => 64,
         INTEL | APPLE | QUALCOMM => 128,
         ARM => 64,

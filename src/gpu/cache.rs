@@ -1,5 +1,5 @@
-//! Files in the user's cache folder: what need not be found out again in the next run. Nothing here is ever an error: a
-//! file that is missing, damaged or cannot be written costs time and a line of the log.
+//! Files in the user's cache folder, with results that a later run need not compute again. Nothing here is ever an
+//! error: a missing, damaged or unwritable file costs time and a line in the log.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use crate::error::Error;
 use crate::files::write_whole;
 use crate::rng::fnv1a;
 
-/// What a file of pipelines begins with; a checksum of the rest follows.
+/// Header of a pipeline file. A checksum of the rest follows.
 const MAGIC: &[u8] = b"tilegrad pipelines 1\n";
 
-/// The folder for files that are kept from run to run: `TILEGRAD_CACHE_DIR` (none if it is empty), else `tilegrad` in the
-/// user's cache folder, if there is one.
+/// The folder for files kept between runs: `TILEGRAD_CACHE_DIR` (none if it is empty), else `tilegrad` in the user's
+/// cache folder, if there is one.
 pub(crate) fn directory() -> Option<PathBuf> {
     choose(|name| std::env::var_os(name))
 }
@@ -22,7 +22,7 @@ fn choose(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(named) = variable("TILEGRAD_CACHE_DIR") {
         return (!named.is_empty()).then(|| named.into());
     }
-    // As the XDG specification has it, a path that is not absolute counts as none.
+    // The XDG specification says to ignore paths that are not absolute.
     let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = if cfg!(target_os = "windows") {
         absolute("LOCALAPPDATA")
@@ -34,7 +34,7 @@ fn choose(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     caches.map(|caches| caches.join("tilegrad"))
 }
 
-/// Writes a file whole or not at all, with the folders that it lies in.
+/// Writes a file atomically, and creates its parent folders.
 pub(crate) fn write(path: &Path, content: &[u8]) {
     let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(|source| Error::io(path, source));
     let written = folder.and_then(|()| write_whole(path, content));
@@ -43,16 +43,16 @@ pub(crate) fn write(path: &Path, content: &[u8]) {
     }
 }
 
-/// wgpu's pipeline cache, and the file that its content is kept in.
+/// wgpu's pipeline cache, and the file that stores it.
 pub(super) struct PipelineCache {
     pub cache: wgpu::PipelineCache,
     file: Option<PathBuf>,
-    /// The checksum of what the file holds.
+    /// Checksum of the file's content.
     kept: Mutex<Option<u64>>,
 }
 
 impl PipelineCache {
-    /// A cache with what earlier runs have left in `folder`.
+    /// Opens a cache with the data of earlier runs in `folder`.
     pub fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo, folder: Option<&Path>) -> Self {
         let file = folder.zip(wgpu::util::pipeline_cache_key(info)).map(|(folder, key)| folder.join(key));
         let content = file.as_deref().and_then(read);
@@ -64,12 +64,12 @@ impl PipelineCache {
             }
         }
         let create_empty = wgpu::PipelineCacheDescriptor { label: Some("tilegrad"), data: None, fallback: true };
-        // SAFETY: there is no initial data that could be wrong.
+        // SAFETY: no initial data is passed that could be invalid.
         let cache = unsafe { device.create_pipeline_cache(&create_empty) };
         PipelineCache { cache, file, kept: Mutex::new(None) }
     }
 
-    /// Writes what the driver has compiled, if it is not what the file holds.
+    /// Writes the driver's compiled data, unless the file already holds it.
     pub fn save(&self) {
         let (Some(file), Some(content)) = (&self.file, self.cache.get_data()) else { return };
         let checksum = fnv1a(&content);
@@ -78,13 +78,13 @@ impl PipelineCache {
             return;
         }
         write(file, &[MAGIC, &checksum.to_le_bytes(), &content].concat());
-        // Once, even if it went wrong: it would again.
+        // Recorded even if the write failed, because it would fail again.
         *kept = Some(checksum);
         log::debug!("{}: {} bytes of pipelines", file.display(), content.len());
     }
 }
 
-/// The content of a file that [`PipelineCache::save`] has written.
+/// Reads the content of a file written by [`PipelineCache::save`].
 fn read(file: &Path) -> Option<Vec<u8>> {
     let bytes = match std::fs::read(file) {
         Ok(bytes) => bytes,
@@ -101,17 +101,17 @@ fn read(file: &Path) -> Option<Vec<u8>> {
     content.map(<[u8]>::to_vec)
 }
 
-/// What stands after the checksum, if it is right.
+/// The content after the checksum, if the checksum matches.
 fn content_of(bytes: &[u8]) -> Option<&[u8]> {
     let (checksum, content) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<8>()?;
     (u64::from_le_bytes(*checksum) == fnv1a(content)).then_some(content)
 }
 
 fn create(device: &wgpu::Device, data: Option<&[u8]>) -> Result<wgpu::PipelineCache, wgpu::Error> {
-    // wgpu makes an error, not an empty cache, of data of another device.
+    // For data of another device wgpu reports an error instead of an empty cache.
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::PipelineCacheDescriptor { label: Some("tilegrad"), data, fallback: true };
-    // SAFETY: the data is whole by its checksum, so it is what `get_data` gave; of which device and driver wgpu compares.
+    // SAFETY: the checksum shows that this is what `get_data` returned. wgpu itself compares the device and driver.
     let cache = unsafe { device.create_pipeline_cache(&descriptor) };
     pollster::block_on(scope.pop()).map_or(Ok(cache), Err)
 }

@@ -1,4 +1,4 @@
-//! An adapter, its limits and features, and what has gone wrong on it.
+//! A device: an adapter with its limits and features, and the errors that occurred on it.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -18,11 +18,10 @@ use crate::error::{Error, Result};
 use crate::kernel::{Caps, Kernel};
 use crate::plan::DeviceRates;
 
-/// Steps that may be under way before the host waits for the oldest; more only cost memory.
+/// Maximum number of steps in flight before the host waits for the oldest. More would only cost memory.
 pub(super) const IN_FLIGHT: usize = 4;
 
-/// Which adapter to take, and which of its optional features not to use.
-///
+/// Options for the choice of the adapter and for disabling its optional features.
 /// ```
 /// use tilegrad::gpu::DeviceOptions;
 ///
@@ -32,20 +31,20 @@ pub(super) const IN_FLIGHT: usize = 4;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeviceOptions {
-    /// A part of the adapter's name, in any case; else the environment variable `TILEGRAD_ADAPTER` is asked.
+    /// Case-insensitive substring of the adapter's name. Defaults to the environment variable `TILEGRAD_ADAPTER`.
     pub adapter: Option<String>,
-    /// Whether subgroup operations may be used.
+    /// True to allow subgroup operations.
     pub subgroups: bool,
-    /// Whether half precision may be used in kernels.
+    /// True to allow half precision in kernels.
     pub f16: bool,
-    /// Whether timestamps may be used, at the borders of passes and inside them.
+    /// True to allow timestamps, at pass boundaries and inside passes.
     pub timestamps: bool,
-    /// Whether the driver's pipeline cache may be used.
+    /// True to allow the driver's pipeline cache.
     pub pipeline_cache: bool,
-    /// The folder for what is kept from run to run, compiled pipelines say; nothing is kept if it is empty. Else the
-    /// environment variable `TILEGRAD_CACHE_DIR` is asked in the same way, or else it is the user's cache folder.
+    /// Folder for files kept between runs, such as compiled pipelines; an empty path keeps nothing. Defaults to the
+    /// environment variable `TILEGRAD_CACHE_DIR`, read in the same way, then to the user's cache folder.
     pub cache_dir: Option<PathBuf>,
-    /// Whether to take WebGPU's default limits in place of the adapter's own.
+    /// True to use WebGPU's default limits in place of the adapter's own.
     pub default_limits: bool,
 }
 
@@ -64,62 +63,62 @@ impl Default for DeviceOptions {
 }
 
 impl DeviceOptions {
-    /// Sets a part of the adapter's name, in any case.
+    /// Sets the case-insensitive substring of the adapter's name.
     pub fn adapter(mut self, adapter: impl Into<String>) -> Self {
         self.adapter = Some(adapter.into());
         self
     }
 
-    /// Sets whether subgroup operations may be used.
+    /// Allows or forbids subgroup operations.
     pub fn subgroups(mut self, subgroups: bool) -> Self {
         self.subgroups = subgroups;
         self
     }
 
-    /// Sets whether half precision may be used in kernels.
+    /// Allows or forbids half precision in kernels.
     pub fn f16(mut self, f16: bool) -> Self {
         self.f16 = f16;
         self
     }
 
-    /// Sets whether timestamps may be used.
+    /// Allows or forbids timestamps.
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;
         self
     }
 
-    /// Sets whether the driver's pipeline cache may be used.
+    /// Allows or forbids the driver's pipeline cache.
     pub fn pipeline_cache(mut self, pipeline_cache: bool) -> Self {
         self.pipeline_cache = pipeline_cache;
         self
     }
 
-    /// Sets the folder for what is kept from run to run; with an empty one nothing is.
+    /// Sets the folder for files kept between runs; an empty path keeps nothing.
     pub fn cache_dir(mut self, cache_dir: impl Into<PathBuf>) -> Self {
         self.cache_dir = Some(cache_dir.into());
         self
     }
 
-    /// Sets whether to take WebGPU's default limits in place of the adapter's own.
+    /// Selects WebGPU's default limits in place of the adapter's own.
     pub fn default_limits(mut self, default_limits: bool) -> Self {
         self.default_limits = default_limits;
         self
     }
 }
 
-/// What a device has made since it was opened, and how often the host has waited for all of its work; a step that is warmed up
-/// makes nothing and waits for no such thing.
+/// Counts of the objects that a device has created since it was opened, and of the host's waits for all of its work.
+/// After warm-up a step creates no object and causes no such wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Buffers.
+    /// Number of buffers.
     pub buffers: u64,
-    /// Bind groups.
+    /// Number of bind groups.
     pub bind_groups: u64,
-    /// Pipelines.
+    /// Number of pipelines.
     pub pipelines: u64,
-    /// Submissions.
+    /// Number of submissions.
     pub submissions: u64,
-    /// How often the host has waited until everything that was submitted had run.
+    /// Number of times that the host waited for all submitted work.
     pub waits: u64,
 }
 
@@ -132,7 +131,7 @@ struct Made {
     waits: AtomicU64,
 }
 
-/// A GPU, or a software rasteriser, ready to run kernels. Clones are the same device.
+/// A GPU or a software rasteriser, ready to run kernels. Clones refer to the same device.
 #[derive(Clone)]
 pub struct Device {
     inner: Arc<Inner>,
@@ -159,9 +158,9 @@ struct Inner {
 }
 
 impl Device {
-    /// Opens the adapter that `options` ask for: discrete before integrated before software.
+    /// Opens the adapter that `options` select: discrete before integrated before software.
     ///
-    /// `WGPU_BACKEND` (vulkan, metal, dx12, gl) restricts the backends; OpenGL is tried only when it is named there.
+    /// `WGPU_BACKEND` (vulkan, metal, dx12, gl) restricts the backends. OpenGL is tried only if it is named there.
     pub fn new(options: DeviceOptions) -> Result<Self> {
         let backends = match wgpu::Backends::from_env() {
             Some(named) => named,
@@ -170,7 +169,7 @@ impl Device {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = backends;
         descriptor.flags = wgpu::InstanceFlags::from_build_config().with_env();
-        // The validation layers of Vulkan are for wgpu's own bugs; wgpu checks everything that it is given anyway.
+        // Vulkan's validation layers find wgpu's own bugs. wgpu validates its input in any case.
         descriptor.flags.remove(wgpu::InstanceFlags::VALIDATION | wgpu::InstanceFlags::DEBUG);
         let instance = wgpu::Instance::new(descriptor);
         let adapters = pollster::block_on(instance.enumerate_adapters(backends));
@@ -240,34 +239,34 @@ impl Device {
         })
     }
 
-    /// The bytes of memory that a GPU has for itself, where it says: the largest of Vulkan's device-local heaps.
+    /// Dedicated memory of a GPU in bytes, if known: the largest of Vulkan's device-local heaps.
     pub fn memory(&self) -> Option<u64> {
         self.inner.memory
     }
 
-    /// The same adapter anew, after this device was lost; nothing that was on it is there.
+    /// Reopens the same adapter after this device was lost. The new device is empty.
     pub fn reopen(&self) -> Result<Self> {
         Device::new(DeviceOptions { adapter: Some(self.inner.info.name.clone()), ..self.inner.options.clone() })
     }
 
-    /// The adapter's name, backend and driver.
+    /// Returns the adapter's name, backend and driver.
     pub fn name(&self) -> String {
         let info = &self.inner.info;
         format!("{} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info).replace(" )", ")")
     }
 
-    /// What the adapter says of itself: name, vendor, driver, backend, type, subgroup sizes, features, limits, and the shapes of
-    /// matrices that subgroups multiply together.
+    /// Properties reported by the adapter: name, vendor, driver, backend, type, subgroup sizes, features, limits, and
+    /// the shapes of matrices that subgroups can multiply.
     pub fn facts(&self) -> &Value {
         &self.inner.facts
     }
 
-    /// What plans must know of it.
+    /// The capabilities that plans use.
     pub fn caps(&self) -> &Caps {
         &self.inner.caps
     }
 
-    /// What has been made since the device was opened.
+    /// Counts of the objects created since the device was opened.
     pub fn counters(&self) -> Counters {
         let made = &self.inner.made;
         Counters {
@@ -279,18 +278,18 @@ impl Device {
         }
     }
 
-    /// Gives the device up at once: whatever uses it from now on fails with [`Error::DeviceLost`].
+    /// Destroys the device immediately. Every later use fails with [`Error::DeviceLost`].
     pub fn destroy(&self) {
         self.inner.device.destroy();
         self.inner.failure.lose("destroyed by its owner");
     }
 
-    /// What has gone wrong since this was last asked.
+    /// Returns the first error since the last call.
     pub fn check(&self) -> Result<()> {
         self.inner.failure.check()
     }
 
-    /// Waits until everything that was submitted has run.
+    /// Waits for all submitted work.
     pub fn wait(&self) -> Result<()> {
         self.check()?;
         self.inner.made.waits.fetch_add(1, Ordering::Relaxed);
@@ -299,7 +298,7 @@ impl Device {
         waited.map(|_| ()).map_err(|error| Error::DeviceLost(error.to_string()))
     }
 
-    /// Waits until what was submitted up to `index` has run, and for nothing after it.
+    /// Waits for the submissions up to `index`, and for none after it.
     pub(super) fn wait_for(&self, index: &wgpu::SubmissionIndex) -> Result<()> {
         let wait = wgpu::PollType::Wait { submission_index: Some(index.clone()), timeout: None };
         let waited = self.inner.device.poll(wait);
@@ -307,32 +306,32 @@ impl Device {
         waited.map(|_| ()).map_err(|error| Error::DeviceLost(error.to_string()))
     }
 
-    /// Lets wgpu call back what is done, without waiting.
+    /// Lets wgpu run the callbacks of finished work, without waiting.
     pub(super) fn poll(&self) -> Result<()> {
         let polled = self.inner.device.poll(wgpu::PollType::Poll);
         self.check()?;
         polled.map(|_| ()).map_err(|error| Error::DeviceLost(error.to_string()))
     }
 
-    /// Buffers that small readings wait in, kept for the next ones.
+    /// Staging buffers of small readbacks, kept for reuse.
     pub(super) fn spare(&self) -> &Mutex<Vec<wgpu::Buffer>> {
         &self.inner.spare
     }
 
-    /// Remembers what was measured.
+    /// Stores measured rates.
     pub(super) fn measured(&self, rates: DeviceRates) {
         *locked(&self.inner.rates) = Some(rates);
     }
 
-    /// Its best rates: those that [`super::Peak::measure`] has found last, else those of its datasheet, where it is a
-    /// [known device](known_device), else what the slow ones of its class reach.
+    /// Peak rates of the device: the latest of [`super::Peak::measure`], else those of its datasheet if it is a [known
+    /// device](known_device), else those of slow devices of its class.
     pub fn rates(&self) -> DeviceRates {
         let of_datasheet = || known_device(&self.inner.info.name).map(|device| device.rates());
         let measured = *locked(&self.inner.rates);
         measured.or_else(of_datasheet).unwrap_or_else(|| DeviceRates::assumed(self.caps().class))
     }
 
-    /// Where the least lengths of samples by its clock and by the host's are kept once they are known; timing.rs finds them out.
+    /// Minimum lengths of samples by the device's clock and by the host's, cached once timing.rs has measured them.
     pub(super) fn samples(&self) -> &[OnceLock<f64>; 2] {
         &self.inner.samples
     }
@@ -349,12 +348,12 @@ impl Device {
         &self.inner.queue
     }
 
-    /// The folder for what is kept from run to run, if anything is to be; it need not be there yet.
+    /// The folder for files kept between runs, if any. It may not exist yet.
     pub fn cache_dir(&self) -> Option<&Path> {
         self.inner.cache_dir.as_deref()
     }
 
-    /// A buffer of `bytes` bytes, rounded up to whole words.
+    /// Creates a buffer of `bytes` bytes, rounded up to whole words.
     pub(super) fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         self.check()?;
         let allowed = self.inner.caps.max_buffer;
@@ -382,9 +381,10 @@ impl Device {
         self.check().map(|()| group)
     }
 
-    /// The pipeline of a kernel, made on first use; `checked` keeps the bounds checks that a built-in kernel does not need.
+    /// Returns a kernel's pipeline, created on first use. `checked` keeps the bounds checks, which built-in kernels
+    /// don't need.
     pub(super) fn pipeline(&self, kernel: &Kernel, checked: bool) -> Result<Arc<Pipeline>> {
-        // What somebody else has written is checked whatever was asked for.
+        // Custom kernels are always checked.
         let checked = checked || !kernel.is_builtin();
         let key = (kernel.clone(), checked);
         if let Some(pipeline) = locked(&self.inner.pipelines).get(&key) {
@@ -406,8 +406,8 @@ impl Device {
         locked(&self.inner.pipelines).insert(key, Arc::clone(pipeline));
     }
 
-    /// Makes those pipelines of `kernels` that are not there yet, on all cores, and puts what the driver has compiled into the
-    /// file of the pipeline cache. Of several errors that of the first kernel counts.
+    /// Creates the missing pipelines of `kernels` on all cores, and writes the driver's compiled data to the pipeline
+    /// cache file. If several fail, the first kernel's error is returned.
     pub(super) fn prepare(&self, kernels: &[&Kernel], checked: bool) -> Result<()> {
         let key = |kernel: &Kernel| (kernel.clone(), checked || !kernel.is_builtin());
         let mut missing: Vec<_> = kernels.iter().map(|kernel| key(kernel)).collect();
@@ -429,7 +429,7 @@ impl Device {
         Ok(())
     }
 
-    /// Hands the commands of a whole step to the device, or the last of it, and waits for the oldest step if too many are under way.
+    /// Submits the commands of a whole step, or its last part, and waits for the oldest step if too many are in flight.
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex> {
         let index = self.submit_part(commands)?;
         let oldest = {
@@ -443,8 +443,8 @@ impl Device {
         self.check().map(|()| index)
     }
 
-    /// Hands commands to the device that are no step of their own: parts of one, a small copy after one. Never waits, so that
-    /// a step in many parts has as much under way as one in a single part.
+    /// Submits commands that are not a step of their own: parts of a step, or a small copy after it. It never waits, so
+    /// a step in many parts can have as many steps in flight as a step in one part.
     pub(super) fn submit_part(&self, commands: wgpu::CommandBuffer) -> Result<wgpu::SubmissionIndex> {
         self.check()?;
         let index = self.inner.queue.submit([commands]);
@@ -452,7 +452,7 @@ impl Device {
         self.check().map(|()| index)
     }
 
-    /// Reads `bytes` bytes of a buffer back once all work before is done.
+    /// Reads back `bytes` bytes of a buffer after all earlier work.
     pub(super) fn read(&self, from: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
         self.check()?;
         let mut readback = locked(&self.inner.readback);
@@ -469,7 +469,7 @@ impl Device {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         let slice = buffer.slice(..bytes);
         slice.map_async(wgpu::MapMode::Read, move |result| {
-            // Nobody waits any more if the device failed below.
+            // The receiver is gone if the device failed below.
             let _ = sender.send(result);
         });
         self.wait()?;

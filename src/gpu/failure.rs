@@ -1,10 +1,10 @@
-//! What has gone wrong on a device, as typed errors.
+//! Errors that occurred on a device, as typed errors.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 
-/// The first thing that went wrong since somebody asked, and whether the device is gone.
+/// The first error since the last check, and the loss of the device.
 #[derive(Default)]
 pub(super) struct Failure {
     lost: Mutex<Option<String>>,
@@ -12,7 +12,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// What goes wrong on `device` from now on.
+    /// Records the errors of `device` from now on.
     pub fn of(device: &wgpu::Device) -> Arc<Self> {
         let failure = Arc::new(Failure::default());
         let seen = Arc::clone(&failure);
@@ -27,12 +27,12 @@ impl Failure {
         failure
     }
 
-    /// Counts the device as lost without waiting for the callback, which comes only with the next poll.
+    /// Marks the device as lost at once; wgpu's callback comes only with the next poll.
     pub fn lose(&self, reason: &str) {
         locked(&self.lost).get_or_insert_with(|| reason.into());
     }
 
-    /// What has gone wrong since this was last asked; a device that is lost stays lost.
+    /// Returns the first error since the last call. A lost device stays lost.
     pub fn check(&self) -> Result<()> {
         if let Some(reason) = locked(&self.lost).clone() {
             return Err(Error::DeviceLost(reason));
@@ -45,7 +45,7 @@ impl Failure {
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is kept under these locks is whole at every moment, so a panic elsewhere is no reason to stop.
+    // The data under these locks is always consistent, so a panic elsewhere is no reason to stop.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

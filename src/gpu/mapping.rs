@@ -1,30 +1,30 @@
-//! The memory of a buffer on its way to the host.
+//! Asynchronous mapping of a buffer into host memory.
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use super::Device;
 use crate::error::{Error, Result};
 
-/// A request for a buffer's memory, which comes when the submission that uses the buffer has run.
+/// A pending map request, which completes when the submission that uses the buffer has run.
 pub(super) struct Mapping {
     receiver: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
-    /// The submission; `None` if nothing uses the buffer.
+    /// The submission to wait for; `None` if nothing uses the buffer.
     after: Option<wgpu::SubmissionIndex>,
     here: bool,
 }
 
 impl Mapping {
-    /// Asks for the memory of `buffer`, which the submission `after` was the last to use.
+    /// Requests a mapping of `buffer`, last used by the submission `after`.
     pub fn new(buffer: &wgpu::Buffer, mode: wgpu::MapMode, after: Option<wgpu::SubmissionIndex>) -> Self {
         let (sender, receiver) = oneshot_channel();
         buffer.map_async(mode, .., move |result| {
-            // Who asked may be gone by then.
+            // The receiver may be gone by then.
             let _ = sender.send(result);
         });
         Mapping { receiver, after, here: false }
     }
 
-    /// Whether it is there.
+    /// True if the mapping is complete.
     pub fn poll(&mut self, device: &Device) -> Result<bool> {
         if !self.here {
             device.poll()?;
@@ -40,12 +40,12 @@ impl Mapping {
         Ok(true)
     }
 
-    /// Waits for it, and so for the submission that uses the buffer, but for none after that.
+    /// Waits for the mapping, and so for the submission that uses the buffer, but for none after it.
     pub fn wait(&mut self, device: &Device) -> Result<()> {
         while !self.poll(device)? {
             match &self.after {
                 Some(index) => device.wait_for(index)?,
-                // Another thread polls at the same time, and is about to call back.
+                // Another thread is polling and about to run the callback.
                 None => std::thread::yield_now(),
             }
         }
@@ -53,7 +53,7 @@ impl Mapping {
     }
 }
 
-/// What has been sent, if it is there already; `Some(None)` if nothing will come.
+/// The value sent, if it has arrived; `Some(None)` if none will.
 async fn now<T>(receiver: &OneshotReceiver<T>) -> Option<Option<T>> {
     use std::future::Future;
     use std::task::Poll;

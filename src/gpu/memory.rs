@@ -1,14 +1,14 @@
-//! Buffers with, for tests, bands of NaN on both sides, so that a read or write out of bounds shows.
+//! Buffers, optionally (for tests) with guard bands of NaN on both sides that expose reads and writes out of bounds.
 
 use super::Device;
 use crate::error::Result;
 
-/// Bytes of the band before a content: the largest alignment of a binding's offset.
+/// Bytes of the guard band before the content, equal to the largest alignment of a binding's offset.
 const BEFORE: u64 = 256;
-/// Bytes of the band behind it, which are bound with it: by how much a kernel can miss, which is a tile of 128 rows below the
-/// last row of a matrix of 256 columns.
+/// Bytes of the guard band after the content, which is bound with it. It covers the largest overrun of a kernel: a tile
+/// of 128 rows below the last row of a matrix of 256 columns.
 const BEHIND: u64 = 128 << 10;
-/// The word that fills bands and fresh memory in tests: a NaN of its own.
+/// The word that fills guard bands and fresh memory in tests: a NaN with a recognisable payload.
 const POISON: u32 = 0x7fc0_dead;
 
 /// A buffer whose content starts at `offset`.
@@ -16,19 +16,19 @@ pub(super) struct Allocation {
     pub buffer: wgpu::Buffer,
     pub offset: u64,
     pub bytes: u64,
-    /// Bytes of the band behind the content.
+    /// Bytes of the guard band after the content.
     behind: u64,
 }
 
 impl Allocation {
-    /// Storage of `bytes` bytes, all zero.
+    /// Allocates `bytes` bytes of zeroed storage.
     pub fn new(device: &Device, label: &str, bytes: u64) -> Result<Self> {
         Self::between(device, label, bytes, 0, 0)
     }
 
-    /// Storage of `bytes` bytes that starts as NaN and lies between two bands of NaN.
+    /// Allocates `bytes` bytes of storage filled with NaN, between two guard bands of NaN.
     pub fn guarded(device: &Device, label: &str, bytes: u64) -> Result<Self> {
-        // A content that is as large as a binding may be has no band behind it that could be bound.
+        // Content of the maximum binding size leaves no room to bind a guard band after it.
         let behind = BEHIND.min(device.caps().max_binding.saturating_sub(bytes.next_multiple_of(4))) & !3;
         let allocation = Self::between(device, label, bytes, BEFORE, behind)?;
         allocation.poison(device);
@@ -41,7 +41,7 @@ impl Allocation {
         Ok(Allocation { buffer: device.buffer(label, all, usage)?, offset: before, bytes, behind })
     }
 
-    /// Fills content and bands with NaN.
+    /// Fills the content and the guard bands with NaN.
     pub fn poison(&self, device: &Device) {
         let words = (self.buffer.size() / 4) as usize;
         device.queue().write_buffer(&self.buffer, 0, bytemuck::cast_slice(&vec![POISON; words]));
@@ -53,7 +53,8 @@ impl Allocation {
         device.queue().write_buffer(&self.buffer, self.offset, &zeros);
     }
 
-    /// The first byte of a band that is not as it was, counted from the beginning of the content; none of memory without bands.
+    /// Offset of the first changed guard band byte, counted from the start of the content; `None` for memory without
+    /// guard bands.
     pub fn breach(&self, device: &Device) -> Result<Option<i64>> {
         if self.offset == 0 {
             return Ok(None);
@@ -70,8 +71,8 @@ impl Allocation {
         Ok(None)
     }
 
-    /// The part of the buffer from `offset` of the content on; where it ends with the content it goes on over the band behind it,
-    /// so that what a kernel does there is done, and neither discarded nor moved to the last element.
+    /// Binds part of the content, from `offset`. A part that ends with the content extends over the guard band after
+    /// it, so that the kernel's accesses there really happen and are neither discarded nor clamped.
     pub fn binding(&self, offset: u64, bytes: u64) -> wgpu::BindingResource<'_> {
         let is_last = offset + bytes >= self.bytes;
         wgpu::BindingResource::Buffer(wgpu::BufferBinding {

@@ -1,8 +1,8 @@
-//! The device: the only code that names wgpu or naga. It runs plans and does not know what a convolution is for.
+//! The device layer, the only code that names wgpu or naga. It runs plans and does not know what a convolution is for.
 //!
-//! [`Device`] picks an adapter and turns wgpu's errors into typed ones; `pipelines` links and reflects WGSL; [`Store`] keeps
-//! parameters, states and data sets; [`Session`] runs a [`crate::plan::Plan`] over a store; [`Profile`] says
-//! where the time of a step goes, [`Peak`] what the device can do at best; [`Tuner`] finds out which of several kernels is fastest.
+//! [`Device`] opens an adapter and turns wgpu's errors into typed ones. `pipelines` links and reflects WGSL. [`Store`]
+//! keeps parameters, states and data sets. [`Session`] runs a [`crate::plan::Plan`] over a store. [`Profile`] shows the
+//! time of a step by dispatch, and [`Peak`] the device's peak rates. [`Tuner`] finds the fastest of several kernels.
 
 mod adapter;
 mod cache;

@@ -1,34 +1,34 @@
-//! Linking: from a kernel's files to a pipeline, with the bindings and the workgroup size read off the module by naga.
+//! Linking: from a kernel's files to a pipeline, with bindings and workgroup size reflected by naga.
 
 use super::failure::typed;
 use crate::error::{Error, Result};
 use crate::kernel::{HeaderConstant, Kernel};
 
-/// How a kernel uses a binding.
+/// A kernel's access to a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// A uniform buffer.
     Uniform,
-    /// A storage buffer that is only read.
+    /// A read-only storage buffer.
     Read,
-    /// A storage buffer that is written.
+    /// A writable storage buffer.
     ReadWrite,
 }
 
-/// What a linked kernel says of itself.
+/// The interface of a linked kernel, as reflected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reflection {
-    /// Invocations of a workgroup.
+    /// Invocations per workgroup.
     pub workgroup_size: u32,
-    /// Name, binding number and use of each variable that the entry point uses.
+    /// Name, binding number and access of each variable that the entry point uses.
     pub bindings: Vec<(String, u32, Access)>,
     /// Name and offset of each field of the uniform `params`.
     pub fields: Vec<(String, u32)>,
-    /// Whether another run on the same inputs changes nothing: no variable that it writes is read.
+    /// True if a second run on the same inputs changes nothing, because the kernel reads no variable that it writes.
     pub idempotent: bool,
 }
 
-/// Parses, validates and reflects a kernel; needs no device.
+/// Parses, validates and reflects a kernel, without a device.
 pub fn reflect(kernel: &Kernel) -> Result<Reflection> {
     let text = kernel.link();
     let fail = |message: String| Error::Validation(format!("kernel \"{}\": {message}", kernel.name));
@@ -45,7 +45,7 @@ pub fn reflect(kernel: &Kernel) -> Result<Reflection> {
     let uses = info.get_entry_point(0);
     let mut bindings = Vec::new();
     let mut fields = Vec::new();
-    // The constant takes the reading out again, which naga does not look at.
+    // This constant disables the read, which naga does not consider.
     let adds_nothing = kernel.constants.contains(&("ACCUMULATE", HeaderConstant::Bool(false)));
     let mut idempotent = true;
     for (handle, variable) in module.global_variables.iter() {
@@ -55,7 +55,8 @@ pub fn reflect(kernel: &Kernel) -> Result<Reflection> {
             naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => Access::ReadWrite,
             _ => Access::Read,
         };
-        // Reads of what another binding writes are no question: wgpu refuses to bind one buffer in both ways.
+        // Reads through another binding cannot matter: wgpu refuses to bind one buffer both for reading and for
+        // writing.
         let reads = uses[handle].contains(naga::valid::GlobalUse::READ) && !adds_nothing;
         idempotent &= access != Access::ReadWrite || !reads;
         let name = variable.name.clone().unwrap_or_default();
@@ -69,7 +70,7 @@ pub fn reflect(kernel: &Kernel) -> Result<Reflection> {
     Ok(Reflection { workgroup_size: entry.workgroup_size.iter().product(), bindings, fields, idempotent })
 }
 
-/// A kernel that a device has compiled.
+/// A kernel compiled for a device.
 pub(super) struct Pipeline {
     pub reflection: Reflection,
     pub layout: wgpu::BindGroupLayout,
@@ -77,7 +78,7 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Compiles `kernel` with or without bounds checks; the driver may take it from `cache`.
+    /// Compiles `kernel` with or without bounds checks. The driver may take it from `cache`.
     pub fn new(
         raw: &wgpu::Device,
         cache: Option<&wgpu::PipelineCache>,
@@ -104,7 +105,7 @@ impl Pipeline {
             })
             .collect();
         let label = Some(kernel.name);
-        // A scope belongs to its thread: other kernels that are made at the same time have their own errors.
+        // An error scope belongs to its thread, so kernels compiled at the same time have their own errors.
         let scope = raw.push_error_scope(wgpu::ErrorFilter::Validation);
         let layout = raw.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
         let pipeline_layout = raw.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -115,8 +116,8 @@ impl Pipeline {
         let source = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(kernel.link().into()) };
         let module = match checked {
             true => raw.create_shader_module(source),
-            // SAFETY: the kernel is built in. Its loops end, and its tests run it with inputs that lie between NaNs and
-            // outputs that are filled with NaN, so that a read or write out of bounds would show.
+            // SAFETY: the kernel is built in. Its loops end, and its tests run it with inputs between NaNs and outputs
+            // filled with NaN, which exposes any read or write out of bounds.
             false => unsafe { raw.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked()) },
         };
         let pipeline = raw.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -125,7 +126,7 @@ impl Pipeline {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                // Kernels write workgroup memory before they read it.
+                // Kernels write workgroup memory before reading it.
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },

@@ -1,20 +1,20 @@
-//! A few numbers on their way to the host while the device goes on.
+//! Asynchronous readback of a few values while the device continues.
 
 use super::Device;
 use super::failure::locked;
 use super::mapping::Mapping;
 use crate::error::{Error, Result};
 
-/// The content that a buffer had when it was asked for; it comes when what was submitted until then has run.
+/// The content of a buffer at the time of the request, available once the work submitted before has run.
 pub struct Readback {
     device: Device,
     bytes: u64,
-    /// The copy; `None` once it was read.
+    /// The staging copy; `None` after it was read.
     copy: Option<(wgpu::Buffer, Mapping)>,
 }
 
 impl Readback {
-    /// Asks for `bytes` bytes of `from`. Nothing waits, and after the first few no buffer is made.
+    /// Requests `bytes` bytes of `from`, without waiting. After the first few requests no buffer is created.
     pub(super) fn new(device: &Device, from: &wgpu::Buffer, offset: u64, bytes: u64) -> Result<Self> {
         let spare = {
             let mut spare = locked(device.spare());
@@ -34,7 +34,7 @@ impl Readback {
         Ok(Readback { device: device.clone(), bytes, copy: Some((buffer, mapping)) })
     }
 
-    /// The bytes if they are there; they are given once.
+    /// Returns the bytes if they have arrived. They are returned once.
     pub fn poll(&mut self) -> Result<Option<Vec<u8>>> {
         let here = match &mut self.copy {
             Some((_, mapping)) => mapping.poll(&self.device)?,
@@ -43,7 +43,7 @@ impl Readback {
         if here { self.take().map(Some) } else { Ok(None) }
     }
 
-    /// The bytes, once what was submitted before they were asked for has run; what was submitted later may still run.
+    /// Waits for the work submitted before the request, and returns the bytes. Later work may still be running.
     pub fn wait(&mut self) -> Result<Vec<u8>> {
         if let Some((_, mapping)) = &mut self.copy {
             mapping.wait(&self.device)?;

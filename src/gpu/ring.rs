@@ -1,4 +1,4 @@
-//! A ring of staging buffers, which brings a batch to the device while the ones before it are still being used.
+//! A ring of staging buffers, which uploads a batch while earlier batches are still in use.
 
 use std::collections::VecDeque;
 
@@ -7,13 +7,13 @@ use super::device::IN_FLIGHT;
 use super::mapping::Mapping;
 use crate::error::{Error, Result};
 
-/// Batches under way at once: one for each step that may be, and one that is being filled.
+/// Batches in flight: one per step in flight, and one being filled.
 const DEPTH: usize = IN_FLIGHT + 1;
 
-/// Staging buffers for one input, used in turn.
+/// Staging buffers of one input, used in turn.
 pub(super) struct Ring {
     bytes: u64,
-    /// The one that was used first is the next; its memory comes when the submission that used it has run.
+    /// The free buffers, oldest first. Each can be mapped once the submission that used it has run.
     free: VecDeque<(wgpu::Buffer, Mapping)>,
     filled: Option<wgpu::Buffer>,
 }
@@ -30,9 +30,9 @@ impl Ring {
         Ok(Ring { bytes, free, filled: None })
     }
 
-    /// Copies `data` into the next staging buffer, waiting for the device to be done with that one.
+    /// Copies `data` into the next staging buffer, after waiting for the device to finish with it.
     pub fn fill(&mut self, device: &Device, data: &[u8]) -> Result<()> {
-        // Filled twice before a run: the first content is not wanted any more.
+        // A second fill before a run replaces the first content.
         self.recycle(None);
         // There is one more than submissions in flight.
         let no_buffer = || Error::Validation("an upload found no staging buffer that is free".into());
@@ -47,19 +47,19 @@ impl Ring {
         Ok(())
     }
 
-    /// Records the copy of what was filled, if anything was.
+    /// Records the copy of the filled buffer, if there is one.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder, to: &wgpu::Buffer, offset: u64) {
         if let Some(buffer) = &self.filled {
             encoder.copy_buffer_to_buffer(buffer, 0, to, offset, self.bytes);
         }
     }
 
-    /// After the copy was submitted: the staging buffer can be filled again when that submission has run.
+    /// Marks the copy as submitted. The staging buffer becomes free when that submission has run.
     pub fn submitted(&mut self, index: &wgpu::SubmissionIndex) {
         self.recycle(Some(index));
     }
 
-    /// What was filled is free again once the submission that reads it has run, or at once if none does.
+    /// Frees the filled buffer once the submission that reads it has run, or at once if there is none.
     fn recycle(&mut self, used_by: Option<&wgpu::SubmissionIndex>) {
         let Some(buffer) = self.filled.take() else { return };
         let mapping = Mapping::new(&buffer, wgpu::MapMode::Write, used_by.cloned());

@@ -1,4 +1,4 @@
-//! A plan on a device: its slots, pipelines and bind groups, made once, and the recording of steps.
+//! A plan on a device: its slots, pipelines and bind groups, created once, and the recording of steps.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,14 +15,15 @@ use crate::plan::{Buffer, Part, Plan, Span, Step, Uses};
 use crate::shape::DType;
 use crate::tensor::{TensorId, Values};
 
-/// How a session is made.
+/// Options of a session.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct SessionOptions {
-    /// Whether kernels keep wgpu's bounds checks.
+    /// True to keep wgpu's bounds checks in kernels.
     pub checked: bool,
-    /// Whether activations and inputs start as NaN, each tensor in memory of its own between bands of NaN, over the second of
-    /// which bindings go on: [`Session::breach`] says what was written there. A store has its own, [`Store::guarded`].
+    /// True to fill activations and inputs with NaN initially, each tensor in separate memory between guard bands of
+    /// NaN. Bindings extend over the second band, and [`Session::breach`] reports writes to a band. A store has its own
+    /// option, [`Store::guarded`].
     pub guarded: bool,
 }
 
@@ -42,8 +43,7 @@ impl SessionOptions {
 
 /// A plan that is ready to run.
 ///
-/// Here one step of a linear model; `examples/loop_by_hand.rs` is a whole training:
-///
+/// The example runs one step of a linear model; `examples/loop_by_hand.rs` is a whole training:
 /// ```
 /// use std::sync::Arc;
 /// use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
@@ -91,20 +91,20 @@ pub struct Session {
     data_sets: BTreeSet<String>,
     rings: HashMap<String, Ring>,
     steps: Vec<Ready>,
-    /// The numbers of the dispatches: of each part, of each of its passes.
+    /// Indices of the dispatches, by part and pass.
     parts: Vec<Vec<Vec<usize>>>,
 }
 
-/// A slot, or, in a guarded session, the tensors of one size in a slot: the number and the bytes.
+/// Slot number and size in bytes. In a guarded session, tensors of different sizes in a slot have separate memory.
 type SlotKey = (usize, u64);
 
-/// An input's memory, and whether anybody has written it.
+/// An input's memory, and a flag that it was written.
 struct Input {
     allocation: Allocation,
     written: AtomicBool,
 }
 
-/// Values in the order of memory.
+/// Values in memory order.
 enum Arranged {
     F32(Vec<f32>),
     I32(Vec<i32>),
@@ -127,7 +127,7 @@ struct Ready {
 }
 
 impl Session {
-    /// Makes the buffers, pipelines and bind groups of `plan` over `store`.
+    /// Creates the buffers, pipelines and bind groups of `plan` over `store`.
     pub fn new(store: &Arc<Store>, plan: Arc<Plan>, options: SessionOptions) -> Result<Self> {
         let device = store.device().clone();
         warn_of_length(&plan);
@@ -155,7 +155,7 @@ impl Session {
             if let Buffer::Resident { name, .. } = &spans[0].buffer {
                 data_sets.insert(name.clone());
             }
-            // A state is asked for here so that it can be read and cleared before the first step.
+            // Creates states here, so that they can be read and cleared before the first step.
             if let Buffer::State(_) = spans[0].buffer {
                 store.buffer(&spans[0])?;
             }
@@ -208,17 +208,17 @@ impl Session {
         Ok(session)
     }
 
-    /// The plan.
+    /// Returns the plan.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
-    /// Writes the input called `name`, from values in PyTorch's order; the next run sees them.
+    /// Writes the input called `name` from values in PyTorch's order. The next run reads them.
     pub fn write<'a>(&self, name: &str, values: impl Into<Values<'a>>) -> Result<()> {
         let (input, memory) = self.arrange(name, values.into())?;
         let Allocation { buffer, offset, .. } = &input.allocation;
@@ -227,8 +227,8 @@ impl Session {
         self.device.check()
     }
 
-    /// Writes the input called `name` through a ring of staging buffers, so that the host can bring the next batch while
-    /// the device is busy with the present one.
+    /// Writes the input called `name` through a ring of staging buffers, so that the host can upload the next batch
+    /// while the device works on the current one.
     pub fn upload<'a>(&mut self, name: &str, values: impl Into<Values<'a>>) -> Result<()> {
         let (input, memory) = self.arrange(name, values.into())?;
         input.written.store(true, Ordering::Relaxed);
@@ -240,7 +240,7 @@ impl Session {
         ring.fill(&self.device, memory.bytes())
     }
 
-    /// The values in the order of memory, and where they go; an error if their number or type is wrong.
+    /// Converts the values to memory order and finds their input. A wrong count or type is an error.
     fn arrange(&self, name: &str, values: Values<'_>) -> Result<(&Input, Arranged)> {
         let tensor = self
             .plan
@@ -258,15 +258,15 @@ impl Session {
         Ok((input, memory))
     }
 
-    /// Records the dispatches of `stages` and submits them, each of the plan's parts for itself; does not wait for them.
+    /// Records and submits the dispatches of `stages`, each part of the plan separately, without waiting for them.
     ///
-    /// [`Error::Name`] names an input that they read and nobody has written.
+    /// [`Error::Name`] names an input that they read and that was not written.
     pub fn run(&mut self, stages: &[Stage]) -> Result<()> {
         self.device.check()?;
         self.check_written(stages)?;
         let Session { device, inputs, rings, steps, parts, .. } = self;
         let runs = |number: &usize| stages.contains(&steps[*number].stage);
-        // What was uploaded goes with the first submission, so there is one even where no dispatch is.
+        // Uploads go with the first submission, so there is one even without a dispatch.
         let last = parts.iter().rposition(|passes| passes.iter().flatten().any(runs)).unwrap_or_default();
         for (i, passes) in parts.iter().enumerate().take(last + 1) {
             if i < last && !passes.iter().flatten().any(runs) {
@@ -289,7 +289,7 @@ impl Session {
         Ok(())
     }
 
-    /// An error if the dispatches of `stages` read an input that nobody has written, or a data set that is not on the device.
+    /// Returns an error if the dispatches of `stages` read an unwritten input, or a data set that is not on the device.
     fn check_written(&self, stages: &[Stage]) -> Result<()> {
         let is_missing = |name: &str| self.inputs.get(name).is_some_and(|input| !input.written.load(Ordering::Relaxed));
         let is_away = |name: &str| !self.store.is_resident(name);
@@ -311,7 +311,7 @@ impl Session {
         Ok(())
     }
 
-    /// How many compute passes a step has: one for each part, and one more wherever dispatches begin together.
+    /// Number of compute passes of a step: one per part, and one more wherever overlapping dispatches start.
     pub fn passes(&self) -> usize {
         self.parts.iter().map(Vec::len).sum()
     }
@@ -321,13 +321,13 @@ impl Session {
         self.run(&[Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update])
     }
 
-    /// The device.
+    /// Returns the device.
     pub(super) fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Records the dispatches with these numbers in the plan, in one pass. Before the first and after each it calls `between`
-    /// with how many there have been.
+    /// Records the dispatches with these indices in the plan, in one pass. Calls `between` with the number recorded so
+    /// far, before the first and after each.
     pub(super) fn record(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -338,22 +338,22 @@ impl Session {
         record(encoder, timestamp_writes, numbers.map(|number| &self.steps[number]), between);
     }
 
-    /// Whether the dispatch with this number in the plan does the same thing if it runs once more.
+    /// True if a second run of the dispatch with this index in the plan changes nothing.
     pub(super) fn is_idempotent(&self, number: usize) -> bool {
         self.steps[number].pipeline.reflection.idempotent
     }
 
-    /// Waits until everything that was submitted has run.
+    /// Waits for all submitted work.
     pub(super) fn wait(&self) -> Result<()> {
         self.device.wait()
     }
 
-    /// The values of an f32 tensor in PyTorch's order; it must be one that the tape keeps, or one that outlives a step.
+    /// Reads an f32 tensor in PyTorch's order. The tape must keep it, or it must outlive a step.
     pub fn read_f32(&self, id: TensorId) -> Result<Vec<f32>> {
         self.read(id, DType::F32)
     }
 
-    /// The values of an i32 tensor in PyTorch's order.
+    /// Reads an i32 tensor in PyTorch's order.
     pub fn read_i32(&self, id: TensorId) -> Result<Vec<i32>> {
         self.read(id, DType::I32)
     }
@@ -366,7 +366,7 @@ impl Session {
         Ok(tensor.layout.to_logical(&tensor.shape, &self.read_memory(id)?))
     }
 
-    /// The values of a tensor of `T` in the order of memory.
+    /// Reads a tensor of `T` in memory order.
     pub(super) fn read_memory<T: bytemuck::Pod>(&self, id: TensorId) -> Result<Vec<T>> {
         let tensor = self.plan.tape.tensor(id);
         let no_memory = || Error::name(&tensor.name, "has no memory of that type in this plan");
@@ -381,12 +381,12 @@ impl Session {
         Ok(memory)
     }
 
-    /// Fills all activations and their bands with NaN.
+    /// Fills all activations and their guard bands with NaN.
     pub fn poison(&self) {
         self.slots.values().for_each(|slot| slot.poison(&self.device));
     }
 
-    /// What has been written beyond a tensor, and which kernels may have done it; for sessions and stores that are guarded.
+    /// Describes a write beyond a tensor, and the kernels that may have done it, in guarded sessions and stores.
     pub fn breach(&self) -> Result<Option<String>> {
         let writers = |is_it: &dyn Fn(&Buffer, u64) -> bool| {
             let mut writers = BTreeSet::new();
@@ -434,7 +434,7 @@ impl Session {
     }
 }
 
-/// Records dispatches in one pass, and calls `between` with how many there have been, before the first and after each.
+/// Records dispatches in one pass. Calls `between` with the number recorded so far, before the first and after each.
 fn record<'a>(
     encoder: &mut wgpu::CommandEncoder,
     timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
@@ -451,12 +451,12 @@ fn record<'a>(
     }
 }
 
-/// Which allocation a span of slot `slot` lies in.
+/// Key of the allocation that holds a span of slot `slot`.
 fn slot_key(plan: &Plan, guarded: bool, slot: usize, span: &Span) -> SlotKey {
     (slot, if guarded { span.bytes } else { plan.slots[slot] })
 }
 
-/// The parts of a step and their passes.
+/// The parts of a step, each as a list of passes.
 fn parts(plan: &Plan, steps: &[Ready]) -> Vec<Vec<Vec<usize>>> {
     let uses: Vec<Uses<'_>> = plan.steps.iter().zip(steps).map(|(step, ready)| uses(step, ready)).collect();
     let passes = |part: Part| match plan.overlaps() {
@@ -466,14 +466,14 @@ fn parts(plan: &Plan, steps: &[Ready]) -> Vec<Vec<Vec<usize>>> {
     plan.parts().into_iter().map(passes).collect()
 }
 
-/// The buffers of a dispatch, with whether it writes them.
+/// The buffers of a dispatch, each with a flag that it is written.
 fn uses<'a>(step: &'a Step, ready: &Ready) -> Uses<'a> {
     let bindings = &ready.pipeline.reflection.bindings;
     let writes = |name: &str| bindings.iter().any(|(other, _, access)| other == name && *access == Access::ReadWrite);
     step.bindings.iter().map(|(name, span)| (&span.buffer, writes(name))).collect()
 }
 
-/// Says which dispatch takes longer than a part of a step should.
+/// Logs a warning if one dispatch takes longer than a part of a step should.
 fn warn_of_length(plan: &Plan) {
     if let Some((step, milliseconds)) = plan.too_long() {
         log::warn!(
@@ -485,7 +485,7 @@ fn warn_of_length(plan: &Plan) {
     }
 }
 
-/// Where an allocation is held.
+/// The owner of an allocation.
 enum Held {
     Slot(SlotKey),
     Input(String),
@@ -502,7 +502,7 @@ impl Held {
     }
 }
 
-/// All params structs in one uniform buffer, each where a binding may start.
+/// Packs all params structs into one uniform buffer, each at an aligned offset.
 fn pack_params(device: &Device, plan: &Plan) -> Result<(wgpu::Buffer, Vec<u64>)> {
     let alignment = 256;
     let mut bytes = Vec::new();
@@ -519,7 +519,7 @@ fn pack_params(device: &Device, plan: &Plan) -> Result<(wgpu::Buffer, Vec<u64>)>
     Ok((buffer, offsets))
 }
 
-/// Workgroups in two dimensions, since one holds no more than `most`; kernels count x + y columns.
+/// Folds workgroups into two dimensions, since one holds at most `most`. Kernels count x + y columns.
 pub(super) fn fold(extent: Extent, workgroup_size: u32, most: u32) -> [u32; 2] {
     let workgroups = match extent {
         Extent::Invocations(count) => count.div_ceil(u64::from(workgroup_size)),

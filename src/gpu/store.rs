@@ -1,4 +1,4 @@
-//! What is kept between steps and shared by the sessions of a run: parameters, gradients, momentum, states, data sets.
+//! Data kept between steps and shared by the sessions of a run: parameters, gradients, momentum, states, data sets.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,13 +24,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// Flat buffers for the parameters of `layout`, all zero.
+    /// Creates flat buffers for the parameters of `layout`, all zero.
     pub fn new(device: &Device, layout: Arc<ParameterLayout>) -> Result<Self> {
         Self::with_bands(device, layout, false)
     }
 
-    /// The same for tests: every buffer of the store lies between bands of NaN, over the second of which bindings that reach a
-    /// buffer's end go on. [`crate::gpu::Session::breach`] says what was written there.
+    /// Creates a store for tests: every buffer lies between guard bands of NaN, and bindings that reach its end extend
+    /// over the second. [`crate::gpu::Session::breach`] reports writes to a band.
     pub fn guarded(device: &Device, layout: Arc<ParameterLayout>) -> Result<Self> {
         Self::with_bands(device, layout, true)
     }
@@ -51,7 +51,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Memory of `bytes` bytes, all zero.
+    /// Allocates `bytes` zeroed bytes.
     fn allocate(&self, label: &str, bytes: u64) -> Result<Allocation> {
         if !self.guarded {
             return Allocation::new(&self.device, label, bytes);
@@ -61,7 +61,7 @@ impl Store {
         Ok(allocation)
     }
 
-    /// A buffer beyond which something was written, its bytes, and where, counted from its beginning.
+    /// A buffer with a write beyond its end or start, its size in bytes, and the position counted from its start.
     pub(super) fn breach(&self) -> Result<Option<(Buffer, u64, i64)>> {
         let buffers: Vec<_> = {
             let buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,17 +75,17 @@ impl Store {
         Ok(None)
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Where the parameters lie.
+    /// The layout of the parameters.
     pub fn layout(&self) -> &Arc<ParameterLayout> {
         &self.layout
     }
 
-    /// Gives every parameter and buffer of `tape` its first values, the parameters' under `seed`.
+    /// Initialises every parameter and buffer of `tape`, the parameters under `seed`.
     pub fn initialise(&self, tape: &Tape, seed: u64) -> Result<()> {
         for id in tape.parameters() {
             let tensor = tape.tensor(id);
@@ -99,7 +99,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the memory of a model's buffer and gives it its first value, if it is new or if `again` asks for it.
+    /// Allocates a model's buffer and sets its initial value, if it is new or `again` is set.
     pub(super) fn declare_buffer(&self, tensor: &Tensor, again: bool) -> Result<()> {
         let Role::Buffer { init } = tensor.role else { return Ok(()) };
         let key = Buffer::State(tensor.name.clone());
@@ -111,7 +111,7 @@ impl Store {
         self.set_buffer(&tensor.name, &Value::filled(tensor.dtype, tensor.shape.len(), init))
     }
 
-    /// Sets the buffer of the model called `name`.
+    /// Sets the model's buffer called `name`.
     pub fn set_buffer(&self, name: &str, values: &Value<f32>) -> Result<()> {
         let allocation = self.find(&Buffer::State(name.into()))?;
         let bytes: &[u8] = match values {
@@ -127,7 +127,7 @@ impl Store {
         self.device.check()
     }
 
-    /// The values of a model's buffer; `tensor` says its name and type.
+    /// Reads a model's buffer. `tensor` gives its name and type.
     pub fn buffer_values(&self, tensor: &Tensor) -> Result<Value<f32>> {
         let allocation = self.find(&Buffer::State(tensor.name.clone()))?;
         let bytes = self.device.read(&allocation.buffer, allocation.offset, allocation.bytes)?;
@@ -138,17 +138,17 @@ impl Store {
         })
     }
 
-    /// The values of a parameter in PyTorch's order.
+    /// Reads a parameter in PyTorch's order.
     pub fn parameter(&self, name: &str) -> Result<Vec<f32>> {
         self.read_flat(FlatBuffer::Parameter, name)
     }
 
-    /// Sets a parameter, from values in PyTorch's order.
+    /// Sets a parameter from values in PyTorch's order.
     pub fn set_parameter(&self, name: &str, values: &[f32]) -> Result<()> {
         self.write_flat(FlatBuffer::Parameter, name, values)
     }
 
-    /// The gradient of a parameter, as the last backward stage left it.
+    /// Reads the gradient of a parameter from the last backward stage.
     pub fn gradient(&self, name: &str) -> Result<Vec<f32>> {
         self.read_flat(FlatBuffer::Gradient, name)
     }
@@ -158,40 +158,41 @@ impl Store {
         self.write_flat(FlatBuffer::Gradient, name, values)
     }
 
-    /// What the optimizer keeps for a parameter under `buffer`, in PyTorch's order; zeros before the first update that makes it.
+    /// Reads the optimizer's state `buffer` for a parameter, in PyTorch's order; zeros before the first update that
+    /// creates it.
     pub fn optimizer_buffer(&self, parameter: &str, buffer: &str) -> Result<Vec<f32>> {
         self.layout.placement(parameter)?;
         self.read_flat(self.layout.optimizer_buffer(buffer)?, parameter)
     }
 
-    /// Sets what the optimizer keeps for a parameter under `buffer`.
+    /// Sets the optimizer's state `buffer` for a parameter.
     pub fn set_optimizer_buffer(&self, parameter: &str, buffer: &str, values: &[f32]) -> Result<()> {
         self.layout.placement(parameter)?;
         self.write_flat(self.layout.optimizer_buffer(buffer)?, parameter, values)
     }
 
-    /// The numbers of the state called `name`.
+    /// Reads the state called `name`.
     pub fn state(&self, name: &str) -> Result<Vec<f32>> {
         let allocation = self.find(&Buffer::State(name.into()))?;
         Ok(bytemuck::pod_collect_to_vec(&self.device.read(&allocation.buffer, allocation.offset, allocation.bytes)?))
     }
 
-    /// The numbers of the state called `name` as they are after what was submitted so far, as bytes, without waiting for them.
+    /// Requests the state called `name` after all work submitted so far, as bytes, without waiting.
     pub fn request_state(&self, name: &str) -> Result<Readback> {
         let allocation = self.find(&Buffer::State(name.into()))?;
         Readback::new(&self.device, &allocation.buffer, allocation.offset, allocation.bytes)
     }
 
-    /// Sets the state called `name` to zeros, once what was submitted has run.
+    /// Clears the state called `name` after all submitted work.
     pub fn clear_state(&self, name: &str) -> Result<()> {
-        // A state that no session has asked for yet starts at zero anyway.
+        // A state that no session has created yet starts at zero anyway.
         let Ok(allocation) = self.find(&Buffer::State(name.into())) else { return Ok(()) };
         let zeros = vec![0; allocation.bytes as usize];
         self.device.queue().write_buffer(&allocation.buffer, allocation.offset, &zeros);
         self.device.check()
     }
 
-    /// Sets the state called `name` to these bits, once what was submitted has run; one that no session has asked for yet too.
+    /// Sets the state called `name` to these bits after all submitted work, even if no session has created it yet.
     pub fn set_state(&self, name: &str, values: &[f32]) -> Result<()> {
         let key = Buffer::State(name.into());
         let bytes: &[u8] = bytemuck::cast_slice(values);
@@ -205,7 +206,7 @@ impl Store {
         self.device.check()
     }
 
-    /// Brings a data set of `rows` rows to the device under `name`, for sessions that are made before or after.
+    /// Uploads a data set of `rows` rows under `name`, for sessions created before or after.
     pub fn set_resident(&self, name: &str, rows: usize, bytes: &[u8]) -> Result<()> {
         let row_bytes = (bytes.len() / rows.max(1)) as u64;
         let caps = self.device.caps();
@@ -217,7 +218,7 @@ impl Store {
         for (piece, (first, count)) in pieces.rows().enumerate() {
             let part = &bytes[first * row_bytes as usize..(first + count) * row_bytes as usize];
             let allocation = self.place_of(name, piece, part.len() as u64)?;
-            // A write needs whole words; what pads the last one is never read.
+            // A write needs whole words. The padding of the last word is never read.
             let whole = part.len() / 4 * 4;
             self.device.queue().write_buffer(&allocation.buffer, allocation.offset, &part[..whole]);
             if whole < part.len() {
@@ -230,7 +231,8 @@ impl Store {
         self.device.check()
     }
 
-    /// Memory for a piece of a data set: that of the sessions that wait for it, or, for a set of another size than before, anew.
+    /// Returns the memory of a piece of a data set: the memory that sessions have bound already, or, for a set of another size, new
+    /// memory.
     fn place_of(&self, name: &str, piece: usize, bytes: u64) -> Result<Arc<Allocation>> {
         let key = Buffer::Resident { name: name.into(), piece };
         match self.find(&key) {
@@ -245,12 +247,12 @@ impl Store {
         self.find(&key)
     }
 
-    /// Whether the data set called `name` has been brought to the device.
+    /// True if the data set `name` has been uploaded.
     pub(super) fn is_resident(&self, name: &str) -> bool {
         self.resident.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
-    /// The buffer of a span that is kept between steps; states, constants and data sets are made when first asked for.
+    /// The buffer of a span that is kept between steps. States, constants and data sets are created on first use.
     pub(super) fn buffer(&self, span: &Span) -> Result<Arc<Allocation>> {
         match &span.buffer {
             Buffer::State(_) | Buffer::Constant(_) | Buffer::Resident { .. } if self.find(&span.buffer).is_err() => {

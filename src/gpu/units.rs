@@ -1,22 +1,23 @@
-//! How many compute units an adapter has: the driver is asked where Vulkan has a word for it, then a table of known devices.
+//! Number of compute units of an adapter: from the driver where Vulkan has a query for it, else from a table of known
+//! devices.
 
 use crate::plan::DeviceRates;
 
 /// A device of `devices.tsv`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KnownDevice {
-    /// The part of the adapter's name by which it is known.
+    /// The part of the adapter's name that identifies it.
     pub name: &'static str,
-    /// Streaming multiprocessors, compute units, Xe cores, GPU cores.
+    /// Number of streaming multiprocessors, compute units, Xe cores or GPU cores.
     pub compute_units: u32,
-    /// Multiply-adds in f32 by the datasheet, two operations each, in 10¹² a second.
+    /// Datasheet rate of f32 multiply-adds, two operations each, in 10¹² operations per second.
     pub tflops: f64,
-    /// The memory's bandwidth by the datasheet, in 10⁹ bytes a second.
+    /// Datasheet memory bandwidth, in 10⁹ bytes per second.
     pub gigabytes: f64,
 }
 
 impl KnownDevice {
-    /// Its rates, of which two operations are one multiply-add.
+    /// Its rates; two operations are one multiply-add.
     pub fn rates(&self) -> DeviceRates {
         DeviceRates { multiply_adds: 1e12 * self.tflops / 2.0, bytes: 1e9 * self.gigabytes }
     }
@@ -33,7 +34,7 @@ pub fn known_devices() -> impl Iterator<Item = KnownDevice> {
     })
 }
 
-/// The known device that an adapter of this name is: of the names that stand in it as whole words the longest.
+/// The known device for an adapter's name: the longest of the table's names that occur in it as whole words.
 pub fn known_device(adapter: &str) -> Option<KnownDevice> {
     let plain = |name: &str| name.to_lowercase().replace("(r)", "").replace("(tm)", "");
     let adapter = plain(adapter);
@@ -44,17 +45,17 @@ pub fn known_device(adapter: &str) -> Option<KnownDevice> {
     known_devices().filter(is_in).max_by_key(|device| device.name.len())
 }
 
-/// How many compute units the driver says that the adapter has.
+/// Number of compute units reported by the driver.
 #[cfg(not(any(target_vendor = "apple", target_family = "wasm")))]
 pub(super) fn of_driver(adapter: &wgpu::Adapter) -> Option<u32> {
     use ash::vk;
-    // SAFETY: the handles are only asked for properties, while the adapter that owns them is borrowed; a struct is only chained
-    // where the device knows its extension.
+    // SAFETY: the handles are only queried for properties, while the adapter that owns them is borrowed; a struct is
+    // only chained if the device knows its extension.
     unsafe {
         let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
         let (instance, device) = (adapter.shared_instance().raw_instance(), adapter.raw_physical_device());
         let properties = instance.get_physical_device_properties(device);
-        // The question itself is of Vulkan 1.1.
+        // The query itself needs Vulkan 1.1.
         if vk::api_version_major(properties.api_version) == 1 && vk::api_version_minor(properties.api_version) < 1 {
             return None;
         }
@@ -75,12 +76,12 @@ pub(super) fn of_driver(adapter: &wgpu::Adapter) -> Option<u32> {
         }
         instance.get_physical_device_properties2(device, &mut all);
         let of_amd = amd.shader_engine_count * amd.shader_arrays_per_engine_count * amd.compute_units_per_shader_array;
-        // AMD counts those that are there in one struct, and those that are not switched off in the other.
+        // AMD reports the existing units in one struct and the active ones in another.
         [nvidia.shader_sm_count, amd_active.active_compute_unit_count, of_amd].into_iter().find(|&count| count > 0)
     }
 }
 
-/// Nobody says elsewhere.
+/// Other platforms have no query.
 #[cfg(any(target_vendor = "apple", target_family = "wasm"))]
 pub(super) fn of_driver(_adapter: &wgpu::Adapter) -> Option<u32> {
     None
@@ -114,7 +115,7 @@ mod tests {
         }
     }
 
-    /// Also of RADV's null device, where it is, which answers but has no compute units.
+    /// Also on RADV's null device, where present, which answers but has no compute units.
     #[test]
     fn drivers_are_asked_without_harm() {
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();

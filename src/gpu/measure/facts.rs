@@ -1,4 +1,4 @@
-//! What an adapter says of itself, for reports.
+//! Properties reported by an adapter, for reports.
 
 use serde_json::{Map, Value, json};
 
@@ -34,7 +34,7 @@ pub(in crate::gpu) fn facts(adapter: &wgpu::Adapter, used: wgpu::Features) -> Va
     })
 }
 
-/// The numbers of all limits. wgpu has no list of them but the one that it prints for debugging.
+/// Values of all limits. wgpu lists them only in its debug output.
 fn limits(limits: &wgpu::Limits) -> Value {
     let text = format!("{limits:#?}");
     let pairs = text.lines().filter_map(|line| {

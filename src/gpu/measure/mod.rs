@@ -1,4 +1,4 @@
-//! What is measured on a device: what it can do, how long a step and its dispatches take.
+//! Measurements on a device: its peak rates, and the times of a step and its dispatches.
 
 pub(in crate::gpu) mod facts;
 pub(in crate::gpu) mod peak;

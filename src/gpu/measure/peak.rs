@@ -1,4 +1,4 @@
-//! What a device can do at best, measured: the numbers with which kernels are compared.
+//! Measured peak rates of a device, as a reference for kernels.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,50 +13,50 @@ use crate::kernel::{DeviceClass, Extent, Kernel, Params, source};
 use crate::params;
 use crate::plan::DeviceRates;
 
-/// Invocations of a workgroup.
+/// Invocations per workgroup.
 const WG: u32 = 64;
-/// Multiply-adds of one round of shaders/measure/multiply_add.wgsl.
+/// Multiply-adds in one round of shaders/measure/multiply_add.wgsl.
 const PER_ROUND: u32 = 32 * 12;
-/// Seconds that a sample lasts at least, so that starting it does not count.
+/// Minimum length of a sample in seconds, so that its launch is negligible.
 const SAMPLE: f64 = 0.01;
-/// The most dispatches in a sample.
+/// Maximum number of dispatches in a sample.
 const MOST_REPEATS: f64 = 500.0;
-/// The best of so many samples is a peak: whatever else the machine does only makes a sample slower.
+/// Number of samples, of which the best is the peak. Other load on the machine only slows a sample down.
 const SAMPLES: usize = 8;
-/// No further sample is begun after this time.
+/// Time after which no further sample starts.
 const ENOUGH: Duration = Duration::from_millis(400);
-/// The most bytes of each buffer of the copy, several times what caches hold.
+/// Maximum size in bytes of each of the copy's buffers, several times that of the caches.
 const LARGEST_COPY: u64 = 256 << 20;
-/// The same on a software device, which is slower at moving memory through a kernel than the memory is.
+/// The same for a software device, which moves memory through a kernel more slowly than the memory could.
 const LARGEST_COPY_SOFTWARE: u64 = 64 << 20;
-/// The least, where memory is short.
+/// Minimum size in bytes, for when memory is short.
 const SMALLEST_COPY: u64 = 4 << 20;
 
 params! {
-    /// Of shaders/measure/multiply_add.wgsl.
+    /// Params of shaders/measure/multiply_add.wgsl.
     pub(crate) struct MultiplyAdd { rounds: u32, factor: f32, addend: f32 }
 }
 
 params! {
-    /// Of shaders/elementwise/activation.wgsl.
+    /// Params of shaders/elementwise/activation.wgsl.
     pub(crate) struct Copy { len: u32 }
 }
 
-/// The best rates that a device reaches in f32.
+/// Measured peak rates of a device in f32.
 ///
-/// Rates of the moment, that is: on a machine that is busy with something else they are lower.
+/// The rates depend on the machine's current load; a busy machine gives lower ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Peak {
-    /// Multiplications with an addition in a second, in chains that do nothing else.
+    /// Multiply-adds per second, in chains of nothing else.
     pub multiply_adds_per_second: f64,
-    /// Bytes read and bytes written in a second, by a copy of buffers as large as a binding may be, up to 256 MiB.
+    /// Bytes read plus bytes written per second, in a copy between buffers of the maximum binding size, up to 256 MiB.
     pub copy_bytes_per_second: f64,
 }
 
 impl Peak {
-    /// Measures `device`, which takes about half a second and, while it lasts, up to 512 MiB of its memory.
+    /// Measures `device`, which takes about half a second and up to 512 MiB of device memory.
     ///
-    /// Two kernels are run several times and the best time of each counts, by the device's timestamps where it has them.
+    /// Two kernels run several times, and the best time of each counts, by the device's timestamps if it has them.
     pub fn measure(device: &Device) -> Result<Self> {
         let [multiply_add, copy, _] = Peak::kernels();
         let peak = Peak {
@@ -68,31 +68,31 @@ impl Peak {
         Ok(peak)
     }
 
-    /// The multiplications with an addition in a second in half precision, measured in the same way; `None` where the
-    /// device's shaders have no half precision.
+    /// Measures the multiply-adds per second in half precision in the same way; `None` if the device's shaders have no
+    /// half precision.
     pub fn measure_f16(device: &Device) -> Result<Option<f64>> {
         let [.., kernel] = Peak::kernels();
         let has_f16 = device.raw().features().contains(wgpu::Features::SHADER_F16);
         has_f16.then(|| multiply_adds(device, &kernel)).transpose()
     }
 
-    /// The same as plans estimate by.
+    /// The same rates in the form that plans use for estimates.
     pub fn rates(&self) -> DeviceRates {
         DeviceRates { multiply_adds: self.multiply_adds_per_second, bytes: self.copy_bytes_per_second }
     }
 
-    /// GFLOP/s, at two operations a multiply-add.
+    /// GFLOP/s, at two operations per multiply-add.
     pub fn gflops(&self) -> f64 {
         2e-9 * self.multiply_adds_per_second
     }
 
-    /// GB/s of a copy, read and written, at 10⁹ bytes a GB.
+    /// GB/s of a copy, read plus written, at 10⁹ bytes per GB.
     pub fn gigabytes(&self) -> f64 {
         1e-9 * self.copy_bytes_per_second
     }
 
-    /// The kernels that measure (multiply-adds, the copy, multiply-adds in half precision): no plan has them, so this is where
-    /// tests find them.
+    /// The measurement kernels (multiply-adds, copy, multiply-adds in half precision). No plan contains them, so tests
+    /// find them here.
     pub fn kernels() -> [Kernel; 3] {
         let multiply_add = [source!("measure/multiply_add.wgsl"), source!("lib/workgroup.wgsl")];
         let copy = [source!("elementwise/copy.wgsl"), source!("elementwise/activation.wgsl"), source!("lib/each.wgsl")];
@@ -107,9 +107,10 @@ impl Peak {
     }
 }
 
-/// The best rate of chains of multiply-adds.
+/// Best rate of chains of multiply-adds.
 fn multiply_adds(device: &Device, kernel: &Kernel) -> Result<f64> {
-    // Many times what the widest devices hold at once, so that the last of them hardly count; the slowest need about 0.1 s.
+    // Many times what the widest devices run at once, so that the tail is negligible; the slowest devices need about
+    // 0.1 s.
     let workgroups: u32 = match device.caps().class {
         DeviceClass::Software => 1 << 9,
         DeviceClass::Integrated => 1 << 12,
@@ -123,7 +124,7 @@ fn multiply_adds(device: &Device, kernel: &Kernel) -> Result<f64> {
     Ok(of_one / run.best_seconds(device)?)
 }
 
-/// The best rate of a copy: bytes read and written.
+/// Best rate of a copy, in bytes read plus bytes written.
 fn copied_bytes(device: &Device, kernel: &Kernel) -> Result<f64> {
     let caps = device.caps();
     let largest = if caps.class == DeviceClass::Software { LARGEST_COPY_SOFTWARE } else { LARGEST_COPY };
@@ -131,7 +132,7 @@ fn copied_bytes(device: &Device, kernel: &Kernel) -> Result<f64> {
     let (input, output) = loop {
         let new = |name| Allocation::new(device, name, bytes);
         match new("input").and_then(|input| Ok((input, new("output")?))) {
-            // Full memory makes the measurement worse, not impossible.
+            // Full memory makes the measurement less accurate, not impossible.
             Err(Error::OutOfMemory(_)) if bytes > SMALLEST_COPY => bytes /= 2,
             other => break other?,
         }
@@ -142,7 +143,7 @@ fn copied_bytes(device: &Device, kernel: &Kernel) -> Result<f64> {
     Ok(2.0 * bytes as f64 / run.best_seconds(device)?)
 }
 
-/// One dispatch, to be run many times.
+/// One dispatch that runs many times.
 struct Run {
     pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
@@ -179,9 +180,9 @@ impl Run {
         Ok(Run { pipeline, bind_group, workgroups, timestamps: Timestamps::new(device, 2)? })
     }
 
-    /// The least seconds of one dispatch.
+    /// Minimum time of one dispatch in seconds.
     fn best_seconds(&self, device: &Device) -> Result<f64> {
-        // A driver may compile with the first dispatch, and memory is got when it is first touched.
+        // The first dispatch may include compilation and memory allocation.
         self.seconds(device, 1)?;
         let once = self.seconds(device, 1)?;
         let repeats = (SAMPLE / once.max(1e-9)).clamp(1.0, MOST_REPEATS).ceil() as u32;
@@ -193,11 +194,11 @@ impl Run {
                 break;
             }
         }
-        // A clock too coarse to see a sample would give an infinite rate.
+        // A clock too coarse for a sample would give an infinite rate.
         Ok(best.max(1e-9))
     }
 
-    /// The seconds of `repeats` dispatches in one pass.
+    /// Seconds that `repeats` dispatches in one pass take.
     fn seconds(&self, device: &Device, repeats: u32) -> Result<f64> {
         let began = Instant::now();
         let mut encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -217,7 +218,7 @@ impl Run {
         let waited = began.elapsed().as_secs_f64();
         let Some(timestamps) = &self.timestamps else { return Ok(waited) };
         let nanoseconds = timestamps.read(device)?[1];
-        // Drivers have been seen to leave timestamps zero.
+        // Some drivers leave timestamps at zero.
         Ok(if nanoseconds > 0.0 { 1e-9 * nanoseconds } else { waited })
     }
 }

@@ -1,4 +1,4 @@
-//! Where the time of a step goes: each dispatch timed, and grouped by layer and by kernel.
+//! Profiles of a step: each dispatch timed, and grouped by layer and by kernel.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,38 +12,38 @@ use crate::shape::Shape;
 /// One dispatch and its time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Timing {
-    /// The node that it belongs to: the layer's name, in the backward stage too.
+    /// Name of the node that it belongs to, which is the layer's name in the backward stage too.
     pub node: String,
     /// The node's operation.
     pub operation: &'static str,
     /// The kernel's name.
     pub kernel: &'static str,
-    /// When it runs.
+    /// The stage in which it runs.
     pub stage: Stage,
-    /// The shape of the node's first output, where it has one.
+    /// Shape of the node's first output, if it has one.
     pub output: Option<Shape>,
-    /// Nanoseconds from the beginning of the step, if the dispatches follow one another at once.
+    /// Start in nanoseconds since the beginning of the step, as if dispatches ran without gaps.
     pub start: f64,
-    /// Nanoseconds that it takes.
+    /// Duration in nanoseconds.
     pub duration: f64,
-    /// The products that it adds up.
+    /// Number of multiply-adds.
     pub multiply_adds: u64,
-    /// The bytes that it reads and writes if it touches everything that it binds once.
+    /// Bytes read and written, if it touches everything that it binds once.
     pub bytes: u64,
 }
 
-/// Some dispatches together.
+/// Several dispatches grouped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Group {
-    /// What they have in common: the layer's or the kernel's name.
+    /// The common property: the layer's or the kernel's name.
     pub name: String,
-    /// How many dispatches there are.
+    /// Number of dispatches.
     pub dispatches: usize,
-    /// The nanoseconds of all of them.
+    /// Total duration in nanoseconds.
     pub duration: f64,
-    /// Their multiply-adds.
+    /// Total multiply-adds.
     pub multiply_adds: u64,
-    /// Their bytes.
+    /// Total bytes read and written.
     pub bytes: u64,
 }
 
@@ -55,62 +55,62 @@ impl Group {
         self.bytes += timing.bytes;
     }
 
-    /// GFLOP/s, at two operations a multiply-add.
+    /// GFLOP/s, at two operations per multiply-add.
     pub fn gflops(&self) -> f64 {
         rate(2.0 * self.multiply_adds as f64, self.duration)
     }
 
-    /// GB/s, at 10⁹ bytes a GB.
+    /// GB/s, at 10⁹ bytes per GB.
     pub fn gigabytes(&self) -> f64 {
         rate(self.bytes as f64, self.duration)
     }
 }
 
-/// So many in so many nanoseconds, in 10⁹ a second; 0 where the clock saw no time pass.
+/// Rate in 10⁹ per second of `count` in so many nanoseconds; 0 if the clock measured no time.
 fn rate(count: f64, nanoseconds: f64) -> f64 {
     if nanoseconds > 0.0 { count / nanoseconds } else { 0.0 }
 }
 
-/// Where the time of a step goes. Prints as two tables, by kernel and by layer.
+/// The time of a step by dispatch. Prints as two tables, by kernel and by layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// The device's name.
+    /// Name of the device.
     pub device: String,
-    /// What has timed the dispatches.
+    /// The clock that timed the dispatches.
     pub clock: Clock,
-    /// How many runs there were; times are the means of those runs whose sums are the middle half of all.
+    /// Number of runs. Times are means over the runs whose sums are in the middle half.
     pub repeats: usize,
-    /// The dispatches in the order in which they run.
+    /// The dispatches in execution order.
     pub timings: Vec<Timing>,
-    /// Nanoseconds of the same step without timestamps in it, in one pass, by the device's clock, of which shares are taken. On a
-    /// device without timestamps, where only the host knows how long dispatches take, the sum of theirs.
+    /// Nanoseconds by the device's clock of the same step in one pass without timestamps inside, the reference for
+    /// shares. On a device without timestamps only the host times dispatches, and this is the sum of their times.
     pub step: f64,
-    /// Nanoseconds of that step by the host's clock: recorded and submitted at once, until the device is done with it.
+    /// Nanoseconds of that step by the host's clock: recording, one submission, and waiting for the device.
     pub wall: f64,
-    /// What the device can do at best, where somebody has measured it.
+    /// Peak rates of the device, if measured.
     pub peak: Option<Peak>,
 }
 
 impl Profile {
-    /// Sets what shares of the peak are read against.
+    /// Sets the peak rates to which shares refer.
     pub fn against(mut self, peak: Peak) -> Self {
         self.peak = Some(peak);
         self
     }
 
-    /// All dispatches together.
+    /// All dispatches as one group.
     pub fn total(&self) -> Group {
         let mut total = Group { name: "total".into(), ..Group::default() };
         self.timings.iter().for_each(|timing| total.add(timing));
         total
     }
 
-    /// The layers, forward and backward together, those that take most time first.
+    /// Groups by layer, forward and backward together, the slowest first.
     pub fn by_layer(&self) -> Vec<Group> {
         self.grouped(|timing| &timing.node)
     }
 
-    /// The kernels, those that take most time first.
+    /// Groups by kernel, the slowest first.
     pub fn by_kernel(&self) -> Vec<Group> {
         self.grouped(|timing| timing.kernel)
     }
@@ -126,21 +126,22 @@ impl Profile {
         groups
     }
 
-    /// A share of the step, 0 to 1. Those of all groups add up to how much of the step's time the dispatches account for.
+    /// Share of the group in the step's time, 0 to 1. Over all groups, shares sum to the part that the dispatches
+    /// account for.
     pub fn share(&self, group: &Group) -> f64 {
         rate(group.duration, self.step)
     }
 
-    /// Shares of the peak, 0 to 1: of its multiply-adds, and of its bytes; `None` where no peak was measured.
+    /// Shares of the peak in multiply-adds and in bytes, 0 to 1; `None` if no peak was measured.
     ///
-    /// More than 1 is possible where caches hold what a copy of large buffers gets from memory, or where a kernel needs
-    /// fewer products than are counted.
+    /// Shares above 1 are possible: caches may serve what a copy of large buffers reads from memory, and a kernel may
+    /// need fewer multiply-adds than are counted.
     pub fn of_peak(&self, group: &Group) -> Option<[f64; 2]> {
         self.peak.map(|peak| [group.gflops() / peak.gflops(), group.gigabytes() / peak.gigabytes()])
     }
 
-    /// The step as JSON in the Trace Event Format, which chrome://tracing and <https://ui.perfetto.dev> open: a track for
-    /// each stage, and on it the dispatches by their layers' names.
+    /// The step as JSON in the Trace Event Format, which chrome://tracing and <https://ui.perfetto.dev> open. Each
+    /// stage has a track with its dispatches under their layers' names.
     pub fn to_chrome_trace(&self) -> String {
         let stages = [Stage::Gather, Stage::Forward, Stage::Backward, Stage::Update];
         let track = |stage: Stage| stages.iter().position(|&other| other == stage).unwrap_or_default();

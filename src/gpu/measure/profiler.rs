@@ -1,4 +1,4 @@
-//! Times every dispatch of a step, by the best clock that the device has.
+//! Timing of every dispatch of a step by the device's best clock.
 
 use super::timestamps::Timestamps;
 use super::timing::{repeats, settle};
@@ -6,37 +6,38 @@ use crate::error::Result;
 use crate::gpu::{Clock, Profile, Session, Timing};
 use crate::graph::Stage;
 
-/// The most times that a dispatch is repeated.
+/// Maximum number of repeats of a dispatch.
 const MOST: usize = 4096;
-/// A sample lasts so many times what its timestamps cost.
+/// Minimum ratio of a sample's length to the cost of its timestamps.
 const COSTS: f64 = 50.0;
-/// How often a dispatch is repeated to see what they cost, of how many of the shortest ones.
+/// Number of repeats of each of the `SHORTEST` shortest dispatches, for measuring the cost of timestamps.
 const TRIED: usize = 4;
 const SHORTEST: usize = 16;
 
-/// The nanoseconds of each dispatch in one run.
+/// Nanoseconds of each dispatch in one run.
 type Run = Vec<f64>;
 
 impl Session {
-    /// Times every dispatch of `stages`, `repeats` times, by the best clock that the device has ([`Profile::clock`] says which):
+    /// Times every dispatch of `stages`, `repeats` times, by the device's best clock ([`Profile::clock`] names it):
     ///
-    /// - by timestamps before and after each dispatch, all in one pass and in the plan's order, whatever parts and passes a step has;
-    /// - or, on a device that can't write these, each dispatch in a pass of its own between two timestamps;
-    /// - or, on a device without timestamps, submitted alone and timed by the host.
+    /// - by timestamps before and after each dispatch, all in one pass in the plan's order, whatever parts and passes a
+    ///   step has;
+    /// - on a device without timestamps inside passes, each dispatch in its own pass between two timestamps;
+    /// - on a device without timestamps, each dispatch submitted alone and timed by the host.
     ///
-    /// What is too short for the clock, or for what a timestamp or a submission costs, is repeated in place, and the mean
-    /// counts, unless a second run would change something: what adds to what is there, an optimizer's step say, runs once
-    /// and is timed with that cost.
+    /// A dispatch too short for the clock, or for the cost of a timestamp or submission, is repeated in a row, and the
+    /// mean counts. The exception is a dispatch that a second run would change, such as one that accumulates or an
+    /// optimizer's step. It runs once and is timed with that cost.
     ///
-    /// The stages really run, 2 `repeats` times and a few more, on the inputs that were written last: with [`Stage::Update`]
-    /// among them parameters change, and so do states such as running statistics. [`Profile::peak`] is left open.
+    /// The stages really run, 2 `repeats` times and a few more, on the inputs written last. With [`Stage::Update`]
+    /// among them, parameters change, and so do states such as running statistics. [`Profile::peak`] is `None`.
     pub fn profile(&mut self, stages: &[Stage], repeats: usize) -> Result<Profile> {
         self.profile_by(self.device().clock(), stages, repeats)
     }
 
-    /// The same by `clock`, or by the best that the device has where that is less.
+    /// Profiles by `clock`, or by the device's best clock if that is less precise.
     pub fn profile_by(&mut self, clock: Clock, stages: &[Stage], repeats: usize) -> Result<Profile> {
-        // A driver may compile with the first dispatch, and uploads that wait are done with here.
+        // The first step may include compilation, and it finishes pending uploads.
         self.run(stages)?;
         self.device().wait()?;
         let clock = clock.min(self.device().clock());
@@ -44,7 +45,7 @@ impl Session {
         let form = Form::new(self, clock, &numbers)?;
         let clock = form.clock;
         let (mut runs, mut steps, mut walls) = (Vec::new(), Vec::new(), Vec::new());
-        // In turns, so that a device that slows down slows both.
+        // The two alternate, so that a device that slows down slows both.
         for _ in 0..repeats.max(1) {
             let step = self.time_dispatches(&numbers, 1)?;
             walls.push(vec![step.wall]);
@@ -84,17 +85,17 @@ impl Session {
     }
 }
 
-/// How dispatches are timed.
+/// The method by which dispatches are timed.
 struct Form {
     clock: Clock,
-    /// Two moments for each dispatch, where the clock is the device's.
+    /// Two timestamps per dispatch, if the clock is the device's.
     timestamps: Option<Timestamps>,
-    /// How often each runs in a row.
+    /// Number of runs of each dispatch in a row.
     counts: Vec<usize>,
 }
 
 impl Form {
-    /// Finds out how often each dispatch must run.
+    /// Determines the number of runs of each dispatch.
     fn new(session: &Session, clock: Clock, numbers: &[usize]) -> Result<Self> {
         let device = session.device();
         let wanted = device.least_sample(clock)?;
@@ -112,7 +113,7 @@ impl Form {
         }
         let single = form.run(session, numbers)?;
         if single.iter().all(|&duration| duration == 0.0) {
-            // Drivers have been seen to leave timestamps zero.
+            // Some drivers leave timestamps at zero.
             return Form::new(session, Clock::Host, numbers);
         }
         let mut shortest: Vec<usize> = (0..numbers.len()).filter(|&i| session.is_idempotent(numbers[i])).collect();
@@ -130,7 +131,7 @@ impl Form {
         Ok(form)
     }
 
-    /// The nanoseconds that each dispatch takes.
+    /// Nanoseconds that each dispatch takes.
     fn run(&self, session: &Session, numbers: &[usize]) -> Result<Run> {
         let each = numbers.iter().copied().zip(self.counts.iter().copied());
         let Some(timestamps) = &self.timestamps else {
@@ -152,8 +153,8 @@ impl Form {
         Ok(passed.zip(&self.counts).map(|(passed, &count)| passed / count as f64).collect())
     }
 
-    /// Records a pass with a moment before and after each dispatch. One moment between two would do, but what writing it
-    /// costs would then be the next dispatch's: Mesa's software device waits 10 to 50 µs each time.
+    /// Records a pass with a timestamp before and after each dispatch. One timestamp between two dispatches would
+    /// suffice, but its cost would count as the next dispatch's: Mesa's software device waits 10 to 50 µs each time.
     fn record_in_one_pass(
         &self,
         session: &Session,
@@ -163,7 +164,7 @@ impl Form {
     ) {
         let all = numbers.iter().zip(&self.counts).flat_map(|(&number, &count)| std::iter::repeat_n(number, count));
         let mut done = 0;
-        // How many runs are over when each dispatch is.
+        // Number of finished runs at the end of each dispatch.
         let mut ends = self.counts.iter().enumerate().map(|(i, count)| {
             done += count;
             (i, done)
@@ -184,8 +185,8 @@ impl Form {
     }
 }
 
-/// What two timestamps cost, from what each dispatch has taken alone and in a row of so many: the median over those that were
-/// repeated. What a row adds is the dispatch, what is left of one is the cost.
+/// Cost of two timestamps, from each dispatch's time alone and its mean time in a row: the median over the repeated
+/// dispatches. The growth with the row's length is the dispatch; the rest of a single run is the cost.
 fn cost(single: &[f64], rows: &[f64], counts: &[usize]) -> f64 {
     let both = single.iter().zip(rows).zip(counts).filter(|(_, count)| **count > 1);
     let mut costs: Vec<f64> =
@@ -194,8 +195,8 @@ fn cost(single: &[f64], rows: &[f64], counts: &[usize]) -> f64 {
     costs.get(costs.len() / 2).copied().unwrap_or(0.0).max(0.0)
 }
 
-/// The means over those runs whose sums are the middle half of all, so that the sum of the parts is the mean of these sums:
-/// of medians it would not be, since each leaves out what disturbs a part of some runs.
+/// Means over the runs whose sums are in the middle half, so that the parts add up to the mean of these sums. Medians
+/// would not add up, since each omits the disturbances of a part in some runs.
 fn middle(mut runs: Vec<Run>) -> Run {
     let sum = |run: &Run| run.iter().sum::<f64>();
     runs.sort_by(|a, b| sum(a).total_cmp(&sum(b)));
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn the_middle_half_of_the_runs_counts_and_parts_add_up() {
         let runs = vec![vec![1.0, 2.0], vec![90.0, 2.0], vec![2.0, 2.0], vec![2.0, 5.0], vec![0.0, 1.0]];
-        // The sums are 3, 92, 4, 7, 1: the least and the greatest go.
+        // The sums are 3, 92, 4, 7, 1; the least and the greatest are dropped.
         let expected = [5.0 / 3.0, 9.0 / 3.0];
         let found = middle(runs);
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");

@@ -1,15 +1,15 @@
-//! Moments by the device's own clock, written at the borders of passes, or inside them where the device can.
+//! Timestamps of the device's clock, at pass boundaries, or inside passes where the device supports it.
 
 use crate::error::Result;
 use crate::gpu::Device;
 
-/// The most queries that WebGPU allows in one set; the results of a set of so many end where the next may begin.
+/// WebGPU's maximum number of queries in a set. The results of a full set end where those of the next may begin.
 const IN_A_SET: usize = 4096;
 
-/// Room for a number of moments.
+/// A fixed number of timestamps.
 ///
-/// wgpu writes them (Vulkan's BOTTOM_OF_PIPE, DX12's EndQuery) when all commands before have run, so that the difference of
-/// two is the time of what lies between, whichever form they have been written in.
+/// wgpu writes a timestamp (Vulkan's BOTTOM_OF_PIPE, DX12's EndQuery) when all earlier commands have run. The
+/// difference of two timestamps is therefore the time of the commands between them, in either form.
 pub(in crate::gpu) struct Timestamps {
     sets: Vec<wgpu::QuerySet>,
     resolved: wgpu::Buffer,
@@ -17,7 +17,7 @@ pub(in crate::gpu) struct Timestamps {
 }
 
 impl Timestamps {
-    /// Room for `count` moments, or `None` where the device has no timestamps.
+    /// Creates `count` timestamps; `None` if the device has none.
     pub fn new(device: &Device, count: usize) -> Result<Option<Self>> {
         if !device.raw().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(None);
@@ -37,7 +37,7 @@ impl Timestamps {
         Ok(Some(Timestamps { sets, resolved, count }))
     }
 
-    /// What the descriptor of a pass wants that begins at moment 2 `number` and ends at the next.
+    /// Descriptor of a pass that begins at timestamp 2 `number` and ends at the next.
     pub fn of_pass(&self, number: usize) -> wgpu::ComputePassTimestampWrites<'_> {
         let first = (2 * number % IN_A_SET) as u32;
         wgpu::ComputePassTimestampWrites {
@@ -47,14 +47,14 @@ impl Timestamps {
         }
     }
 
-    /// Records inside a pass that this is moment `number`; for devices with [`inside`].
+    /// Records timestamp `number` inside a pass, on devices for which [`inside`] is true.
     pub fn write(&self, pass: &mut wgpu::ComputePass<'_>, number: usize) {
         pass.write_timestamp(&self.sets[number / IN_A_SET], (number % IN_A_SET) as u32);
     }
 
-    /// Waits, and gives the moments in ticks of the device's clock; all must have been submitted before.
+    /// Waits, and returns the timestamps in ticks of the device's clock. All must have been submitted.
     pub fn ticks(&self, device: &Device) -> Result<Vec<u64>> {
-        // Not with what is timed, so that it does not make that longer for the host's clock.
+        // A separate submission, so that the copy does not add to the host's time of the measured work.
         let mut encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         for (i, set) in self.sets.iter().enumerate() {
             let count = (self.count - i * IN_A_SET).min(IN_A_SET) as u32;
@@ -65,16 +65,16 @@ impl Timestamps {
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
-    /// Waits, and gives the moments in nanoseconds after the first.
+    /// Waits, and returns the timestamps in nanoseconds since the first.
     pub fn read(&self, device: &Device) -> Result<Vec<f64>> {
         let ticks = self.ticks(device)?;
         let period = f64::from(device.queue().get_timestamp_period());
-        // As signed differences: a pass may begin before the first of the list where a device runs passes side by side.
+        // Signed differences: a pass may begin before the first in the list if a device overlaps passes.
         Ok(ticks.iter().map(|tick| tick.wrapping_sub(ticks[0]) as i64 as f64 * period).collect())
     }
 }
 
-/// Whether the device writes moments inside a pass, between its dispatches.
+/// True if the device can write timestamps inside a pass, between dispatches.
 pub(in crate::gpu) fn inside(device: &Device) -> bool {
     device.raw().features().contains(wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES)
 }

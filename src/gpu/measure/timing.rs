@@ -1,4 +1,4 @@
-//! The time of dispatches by the device's clock and by the host's, and how often what is short must run to be timed.
+//! Times of dispatches by the device's and the host's clock, and the number of repeats that short ones need.
 
 use std::time::Instant;
 
@@ -8,37 +8,38 @@ use crate::gpu::{Device, Session};
 use crate::graph::Stage;
 use crate::plan::Step;
 
-/// Nanoseconds below which nothing is timed alone.
+/// Nanoseconds below which nothing is timed in a single run.
 const SHORT: f64 = 50e3;
-/// Nanoseconds that are enough for any sample, so that a machine that was disturbed while this was found out loses no minutes.
+/// Maximum required sample length in nanoseconds. It bounds the cost of a disturbance during the calibration.
 const LONG: f64 = 20e6;
-/// A sample lasts so many times what its clock can't tell apart.
+/// Minimum ratio of a sample's length to its clock's resolution.
 const FINE: f64 = 100.0;
-/// A sample of the host's clock lasts so many times what a submission with nothing in it takes; and how many of these are timed.
+/// Minimum ratio of a sample's length by the host's clock to an empty submission, and the number of empty submissions
+/// timed.
 const SUBMISSIONS: f64 = 20.0;
 const EMPTY: usize = 9;
-/// The most dispatches of a sample.
+/// Maximum number of dispatches in a sample.
 const MOST: usize = 4096;
-/// Nanoseconds that a clock is taken to jump by where it stood still all the while that it was looked at.
+/// Resolution in nanoseconds assumed for a clock that did not advance during the calibration.
 const COARSE: f64 = 1e3;
-/// Moments that are looked at, and how often, to see what a clock moves by.
+/// Number of timestamps per probe, and number of probes, for measuring a clock's resolution.
 const MOMENTS: usize = 64;
 const PROBES: usize = 3;
 
-/// Which clock has timed something, the best last.
+/// The clock of a measurement, in increasing order of precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Clock {
-    /// The host's, from before a submission to after it is done: longer than the dispatches by what that takes, which is
-    /// most of the time of small ones.
+    /// The host's clock, from before a submission until it is done. It includes the submission's own cost, which is
+    /// most of the time of small dispatches.
     Host,
-    /// The device's timestamps, at the beginning and the end of passes.
+    /// The device's timestamps at the beginning and end of passes.
     Passes,
-    /// The device's timestamps, around each dispatch of one pass.
+    /// The device's timestamps around each dispatch within one pass.
     Dispatches,
 }
 
 impl Clock {
-    /// The clock in words.
+    /// Describes the clock.
     pub fn name(self) -> &'static str {
         match self {
             Clock::Host => "the host's clock",
@@ -48,29 +49,29 @@ impl Clock {
     }
 }
 
-/// What a run has taken.
+/// Duration of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Elapsed {
-    /// Nanoseconds between the device's timestamps at the beginning and the end of the pass, where it has them.
+    /// Nanoseconds between the device's timestamps at the beginning and end of the pass, if it has them.
     pub device: Option<f64>,
-    /// Nanoseconds by the host's clock, with recording, submitting and waiting.
+    /// Nanoseconds by the host's clock, including recording, submitting and waiting.
     pub wall: f64,
 }
 
 impl Elapsed {
-    /// Nanoseconds by the better clock.
+    /// Nanoseconds by the more precise clock.
     pub fn best(&self) -> f64 {
         self.device.unwrap_or(self.wall)
     }
 
-    /// The better clock.
+    /// The more precise clock.
     pub fn clock(&self) -> Clock {
         if self.device.is_some() { Clock::Passes } else { Clock::Host }
     }
 }
 
 impl Device {
-    /// The best clock that it has for dispatches.
+    /// The device's best clock for dispatches.
     pub fn clock(&self) -> Clock {
         let has_timestamps = self.raw().features().contains(wgpu::Features::TIMESTAMP_QUERY);
         match has_timestamps {
@@ -80,8 +81,8 @@ impl Device {
         }
     }
 
-    /// Nanoseconds that a sample by `clock` must last: 50 µs, and a hundred times what the device's clock can't tell apart, or
-    /// twenty times what a submission costs by the host's; but no more than 20 ms.
+    /// Minimum length in nanoseconds of a sample by `clock`: 50 µs, and a hundred times the device clock's resolution
+    /// or, by the host's clock, twenty times the cost of a submission; at most 20 ms.
     pub(in crate::gpu) fn least_sample(&self, clock: Clock) -> Result<f64> {
         let known = &self.samples()[usize::from(clock == Clock::Host)];
         if let Some(&known) = known.get() {
@@ -95,7 +96,7 @@ impl Device {
         Ok(*known.get_or_init(|| least.clamp(SHORT, LONG)))
     }
 
-    /// The least nanoseconds that the device's clock can tell apart.
+    /// Resolution of the device's clock in nanoseconds.
     fn resolution(&self) -> Result<f64> {
         let mut ticks = Vec::new();
         if let Some(timestamps) = Timestamps::new(self, MOMENTS)? {
@@ -107,7 +108,7 @@ impl Device {
         Ok(granularity(&ticks).map_or(COARSE, |granule| granule as f64 * period))
     }
 
-    /// Nanoseconds that a submission usually takes with nothing in it, waiting included.
+    /// Typical time of an empty submission in nanoseconds, including the wait.
     fn submission(&self) -> Result<f64> {
         let mut times = Vec::new();
         for _ in 0..EMPTY {
@@ -122,7 +123,7 @@ impl Device {
         Ok(times[EMPTY / 2])
     }
 
-    /// Moments as close to one another as can be written, in ticks.
+    /// Timestamps written as close together as possible, in ticks.
     fn moments(&self, timestamps: &Timestamps) -> Result<Vec<u64>> {
         let mut encoder = self.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         if timestamps::inside(self) {
@@ -140,31 +141,31 @@ impl Device {
 }
 
 impl Session {
-    /// Runs `stages` `count` times in one submission, on the inputs that the last run had, and waits: what each of them takes.
+    /// Runs `stages` `count` times in one submission, on the current inputs, waits, and returns the time of one run.
     ///
-    /// With [`Stage::Update`] among them parameters change, and so do states such as running statistics.
+    /// With [`Stage::Update`] among them, parameters change, and so do states such as running statistics.
     pub fn time(&mut self, stages: &[Stage], count: usize) -> Result<Elapsed> {
         self.time_dispatches(&self.numbers(|step| stages.contains(&step.stage)), count)
     }
 
-    /// How often `stages` must run in one submission for [`Session::time`] to be believed: until they take `least`
-    /// nanoseconds, and at least 50 µs and a hundred times what the clock can't tell apart (on a device without timestamps,
-    /// twenty times what a submission costs), but no more than 4096 dispatches. They run a few times to find out.
+    /// Number of runs of `stages` in one submission for a reliable [`Session::time`]. Together they take at least
+    /// `least` nanoseconds, 50 µs, and a hundred times the clock's resolution (on a device without timestamps, twenty
+    /// times the cost of a submission), but have at most 4096 dispatches. The stages run a few times to determine it.
     pub fn repeats(&mut self, stages: &[Stage], least: f64) -> Result<usize> {
         Ok(self.settled(&self.numbers(|step| stages.contains(&step.stage)), least)?.0)
     }
 
-    /// The numbers of the plan's steps that `wanted` is true of.
+    /// Indices of the plan's steps that satisfy `wanted`.
     pub(in crate::gpu) fn numbers(&self, wanted: impl Fn(&Step) -> bool) -> Vec<usize> {
         let steps = &self.plan().steps;
         (0..steps.len()).filter(|&number| wanted(&steps[number])).collect()
     }
 
-    /// Runs the dispatches with these numbers `count` times in one pass and waits: what each time takes.
+    /// Runs the dispatches with these indices `count` times in one pass, waits, and returns the time of one run.
     pub(in crate::gpu) fn time_dispatches(&self, numbers: &[usize], count: usize) -> Result<Elapsed> {
         let device = self.device();
         let timestamps = Timestamps::new(device, 2)?;
-        // What was submitted before is no part of it.
+        // Earlier submissions must not count.
         device.wait()?;
         let began = Instant::now();
         let mut encoder = device.raw().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -174,34 +175,34 @@ impl Session {
         device.wait()?;
         let wall = began.elapsed().as_secs_f64() * 1e9 / count.max(1) as f64;
         let passed = match timestamps {
-            // Drivers have been seen to leave timestamps zero.
+            // Some drivers leave timestamps at zero.
             Some(timestamps) => Some(timestamps.read(device)?[1] / count.max(1) as f64).filter(|&passed| passed > 0.0),
             None => None,
         };
         Ok(Elapsed { device: passed, wall })
     }
 
-    /// How often the dispatches with these numbers must run in a row to last `least` nanoseconds and be timed well, and what
-    /// one of so many has taken.
+    /// Number of runs in a row for which the dispatches with these indices last `least` nanoseconds and are timed
+    /// reliably, and the time of one of these runs.
     pub(in crate::gpu) fn settled(&self, numbers: &[usize], least: f64) -> Result<(usize, f64)> {
         let wanted = self.device().least_sample(self.device().clock())?.max(least);
         settle(wanted, (MOST / numbers.len().max(1)).max(1), |count| Ok(self.time_dispatches(numbers, count)?.best()))
     }
 }
 
-/// How often something runs in a sample of `wanted` nanoseconds, `most` times at most, after a sample of `count` in which each
-/// took `once`.
+/// Number of runs in a sample of `wanted` nanoseconds, at most `most`, after a sample of `count` runs took `once` per
+/// run.
 ///
-/// A clock that has seen hardly anything of that sample is not believed: the next is a hundred times as long at most.
+/// If the clock saw almost nothing of that sample, the next one is at most a hundred times as long.
 pub(in crate::gpu) fn repeats(once: f64, count: usize, wanted: f64, most: usize) -> usize {
     let seen = once.max(wanted / FINE / count as f64);
     (wanted / seen).ceil().clamp(1.0, most.max(1) as f64) as usize
 }
 
-/// How often something runs in a sample of `wanted` nanoseconds, `most` times at most, where `of_one(n)` measures what one of
-/// `n` in a row takes; and what one of so many has taken.
+/// Number of runs in a sample of `wanted` nanoseconds, at most `most`, and the time of one of them. `of_one(n)`
+/// measures the time of one run in a row of `n`.
 ///
-/// It is asked again with each new number: what a sample costs beside what runs in it looks like a part of the time of a few.
+/// It measures again after each increase, because a sample's fixed cost looks like run time in a sample of few runs.
 pub(in crate::gpu) fn settle(
     wanted: f64,
     most: usize,
@@ -217,8 +218,8 @@ pub(in crate::gpu) fn settle(
     }
 }
 
-/// The ticks of which all distances between these moments are multiples: what the clock moves by at once, whatever a tick is
-/// said to be. `None` if it has not moved.
+/// Greatest common divisor of the distances between these timestamps, in ticks: the clock's real resolution, whatever a
+/// tick is said to be. `None` if the clock did not advance.
 fn granularity(ticks: &[u64]) -> Option<u64> {
     let divisor = |mut a: u64, mut b: u64| {
         while b > 0 {
@@ -247,7 +248,8 @@ mod tests {
         assert_eq!(repeats(1.0, 1, 50e3, 0), 1);
     }
 
-    /// Each dispatch 2 µs, by a clock that jumps by 32 ns; by one that jumps by 20 µs; with 80 µs of submission.
+    /// Each dispatch takes 2 µs, by a clock with steps of 32 ns, by one with steps of 20 µs, and with 80 µs of
+    /// submission.
     #[test]
     fn the_number_of_repeats_follows_from_the_time_without_the_submission() {
         let by = |wanted: f64, clock: &dyn Fn(f64) -> f64| {
@@ -262,7 +264,7 @@ mod tests {
         assert!((25..=30).contains(&count) && asked <= 3, "{count} after {asked}");
         let (count, asked) = by(2e6, &|time| (time / 20e3).floor() * 20e3);
         assert!((1000..=1200).contains(&count) && asked <= 6, "{count} after {asked}");
-        // From one submission alone it would be 20, of which two thirds were submission.
+        // From one submission alone the result would be 20, of which two thirds were submission.
         let (count, asked) = by(20.0 * 80e3, &|time| time + 80e3);
         assert!((750..=900).contains(&count) && asked <= 8, "{count} after {asked}");
     }

@@ -1,4 +1,4 @@
-//! Judges kernels on a device: what they make of given numbers, beside what the twins make of them in f64.
+//! Correctness checks of kernels on a device: their results on given values against the twins' results in f64.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,48 +13,48 @@ use crate::shape::{DType, Shape};
 use crate::tensor::{Role, Tensor, TensorId};
 use crate::twin::{Real, Value};
 
-/// How far a result may lie from the twin's.
+/// Allowed difference between a result and the twin's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tolerance {
-    /// Not at all, to the bit (NaN is NaN).
+    /// Bitwise equality (all NaNs are equal).
     Exact,
-    /// Of a sum of `depth` products: 4 eps √depth Σ|a b|, the sum being the twin's on absolute inputs.
+    /// For a sum of `depth` products: 4 eps √depth Σ|a b|, with the twin's sum over absolute inputs.
     Sum {
-        /// How many products.
+        /// Number of products.
         depth: usize,
     },
-    /// A few roundings: this many eps of the larger of the result and 1.
+    /// For a few roundings: this many eps of the larger of the result and 1.
     Rounding(f64),
-    /// This part of the root of the tensor's mean square.
+    /// This fraction of the tensor's root mean square.
     RootMeanSquare(f64),
 }
 
-/// What a kernel is judged by: a program, most often of one node, the values of what it reads, and what is compared.
+/// A test case for kernels: a program, usually of one node, the values of its inputs, and the tensors to compare.
 ///
-/// The twins' results are made once, so that many candidates can be judged by them.
+/// The twins' results are computed once, so that many candidates can be judged by them.
 #[derive(Clone, Debug)]
 pub struct Specimen {
     tape: Arc<Tape>,
     values: Vec<(String, Value<f32>)>,
     compared: Vec<(TensorId, Tolerance)>,
     expected: Vec<Vec<f64>>,
-    /// What the twins make of the absolute values, where a tolerance asks for it.
+    /// The twins' results on absolute values, if a tolerance needs them.
     magnitudes: Option<Vec<Vec<f64>>>,
 }
 
-/// Whether a kernel is right.
+/// The result of judging a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Everything compared is as near as it must be, and nothing was written elsewhere.
+    /// Everything compared is within tolerance, and nothing else was written.
     Right,
-    /// What is wrong: the first element that is too far off with both values, or where something was written that must not be.
+    /// The fault: the first element out of tolerance with both values, or the place of an invalid write.
     Wrong(String),
 }
 
 impl Specimen {
-    /// Prepares `tape` and runs its twins on `values`: inputs, buffers of the model, states and data sets by name, in PyTorch's
-    /// order of elements; what is not given starts as it does in a run. `compared` names the tensors that are compared: results,
-    /// or buffers and states that the nodes change in place.
+    /// Prepares `tape` and runs its twins on `values`: inputs, buffers of the model, states and data sets by name, in
+    /// PyTorch's element order. Tensors that are not given start as in a run. `compared` names the tensors to compare:
+    /// results, or buffers and states that the nodes update in place.
     pub fn new(
         mut tape: Tape,
         values: Vec<(String, Value<f32>)>,
@@ -109,7 +109,7 @@ impl Specimen {
         found.ok_or_else(|| Error::name(name, "the program has no tensor of that name"))
     }
 
-    /// Brings a data set to the device.
+    /// Uploads a data set to the device.
     fn upload(&self, store: &Store, name: &str, value: &Value<f32>) -> Result<()> {
         let tensor = self.named(name)?;
         let rows = tensor.shape.dims().first().copied().unwrap_or(1);
@@ -123,7 +123,7 @@ impl Specimen {
         }
     }
 
-    /// What the twins make of the values, each number brought to f64 by `map`.
+    /// Runs the twins on the values, each mapped to f64 by `map`.
     fn twins(&self, map: fn(f32) -> f64) -> Result<Vec<Vec<f64>>> {
         let mut program = Program::<f64>::new(Arc::clone(&self.tape));
         let mut store = reference::HostStore::default();
@@ -155,7 +155,8 @@ impl Specimen {
         self.compared.iter().map(read).collect()
     }
 
-    /// The first element of the tensor number `i` that is too far off, with its index in PyTorch's order and both values.
+    /// Describes the first element of tensor number `i` out of tolerance, with its index in PyTorch's order and both
+    /// values.
     fn difference(&self, session: &Session, i: usize) -> Result<Option<String>> {
         let (id, tolerance) = self.compared[i];
         let tensor = self.tape.tensor(id);
@@ -179,7 +180,8 @@ impl Specimen {
     }
 }
 
-/// The first element that is too far off, and how far it may be; `magnitude` gives the sum of [`Tolerance::Sum`] at an element.
+/// The first element out of tolerance, and its tolerance. `magnitude` gives the sum of [`Tolerance::Sum`] at an
+/// element.
 pub(super) fn first_off(
     actual: &[f64],
     expected: &[f64],
@@ -201,12 +203,12 @@ pub(super) fn first_off(
     Some((far, allowed(far)))
 }
 
-/// Whether two numbers are the same, or no more than `allowed` apart. A difference that is NaN is not close.
+/// True if two numbers are equal or at most `allowed` apart. A NaN difference is not close.
 fn is_close(actual: f64, expected: f64, allowed: f64) -> bool {
     actual == expected || (actual.is_nan() && expected.is_nan()) || (actual - expected).abs() <= allowed
 }
 
-/// The index of element `at` in PyTorch's order.
+/// Index of element `at` in PyTorch's order.
 fn index_of(mut at: usize, shape: &Shape) -> Vec<usize> {
     let mut index: Vec<usize> = Vec::new();
     for &extent in shape.dims().iter().rev() {

@@ -1,4 +1,4 @@
-//! Which of several kernels is fastest on this device, and whether it is right.
+//! Selection of the fastest correct kernel on this device.
 
 pub(super) mod judge;
 mod trial;

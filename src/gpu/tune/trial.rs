@@ -1,4 +1,5 @@
-//! One node of a plan on its own: the same operation on the same shapes, over random numbers, by any of its candidates.
+//! One node of a plan in isolation: the same operation on the same shapes, over random numbers, by any of its
+//! candidates.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
@@ -15,15 +16,15 @@ use crate::shape::DType;
 use crate::tensor::{Role, Spec, Tensor, TensorId};
 use crate::twin::Value;
 
-/// The name of the node that is tried.
+/// Name of the node under trial.
 const NODE: &str = "node";
-/// How many random numbers there are before they repeat: a prime, so that no extent of a tensor divides it.
+/// Period of the random numbers. It is a prime, so that no tensor extent divides it.
 const NOISE: usize = 65_521;
-/// How far an element may lie from the right one, as a part of the root of the outputs' mean square. Summing thousands of
-/// products in f32 stays a few times below it, and one product left out of ten thousand is above.
+/// Tolerance of an element as a fraction of the outputs' root mean square. The error of summing thousands of products
+/// in f32 is several times smaller, and that of one missing product in ten thousand is larger.
 const TOLERANCE: f64 = 3e-4;
 
-/// A node on its own.
+/// A node in isolation.
 pub(in crate::gpu) struct Excerpt {
     tape: Arc<Tape>,
     layout: Arc<ParameterLayout>,
@@ -31,13 +32,13 @@ pub(in crate::gpu) struct Excerpt {
     key: Key,
     inputs: Vec<TensorId>,
     outputs: Vec<TensorId>,
-    /// Made when it is first asked for, since the twin is slow.
+    /// Created on first use, since the twin is slow.
     specimen: OnceCell<Specimen>,
 }
 
 impl Excerpt {
-    /// The node of `plan` that `chosen` is about; `None` if it can't stand alone, since it reads or changes what random numbers
-    /// can't stand for.
+    /// Extracts the node of `plan` that `chosen` describes; `None` if it reads or changes values that random numbers
+    /// cannot replace.
     pub fn new(device: &Device, plan: &Plan, chosen: &Chosen) -> Result<Option<Self>> {
         let mut copy = Copy { from: &plan.tape, to: Tape::new(plan.tape.purpose()), ids: HashMap::new() };
         let Some(outputs) = copy.node(NODE, &chosen.node) else { return Ok(None) };
@@ -59,7 +60,7 @@ impl Excerpt {
         }))
     }
 
-    /// How many products the node adds up, on which the twin's time depends.
+    /// Number of multiply-adds of the node, which determines the twin's time.
     pub fn multiply_adds(&self) -> u64 {
         let of_node = |node: &Node| {
             let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| self.tape.tensor(id)).collect();
@@ -68,7 +69,7 @@ impl Excerpt {
         self.tape.nodes().iter().map(of_node).sum()
     }
 
-    /// What candidates for the node are judged by: the same numbers.
+    /// The test case for the node's candidates, over the same numbers.
     pub fn specimen(&self, noise: &[f32]) -> Result<&Specimen> {
         if let Some(specimen) = self.specimen.get() {
             return Ok(specimen);
@@ -90,19 +91,19 @@ impl Excerpt {
         Specimen::new(Tape::clone(&self.tape), values, compared)
     }
 
-    /// The choices that make a plan take `choice` for the node.
+    /// Choices that make a plan take `choice` for the node.
     pub fn choices(&self, choice: &Choice) -> Choices {
         Choices { by_shape: [(self.key.clone(), choice.clone())].into(), ..Choices::default() }
     }
 
-    /// The kernels that the node becomes by `choice`, each once: as many pipelines.
+    /// The distinct kernels of the node by `choice`: one per pipeline.
     pub fn kernels(&self, choice: &Choice) -> Result<BTreeSet<Kernel>> {
         let plan = self.plan(choice)?;
         let of_node = plan.steps.iter().filter(|step| step.node == NODE);
         Ok(of_node.map(|step| step.kernel.clone()).collect())
     }
 
-    /// Compiles the pipelines of these candidates side by side. What does not compile says so when it is tried.
+    /// Compiles the pipelines of these candidates in parallel. Compile errors are reported when the candidate is tried.
     pub fn prepare(&self, candidates: &[&Choice]) -> Result<()> {
         let mut kernels = BTreeSet::new();
         for choice in candidates {
@@ -114,13 +115,13 @@ impl Excerpt {
         }
     }
 
-    /// The plan by `choice`.
+    /// The plan that takes `choice`.
     pub fn plan(&self, choice: &Choice) -> Result<Plan> {
         let choices = self.choices(choice);
         Plan::new(Arc::clone(&self.tape), Arc::clone(&self.layout), self.store.device().caps(), &choices)
     }
 
-    /// Brings the inputs to the device.
+    /// Uploads the inputs to the device.
     pub fn upload(&self, noise: &[f32]) -> Result<()> {
         for (i, &id) in self.inputs.iter().enumerate() {
             let tensor = self.tape.tensor(id);
@@ -131,17 +132,17 @@ impl Excerpt {
         Ok(())
     }
 
-    /// The node by `choice`, ready to run on the inputs that were uploaded.
+    /// Creates a session of the node by `choice`, over the uploaded inputs.
     pub fn session(&self, choice: &Choice) -> Result<Session> {
         Session::new(&self.store, Arc::new(self.plan(choice)?), SessionOptions::default())
     }
 
-    /// Milliseconds of one run of the node, of `count` in a row, by the best clock that the device has.
+    /// Milliseconds of one run of the node, out of `count` in a row, by the device's best clock.
     pub fn time(session: &Session, count: usize) -> Result<f64> {
         Ok(session.time_dispatches(&Self::dispatches(session), count)?.best() * 1e-6)
     }
 
-    /// How often the node must run in a row for [`Excerpt::time`] to be believed and to last `least` milliseconds, and the
+    /// Number of runs of the node in a row for a reliable [`Excerpt::time`] of at least `least` milliseconds, and the
     /// milliseconds of one run.
     pub fn settled(session: &Session, least: f64) -> Result<(usize, f64)> {
         let (count, nanoseconds) = session.settled(&Self::dispatches(session), least * 1e6)?;
@@ -152,9 +153,9 @@ impl Excerpt {
         session.numbers(|step| step.node == NODE)
     }
 
-    /// How the outputs of two sessions differ after a step of each; `None` if they agree.
+    /// Compares the outputs of two sessions after a step of each, and describes the difference; `None` if they agree.
     pub fn differ(&self, session: &mut Session, right: &mut Session) -> Result<Option<String>> {
-        // What ran many times to be timed may have changed its input each time.
+        // The timed runs may have changed their input each time.
         session.step()?;
         right.step()?;
         for &id in &self.outputs {
@@ -174,17 +175,17 @@ impl Excerpt {
     }
 }
 
-/// The numbers that inputs are made of.
+/// The random numbers used as inputs.
 pub(in crate::gpu) fn noise() -> Vec<f32> {
     Init::Uniform(1.0).values(1, "tuner", NOISE)
 }
 
-/// `len` numbers for input `i`, in the order of memory.
+/// Returns `len` numbers for input `i`, in memory order.
 fn numbers(noise: &[f32], i: usize, len: usize) -> Vec<f32> {
     noise.iter().copied().cycle().skip(i * 7919 % NOISE).take(len).collect()
 }
 
-/// Nodes of one tape on their way to another.
+/// Copies nodes of one tape to another.
 struct Copy<'a> {
     from: &'a Tape,
     to: Tape,
@@ -192,18 +193,18 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// Appends `node`, over residents in place of what made its inputs; `None` if that is not possible.
+    /// Appends `node`, with residents in place of its inputs' sources; `None` if that is not possible.
     fn node(&mut self, name: &str, node: &Node) -> Option<Vec<TensorId>> {
         let mut inputs = node.inputs.iter().map(|&id| self.input(id)).collect::<Option<Vec<_>>>()?;
         if node.op.is_in_place() {
-            // It changes the memory of its input, which must be there again for the next run.
+            // It updates its input in place, which must be restored for the next run.
             inputs[0] = self.to.copy("source", inputs[0]).ok()?;
         }
         let updates = node.updates.iter().map(|&id| self.update(id)).collect::<Option<Vec<_>>>()?;
         self.to.append_shared(name, Arc::clone(&node.op), &inputs, &updates).ok()
     }
 
-    /// A buffer or state of its own for one that the node changes in place.
+    /// A separate buffer or state for one that the node updates in place.
     fn update(&mut self, id: TensorId) -> Option<TensorId> {
         let tensor = self.from.tensor(id);
         match tensor.role {
@@ -220,7 +221,7 @@ impl Copy<'_> {
         let tensor = self.from.tensor(id);
         let copied = match tensor.dtype {
             DType::F32 => self.to.resident(&format!("tuner.{}", self.ids.len()), Spec::like(tensor)),
-            // Integers are places of something: only the node that finds them knows which are possible.
+            // Integers are positions; only the node that computes them knows the valid range.
             DType::I32 => {
                 let node = self.from.nodes().iter().find(|node| node.outputs.contains(&id))?;
                 let reals = node.inputs.iter().all(|&id| self.from.tensor(id).dtype == DType::F32);
@@ -237,7 +238,7 @@ impl Copy<'_> {
     }
 }
 
-/// How far elements of this kind may lie from the right ones.
+/// Tolerance for elements of this type.
 fn tolerance(dtype: DType) -> Tolerance {
     match dtype {
         DType::F32 => Tolerance::RootMeanSquare(TOLERANCE),
@@ -245,7 +246,7 @@ fn tolerance(dtype: DType) -> Tolerance {
     }
 }
 
-/// The first element that lies too far off.
+/// Describes the first element out of tolerance.
 fn difference(actual: &[f64], expected: &[f64], tolerance: Tolerance) -> Option<String> {
     let (at, allowed) = first_off(actual, expected, tolerance, |_| 0.0)?;
     Some(format!("element {at} is {}, not {} (allowed {allowed:e})", actual[at], expected[at]))

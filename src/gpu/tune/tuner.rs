@@ -1,9 +1,11 @@
-//! Measures which kernel of several is fastest for each operation and shape of a tape, and keeps the winners in a file.
+//! Tuning: measures the fastest of several kernels for each operation and shape of a tape, and keeps the winners in a
+//! file.
 //!
-//! For every key that has more than one candidate the node runs on its own over random numbers. Candidates take turns, so
-//! that a device that slows down slows all of them; who falls behind leaves. The fastest is then checked: at the full shape
-//! its outputs are compared with those of the kernel that is taken without a choice, and it is judged beside the twin, at the
-//! smaller batch if the same pipelines run there. Who fails is named in the log, and the next one is checked.
+//! For every key with more than one candidate, the node runs in isolation over random numbers. Candidates take turns,
+//! so that a device that slows down slows all of them, and those that fall behind drop out. The fastest is then
+//! checked. At the full shape its outputs are compared with those of the default kernel. It is also judged against the
+//! twin, at the smaller batch if the same pipelines run there. A candidate that fails is logged by name, and the next
+//! one is checked.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -19,52 +21,53 @@ use crate::graph::Tape;
 use crate::kernel::{Choice, Choices, DeviceClass, Kernel, Key};
 use crate::plan::{Chosen, ParameterLayout, Plan};
 
-/// The most candidates that are measured for one key.
+/// Maximum number of candidates measured for one key.
 const DOZEN: usize = 12;
-/// Turns that every candidate which is not left behind gets, at least and at most.
+/// Minimum and maximum number of turns of a candidate that is not left behind.
 const TURNS: [usize; 2] = [5, 10];
-/// How many times slower than the fastest a candidate may be before it leaves: in the first turn, in the second and third,
-/// and after them, where a smaller batch, which is not quite the same work, counts as a turn.
+/// Ratio to the fastest time at which a candidate drops out: in the first turn, in the second and third, and after
+/// them. For a smaller batch, which is not quite the same work, the last ratio applies too.
 const BEHIND: [f64; 3] = [3.0, 1.5, 1.15];
-/// A candidate that was this many times slower for this many keys of an operation is not tried for its others.
+/// Ratio to the fastest time, and number of keys: a candidate that slow for that many keys of an operation is tried no
+/// more.
 const HOPELESS: (f64, usize) = (3.0, 3);
-/// Milliseconds that a sample lasts at least, so that a device that sleeps between submissions wakes up in it.
+/// Minimum length of a sample in milliseconds, long enough to wake up a device that sleeps between submissions.
 const SAMPLE: f64 = 0.5;
-/// From so many milliseconds on, candidates are first compared at a smaller batch, and only those run at the full shape
-/// that are nearly as fast as the fastest there.
+/// Milliseconds from which candidates are compared at a smaller batch first. Only those nearly as fast as the fastest
+/// there then run at the full shape.
 const SLOW: f64 = 40.0;
-/// Multiply-adds of a node that the twin, which does about 10⁹ a second, is asked for.
+/// Maximum number of multiply-adds of a node for which the twin runs; it computes about 10⁹ per second.
 const MOST_OF_TWIN: u64 = 1 << 30;
-/// What compiling a kernel on its first run takes at most, in milliseconds.
+/// Maximum time in milliseconds to compile a kernel on its first run.
 const COMPILING: f64 = 800.0;
 
-/// What the tuner says after each key.
+/// Progress of the tuner after each key.
 #[derive(Clone, Copy, Debug)]
 pub struct TuneEvent<'a> {
-    /// How many keys are done, this one included.
+    /// Number of finished keys, including this one.
     pub done: usize,
-    /// How many there are.
+    /// Total number of keys.
     pub of: usize,
     /// The key.
     pub key: &'a Key,
-    /// What won.
+    /// The winner.
     pub choice: &'a Choice,
-    /// What one run takes by the winner, and by what is taken without a choice.
+    /// Milliseconds of one run by the winner, and by the default.
     pub milliseconds: [f64; 2],
-    /// Whether this was known from an earlier run.
+    /// True if the result is known from an earlier run.
     pub cached: bool,
 }
 
-/// What tuning has come to.
+/// The result of tuning.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tuning {
-    /// The winners.
+    /// The winning candidates.
     pub choices: Choices,
-    /// Keys that were measured.
+    /// Number of measured keys.
     pub measured: usize,
-    /// Keys that were known from an earlier run.
+    /// Number of keys known from an earlier run.
     pub cached: usize,
-    /// Keys for which there was no time left.
+    /// Number of keys for which no time was left.
     pub left: usize,
 }
 
@@ -74,14 +77,14 @@ pub struct Tuner {
     winners: Winners,
     left: Duration,
     noise: Vec<f32>,
-    /// The keys of all tapes so far.
+    /// Keys of all tapes so far.
     seen: HashSet<Key>,
-    /// How often a candidate of an operation was hopeless.
+    /// Number of times that a candidate of an operation was hopeless.
     hopeless: HashMap<(&'static str, Choice), usize>,
 }
 
 impl Tuner {
-    /// A tuner with the winners of earlier runs on this device, from the device's cache directory
+    /// Creates a tuner with the winners of earlier runs on this device, from the device's cache directory
     /// ([`crate::gpu::DeviceOptions::cache_dir`]), if it has one.
     pub fn new(device: &Device) -> Self {
         let file = device.cache_dir().map(|directory| directory.join(file_name(device)));
@@ -89,7 +92,7 @@ impl Tuner {
         Tuner { left: Duration::from_secs(seconds), ..Tuner::with_cache(device, file) }
     }
 
-    /// A tuner that keeps winners in `file`, or nowhere, with a minute to measure.
+    /// Creates a tuner that keeps winners in `file`, if given, with a time budget of one minute.
     pub fn with_cache(device: &Device, file: Option<PathBuf>) -> Self {
         Tuner {
             device: device.clone(),
@@ -101,16 +104,16 @@ impl Tuner {
         }
     }
 
-    /// How long it may measure in all; keys that are left then get no choice, and are measured the next time.
+    /// Sets the total time for measurements. Keys left over get no choice, and are measured next time.
     pub fn budget(mut self, budget: Duration) -> Self {
         self.left = budget;
         self
     }
 
-    /// The fastest candidate for each operation and shape of `tape` that no tape before has had.
+    /// Finds the fastest candidate for each operation and shape of `tape` that no earlier tape had.
     ///
-    /// `smaller` is the same program for a smaller batch: where kernels are judged beside the twin, which is slow, and where slow
-    /// kernels are sorted out first.
+    /// `smaller` is the same program at a smaller batch. It is used to judge kernels against the twin, which is slow,
+    /// and to discard slow kernels early.
     pub fn tune(
         &mut self,
         tape: &Tape,
@@ -120,7 +123,7 @@ impl Tuner {
         let began = Instant::now();
         let tuned = self.all(tape, smaller, began, observe);
         self.left = self.left.saturating_sub(began.elapsed());
-        // What was measured before an error is as good as any; and an error in a cache is no reason to stop.
+        // Measurements before an error are still valid, and a cache error is no reason to stop.
         if let Err(error) = self.winners.write() {
             log::warn!("the tuner's winners are not kept: {error}");
         }
@@ -142,7 +145,7 @@ impl Tuner {
         for (done, &i) in nodes.iter().enumerate() {
             let chosen = &plan.chosen[i];
             let Some(full) = Excerpt::new(&self.device, &plan, chosen)? else { continue };
-            // A parameter that is cut into pieces, say, may not fit as one input: then there is nothing to measure.
+            // If the node does not fit in isolation, such as a parameter cut into pieces, there is nothing to measure.
             let Ok(shaders) = shaders(&full, chosen) else { continue };
             let known = self.winners.get(&chosen.key, shaders);
             let known = known.filter(|winner| chosen.candidates.contains(&winner.choice)).cloned();
@@ -190,7 +193,7 @@ impl Tuner {
         Plan::new(Arc::new(tape.clone()), layout, caps, &Choices::default())
     }
 
-    /// The fastest candidate that is right.
+    /// Finds the fastest candidate that is right.
     fn measure(&mut self, full: &Excerpt, small: Option<&Excerpt>, chosen: &Chosen) -> Result<Option<Winner>> {
         full.upload(&self.noise)?;
         if let Some(small) = small {
@@ -201,7 +204,7 @@ impl Tuner {
             let hopeless = self.hopeless.get(&(operation, (*choice).clone())).copied().unwrap_or_default();
             **choice == chosen.candidates[0] || hopeless < HOPELESS.1
         };
-        // Of every algorithm its best, then other tiles.
+        // The best tile of every algorithm first, then other tiles.
         let is_first = |i: usize| !chosen.candidates[..i].iter().any(|before| before.name == chosen.candidates[i].name);
         let (firsts, others): (Vec<usize>, Vec<usize>) = (0..chosen.candidates.len()).partition(|&i| is_first(i));
         let in_order = firsts.into_iter().chain(others).map(|i| &chosen.candidates[i]);
@@ -239,7 +242,7 @@ impl Tuner {
         let Some(of_first) = trials.iter().position(|trial| trial.choice == chosen.candidates[0]) else {
             return Ok(None);
         };
-        // Those that may be faster by chance alone come after it.
+        // Candidates that may be faster only by chance come after it.
         let mut ahead: Vec<Trial> = trials.drain(..=of_first).collect();
         let Some(first) = ahead.pop() else { return Ok(None) };
         let (mut sure, unsure): (Vec<_>, Vec<_>) = ahead.into_iter().partition(|trial| trial.beats(&first));
@@ -249,7 +252,7 @@ impl Tuner {
         self.right(full, small, chosen, &mut trials, without)
     }
 
-    /// The first of these that computes the right thing.
+    /// Finds the first of these candidates that is right.
     fn right(
         &mut self,
         full: &Excerpt,
@@ -290,9 +293,9 @@ impl Tuner {
         Ok(None)
     }
 
-    /// Whether a candidate computes the right thing: as it was judged before, or at the smaller batch where the same pipelines
-    /// run. Where others do it is judged at the full shape, unless that takes the twin too long: then at the smaller batch, and what
-    /// is said of those pipelines is not kept.
+    /// Judges a candidate: by an earlier verdict, or at the smaller batch if the same pipelines run there. Otherwise it
+    /// is judged at the full shape, unless the twin would take too long. Then it is judged at the smaller batch, and
+    /// the verdict on those other pipelines is not kept.
     fn verdict(
         &mut self,
         full: &Excerpt,
@@ -319,19 +322,19 @@ impl Tuner {
         Ok(verdict)
     }
 
-    /// How long candidates take turns, beyond the turns that each gets.
+    /// Time for which candidates take turns beyond the minimum number of turns.
     fn patience(&self) -> Duration {
         Duration::from_millis(if self.device.caps().class == DeviceClass::Software { 600 } else { 50 })
     }
 }
 
-/// Whether two plans have the same nodes, of different extents.
+/// True if two plans have the same nodes, regardless of extents.
 fn alike(a: &Plan, b: &Plan) -> bool {
     let same = |(a, b): (&Chosen, &Chosen)| a.node.name == b.node.name && a.node.op.name() == b.node.op.name();
     a.chosen.len() == b.chosen.len() && a.chosen.iter().zip(&b.chosen).all(same)
 }
 
-/// The hash of all candidates and of the kernels that they become.
+/// Hash of all candidates and their kernels.
 fn shaders(excerpt: &Excerpt, chosen: &Chosen) -> Result<u64> {
     let mut texts = Vec::new();
     for choice in &chosen.candidates {
@@ -345,16 +348,16 @@ fn shaders(excerpt: &Excerpt, chosen: &Chosen) -> Result<u64> {
 struct Trial {
     choice: Choice,
     session: Session,
-    /// How often it runs in a sample.
+    /// Number of runs in a sample.
     count: usize,
     least: f64,
     turns: Vec<f64>,
-    /// Whether it fell behind and takes no more turns.
+    /// True if it fell behind and takes no more turns.
     left: bool,
 }
 
 impl Trial {
-    /// Compiles and runs; what is far behind the leader with that is not run again.
+    /// Compiles and runs the candidate. If it is far behind the leader even then, it is not run again.
     fn new(excerpt: &Excerpt, choice: &Choice, leader: f64) -> Result<Self> {
         let mut session = excerpt.session(choice)?;
         let began = Instant::now();
@@ -363,7 +366,7 @@ impl Trial {
         let first = began.elapsed().as_secs_f64() * 1e3;
         let (mut count, mut least) = (1, first);
         if first - COMPILING <= HOPELESS.0 * leader {
-            // From the time of what runs alone: a submission has its own cost, which would blur short ones.
+            // Based on the run time alone, since a submission's own cost would blur short runs.
             (count, least) = Excerpt::settled(&session, SAMPLE)?;
         }
         Ok(Trial { choice: choice.clone(), session, count, least, turns: Vec::new(), left: false })
@@ -376,19 +379,20 @@ impl Trial {
         Ok(())
     }
 
-    /// Whether it is faster than another, and not by chance.
+    /// True if it is faster than `other`, and not by chance.
     fn beats(&self, other: &Trial) -> bool {
         let outlasted = other.left && (!self.left || self.turns.len() > other.turns.len());
         outlasted || is_faster(&self.turns, &other.turns)
     }
 }
 
-/// Whether a candidate is faster than another by more than their times are spread, from turns that they took side by side.
+/// True if a candidate is faster than another by more than the spread of their times, from turns taken side by side.
 ///
-/// What disturbs a turn disturbs both, so the quotients of the turns count. Their median has an error, which is estimated from
-/// their median absolute deviation (1.4826 of it are a standard deviation, and 1.2533 / √n of that is the error of a
-/// median); two of these must lie between the median and 1. That deviation is little sure of few turns, so the candidate must
-/// also have been faster in all of five to nine turns, in nine of ten: of two equal ones that happens in 3% of five turns.
+/// A disturbance of a turn affects both, so the test uses the ratios of the turns. The error of their median is
+/// estimated from their median absolute deviation (a standard deviation is 1.4826 of it, and the error of a median is
+/// 1.2533 / √n of that). Two of these errors must lie between the median and 1. With few turns that deviation is
+/// unreliable. The candidate must therefore also have been faster in all of five to nine turns, or in nine of ten; of
+/// two equal candidates one does so in 3% of cases with five turns.
 fn is_faster(candidate: &[f64], other: &[f64]) -> bool {
     let mut quotients: Vec<f64> = candidate.iter().zip(other).map(|(candidate, other)| candidate / other).collect();
     let turns = quotients.len();
@@ -413,7 +417,7 @@ fn median_and_deviation(values: &mut [f64]) -> (f64, f64) {
     (middle, median(&mut distances))
 }
 
-/// Which of the candidates are nearly as fast as the fastest at a smaller batch, and which are hopeless.
+/// Candidates nearly as fast as the fastest at a smaller batch, and hopeless candidates.
 fn qualify<'a>(small: &Excerpt, candidates: &[&'a Choice], patience: Duration) -> Result<[Vec<&'a Choice>; 2]> {
     let (mut trials, mut near, mut hopeless) = (Vec::new(), Vec::new(), Vec::new());
     let mut leader = f64::INFINITY;
@@ -424,7 +428,7 @@ fn qualify<'a>(small: &Excerpt, candidates: &[&'a Choice], patience: Duration) -
                 leader = leader.min(trial.least);
                 trials.push(trial);
             }
-            // What does not run here is tried, and named, at the full shape.
+            // A candidate that does not run here is tried, and reported, at the full shape.
             Err(_) => near.push(choice),
         }
     }
@@ -435,7 +439,7 @@ fn qualify<'a>(small: &Excerpt, candidates: &[&'a Choice], patience: Duration) -
     Ok([near, hopeless])
 }
 
-/// Lets the candidates run in turns, until enough is known.
+/// Runs the candidates in turns until enough is known.
 fn take_turns(trials: &mut [Trial], patience: Duration) -> Result<()> {
     if trials.len() < 2 {
         return Ok(());
@@ -443,7 +447,7 @@ fn take_turns(trials: &mut [Trial], patience: Duration) -> Result<()> {
     let began = Instant::now();
     let mut running: Vec<&mut Trial> = trials.iter_mut().collect();
     for turn in 0..TURNS[1] {
-        // Back and forth, so that none is always the first after a pause.
+        // Alternating order, so that none is always first after a pause.
         running.reverse();
         for trial in &mut running {
             trial.turn()?;
@@ -469,11 +473,11 @@ mod tests {
         assert!(is_faster(&other.map(|time| 0.95 * time), &other), "a twentieth less in each turn");
         assert!(is_faster(&other.map(|time| 0.99 * time), &other), "a hundredth, on a device without noise");
         assert!(!is_faster(&other, &other), "none is faster than itself");
-        // The same five times in another order: as different as 1.12 and 0.90 turn by turn.
+        // The same five times in another order: the ratios range from 0.90 to 1.12 turn by turn.
         assert!(!is_faster(&[9.8, 10.9, 10.0, 10.4, 10.1], &other));
-        // The least of all times is a candidate's that was slower in two turns of five.
+        // The least time of all belongs to a candidate that was slower in two turns of five.
         assert!(!is_faster(&[8.0, 10.5, 9.5, 10.3, 10.0], &other));
-        // Faster in every turn, by 1% to 21%: the median of 9% is no more than twice its error.
+        // Faster in every turn, by 1% to 21%, but the median of 9% is at most twice its error.
         assert!(!is_faster(&[9.9, 8.2, 9.6, 9.2, 9.8], &other));
         assert!(!is_faster(&[5.0, 5.0, 5.0, 5.0], &[10.0; 5]), "too few turns to tell");
     }
@@ -487,7 +491,7 @@ mod tests {
         assert!(is_faster(&candidate, &other), "one of ten");
         candidate[7] = 25.0;
         assert!(!is_faster(&candidate, &other), "two of ten");
-        // A device that gets slower and slower slows both.
+        // A device that slows down over time affects both.
         let slower: Vec<f64> = (0..10).map(|turn| 10.0 * 1.3_f64.powi(turn)).collect();
         let candidate: Vec<f64> = slower.iter().map(|time| 0.97 * time).collect();
         assert!(is_faster(&candidate, &slower) && !is_faster(&slower, &candidate));

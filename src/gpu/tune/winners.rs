@@ -1,4 +1,4 @@
-//! The tuner's cache file: what won on a device and what was judged right or wrong, for which shapes and which shaders.
+//! The tuner's cache file: winners and verdicts on a device, by shape and shaders.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,46 +12,46 @@ use crate::gpu::Device;
 use crate::kernel::{Choice, Key};
 use crate::rng::fnv1a;
 
-/// The version of wgpu that kernels are translated by, as Cargo.toml asks for it.
+/// The version of wgpu that translates kernels, as required in Cargo.toml.
 const WGPU: &str = "30";
 
 const FORMAT: &str = "tilegrad tuning 2";
-/// What that of the version before was: its keys were written in another form.
+/// The previous format, whose keys were written in another form.
 const OLD_FORMAT: &str = "tilegrad tuning 1";
 
-/// What was measured for one key.
+/// The measurement for one key.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::gpu) struct Winner {
     pub choice: Choice,
-    /// Of the winner, and of what is taken without a choice.
+    /// Milliseconds of the winner, and of the default.
     pub milliseconds: [f64; 2],
-    /// The hash of the candidates' names and shaders.
+    /// Hash of the candidates' names and shaders.
     pub shaders: u64,
 }
 
-/// The winners on one device, and the file that keeps them.
+/// The winners on one device, and the file that stores them.
 pub(in crate::gpu) struct Winners {
     path: Option<PathBuf>,
     identity: Vec<(&'static str, String)>,
     by_key: BTreeMap<String, Winner>,
-    /// By key and candidate.
+    /// Verdicts by key and candidate.
     verdicts: BTreeMap<(String, String), Judged>,
 }
 
-/// What a candidate was judged to be, and the hash of the shaders of which that was.
+/// The verdict on a candidate, and the hash of the shaders that were judged.
 #[derive(Clone, Debug, PartialEq)]
 struct Judged {
     shaders: u64,
     verdict: Verdict,
 }
 
-/// The file of a device in the cache directory.
+/// Name of a device's file in the cache directory.
 pub(in crate::gpu) fn file_name(device: &Device) -> String {
     let info = device.info();
     format!("tuning-{:?}-{:04x}-{:04x}.json", info.backend, info.vendor, info.device).to_lowercase()
 }
 
-/// What measurements on a device depend on beside the kernels: where one of these differs, they say nothing.
+/// Properties other than the kernels on which measurements depend. Measurements with any other value are invalid.
 fn identity(device: &Device) -> Vec<(&'static str, String)> {
     let info = device.info();
     vec![
@@ -62,12 +62,12 @@ fn identity(device: &Device) -> Vec<(&'static str, String)> {
         ("device", format!("{:#06x}", info.device)),
         ("name", info.name.clone()),
         ("driver", format!("{} {}", info.driver, info.driver_info)),
-        // Limits decide which candidates there are.
+        // Limits determine the set of candidates.
         ("limits", format!("{:?}", device.caps())),
     ]
 }
 
-/// The FNV-1a hash of a text, the same in every run and on every machine.
+/// FNV-1a hash of texts, the same in every run and on every machine.
 pub(in crate::gpu) fn hash(texts: impl IntoIterator<Item = impl AsRef<str>>) -> u64 {
     let bytes: Vec<u8> =
         texts.into_iter().flat_map(|text| text.as_ref().bytes().chain([0]).collect::<Vec<_>>()).collect();
@@ -75,7 +75,7 @@ pub(in crate::gpu) fn hash(texts: impl IntoIterator<Item = impl AsRef<str>>) -> 
 }
 
 impl Winners {
-    /// Those of the file at `path`; none, with a line in the log, if it is damaged or was made elsewhere.
+    /// Reads the winners in the file at `path`. A damaged or foreign file gives none, and a line in the log.
     pub fn read(device: &Device, path: Option<PathBuf>) -> Self {
         Self::of(identity(device), path)
     }
@@ -95,7 +95,7 @@ impl Winners {
         Winners { path, identity, by_key, verdicts }
     }
 
-    /// What won for `key` among candidates with these shaders.
+    /// The winner for `key` among candidates with these shaders.
     pub fn get(&self, key: &Key, shaders: u64) -> Option<&Winner> {
         self.by_key.get(key.as_str()).filter(|winner| winner.shaders == shaders)
     }
@@ -104,7 +104,7 @@ impl Winners {
         self.by_key.insert(key.as_str().into(), winner);
     }
 
-    /// What the candidate was judged to be when it had these shaders.
+    /// The verdict on the candidate with these shaders.
     pub fn verdict(&self, key: &Key, choice: &Choice, shaders: u64) -> Option<Verdict> {
         let judged = self.verdicts.get(&(key.to_string(), choice.to_string()));
         judged.filter(|judged| judged.shaders == shaders).map(|judged| judged.verdict.clone())
@@ -114,7 +114,7 @@ impl Winners {
         self.verdicts.insert((key.to_string(), choice.to_string()), Judged { shaders, verdict });
     }
 
-    /// Writes the file, whole or not at all, and its folder before it.
+    /// Writes the file atomically, and creates its folder.
     pub fn write(&self) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -140,7 +140,7 @@ impl Winners {
     }
 }
 
-/// The winners in the text of a file, or why there are none for this identity.
+/// Parses a file's text into winners, or returns the reason why it holds none for this identity.
 fn parse(text: &str, identity: &[(&'static str, String)]) -> Result<Known, String> {
     let json: Value = serde_json::from_str(text).map_err(|error| format!("is damaged: {error}"))?;
     if json["format"] == OLD_FORMAT {
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_fnv() {
-        // The published value for "a", then what the byte after it makes of it.
+        // The published value for "a", then the result of hashing one more byte.
         let of_a = 0xaf63_dc4c_8601_ec8c_u64;
         assert_eq!(hash(["a"]), of_a.wrapping_mul(0x0100_0000_01b3));
         assert_ne!(hash(["ab", "c"]), hash(["a", "bc"]));
