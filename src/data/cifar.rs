@@ -1,9 +1,9 @@
 //! CIFAR-10 and CIFAR-100 in their binary version.
 //!
-//! A file is records without a header: one label byte (CIFAR-100: coarse, then fine label), then 1,024 bytes each of red,
-//! green and blue of a 32x32 image, row by row. CIFAR-10 has the files data_batch_1.bin to data_batch_5.bin and
-//! test_batch.bin, CIFAR-100 train.bin and test.bin.
-//! Source: Krizhevsky, "Learning multiple layers of features from tiny images", 2009, and the page of the data set.
+//! A file is a sequence of records without a header: one label byte (CIFAR-100: coarse, then fine label), then 1,024
+//! bytes each of red, green and blue of a 32x32 image, row by row. CIFAR-10 has the files data_batch_1.bin to
+//! data_batch_5.bin and test_batch.bin, CIFAR-100 train.bin and test.bin. Source: Krizhevsky, "Learning multiple layers
+//! of features from tiny images", 2009, and the page of the data set.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,15 +15,15 @@ use crate::shape::ImageSize;
 const SIDE: usize = 32;
 const PIXELS: usize = SIDE * SIDE;
 const CHANNELS: usize = 3;
-/// The folders that the published archives make.
+/// Folders created by the published archives.
 pub(super) const FOLDER: &str = "cifar-10-batches-bin";
 pub(super) const FOLDER_100: &str = "cifar-100-binary";
 
-/// The names of CIFAR-10's classes, by number.
+/// Names of CIFAR-10's classes, by index.
 pub const CLASS_NAMES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-/// The names of CIFAR-100's fine classes, by number.
+/// Names of CIFAR-100's fine classes, by index.
 #[rustfmt::skip]
 pub const CIFAR100_CLASS_NAMES: [&str; 100] = [
     "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl",
@@ -39,10 +39,11 @@ pub const CIFAR100_CLASS_NAMES: [&str; 100] = [
     "worm",
 ];
 
-/// CIFAR-10's training and test set in the folder `dir`, or in `cifar-10-batches-bin` below it: 32x32 in colour.
+/// Reads CIFAR-10's training and test sets from the folder `dir`, or from `cifar-10-batches-bin` in it: 32x32 in
+/// colour.
 ///
-/// The published files hold 50,000 and 10,000 images; files with other numbers of whole records are read too.
-/// [`Error::Io`] where the system refuses a file, else [`Error::Data`] with the file and what is wrong in it.
+/// The published files hold 50,000 and 10,000 images. Files with other whole numbers of records are read too. Returns
+/// [`Error::Io`] if the system refuses a file, else [`Error::Data`] with the file and its fault.
 pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
     let dir = folder(dir, FOLDER);
     let batches: Vec<PathBuf> = (1..=5).map(|i| dir.join(format!("data_batch_{i}.bin"))).collect();
@@ -50,11 +51,10 @@ pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
     Ok((set(&batches)?, set(&[dir.join("test_batch.bin")])?))
 }
 
-/// CIFAR-100's training and test set with the 100 fine labels, as [`read`] gives CIFAR-10's; the folder below is
-/// `cifar-100-binary`.
+/// Reads CIFAR-100's training and test sets with the 100 fine labels, as [`read`] does for CIFAR-10. The inner folder
+/// is `cifar-100-binary`.
 ///
-/// The names of the classes are those of `fine_label_names.txt`, where it lies beside the images, else
-/// [`CIFAR100_CLASS_NAMES`].
+/// Class names come from `fine_label_names.txt` if it lies beside the images, else they are [`CIFAR100_CLASS_NAMES`].
 pub fn read_100(dir: &Path) -> Result<(ImageSet, ImageSet)> {
     let dir = folder(dir, FOLDER_100);
     let names = dir.join("fine_label_names.txt");
@@ -69,13 +69,13 @@ pub fn read_100(dir: &Path) -> Result<(ImageSet, ImageSet)> {
     Ok((set("train.bin")?, set("test.bin")?))
 }
 
-/// `dir`, or the folder that the published archive makes in it.
+/// `dir`, or the archive's folder in it if there is one.
 pub(super) fn folder(dir: &Path, archive: &str) -> PathBuf {
     let inner = dir.join(archive);
     if inner.is_dir() { inner } else { dir.to_path_buf() }
 }
 
-/// All records of `files`, one file after the other; the last of each record's `labels` label bytes counts.
+/// Reads all records of `files` in order. The last of a record's `labels` label bytes is its label.
 fn read_files(files: &[PathBuf], labels: usize, classes: usize) -> Result<ImageSet> {
     let record = labels + CHANNELS * PIXELS;
     let (mut images, mut found) = (Vec::new(), Vec::new());
@@ -108,7 +108,7 @@ fn read_files(files: &[PathBuf], labels: usize, classes: usize) -> Result<ImageS
 mod tests {
     use super::*;
 
-    /// A folder that one test owns and that goes when the test ends.
+    /// A folder owned by one test and removed when the test ends.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -122,8 +122,8 @@ mod tests {
             fs::write(self.0.join(name), bytes).unwrap();
         }
 
-        /// Two records in each of CIFAR-10's files: classes 0 and 9, plane p of record r all 10 r + p but for its first
-        /// byte, 100 + p.
+        /// Two records in each of CIFAR-10's files: classes 0 and 9. Plane p of record r is filled with 10 r + p,
+        /// except its first byte, 100 + p.
         fn ten(test: &str) -> Self {
             let folder = Folder::new(test);
             for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"] {
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(test.class_names[9], "truck");
         assert_eq!(test.image(1)[..6], [100, 101, 102, 10, 11, 12]);
         assert_eq!(train.image(7), test.image(1));
-        // The archive makes a folder of its own.
+        // The archive creates a folder of its own.
         let inner = folder.0.join("cifar-10-batches-bin");
         fs::create_dir(&inner).unwrap();
         for entry in fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().path()) {

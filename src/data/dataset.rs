@@ -1,4 +1,4 @@
-//! Data sets of any kind: a user's own, images read from files when they are asked for, or images in memory.
+//! Data sets of any kind: custom ones, images decoded from files on demand, or images in memory.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,11 +9,10 @@ use super::{ImageSet, split};
 use crate::error::{Error, Result};
 use crate::shape::ImageSize;
 
-/// A supply of labelled images of one size: what a program implements to train on data of its own.
+/// A supply of labelled images of one size. A program implements it to train on custom data.
 ///
-/// Threads ask for many images at once, in any order and again in each epoch, so [`get`](Self::get) must give the same
-/// image each time.
-///
+/// Threads request many images at once, in any order and again in each epoch. [`get`](Self::get) must therefore return
+/// the same image each time.
 /// ```
 /// use std::borrow::Cow;
 /// use tilegrad::data::{Dataset, DatasetSource};
@@ -43,28 +42,28 @@ use crate::shape::ImageSize;
 /// # assert_eq!(source.len(), 100);
 /// ```
 pub trait Dataset: Send + Sync {
-    /// How many images there are.
+    /// Number of images.
     fn len(&self) -> usize;
 
-    /// Whether there is none.
+    /// True if there are no images.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The size of every image.
+    /// Size of every image.
     fn image_size(&self) -> ImageSize;
 
-    /// How many classes there are; labels are 0..classes.
+    /// Number of classes; labels are 0..classes.
     fn classes(&self) -> usize;
 
-    /// The names of the classes, in the order of their numbers; empty where they have none.
+    /// Class names by index; empty if there are none.
     fn class_names(&self) -> &[String] {
         &[]
     }
 
-    /// Image `i` as bytes [height, width, channels], and its label; `i` is below [`len`](Self::len).
+    /// Returns image `i` as bytes [height, width, channels], and its label; `i` is below [`len`](Self::len).
     ///
-    /// An error should name the file at fault: it ends the run that asked.
+    /// An error ends the run, so it should name the file at fault.
     fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)>;
 }
 
@@ -115,7 +114,7 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
     }
 }
 
-/// Some images of a data set, as torch.utils.data's `Subset`; parts share the whole.
+/// A subset of a data set, as torch.utils.data's `Subset`. Subsets share the whole.
 #[derive(Clone, Debug)]
 pub struct Subset<D> {
     whole: Arc<D>,
@@ -123,7 +122,7 @@ pub struct Subset<D> {
 }
 
 impl<D: Dataset> Subset<D> {
-    /// The images of `whole` at `indices`, in that order; [`Error::Config`] where there is no such image.
+    /// Selects the images of `whole` at `indices`, in that order. [`Error::Config`] names an index out of range.
     pub fn new(whole: Arc<D>, indices: Vec<u32>) -> Result<Self> {
         match indices.iter().find(|&&i| i as usize >= whole.len()) {
             Some(&i) => Err(beyond(i as usize, whole.len())),
@@ -131,18 +130,18 @@ impl<D: Dataset> Subset<D> {
         }
     }
 
-    /// Two parts, (training, validation), of the images that [`ImageSet::split_validation`] would draw for them.
+    /// Splits `whole` into (training, validation) with the same random choice as [`ImageSet::split_validation`].
     pub fn split(whole: Arc<D>, fraction: f64, seed: u64) -> Result<(Self, Self)> {
         let (training, validation) = split(whole.len(), fraction, seed)?;
         Ok((Subset { whole: Arc::clone(&whole), indices: training }, Subset { whole, indices: validation }))
     }
 
-    /// Which images of the whole they are.
+    /// Indices into the whole.
     pub fn indices(&self) -> &[u32] {
         &self.indices
     }
 
-    /// What it is a part of.
+    /// The data set that it is a subset of.
     pub fn whole(&self) -> &D {
         &self.whole
     }
@@ -174,7 +173,7 @@ impl<D: Dataset> Dataset for Subset<D> {
 }
 
 impl ImageSet {
-    /// All images of `dataset`, got on all cores, in memory; the first that cannot be got is the error.
+    /// Reads all images of `dataset` into memory, on all cores. The first failed image is the error.
     pub fn collect(dataset: &dyn Dataset) -> Result<Self> {
         let indices: Vec<u32> = (0..dataset.len() as u32).collect();
         let Bytes { images, labels } = Bytes::read(dataset, &indices)?;
@@ -186,7 +185,7 @@ impl ImageSet {
     }
 }
 
-/// Images of a data set, one after another, and their labels.
+/// Images of a data set in sequence, and their labels.
 #[derive(Debug, PartialEq)]
 pub(super) struct Bytes {
     pub images: Vec<u8>,
@@ -194,8 +193,8 @@ pub(super) struct Bytes {
 }
 
 impl Bytes {
-    /// The images at `indices` with their labels, held against what the data set says of itself; of several errors the
-    /// first by place.
+    /// Reads the images at `indices` with their labels, and checks them against the data set's properties. Of several
+    /// errors the first in order is returned.
     pub fn read(dataset: &dyn Dataset, indices: &[u32]) -> Result<Self> {
         let bytes = dataset.image_size().values();
         let mut images = vec![0; indices.len() * bytes];
@@ -213,7 +212,7 @@ impl Bytes {
     }
 }
 
-/// Holds image `index` against what `dataset` says of all.
+/// Checks image `index` against the properties of `dataset`.
 fn check(dataset: &dyn Dataset, index: u32, len: usize, label: i32) -> Result<()> {
     let size = dataset.image_size();
     if len != size.values() {

@@ -1,4 +1,4 @@
-//! Batches of any data set, got ahead of the device: while it computes a step, other threads read and decode the images of
+//! Batches of any data set, prefetched: while the device computes a step, other threads read and decode the images of
 //! the next ones.
 
 use std::collections::VecDeque;
@@ -15,13 +15,13 @@ use crate::error::Result;
 use crate::graph::Tape;
 use crate::tensor::TensorId;
 
-/// Batches that wait decoded for their step, besides the one that is being decoded.
+/// Number of decoded batches that wait for their step, besides the one being decoded.
 const AHEAD: usize = 3;
 
-/// Batches of a [`Dataset`], for data larger than the device's memory, or than the host's.
+/// Batches of a [`Dataset`], for data larger than device memory or host memory.
 ///
-/// Where [`BatchSource::plan`] has said what will be fed, all cores get the next batches ahead, in order; without it each
-/// batch is got on all cores when it is fed. The numbers that arrive are to the bit those of [`super::ResidentSource`].
+/// After [`BatchSource::plan`] has announced the batches, all cores prefetch them in order. Otherwise each batch is
+/// decoded on all cores when it is fed. The values are bitwise those of [`super::ResidentSource`].
 pub struct DatasetSource {
     name: String,
     dataset: Arc<dyn Dataset>,
@@ -31,27 +31,28 @@ pub struct DatasetSource {
 }
 
 impl DatasetSource {
-    /// `dataset` under `name`, which tells the data sets of a run apart; bytes become 0..1.
+    /// Creates a source of `dataset`. `name` distinguishes the data sets of a run; bytes become 0..1.
     pub fn new(name: impl Into<String>, dataset: impl Dataset + 'static) -> Self {
         let uploads = Uploads::default();
         DatasetSource { name: name.into(), dataset: Arc::new(dataset), uploads, ahead: AHEAD, reader: None }
     }
 
-    /// Changes the images at random where they are trained on, as [`super::ResidentSource::augmented`] does and by the
-    /// same random numbers; they are evaluated as they are.
+    /// Augments images at random in training, as [`super::ResidentSource::augmented`] does and with the same random
+    /// numbers. Evaluation leaves them unchanged.
     pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
         self.uploads.augment = Some(augment.into());
         self
     }
 
-    /// Sets how bytes become numbers.
+    /// Sets the conversion from bytes to numbers.
     pub fn normalised(mut self, normalisation: Normalisation) -> Self {
         self.uploads.normalisation = normalisation;
         self
     }
 
-    /// How many batches may wait decoded for their step (else 3): more even out images that take unequally long, each holds its
-    /// bytes in the host's memory. With 0 each is got when it is fed, which is enough for images in memory.
+    /// Sets the number of decoded batches that may wait for their step (3 by default). More batches even out images of
+    /// unequal decoding time, but hold their bytes in host memory. With 0 each is decoded when it is fed, which suits
+    /// images in memory.
     pub fn ahead(mut self, batches: usize) -> Self {
         self.ahead = batches;
         self
@@ -72,10 +73,10 @@ impl BatchSource for DatasetSource {
     }
 
     fn plan(&mut self, batches: &[Vec<u32>]) {
-        // The old one ends first, so that two do not share the cores.
+        // The old reader ends first, so that the two do not share the cores.
         self.reader = None;
         let len = self.len();
-        // A batch that does not exist is refused when it is fed.
+        // An invalid batch is refused when it is fed.
         if self.ahead > 0 && batches.iter().all(|batch| check(batch, len).is_ok()) {
             self.reader = Reader::start(&self.name, Arc::clone(&self.dataset), batches, self.ahead);
         }
@@ -86,7 +87,7 @@ impl BatchSource for DatasetSource {
         let got = match self.reader.as_mut().and_then(|reader| reader.next(indices)) {
             Some(batch) => batch,
             None => {
-                // Not what was planned, or all of that is done.
+                // The batch was not planned, or all planned batches are done.
                 self.reader = None;
                 read(&*self.dataset, indices)
             }
@@ -98,16 +99,17 @@ impl BatchSource for DatasetSource {
     }
 }
 
-/// A thread that gets batches in order and waits while enough of them are ready.
+/// A thread that prefetches batches in order and waits while enough of them are ready.
 struct Reader {
     planned: VecDeque<Vec<u32>>,
-    /// Gone before the thread is waited for, because it may be waiting to send.
+    /// Dropped before the join, because the thread may be blocked in a send.
     batches: Option<Receiver<Result<Bytes>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Reader {
-    /// None where there is nothing to do, or no thread to be had: batches are then got when they are fed.
+    /// Starts the thread. Returns `None` without batches or without a thread; batches are then decoded when they are
+    /// fed.
     fn start(name: &str, dataset: Arc<dyn Dataset>, batches: &[Vec<u32>], ahead: usize) -> Option<Self> {
         if batches.is_empty() {
             return None;
@@ -117,7 +119,7 @@ impl Reader {
         let wanted = planned.clone();
         let work = move || {
             for indices in &wanted {
-                // Nobody listens any more where the plan has changed.
+                // The receiver is dropped when the plan changes.
                 if sender.send(read(&*dataset, indices)).is_err() {
                     return;
                 }
@@ -132,7 +134,7 @@ impl Reader {
         }
     }
 
-    /// The next batch, if it is of the images `indices`; none too where the thread has ended.
+    /// The next batch, if its images are `indices`; `None` otherwise, or if the thread has ended.
     fn next(&mut self, indices: &[u32]) -> Option<Result<Bytes>> {
         if self.planned.pop_front()? != indices {
             return None;
@@ -145,13 +147,13 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.batches = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the user's data set comes again where the batch is fed.
+            // A panic in the user's data set recurs when the batch is fed.
             let _ = thread.join();
         }
     }
 }
 
-/// A batch, got on threads of its own: on those that make numbers of the present batch it would hold that one up.
+/// Reads a batch in a separate thread pool, so that it does not delay the threads that convert the current batch.
 fn read(dataset: &dyn Dataset, indices: &[u32]) -> Result<Bytes> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     let pool = POOL.get_or_init(|| ThreadPoolBuilder::new().thread_name(|i| format!("decode {i}")).build().ok());

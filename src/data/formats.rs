@@ -1,4 +1,4 @@
-//! Which data set a folder holds, told by its files.
+//! Recognition of a folder's data set by its files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::folder::{self, Folder, FolderOptions};
 use super::{Dataset, ImageSet, Normalisation, cifar, idx};
 use crate::error::{Error, Result};
 
-/// The data sets that [`open`] knows.
+/// The data set formats that [`open`] knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The IDX files of MNIST and Fashion-MNIST: [`idx::read`].
@@ -17,7 +17,7 @@ pub enum Format {
     Cifar10,
     /// The binary version of CIFAR-100, with fine labels: [`cifar::read_100`].
     Cifar100,
-    /// JPEG and PNG files in a folder for each class: [`folder::read`].
+    /// JPEG and PNG files in one folder per class: [`folder::read`].
     Folder,
 }
 
@@ -32,27 +32,27 @@ impl fmt::Display for Format {
     }
 }
 
-/// What a folder holds.
+/// The data set in a folder.
 #[derive(Debug)]
 pub struct Opened<D = ImageSet> {
-    /// What it was recognised as.
+    /// The recognised format.
     pub format: Format,
-    /// What the images are and where, for people: "MNIST of data/mnist".
+    /// Description of the images and their place, for people: "MNIST of data/mnist".
     pub description: String,
-    /// The images to train on, with the names of the classes where they are known.
+    /// Training images, with class names if known.
     pub train: D,
-    /// The images to test on, of the same classes.
+    /// Test images, with the same classes.
     pub test: D,
-    /// What was wrong with the files that were left out, each with its path.
+    /// Errors of the omitted files, each with its path.
     pub skipped: Vec<Error>,
-    /// The normalisation that is usual for a known set; of others, [`Normalisation::of`] measures it.
+    /// Usual normalisation of a known set; for others, [`Normalisation::of`] measures it.
     pub normalisation: Option<Normalisation>,
 }
 
-/// What the folder `dir` holds, all of it in memory; `options` are for images by class.
+/// Reads the data set in the folder `dir` into memory. `options` apply to images by class.
 ///
-/// [`Error::Data`] lists what was looked for where nothing of it is there. A `resize` of a set whose size is fixed is
-/// [`Error::Config`]; otherwise the errors are those of the format's own reader.
+/// If nothing is recognised, [`Error::Data`] lists what was looked for. A `resize` of a set with a fixed size is
+/// [`Error::Config`]. Other errors are those of the format's own reader.
 pub fn open(dir: &Path, options: &FolderOptions) -> Result<Opened> {
     let format = detect(dir)?;
     if format == Format::Folder {
@@ -70,7 +70,7 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Opened> {
     Ok(describe(dir, format, train, test, Vec::new()))
 }
 
-/// What [`open`] gives, as data sets for a [`super::DatasetSource`]: images by class are decoded when they are asked for
+/// Opens the data set as [`open`] does, but for a [`super::DatasetSource`]: images by class are decoded on demand
 /// ([`folder::open`]), so there may be more than fit into memory.
 pub fn open_lazily(dir: &Path, options: &FolderOptions) -> Result<Opened<Arc<dyn Dataset>>> {
     if detect(dir)? == Format::Folder {
@@ -96,7 +96,7 @@ fn describe<D: Dataset>(dir: &Path, format: Format, train: D, test: D, skipped: 
     Opened { format, description, train, test, skipped, normalisation }
 }
 
-/// What the folder `dir` holds, by the names of its files; these are read later.
+/// Recognises the format in the folder `dir` by the names of its files, without reading them.
 pub fn detect(dir: &Path) -> Result<Format> {
     let system = |error| Error::io(dir, error);
     if !fs::metadata(dir).map_err(system)?.is_dir() {

@@ -1,7 +1,7 @@
 //! IDX, the file format of MNIST and Fashion-MNIST, plain or compressed by gzip.
 //!
-//! A file is a big-endian magic number (two zero bytes, the element type, the number of extents), one 32-bit extent
-//! per axis, and the elements. Images are 0x00000803 (bytes, three extents: count, rows, columns), labels 0x00000801.
+//! A file is a big-endian magic number (two zero bytes, the element type, the number of extents), one 32-bit extent per
+//! axis, and the elements. Images are 0x00000803 (bytes, three extents: count, rows, columns), labels 0x00000801.
 //! Source: LeCun, Cortes, Burges, "The MNIST database of handwritten digits", section on file formats.
 
 use std::fs::{self, File};
@@ -18,23 +18,23 @@ const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const CLASSES: usize = 10;
-/// The names of MNIST's classes, by number.
+/// Names of MNIST's classes, by index.
 pub const MNIST_CLASS_NAMES: [&str; CLASSES] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-/// The names of Fashion-MNIST's classes, by number. Source: Xiao, Rasul, Vollgraf, "Fashion-MNIST", 2017, table 2.
+/// Names of Fashion-MNIST's classes, by index. Source: Xiao, Rasul, Vollgraf, "Fashion-MNIST", 2017, table 2.
 pub const FASHION_MNIST_CLASS_NAMES: [&str; CLASSES] =
     ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
-/// The labels of the first test images, by which the two are told apart: their files have the same names and sizes.
+/// Labels of the first test images, which distinguish the two sets: their files have the same names and sizes.
 const MNIST_FIRST: [i32; 10] = [7, 2, 1, 0, 4, 1, 4, 9, 5, 9];
 const FASHION_MNIST_FIRST: [i32; 10] = [9, 2, 1, 1, 6, 1, 4, 6, 5, 7];
-/// A larger extent is a broken header; 28 is usual.
+/// Largest valid extent; a larger one means a broken header. 28 is usual.
 const MAX_EXTENT: u32 = 4096;
 
-/// The training and the test set in the folder `dir`, gray images of ten classes.
+/// Reads the training and the test set from the folder `dir`: gray images of ten classes.
 ///
-/// Looks for `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`,
-/// also with a dot before `idx`, each also with `.gz`; whether a file is compressed is read from its first bytes.
-/// The classes have names where the first test labels are those of MNIST or of Fashion-MNIST.
-/// [`Error::Io`] where the system refuses a file, else [`Error::Data`] with the file and what is wrong in it.
+/// Looks for `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
+/// `t10k-labels-idx1-ubyte`, also with a dot before `idx`, each also with `.gz`. Compression is recognised by a file's
+/// first bytes. The classes have names if the first test labels are those of MNIST or of Fashion-MNIST. Returns
+/// [`Error::Io`] if the system refuses a file, else [`Error::Data`] with the file and its fault.
 pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
     let metadata = fs::metadata(dir).map_err(|e| Error::io(dir, e))?;
     if !metadata.is_dir() {
@@ -57,7 +57,7 @@ pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
     Ok((training.named(names)?, test.named(names)?))
 }
 
-/// The set whose files start with `half`, and the path of its images.
+/// Reads the set whose files start with `half`, and returns it with the path of its images.
 fn read_half(dir: &Path, half: &str) -> Result<(ImageSet, PathBuf)> {
     let images_path = find(dir, &format!("{half}-images"), "idx3-ubyte")?;
     let labels_path = find(dir, &format!("{half}-labels"), "idx1-ubyte")?;
@@ -79,7 +79,7 @@ fn read_half(dir: &Path, half: &str) -> Result<(ImageSet, PathBuf)> {
     Ok((set, images_path))
 }
 
-/// The file called `stem` and `kind`, in whichever spelling is there.
+/// Finds the file called `stem` and `kind`, in any accepted spelling.
 fn find(dir: &Path, stem: &str, kind: &str) -> Result<PathBuf> {
     let names =
         [format!("{stem}-{kind}"), format!("{stem}-{kind}.gz"), format!("{stem}.{kind}"), format!("{stem}.{kind}.gz")];
@@ -89,20 +89,20 @@ fn find(dir: &Path, stem: &str, kind: &str) -> Result<PathBuf> {
     })
 }
 
-/// What one file holds.
+/// The contents of one file.
 struct Contents {
     /// Count, and for images rows and columns.
     extents: Vec<u32>,
     bytes: Vec<u8>,
 }
 
-/// The contents of the file at `path`, whose magic number must be `magic`.
+/// Reads the file at `path`, whose magic number must be `magic`.
 fn read_file(path: &Path, magic: u32) -> Result<Contents> {
     let system = |e| Error::io(path, e);
     let mut file = BufReader::new(File::open(path).map_err(system)?);
     let gzip = file.fill_buf().map_err(system)?.starts_with(&GZIP);
     let reader: Box<dyn Read> = if gzip {
-        // Some tools write several gzip members one after another, which a plain GzDecoder would cut after the first.
+        // Some tools write several gzip members in a row; a plain GzDecoder would stop after the first.
         Box::new(MultiGzDecoder::new(file))
     } else {
         Box::new(file)
@@ -110,7 +110,7 @@ fn read_file(path: &Path, magic: u32) -> Result<Contents> {
     Stream { path, reader, gzip }.contents(magic)
 }
 
-/// The bytes of a file after decompression, with what an error about them needs.
+/// The decompressed bytes of a file, with the context for errors.
 struct Stream<'a> {
     path: &'a Path,
     reader: Box<dyn Read>,
@@ -140,7 +140,7 @@ impl Stream<'_> {
                 return Err(self.wrong(format!("header says {extent} {name}, allowed are 1..={MAX_EXTENT}")));
             }
         }
-        // At most 2^32 * 2^12 * 2^12, which u64 holds.
+        // At most 2^32 * 2^12 * 2^12, which fits a u64.
         let expected: u64 = extents.iter().map(|&extent| u64::from(extent)).product();
         let bytes = self.take(expected)?;
         let rest = io::copy(&mut self.reader, &mut io::sink()).map_err(|e| self.failure(e))?;
@@ -158,7 +158,7 @@ impl Stream<'_> {
         Ok(Contents { extents, bytes })
     }
 
-    /// The next `N` big-endian words of the header; `field` says in errors what they are.
+    /// Reads the next `N` big-endian words of the header. `field` names them in errors.
     fn words<const N: usize>(&mut self, field: &str) -> Result<[u32; N]> {
         let mut words = [0; N];
         for word in &mut words {
@@ -171,7 +171,7 @@ impl Stream<'_> {
         Ok(words)
     }
 
-    /// The next `limit` bytes, or as many as there are; a header that lies about the size costs no memory.
+    /// Reads the next `limit` bytes, or as many as there are. A header that overstates the size costs no memory.
     fn take(&mut self, limit: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let result = (&mut self.reader).take(limit).read_to_end(&mut bytes);
@@ -183,7 +183,7 @@ impl Stream<'_> {
         Error::data(self.path, message)
     }
 
-    /// A failed read: of a plain file the system's fault, of a compressed one nearly always the content's.
+    /// The error of a failed read: a system error for a plain file, nearly always bad content for a compressed one.
     fn failure(&self, error: io::Error) -> Error {
         use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         match error.kind() {
@@ -195,7 +195,7 @@ impl Stream<'_> {
     }
 }
 
-/// What a file with this magic number is.
+/// Describes the files with this magic number.
 fn meaning(magic: u32) -> &'static str {
     match magic {
         IMAGES => "images",
@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder that one test owns and that goes when the test ends.
+    /// A folder owned by one test and removed when the test ends.
     struct Folder(PathBuf);
 
     impl Folder {
@@ -242,7 +242,7 @@ mod tests {
             self.write(to, &parts.collect::<Vec<_>>().concat());
         }
 
-        /// The message of the Data error that reading gives, after checking that it blames the file `name`.
+        /// Returns the message of the Data error from reading, after checking that it blames the file `name`.
         fn fault(&self, name: &str) -> String {
             match read(&self.0) {
                 Err(Error::Data { path, message, .. }) => {
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(training.image(1), [6, 7, 8, 9, 10, 11]);
         assert_eq!(training.labels, [0, 1, 2]);
         folder.compress(TRAIN_IMAGES, "train-images.idx3-ubyte.gz", 1);
-        // Compressed without saying so in its name, and in two members.
+        // Compressed without a matching file name, and in two members.
         folder.compress(TRAIN_LABELS, TRAIN_LABELS, 2);
         let from = folder.0.join("t10k-images-idx3-ubyte");
         fs::rename(from, folder.0.join("t10k-images.idx3-ubyte")).unwrap();

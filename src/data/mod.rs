@@ -1,5 +1,6 @@
-//! Data sets: [`open`] reads what a folder holds, the generators make synthetic images, and a [`Dataset`] is a program's own.
-//! An [`ImageSet`] is in host memory. Sources make batches of them: on the device, or got ahead of it.
+//! Data sets and sources. [`open`] reads the data set in a folder, the generators create synthetic images, and a
+//! [`Dataset`] is a custom data set. An [`ImageSet`] is in host memory. Sources make batches, on the device or
+//! prefetched.
 
 pub mod cifar;
 mod dataset;
@@ -32,28 +33,28 @@ use crate::shape::ImageSize;
 /// Labelled images in host memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageSet {
-    /// Bytes of the images, one after another, each [height, width, channels].
+    /// Bytes of the images in sequence, each [height, width, channels].
     pub images: Vec<u8>,
-    /// One class per image, 0..classes.
+    /// Class of each image, 0..classes.
     pub labels: Vec<i32>,
     /// Bytes per pixel: 1 for gray, 3 for red, green and blue.
     pub channels: usize,
-    /// Rows of an image.
+    /// Number of rows of an image.
     pub height: usize,
-    /// Pixels in a row.
+    /// Number of pixels in a row.
     pub width: usize,
-    /// How many classes there are, including those without an image.
+    /// Number of classes, including those without an image.
     pub classes: usize,
-    /// The names of the classes, in the order of their numbers; empty where they have none.
+    /// Class names by index; empty if there are none.
     pub class_names: Vec<String>,
 }
 
 impl ImageSet {
-    /// A set whose parts have been checked against each other.
+    /// Creates a set after checking its parts against each other.
     ///
-    /// `size` is that of every image. A set without images is allowed. [`Error::Config`] names the part at fault: an extent
-    /// or number of classes that is zero, a byte count that is not one whole image per label, or a label
-    /// outside 0..classes.
+    /// `size` is the size of every image. A set without images is allowed. [`Error::Config`] names the part at fault: a
+    /// zero extent or number of classes, a byte count that is not one whole image per label, or a label outside
+    /// 0..classes.
     pub fn new(images: Vec<u8>, labels: Vec<i32>, size: ImageSize, classes: usize) -> Result<Self> {
         let ImageSize { height, width, channels } = size;
         for (name, extent) in [("height", height), ("width", width), ("channels", channels), ("classes", classes)] {
@@ -80,7 +81,7 @@ impl ImageSet {
         Ok(ImageSet { images, labels, channels, height, width, classes, class_names: Vec::new() })
     }
 
-    /// Gives the classes names; [`Error::Config`] unless there is one for each.
+    /// Sets the class names. [`Error::Config`] unless there is one for each class.
     pub fn named<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Result<Self> {
         self.class_names = names.into_iter().map(Into::into).collect();
         if self.class_names.len() != self.classes {
@@ -90,39 +91,39 @@ impl ImageSet {
         Ok(self)
     }
 
-    /// How many images there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// True if there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// The size of an image.
+    /// Size of an image.
     pub fn image_size(&self) -> ImageSize {
         ImageSize::new(self.height, self.width, self.channels)
     }
 
-    /// Bytes of one image: height x width x channels.
+    /// Number of bytes of one image: height x width x channels.
     pub fn image_bytes(&self) -> usize {
         self.image_size().values()
     }
 
-    /// The bytes of image `i`, [height, width, channels].
+    /// Returns the bytes of image `i`, [height, width, channels].
     ///
     /// # Panics
-    /// Where `i` is not below [`len`](Self::len), as indexing a slice does.
+    /// If `i` is not below [`len`](Self::len), as indexing a slice does.
     pub fn image(&self, i: usize) -> &[u8] {
         let bytes = self.image_bytes();
         &self.images[i * bytes..(i + 1) * bytes]
     }
 
-    /// The images at `indices`, in that order; an index may come more than once.
+    /// Returns the images at `indices`, in that order; an index may occur more than once.
     ///
     /// # Panics
-    /// Where an index is not below [`len`](Self::len), as indexing a slice does.
+    /// If an index is not below [`len`](Self::len), as indexing a slice does.
     pub fn subset(&self, indices: &[u32]) -> ImageSet {
         let mut images = Vec::with_capacity(indices.len() * self.image_bytes());
         for &i in indices {
@@ -132,17 +133,18 @@ impl ImageSet {
         ImageSet { images, labels, class_names: self.class_names.clone(), ..*self }
     }
 
-    /// Two sets, (training, validation): a `fraction` of the images, drawn at random by `seed`, is held out for validation.
+    /// Splits off a `fraction` of the images, drawn at random by `seed`, for validation. Returns (training,
+    /// validation).
     ///
-    /// Every image lands in exactly one of the two. The count held out is rounded to the nearest; [`Error::Config`] if
-    /// `fraction` is not between 0 and 1 or leaves either side without an image.
+    /// Every image is in exactly one of the two sets. The number held out is rounded to the nearest. [`Error::Config`]
+    /// if `fraction` is not between 0 and 1 or leaves either set empty.
     pub fn split_validation(&self, fraction: f64, seed: u64) -> Result<(ImageSet, ImageSet)> {
         let (training, validation) = split(self.len(), fraction, seed)?;
         Ok((self.subset(&training), self.subset(&validation)))
     }
 }
 
-/// The indices below `len` in two parts, (training, validation), as [`ImageSet::split_validation`] divides its images.
+/// Splits the indices below `len` into (training, validation), as [`ImageSet::split_validation`] divides its images.
 fn split(len: usize, fraction: f64, seed: u64) -> Result<(Vec<u32>, Vec<u32>)> {
     if !(fraction > 0.0 && fraction < 1.0) {
         return Err(Error::config("validation fraction", format!("is {fraction}, must be above 0 and below 1")));
@@ -173,7 +175,7 @@ fn misplaced_label(labels: &[i32], classes: usize) -> Option<(usize, i32)> {
 mod tests {
     use super::*;
 
-    /// Images of 1x2x3 bytes in which every byte of image i is i, of class i modulo 4.
+    /// Images of 1x2x3 bytes. Every byte of image i is i, and its class is i modulo 4.
     fn numbered(count: usize) -> ImageSet {
         let images = (0..count * 6).map(|byte| (byte / 6) as u8).collect();
         let labels = (0..count as i32).map(|i| i % 4).collect();
@@ -200,7 +202,7 @@ mod tests {
         assert_eq!(refusal(0, &[], [1, 2, 3], 0).0, "classes");
         assert_eq!(refusal(11, &[0, 1], [1, 2, 3], 4).0, "images");
         assert_eq!(refusal(12, &[0], [1, 2, 3], 4).0, "images");
-        // The product of the extents overflows and must not be taken for a match.
+        // The product of the extents overflows, which must not count as a match.
         assert_eq!(refusal(0, &[0], [usize::MAX, 2, 3], 4).0, "images");
         let (field, message) = refusal(12, &[3, 4], [1, 2, 3], 4);
         assert_eq!(field, "labels");

@@ -1,36 +1,38 @@
-//! How bytes become numbers, channel by channel.
+//! Conversion of bytes to numbers, channel by channel.
 
 use super::ImageSet;
 
-/// How a byte of each channel becomes a number, `scale * byte + shift`; channels from the fourth on share the last entry.
+/// Conversion of a byte of each channel to a number, `scale * byte + shift`. Channels from the fourth on share the last
+/// entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Normalisation {
-    /// What a byte is multiplied by.
+    /// Factor for a byte.
     pub scale: [f32; 4],
-    /// What is added.
+    /// Offset added to the product.
     pub shift: [f32; 4],
 }
 
 impl Default for Normalisation {
-    /// To 0..1.
+    /// Converts bytes to 0..1.
     fn default() -> Self {
         Normalisation { scale: [1.0 / 255.0; 4], shift: [0.0; 4] }
     }
 }
 
 impl Normalisation {
-    /// For MNIST, with the mean and the standard deviation of its training images that PyTorch's examples use.
+    /// Normalisation for MNIST, with the mean and standard deviation of its training images that PyTorch's examples
+    /// use.
     pub const MNIST: Self = Self::new([0.1307; 3], [0.3081; 3]);
-    /// For Fashion-MNIST, with those of its training images.
+    /// Normalisation for Fashion-MNIST, with the statistics of its training images.
     pub const FASHION_MNIST: Self = Self::new([0.2860; 3], [0.3530; 3]);
-    /// For CIFAR-10, with the mean and the standard deviation that its published recipes use.
+    /// Normalisation for CIFAR-10, with the mean and standard deviation that its published recipes use.
     pub const CIFAR10: Self = Self::new([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]);
-    /// For CIFAR-100, with those of its training images.
+    /// Normalisation for CIFAR-100, with the statistics of its training images.
     pub const CIFAR100: Self = Self::new([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]);
-    /// For ImageNet, and for models that were trained on it.
+    /// Normalisation for ImageNet, and for models trained on it.
     pub const IMAGENET: Self = Self::new([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
 
-    /// torchvision's `ToTensor` and `Normalize(mean, std)`: (byte / 255 - mean) / std of red, green and blue.
+    /// Equals torchvision's `ToTensor` and `Normalize(mean, std)`: (byte / 255 - mean) / std of red, green and blue.
     pub const fn new(mean: [f64; 3], std: [f64; 3]) -> Self {
         let (mut scale, mut shift) = ([0.0; 4], [0.0; 4]);
         let mut i = 0;
@@ -43,8 +45,8 @@ impl Normalisation {
         Normalisation { scale, shift }
     }
 
-    /// To mean 0 and standard deviation 1 in each channel over `images`, which should be the training images alone; more
-    /// than four channels share one mean and one deviation.
+    /// Measures the normalisation to mean 0 and standard deviation 1 in each channel over `images`, which should be the
+    /// training images alone. More than four channels share one mean and one deviation.
     pub fn of(images: &ImageSet) -> Self {
         let groups = if images.channels <= 4 { images.channels.max(1) } else { 1 };
         let (mut sums, mut squares) = ([0_u64; 4], [0_u64; 4]);
@@ -59,9 +61,9 @@ impl Normalisation {
         for i in 0..4 {
             let channel = i.min(groups - 1);
             let mean = sums[channel] as f64 / count as f64;
-            // In whole numbers, so that nothing cancels: count^2 times the variance.
+            // Integers avoid cancellation: count^2 times the variance.
             let spread = u128::from(count) * u128::from(squares[channel]) - u128::from(sums[channel]).pow(2);
-            // Images of one shade have no spread to divide by.
+            // Images of a single shade have no spread to divide by.
             let std = if spread > 0 { (spread as f64).sqrt() / count as f64 } else { 1.0 };
             scale[i] = (1.0 / std) as f32;
             shift[i] = (-mean / std) as f32;
@@ -75,7 +77,7 @@ mod tests {
     use super::*;
     use crate::shape::ImageSize;
 
-    /// Mean and deviation of a channel after the normalisation.
+    /// Mean and standard deviation of a channel after the normalisation.
     fn moments(set: &ImageSet, normalisation: &Normalisation, channel: usize) -> (f64, f64) {
         let i = channel.min(3);
         let [scale, shift] = [normalisation.scale[i], normalisation.shift[i]].map(f64::from);

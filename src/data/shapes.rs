@@ -1,13 +1,14 @@
-//! Seeded synthetic shapes in colour: 32x32 images of ten kinds of shape, for tests and examples that cannot rely on a download.
+//! Seeded synthetic shapes in colour: 32x32 images of ten kinds of shape, for tests and examples that cannot rely on a
+//! download.
 //!
-//! A shape is given by how far a point lies outside of it, in a square in which it fills about the unit circle. It is
-//! stretched, turned to any angle, scaled and shifted; its colour and the two between which the ground changes are
-//! random, brighter or darker than one another as it comes, and specks and noise come on top. Colour, place and
-//! brightness say nothing of the class: trained on 10,000 of them, a linear model names 12% of fresh ones, and three
+//! A shape is defined by the distance of a point from it, in a square in which it fills about the unit circle. It is
+//! stretched, rotated by any angle, scaled and shifted. Its colour and the two colours of the background gradient are
+//! random, in any order of brightness; specks and noise are added on top. Colour, place and brightness say nothing
+//! about the class. Trained on 10,000 of them, a linear model classifies 12% of fresh ones correctly, and three
 //! convolutions of 16, 32 and 64 channels, each with batch norm and pooling, 91% after 6 epochs and 97% after 15.
 //!
-//! As in [`super::synthetic`] nothing is computed that platforms round differently, so a seed gives the same bytes on
-//! every machine.
+//! As in [`super::synthetic`], only operations that all platforms round identically are used, so a seed gives the same
+//! bytes on every machine.
 
 use rayon::prelude::*;
 
@@ -17,19 +18,20 @@ use super::draws::{Draws, class_of};
 const SIDE: usize = 32;
 const CLASSES: usize = CLASS_NAMES.len();
 
-/// The names of the classes, by number.
+/// Names of the classes, by index.
 pub const CLASS_NAMES: [&str; 10] =
     ["circle", "ring", "square", "frame", "triangle", "star", "cross", "stripes", "crescent", "dots"];
 
-/// A point, right and down, or a direction.
+/// A point or a direction, as right and down.
 type Point = [f32; 2];
 
 /// Red, green and blue, 0 to 1.
 type Colour = [f32; 3];
 
-/// `count` colour images of 32x32 with their shapes as classes; image i depends on `seed` and i, and not on `count`.
+/// Generates `count` colour images of 32x32 with their shapes as classes. Image i depends on `seed` and i, not on
+/// `count`.
 ///
-/// Every ten images from a multiple of ten on hold each class once, in random order.
+/// Each aligned group of ten images holds every class once, in random order.
 pub fn shapes(seed: u64, count: usize) -> ImageSet {
     const BYTES: usize = SIDE * SIDE * 3;
     let mut images = vec![0; count * BYTES];
@@ -59,7 +61,7 @@ fn draw(class: usize, draws: &mut Draws, image: &mut [u8]) {
         for (column, pixel) in line.chunks_exact_mut(3).enumerate() {
             let at = [column as f32 + 0.5, row as f32 + 0.5];
             let half = SIDE as f32 / 2.0;
-            // From 0 to 1 along the slope, which reaches at most 1.42 half sides from the middle.
+            // Ranges from 0 to 1 along the slope, which reaches at most 1.42 half sides from the middle.
             let along = 0.5 + (slope[0] * (at[0] - half) + slope[1] * (at[1] - half)) / (2.84 * half);
             let mut value = mix(ground, other, along);
             for &(centre, radius, colour) in &specks {
@@ -77,13 +79,13 @@ fn draw(class: usize, draws: &mut Draws, image: &mut [u8]) {
     }
 }
 
-/// The ground's two colours and the shape's, which stands out from both.
+/// Colours of the background's gradient and of the shape, which contrasts with both.
 fn colours(draws: &mut Draws) -> [Colour; 3] {
     loop {
         let three = [colour(draws), colour(draws), colour(draws)];
         let [ground, other, ink] = three;
         let apart = |a: Colour, b: Colour| (0..3).map(|i| (a[i] - b[i]) * (a[i] - b[i])).sum::<f32>();
-        // More than a third of the way from black to white.
+        // More than a third of the distance from black to white.
         let least = 0.4;
         if apart(ink, ground) > least && apart(ink, other) > least && apart(ink, mix(ground, other, 0.5)) > least {
             return three;
@@ -99,7 +101,7 @@ fn mix(a: Colour, b: Colour, t: f32) -> Colour {
     [0, 1, 2].map(|i| a[i] + (b[i] - a[i]) * t)
 }
 
-/// A direction of length 1, each equally likely.
+/// A uniformly distributed direction of length 1.
 fn direction(draws: &mut Draws) -> Point {
     loop {
         let point = [draws.between(-1.0, 1.0), draws.between(-1.0, 1.0)];
@@ -114,12 +116,12 @@ fn length([x, y]: Point) -> f32 {
     (x * x + y * y).sqrt()
 }
 
-/// How much of a pixel lies in a shape whose edge is `distance` pixels away, inside if that is negative.
+/// Part of a pixel that lies in a shape whose edge is `distance` pixels away; negative inside.
 fn coverage(distance: f32) -> f32 {
     (0.5 - distance).clamp(0.0, 1.0)
 }
 
-/// From pixels to the square in which shapes are given.
+/// Transformation from pixels to the square in which shapes are defined.
 struct Placement {
     centre: Point,
     radius: f32,
@@ -130,7 +132,7 @@ struct Placement {
 impl Placement {
     fn new(draws: &mut Draws) -> Self {
         let radius = draws.between(7.5, 13.0);
-        // A shape may reach over the edge by a fifth of its radius.
+        // A shape may cross the edge by a fifth of its radius.
         let room = 16.0 - 0.8 * radius;
         Placement {
             centre: [16.0 + draws.between(-room, room), 16.0 + draws.between(-room, room)],
@@ -147,7 +149,7 @@ impl Placement {
     }
 }
 
-/// How far `p` lies outside the shape of `class`, about; negative inside.
+/// Approximate distance of `p` from the shape of `class`; negative inside.
 fn outside(class: usize, p: Point) -> f32 {
     let [x, y] = p;
     match CLASS_NAMES[class] {
@@ -171,8 +173,8 @@ fn rectangle([x, y]: Point, [half_width, half_height]: Point) -> f32 {
     (x.abs() - half_width).max(y.abs() - half_height)
 }
 
-/// A five-pointed star: a point belongs to it where it lies inside of at least four of the five lines that its sides lie
-/// on, so what counts is the second largest distance from them.
+/// Distance from a five-pointed star. A point belongs to it if it lies inside at least four of the five lines through
+/// its sides, so the second largest distance from the lines decides.
 fn star([x, y]: Point) -> f32 {
     /// Cosine and sine of 0, 72, 144, 216 and 288 degrees.
     const TURNS: [Point; 5] = [
@@ -198,7 +200,7 @@ mod tests {
     fn a_seed_gives_the_same_bytes_on_every_machine() {
         let set = shapes(1, 200);
         let step = |sum: u32, byte: &u8| sum.wrapping_mul(16_777_619) ^ u32::from(*byte);
-        // Accuracies that were measured on the shapes hold for these bytes only.
+        // The accuracies measured on the shapes hold for exactly these bytes.
         assert_eq!(set.images.iter().fold(0, step), 2_052_486_574);
         assert_ne!(set.images, shapes(2, 200).images);
     }
@@ -237,7 +239,7 @@ mod tests {
         }
     }
 
-    /// A class must not show in the mean colour of its images.
+    /// The mean colour of a class's images must not reveal the class.
     #[test]
     fn colour_does_not_give_the_class_away() {
         let set = shapes(5, 3000);

@@ -1,4 +1,4 @@
-//! Where batches come from, and how they reach the device; the source whose data set lies there.
+//! Sources of batches and their way to the device, and the source with a resident data set.
 
 use rayon::prelude::*;
 
@@ -12,10 +12,10 @@ use crate::rng::Rng;
 use crate::shape::{DType, ImageSize};
 use crate::tensor::{Spec, TensorId, Values};
 
-/// The input of what is drawn for each image of a batch, where a kernel does not draw it.
+/// Input with the values drawn for each image of a batch, if the host draws them.
 const DRAWS: &str = "draws";
 
-/// A batch that is fed: which images, and what for.
+/// A batch to feed: its images and its purpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     indices: &'a [u32],
@@ -23,47 +23,46 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// The images `indices` of a source for a training step, for which [`crate::rng::draw`] has given `random`.
+    /// Creates a batch of the images `indices` for a training step, with `random` from [`crate::rng::draw`].
     pub fn train(indices: &'a [u32], random: [i32; 4]) -> Self {
         Batch { indices, random: Some(random) }
     }
 
-    /// The images `indices` of a source as they are.
+    /// Creates a batch of the unchanged images `indices`.
     pub fn evaluate(indices: &'a [u32]) -> Self {
         Batch { indices, random: None }
     }
 
-    /// What it is for.
+    /// Its purpose.
     pub fn purpose(&self) -> Purpose {
         if self.random.is_some() { Purpose::Train } else { Purpose::Evaluate }
     }
 
-    /// The places of its images in the data set.
+    /// Indices of its images in the data set.
     pub fn indices(&self) -> &'a [u32] {
         self.indices
     }
 
-    /// By what its images are changed at random; `None` in evaluation.
+    /// The random numbers that augment its images; `None` in evaluation.
     pub fn random(&self) -> Option<[i32; 4]> {
         self.random
     }
 }
 
-/// What brings numbers to the device that runs the steps.
+/// Interface to the device that runs the steps.
 pub trait BatchSink {
-    /// The tape of the step that is fed; `None` while only what stays on the device is brought there.
+    /// The tape of the step to feed; `None` during the upload of resident data.
     fn tape(&self) -> Option<&Tape>;
-    /// Keeps a data set of images of bytes, [height, width, channels] each, and its labels, under `name`.
+    /// Keeps a data set of byte images, [height, width, channels] each, and its labels, under `name`.
     fn set_resident(&mut self, name: &str, images: &ImageSet) -> Result<()>;
-    /// Writes an input of the next step, values in PyTorch's order, while the present one may still run.
+    /// Writes an input of the next step, values in PyTorch's order. The current step may still be running.
     fn write(&mut self, name: &str, values: Values<'_>) -> Result<()>;
 }
 
 /// A supply of labelled images.
 ///
-/// A source of one's own declares its inputs and writes them, whatever they are; here each image is one number and its
-/// target is another, for a regression:
-///
+/// A custom source declares its inputs and writes them, whatever they are. In this regression example each image is one
+/// number and its target another:
 /// ```
 /// use tilegrad::data::{Batch, BatchSink, BatchSource};
 /// use tilegrad::graph::{Spec, Tape, TensorId};
@@ -89,38 +88,38 @@ pub trait BatchSink {
 /// }
 /// ```
 pub trait BatchSource: Send {
-    /// What tells it apart from the other sources of a run.
+    /// Name that distinguishes it from the other sources of a run.
     fn name(&self) -> &str;
 
-    /// How many images there are.
+    /// Number of images.
     fn len(&self) -> usize;
 
-    /// Whether there is none.
+    /// True if there are no images.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Brings to the device what stays there.
+    /// Uploads the data that stays on the device.
     fn prepare(&self, sink: &mut dyn BatchSink) -> Result<()> {
         let _ = sink;
         Ok(())
     }
 
-    /// Declares on `tape` what a batch of `size` is: its images [size, C, H, W] and its targets, labels \[size\] of i32 where
-    /// there are classes.
+    /// Declares a batch of `size` on `tape`: its images [size, C, H, W] and its targets. For classes the targets are
+    /// i32 labels \[size\].
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)>;
 
-    /// Says which batches will be fed next, in that order, for sources that read ahead; said anew at each epoch's start. A
-    /// batch that was not announced is fed all the same, only later.
+    /// Announces the next batches in order, for sources that read ahead; called again at the start of each epoch.
+    /// Batches that were not announced are still fed, only more slowly.
     fn plan(&mut self, batches: &[Vec<u32>]) {
         let _ = batches;
     }
 
-    /// Writes the batch to the inputs that [`BatchSource::declare`] has declared; what [`BatchSource::feed`] calls.
+    /// Writes the batch to the inputs that [`BatchSource::declare`] declared; called by [`BatchSource::feed`].
     fn send(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> Result<()>;
 
-    /// Brings the batch to the device. [`Error::Config`] names an image that there is not, and a batch that is not for what the
-    /// tape is for.
+    /// Sends the batch to the device. [`Error::Config`] names an image that does not exist, or a purpose that differs
+    /// from the tape's.
     fn feed(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> Result<()> {
         check(batch.indices(), self.len())?;
         if let Some(tape) = sink.tape().filter(|tape| tape.purpose() != batch.purpose()) {
@@ -134,7 +133,7 @@ pub trait BatchSource: Send {
     }
 }
 
-/// Images that lie on the device as bytes; a kernel collects each batch, and a step sends only indices.
+/// Images that stay on the device as bytes. A kernel gathers each batch, and a step sends only indices.
 pub struct ResidentSource {
     name: String,
     images: ImageSet,
@@ -143,21 +142,21 @@ pub struct ResidentSource {
 }
 
 impl ResidentSource {
-    /// `images` under `name`, which tells the data sets of a run apart; bytes become 0..1.
+    /// Creates a source of `images`. `name` distinguishes the data sets of a run; bytes become 0..1.
     pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
         ResidentSource { name: name.into(), images, normalisation: Normalisation::default(), augment: None }
     }
 
-    /// Changes the images at random where they are trained on; they are evaluated as they are.
+    /// Augments images at random in training; evaluation leaves them unchanged.
     ///
-    /// Crop and flip alone, an [`Augment`], are drawn by the kernel that collects the batch; more, an [`Augmentation`], by the
-    /// host from the batch's random numbers.
+    /// With crop and flip alone, an [`Augment`], the kernel that gathers the batch draws the random numbers. With an
+    /// [`Augmentation`], which does more, the host draws them from the batch's random numbers.
     pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
         self.augment = Some(augment.into());
         self
     }
 
-    /// Sets how bytes become numbers.
+    /// Sets the conversion from bytes to numbers.
     pub fn normalised(mut self, normalisation: Normalisation) -> Self {
         self.normalisation = normalisation;
         self
@@ -212,7 +211,7 @@ impl BatchSource for ResidentSource {
     }
 }
 
-/// How sources whose images stay on the host make batches of numbers and send them.
+/// The conversion and upload of batches for sources whose images stay on the host.
 #[derive(Default)]
 pub(super) struct Uploads {
     pub normalisation: Normalisation,
@@ -230,8 +229,8 @@ impl Uploads {
         Ok((input, tape.input("target", Spec::i32([count]))?))
     }
 
-    /// Makes numbers of a batch and sends them with the labels: `image` gives the bytes of the image in each slot. Random
-    /// numbers are drawn by the places in the data set.
+    /// Converts a batch to numbers and sends it with the labels. `image` gives the bytes of the image in each slot.
+    /// Random numbers depend on the indices in the data set.
     pub fn send<'a>(
         &mut self,
         sink: &mut dyn BatchSink,
@@ -279,23 +278,23 @@ pub(super) fn check(indices: &[u32], len: usize) -> Result<()> {
     }
 }
 
-/// The name of a resident data set's images on a tape.
+/// Name of a resident data set's images on a tape.
 pub(crate) fn images_name(name: &str) -> String {
     format!("{name}.images")
 }
 
-/// The name of a resident data set's labels on a tape.
+/// Name of a resident data set's labels on a tape.
 pub(crate) fn labels_name(name: &str) -> String {
     format!("{name}.labels")
 }
 
-/// The batches of one epoch: all images once, shuffled by seed and epoch, the last batch as small as it comes out.
+/// Batches of one epoch: all images once, shuffled by seed and epoch; the last batch may be smaller.
 pub fn epoch_batches(len: usize, batch_size: usize, seed: u64, epoch: usize) -> Vec<Vec<u32>> {
     let order = Rng::new(seed, &format!("shuffle of epoch {epoch}")).permutation(len);
     order.chunks(batch_size.max(1)).map(<[u32]>::to_vec).collect()
 }
 
-/// All images once, in order.
+/// Batches of all images once, in order.
 pub fn ordered_batches(len: usize, batch_size: usize) -> Vec<Vec<u32>> {
     let order: Vec<u32> = (0..len as u32).collect();
     order.chunks(batch_size.max(1)).map(<[u32]>::to_vec).collect()

@@ -1,12 +1,13 @@
-//! Seeded synthetic digits: 28x28 gray images that look handwritten, for tests and examples that cannot rely on a download.
+//! Seeded synthetic digits: 28x28 gray images that look handwritten, for tests and examples that cannot rely on a
+//! download.
 //!
-//! A digit is a skeleton of smooth strokes in a square. It is bent by a random smooth field, sheared, turned, scaled
-//! and shifted, and inked by the distance of each pixel to the strokes; specks, a stray stroke and pixel noise come on top.
-//! Trained on 9,000 of them, a linear model names 83% of fresh ones and LeNet-5 about 99%: place and slant differ too much
-//! for a weight per pixel.
+//! A digit is a skeleton of smooth strokes in a square. It is bent by a random smooth field, sheared, rotated, scaled
+//! and shifted. Each pixel is inked by its distance to the strokes; specks, a stray stroke and pixel noise are added on
+//! top. Trained on 9,000 of them, a linear model classifies 83% of fresh ones correctly and LeNet-5 about 99%: place
+//! and slant differ too much for one weight per pixel.
 //!
-//! Only additions, multiplications, divisions and square roots are used, which IEEE 754 rounds the same everywhere, and no
-//! trigonometry or logarithm of the platform, so a seed gives the same bytes on every machine.
+//! Only additions, multiplications, divisions and square roots are used, which IEEE 754 rounds identically everywhere,
+//! and no trigonometry or logarithm of the platform. A seed therefore gives the same bytes on every machine.
 
 use rayon::prelude::*;
 
@@ -16,10 +17,10 @@ use super::draws::{Draws, class_of};
 const SIDE: usize = 28;
 const CLASSES: usize = 10;
 
-/// A point, right and down: in a skeleton 0 to 100 across the digit, then -1 to 1, then in pixels.
+/// A point as right and down. Coordinates are 0 to 100 across the digit in a skeleton, then -1 to 1, then pixels.
 type Point = [f32; 2];
 
-/// The ways to write each digit: the digit, then points "x,y", strokes apart by "/".
+/// The forms of each digit: the digit, then points "x,y", with "/" between strokes.
 const SKELETONS: [&str; 22] = [
     "0: 50,2 24,18 15,50 24,82 50,98 76,82 85,50 76,18 50,2",
     "0: 62,6 36,10 18,42 24,84 52,97 78,74 82,34 60,6 40,10",
@@ -45,9 +46,10 @@ const SKELETONS: [&str; 22] = [
     "9: 76,30 60,3 28,10 20,36 42,52 68,44 76,30 / 76,30 78,62 62,92 28,96",
 ];
 
-/// `count` gray images of 28x28 with their digits as classes; image i depends on `seed` and i, and not on `count`.
+/// Generates `count` gray images of 28x28 with their digits as classes. Image i depends on `seed` and i, not on
+/// `count`.
 ///
-/// Ink is bright on a dark ground. Every ten images from a multiple of ten on hold each digit once, in random order.
+/// Ink is bright on a dark ground. Each aligned group of ten images holds every digit once, in random order.
 pub fn digits(seed: u64, count: usize) -> ImageSet {
     let mut images = vec![0; count * SIDE * SIDE];
     let mut labels = vec![0; count];
@@ -59,7 +61,7 @@ pub fn digits(seed: u64, count: usize) -> ImageSet {
     ImageSet { images, labels, channels: 1, height: SIDE, width: SIDE, classes: CLASSES, class_names: Vec::new() }
 }
 
-/// The bytes of one image of the digit `class`.
+/// Draws one image of the digit `class` as bytes.
 fn draw(class: usize, mut draws: Draws) -> Vec<u8> {
     let digit = format!("{class}: ");
     let variants = SKELETONS.iter().filter_map(|text| text.strip_prefix(&digit));
@@ -92,7 +94,7 @@ fn points(stroke: &str) -> impl Iterator<Item = Point> {
     })
 }
 
-/// Faint specks and at times a stray stroke.
+/// Adds faint specks and sometimes a stray stroke.
 fn distract(ink: &mut [f32], draws: &mut Draws) {
     let mut canvas = Canvas::new();
     for _ in 0..draws.below(4) {
@@ -110,8 +112,8 @@ fn distract(ink: &mut [f32], draws: &mut Draws) {
     }
 }
 
-/// A smooth random displacement over the square [-1, 1] x [-1, 1]: random at a grid of points, and between them by
-/// cubics, so that strokes that meet still meet after it.
+/// A smooth random displacement over the square [-1, 1] x [-1, 1]: random at grid points, and cubic between them, so
+/// that strokes that meet still meet.
 struct Bend {
     offsets: [[Point; Bend::GRID]; Bend::GRID],
 }
@@ -144,7 +146,7 @@ impl Bend {
     }
 }
 
-/// From the square [-1, 1] x [-1, 1] to pixels: scale, shear, rotation, shift.
+/// Transformation from the square [-1, 1] x [-1, 1] to pixels: scale, shear, rotation, shift.
 struct Placement {
     matrix: [Point; 2],
     shift: Point,
@@ -175,12 +177,12 @@ impl Placement {
     }
 }
 
-/// The polyline of the Catmull-Rom curve through `points`, closed where it ends at its start; corners are where two
+/// The polyline of the Catmull-Rom curve through `points`, closed if it ends at its start. Corners are where two
 /// strokes meet.
 fn smooth(points: &[Point]) -> Vec<Point> {
     const STEPS: usize = 8;
     let last = points.len() - 1;
-    // Past its ends a closed stroke goes round again, an open one goes on as its ends do.
+    // Past its ends a closed stroke continues from the start, and an open one continues in the direction of its ends.
     let (before, after) =
         if points[0] == points[last] { (points[last - 1], points[1]) } else { (points[0], points[last]) };
     let mut line = vec![points[0]];
@@ -203,23 +205,23 @@ fn smoothstep(t: f32) -> f32 {
     t * t * (3.0 - 2.0 * t)
 }
 
-/// For each pixel, how far its centre lies outside the ink of the nearest stroke, in pixels; negative inside.
+/// Distance of each pixel's centre from the ink of the nearest stroke, in pixels; negative inside.
 struct Canvas {
     distance: [f32; SIDE * SIDE],
 }
 
 impl Canvas {
-    /// Farther than this from a stroke no ink arrives, whatever the softness.
+    /// Distance from a stroke beyond which there is no ink, at any softness.
     const REACH: f32 = 1.5;
 
     fn new() -> Self {
         Canvas { distance: [Self::REACH; SIDE * SIDE] }
     }
 
-    /// A pen of `radius` pixels goes along `line`.
+    /// Traces `line` with a pen of `radius` pixels.
     fn trace(&mut self, line: &[Point], radius: f32) {
         let margin = radius + Self::REACH;
-        // Pixel n has its centre at n + 1/2; the cast takes what lies left of the image to 0.
+        // The centre of pixel n is at n + 1/2. The cast maps positions left of the image to 0.
         let span = |a: f32, b: f32| {
             let from = (a.min(b) - margin) as usize;
             let to = (a.max(b) + margin + 1.0) as usize;
@@ -256,7 +258,7 @@ mod tests {
     fn a_seed_gives_the_same_bytes_on_every_machine() {
         let set = digits(1, 200);
         let step = |sum: u32, byte: &u8| sum.wrapping_mul(16_777_619) ^ u32::from(*byte);
-        // Accuracies that were measured on the digits hold for these bytes only.
+        // The accuracies measured on the digits hold for exactly these bytes.
         assert_eq!(set.images.iter().fold(0, step), 1_417_029_117);
         assert_ne!(set.images, digits(2, 200).images);
     }

@@ -1,18 +1,18 @@
-//! What a plan must know of a device, as plain data.
+//! Device capabilities that plans use, as plain data.
 
-/// What kind of device runs the kernels; tiles are chosen by it.
+/// The kind of device that runs the kernels; it influences the choice of tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DeviceClass {
-    /// A card with memory of its own.
+    /// A card with dedicated memory.
     Discrete,
-    /// A GPU that shares the host's memory, Apple's among them.
+    /// A GPU that shares the host's memory, such as Apple's.
     Integrated,
     /// A rasteriser on the CPU.
     Software,
 }
 
 impl DeviceClass {
-    /// How many compute units a device of the class has if nobody says.
+    /// Number of compute units assumed for a device of this class if it is unknown.
     pub fn compute_units(self) -> u32 {
         match self {
             DeviceClass::Discrete => 64,
@@ -22,33 +22,34 @@ impl DeviceClass {
     }
 }
 
-/// What a plan must know of a device, as plain data.
+/// Device capabilities that plans use, as plain data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caps {
     /// The kind of device.
     pub class: DeviceClass,
-    /// Bytes of one storage binding.
+    /// Maximum bytes of one storage binding.
     pub max_binding: u64,
-    /// Bytes of one buffer.
+    /// Maximum bytes of one buffer.
     pub max_buffer: u64,
-    /// Workgroups along one dimension of a dispatch.
+    /// Maximum number of workgroups along one dimension of a dispatch.
     pub max_workgroups: u32,
-    /// Bytes of workgroup memory.
+    /// Maximum bytes of workgroup memory.
     pub max_workgroup_memory: u32,
-    /// Invocations of one workgroup.
+    /// Maximum number of invocations per workgroup.
     pub max_invocations: u32,
-    /// Storage buffers of one kernel.
+    /// Maximum number of storage buffers per kernel.
     pub max_storage_buffers: u32,
-    /// Smallest and largest subgroup, where the built-ins may be used.
+    /// Smallest and largest subgroup size, if the subgroup built-ins may be used.
     pub subgroups: Option<(u32, u32)>,
-    /// Parts that run workgroups independently of one another: streaming multiprocessors, compute units, Xe cores, GPU cores.
+    /// Number of units that run workgroups independently: streaming multiprocessors, compute units, Xe cores, GPU
+    /// cores.
     pub compute_units: u32,
-    /// Numbers of 32 bits that an invocation can hold in registers.
+    /// Number of 32-bit registers available to an invocation.
     pub registers: u32,
 }
 
 impl Caps {
-    /// WebGPU's default limits: what every device allows.
+    /// WebGPU's default limits, which every device meets.
     pub fn webgpu(class: DeviceClass) -> Self {
         Caps {
             class,
@@ -64,8 +65,8 @@ impl Caps {
         }
     }
 
-    /// Whether values can be shuffled among exactly eight lanes on a device that is no GPU: there the shuffle saves the
-    /// loads that cost most, and eight lanes are what its kernels are written for.
+    /// True if values can be shuffled among exactly eight lanes on a device that is no GPU. There the shuffle saves the
+    /// most expensive loads, and its kernels are written for eight lanes.
     pub fn shuffles_eight_lanes(&self) -> bool {
         self.class == DeviceClass::Software && self.subgroups == Some((8, 8))
     }

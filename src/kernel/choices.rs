@@ -1,4 +1,4 @@
-//! Choices among candidates: what they are made for, their names, and the file that keeps them.
+//! Choices among candidates: their keys, their names, and the file that stores them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,24 +7,24 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::shape::Shape;
 
-/// What a choice is made for, as text that a person can read: the operation with its attributes, as [`key`] of the operation
-/// writes them, and the shapes of its inputs in PyTorch's order.
+/// Key of a choice, as readable text: the operation with its attributes, as the operation's [`key`] writes them, and
+/// the shapes of its inputs in PyTorch's order.
 ///
-/// The shapes are exact, the batch included: whether a kernel is right, and what it costs, is a matter of the exact shape,
-/// and so a file of choices repeats a run to the bit. A last batch that is smaller has keys of its own.
+/// The shapes are exact, including the batch. The validity and the cost of a kernel depend on the exact shape, and so a
+/// file of choices repeats a run to the bit. A smaller last batch has separate keys.
 ///
 /// [`key`]: crate::graph::Operation::key
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
 
 impl Key {
-    /// Makes the key of an operation, whose own part is `operation`, on inputs of these shapes.
+    /// Creates the key of `operation`, the operation's own part, on inputs of these shapes.
     pub fn new<'a>(operation: &str, shapes: impl IntoIterator<Item = &'a Shape>) -> Self {
         let shapes: Vec<String> = shapes.into_iter().map(Shape::to_string).collect();
         Key(format!("{operation} | {}", shapes.join(" ")))
     }
 
-    /// The text.
+    /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -42,26 +42,26 @@ impl fmt::Display for Key {
     }
 }
 
-/// The name of a candidate: its algorithm and, where that has tiles, a tile. As text the tile stands after a colon:
+/// Name of a candidate: its algorithm and, if that has tiles, a tile. As text the tile follows a colon:
 /// "workgroup:64x64x16".
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Choice {
     /// The algorithm.
     pub name: String,
-    /// The tile; without one an algorithm's first is taken.
+    /// The tile; without one, the algorithm's first tile is taken.
     pub tile: Option<String>,
 }
 
 impl Choice {
-    /// The number of the candidate that it takes: itself, or the first of its name where no tile is named or that tile is
-    /// none of them; `None` where the name is none of them.
+    /// Index of the candidate that it selects: an exact match, or else the first of its name if the tile is absent or
+    /// unknown; `None` if the name is unknown.
     pub(crate) fn among(&self, candidates: &[Choice]) -> Option<usize> {
         let same_name = || candidates.iter().position(|candidate| candidate.name == self.name);
         candidates.iter().position(|candidate| candidate == self).or_else(same_name)
     }
 }
 
-/// The name and the tile in the text of a choice.
+/// Splits the text of a choice into name and tile.
 fn parts(text: &str) -> (&str, Option<&str>) {
     text.split_once(':').map_or((text, None), |(name, tile)| (name, Some(tile)))
 }
@@ -94,44 +94,44 @@ impl fmt::Display for Choice {
     }
 }
 
-/// Which candidate to take where it is not the one that an operation prefers. What a node does not have is not taken there.
+/// Candidates to take in place of an operation's default. A choice that a node does not have is ignored there.
 ///
-/// The exact shape goes before the operation, and the operation before what is wanted everywhere.
+/// A choice for the exact shape takes precedence over one for the operation, and that over one for everywhere.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choices {
-    /// Takes this candidate wherever there is one of the name.
+    /// Choice for every node that has a candidate of this name.
     pub everywhere: Option<Choice>,
-    /// Takes this candidate for the operation of that name.
+    /// Choices by name of the operation.
     pub by_operation: BTreeMap<String, Choice>,
-    /// Takes this candidate for exactly this operation on exactly these shapes.
+    /// Choices by exact operation and shapes.
     pub by_shape: BTreeMap<Key, Choice>,
-    /// The names of the rewrite rules of [`crate::plan::fuse`] that are not applied.
+    /// Names of the rewrite rules of [`crate::plan::fuse`] to disable.
     pub without_rules: BTreeSet<String>,
 }
 
-/// The first line of a file of choices.
+/// First line of a file of choices.
 const FORMAT: &str = "tilegrad choices 2";
-/// What that of the version before was: its keys were written in another form.
+/// The previous format, whose keys were written in another form.
 const OLD_FORMAT: &str = "tilegrad choices 1";
 
 impl Choices {
-    /// Takes `choice` wherever there is one of the name.
+    /// Takes `choice` wherever a node has a candidate of this name.
     pub fn everywhere(choice: impl Into<Choice>) -> Self {
         Choices { everywhere: Some(choice.into()), ..Choices::default() }
     }
 
-    /// Takes `choice` for the operation of that name.
+    /// Takes `choice` for the operation called `name`.
     pub fn operation(mut self, name: impl Into<String>, choice: impl Into<Choice>) -> Self {
         self.by_operation.insert(name.into(), choice.into());
         self
     }
 
-    /// The choices that apply to the operation called `name` under this key, that which goes before the others first.
+    /// The choices that apply to the operation called `name` under this key, in order of precedence.
     pub(crate) fn of(&self, name: &str, key: &Key) -> impl Iterator<Item = &Choice> {
         [self.by_shape.get(key), self.by_operation.get(name), self.everywhere.as_ref()].into_iter().flatten()
     }
 
-    /// The choices as JSON, which [`Choices::from_json`] reads.
+    /// Formats the choices as JSON for [`Choices::from_json`].
     pub fn to_json(&self) -> String {
         let by_shape: BTreeMap<&str, String> =
             self.by_shape.iter().map(|(key, choice)| (key.as_str(), choice.to_string())).collect();
@@ -147,7 +147,7 @@ impl Choices {
         format!("{json:#}\n")
     }
 
-    /// The choices that [`Choices::to_json`] has written; of its parts each may be missing. The error says what is wrong.
+    /// Parses the output of [`Choices::to_json`]; any part may be missing. The error describes the fault.
     pub fn from_json(text: &str) -> Result<Self, String> {
         let json: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
         let json = json.as_object().ok_or("is no JSON object")?;
@@ -191,7 +191,7 @@ impl Choices {
         Ok(choices)
     }
 
-    /// Whether the text is one that an older version has written, which [`Choices::from_json`] refuses.
+    /// True if the text has an older version's format, which [`Choices::from_json`] refuses.
     pub(crate) fn is_old(text: &str) -> bool {
         let json = serde_json::from_str::<serde_json::Value>(text);
         json.is_ok_and(|json| json["format"] == OLD_FORMAT)

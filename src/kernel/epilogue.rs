@@ -3,30 +3,30 @@
 use super::dispatch::{Dispatch, Operand};
 use super::wgsl::{Kernel, Source, source};
 
-/// The steps that a plan has moved into a kernel from the nodes after it, in this order.
+/// Steps that a plan has fused into a kernel from the nodes after it, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Steps {
-    /// The element of another tensor is added.
+    /// Adds the element of another tensor.
     pub add: bool,
-    /// relu.
+    /// Applies relu.
     pub relu: bool,
-    /// relu's gradient: 0 where the element of another tensor, the output of a relu, is not above 0.
+    /// Applies relu's gradient: 0 where the element of another tensor, the output of a relu, is not above 0.
     pub mask: bool,
 }
 
 impl Steps {
-    /// How many operands they read.
+    /// Number of operands that they read.
     pub fn operands(self) -> usize {
         usize::from(self.add) + usize::from(self.mask)
     }
 }
 
-/// What a kernel does to the elements of its output before it stores them: bias, then the [`Steps`], then statistics of what
-/// is stored. It links the files for that and binds their operands.
+/// The work of a kernel on its output's elements before it stores them: bias, then the [`Steps`], then statistics of
+/// the stored values. It links the files for that and binds their operands.
 #[derive(Clone, Debug, Default)]
 pub struct Epilogue {
     steps: Steps,
-    /// Whether a bias may be added, and which.
+    /// The outer option tells whether the kernel takes a bias, the inner one is the bias.
     bias: Option<Option<Operand>>,
     addend: Option<Operand>,
     mask: Option<Operand>,
@@ -34,7 +34,7 @@ pub struct Epilogue {
 }
 
 impl Epilogue {
-    /// Makes the epilogue of `steps`, whose operands are `operands` in the order of the steps that have one.
+    /// Creates the epilogue of `steps`, with `operands` in the order of the steps that have one.
     pub(crate) fn new(steps: Steps, operands: impl IntoIterator<Item = Operand>) -> Self {
         let mut operands = operands.into_iter();
         let addend = steps.add.then(|| operands.next()).flatten();
@@ -42,27 +42,27 @@ impl Epilogue {
         Epilogue { steps, addend, mask, ..Epilogue::default() }
     }
 
-    /// Adds the bias of each column first, a \[columns\] tensor, where there is one; for kernels that ask for it.
+    /// Adds the bias of each column first, a \[columns\] tensor, if there is one; for kernels that take a bias.
     pub fn bias(self, bias: Option<Operand>) -> Self {
         Epilogue { bias: Some(bias), ..self }
     }
 
-    /// Notes mean and sum of squared deviations of chunks of rows in `partials`, for kernels that hold whole chunks.
+    /// Stores mean and sum of squared deviations of chunks of rows in `partials`, for kernels that own whole chunks.
     pub(crate) fn statistics(self, partials: Option<Operand>) -> Self {
         Epilogue { statistics: partials, ..self }
     }
 
-    /// The epilogue of what is not yet the output, for a kernel that asks for the same: nothing is added and no step made.
+    /// Epilogue for values that are not yet the output, for a kernel that takes the same files: no bias and no steps.
     pub(crate) fn without_steps(&self) -> Self {
         Epilogue { bias: self.bias.map(|_| None), ..Epilogue::default() }
     }
 
-    /// The same for a kernel that asks for a bias, whether or not there is one.
+    /// The same epilogue for a kernel that takes a bias, whether or not there is one.
     pub(crate) fn with_optional_bias(&self) -> Self {
         Epilogue { bias: Some(self.bias.flatten()), ..self.clone() }
     }
 
-    /// Links the dispatch's kernel with the files and binds the operands.
+    /// Links the epilogue's files to the dispatch's kernel and binds the operands.
     pub fn apply(&self, mut dispatch: Dispatch) -> Dispatch {
         dispatch.kernel = self.link(dispatch.kernel);
         let operands = [

@@ -1,4 +1,4 @@
-//! From a node's tensors to dispatches: operands by tensor, and what must be known of the device.
+//! Lowering from a node's tensors to dispatches: operands by tensor, and the device's capabilities.
 
 use std::cell::Cell;
 
@@ -9,14 +9,14 @@ use super::pieces::{Pieces, tensor_pieces};
 use crate::error::Result;
 use crate::tensor::{Tensor, TensorId};
 
-/// The tensors of a node: what its candidates are chosen by, and what they read and write.
+/// The tensors of a node, which determine its candidates and which they read and write.
 #[derive(Clone, Debug, Default)]
 pub struct Tensors<'a> {
-    /// What the node reads.
+    /// Inputs of the node.
     pub inputs: Vec<(TensorId, &'a Tensor)>,
-    /// What it makes.
+    /// Outputs of the node.
     pub outputs: Vec<(TensorId, &'a Tensor)>,
-    /// What it changes in place.
+    /// Tensors that it updates in place.
     pub updates: Vec<(TensorId, &'a Tensor)>,
 }
 
@@ -31,17 +31,17 @@ impl<'a> Tensors<'a> {
         self.outputs[i].1
     }
 
-    /// The extents of input `i` as [N, C, H, W], 1 for those that it does not have.
+    /// Extents of input `i` as [N, C, H, W], 1 for missing ones.
     pub fn input_dims(&self, i: usize) -> [u32; 4] {
         dims(self.input(i))
     }
 
-    /// The extents of output `i` as [N, C, H, W], 1 for those that it does not have.
+    /// Extents of output `i` as [N, C, H, W], 1 for missing ones.
     pub fn output_dims(&self, i: usize) -> [u32; 4] {
         dims(self.output(i))
     }
 
-    /// The same without the last `count` inputs.
+    /// The same tensors without the last `count` inputs.
     pub(crate) fn without_last_inputs(&self, count: usize) -> Self {
         let inputs = self.inputs[..self.inputs.len().saturating_sub(count)].to_vec();
         Tensors { inputs, ..self.clone() }
@@ -56,7 +56,7 @@ fn dims(tensor: &Tensor) -> [u32; 4] {
     dims
 }
 
-/// A node on its way to dispatches.
+/// The lowering of one node to dispatches.
 pub struct Lowering<'a> {
     tensors: &'a Tensors<'a>,
     caps: &'a Caps,
@@ -66,7 +66,7 @@ pub struct Lowering<'a> {
     fused: Fused,
 }
 
-/// What fused operations want of the kernels of the operation inside them, and whether they have got it.
+/// Requests of fused operations to the kernels of the inner operation, and a flag that they were met.
 #[derive(Default)]
 struct Fused {
     steps: Steps,
@@ -75,52 +75,52 @@ struct Fused {
 }
 
 impl<'a> Lowering<'a> {
-    /// Starts to lower a node; `flat` gives the sizes in bytes of the pieces of a parameter group's flat buffers.
+    /// Starts to lower a node. `flat` gives the sizes in bytes of the pieces of a parameter group's flat buffers.
     pub(crate) fn new(tensors: &'a Tensors<'a>, caps: &'a Caps, flat: &'a dyn Fn(usize) -> Vec<u64>) -> Self {
         Lowering { tensors, caps, flat, dispatches: Vec::new(), scratch: Vec::new(), fused: Fused::default() }
     }
 
-    /// The device.
+    /// Capabilities of the device.
     pub fn caps(&self) -> &'a Caps {
         self.caps
     }
 
-    /// How many inputs there are, without those of the epilogue's steps.
+    /// Number of inputs, without those of the epilogue's steps.
     pub fn input_count(&self) -> usize {
         self.tensors.inputs.len() - self.fused.steps.operands()
     }
 
-    /// What is known of input `i`.
+    /// Description of input `i`.
     pub fn input_tensor(&self, i: usize) -> &'a Tensor {
         self.tensors.input(i)
     }
 
-    /// The extents of input `i` as [N, C, H, W], 1 for those that it does not have.
+    /// Extents of input `i` as [N, C, H, W], 1 for missing ones.
     pub fn input_dims(&self, i: usize) -> [u32; 4] {
         self.tensors.input_dims(i)
     }
 
-    /// The extents of output `i` as [N, C, H, W], 1 for those that it does not have.
+    /// Extents of output `i` as [N, C, H, W], 1 for missing ones.
     pub fn output_dims(&self, i: usize) -> [u32; 4] {
         self.tensors.output_dims(i)
     }
 
-    /// How many elements output `i` has.
+    /// Number of elements of output `i`.
     pub fn output_len(&self, i: usize) -> u64 {
         self.tensors.output(i).shape.len() as u64
     }
 
-    /// Input `i`, whole.
+    /// The whole input `i`.
     pub fn input(&self, i: usize) -> Operand {
         self.input_piece(i, 0)
     }
 
-    /// Input `i`, if there is one: a bias that may be missing.
+    /// The whole input `i`, if there is one, such as an optional bias.
     pub fn optional_input(&self, i: usize) -> Option<Operand> {
         (i < self.input_count()).then(|| self.input(i))
     }
 
-    /// Output `i`, whole.
+    /// The whole output `i`.
     pub fn output(&self, i: usize) -> Operand {
         self.output_piece(i, 0)
     }
@@ -135,33 +135,33 @@ impl<'a> Lowering<'a> {
         Operand::Tensor { id: self.tensors.outputs[i].0, piece }
     }
 
-    /// The tensor `i` that the node changes in place.
+    /// The tensor `i` that the node updates in place.
     pub fn update(&self, i: usize) -> Operand {
         Operand::Tensor { id: self.tensors.updates[i].0, piece: 0 }
     }
 
-    /// How input `i` is cut.
+    /// The pieces of input `i`.
     pub fn input_pieces(&self, i: usize) -> Result<Pieces> {
         tensor_pieces(self.tensors.input(i), self.caps)
     }
 
-    /// How output `i` is cut.
+    /// The pieces of output `i`.
     pub fn output_pieces(&self, i: usize) -> Result<Pieces> {
         tensor_pieces(self.tensors.output(i), self.caps)
     }
 
-    /// The sizes in bytes of the pieces of a group's flat buffers.
+    /// Sizes in bytes of the pieces of a group's flat buffers.
     pub fn flat_pieces(&self, group: usize) -> Vec<u64> {
         (self.flat)(group)
     }
 
-    /// Memory of `bytes` bytes that lives as long as the node runs.
+    /// Allocates a workspace of `bytes` bytes that lives while the node runs.
     pub fn scratch(&mut self, bytes: u64) -> Operand {
         self.scratch.push(bytes);
         Operand::Scratch(self.scratch.len() - 1)
     }
 
-    /// What each kernel that stores elements of this piece of output 0 does to them before. Operations whose
+    /// The epilogue for every kernel that stores elements of this piece of output 0. Operations whose
     /// [`has_epilogue`](crate::graph::Operation::has_epilogue) is true apply it.
     pub fn epilogue(&self, piece: usize) -> Epilogue {
         self.fused.steps_taken.set(true);
@@ -170,22 +170,23 @@ impl<'a> Lowering<'a> {
         Epilogue::new(self.fused.steps, operands)
     }
 
-    /// Where a kernel that holds whole chunks of output 0 notes their statistics, if they are wanted. Who asks has them noted.
+    /// Destination for the statistics of whole chunks of output 0, if they were requested. The caller must store them
+    /// there.
     pub(crate) fn take_statistics(&self) -> Option<Operand> {
         self.fused.statistics.take()
     }
 
-    /// From now on `steps` are wanted, and the last inputs are theirs.
+    /// Requests `steps`, whose operands are the last inputs.
     pub(crate) fn want_steps(&mut self, steps: Steps) {
         self.fused.steps = steps;
     }
 
-    /// Whether a kernel has taken the steps that are wanted.
+    /// True if a kernel has taken the requested steps.
     pub(crate) fn steps_are_taken(&self) -> bool {
         self.fused.steps_taken.get()
     }
 
-    /// From now on statistics of output 0 are wanted in `partials`.
+    /// Requests statistics of output 0 in `partials`.
     pub(crate) fn want_statistics(&mut self, partials: Operand) {
         self.fused.statistics.set(Some(partials));
     }

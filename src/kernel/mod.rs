@@ -1,5 +1,5 @@
-//! From a node's tensors to dispatches, as plain data: what a device is, kernels as WGSL files, dispatches, which of several
-//! kernels to take.
+//! Lowering from a node's tensors to dispatches, as plain data: device capabilities, kernels as WGSL files, dispatches,
+//! and the choice among candidates.
 
 mod candidate;
 mod caps;

@@ -1,6 +1,6 @@
-//! The uniform `params` of a kernel: a plain Rust struct, declared to WGSL by the header that is generated from it.
+//! The uniform `params` of a kernel: a plain Rust struct, declared to WGSL by the generated header.
 
-/// A params struct. [`params!`](crate::params) makes one, so that nobody counts offsets by hand.
+/// A params struct. [`params!`](crate::params) defines one, so that offsets are never counted by hand.
 pub trait Params {
     /// Its fields in order.
     const FIELDS: &'static [Field];
@@ -9,7 +9,7 @@ pub trait Params {
     fn bytes(&self) -> Vec<u8>;
 }
 
-/// Of a kernel that has none.
+/// Params of a kernel without fields.
 impl Params for () {
     const FIELDS: &'static [Field] = &[];
 
@@ -76,7 +76,7 @@ pub const fn fields<const N: usize>(of: [(&'static str, &'static str, usize); N]
     fields
 }
 
-/// The bytes of a whole struct: WGSL rounds its size up to the largest alignment among its fields.
+/// Bytes of a whole struct: WGSL rounds its size up to the largest alignment among its fields.
 #[doc(hidden)]
 pub fn padded(mut bytes: Vec<u8>, fields: &[Field]) -> Vec<u8> {
     let largest = if fields.iter().any(|field| field.wgsl.starts_with("vec4")) { 16 } else { 4 };
@@ -84,10 +84,10 @@ pub fn padded(mut bytes: Vec<u8>, fields: &[Field]) -> Vec<u8> {
     bytes
 }
 
-/// Declares the params struct of a kernel, of fields that are u32, i32, f32, [u32; 4] (vec4u in WGSL) or [f32; 4] (vec4f).
+/// Declares the params struct of a kernel, with fields of type u32, i32, f32, [u32; 4] (vec4u in WGSL) or [f32; 4]
+/// (vec4f).
 ///
-/// The WGSL of the kernel reads them as `params.name`: struct and binding are generated.
-///
+/// The kernel's WGSL reads them as `params.name`. Struct and binding are generated.
 /// ```
 /// tilegrad::params! {
 ///     /// How many elements there are, and what each is multiplied by.

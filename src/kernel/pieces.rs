@@ -1,13 +1,13 @@
-//! Tensors that one binding can't hold, cut into pieces by rows.
+//! Tensors too large for one binding, cut into pieces by rows.
 
 use crate::error::{Error, Result};
 use crate::kernel::Caps;
 use crate::tensor::Tensor;
 
-/// How a tensor is cut where one binding can't hold it: runs of whole rows (of its outermost extent).
+/// The pieces of a tensor too large for one binding: runs of whole rows (of its outermost extent).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pieces {
-    /// The first row of each piece, and the number of rows at the end.
+    /// First row of each piece, followed by the number of rows.
     pub bounds: Vec<usize>,
 }
 
@@ -17,18 +17,18 @@ impl Pieces {
         self.bounds.windows(2).map(|w| (w[0], w[1] - w[0]))
     }
 
-    /// How many pieces there are.
+    /// Number of pieces.
     pub fn len(&self) -> usize {
         self.bounds.len() - 1
     }
 
-    /// Whether there is no piece.
+    /// True if there are no pieces.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Cuts `rows` rows of `row_bytes` bytes so that no piece is larger than `limit`. A piece of more than one has a
-    /// multiple of 64 rows, which keeps every piece's size a multiple of 256 bytes.
+    /// Cuts `rows` rows of `row_bytes` bytes so that no piece is larger than `limit`. If there are several pieces, each
+    /// has a multiple of 64 rows, which keeps every piece's size a multiple of 256 bytes.
     pub fn cut(rows: usize, row_bytes: u64, limit: u64) -> Option<Self> {
         let total = rows as u64 * row_bytes;
         if total <= limit {
@@ -44,19 +44,19 @@ impl Pieces {
     }
 }
 
-/// How a tensor is cut on a device of these limits; an error where its rows alone are too large.
+/// Cuts a tensor for a device of these limits. A single row that is too large is an error.
 pub(crate) fn tensor_pieces(tensor: &Tensor, caps: &Caps) -> Result<Pieces> {
     let rows = tensor.shape.dims().first().copied().unwrap_or(1).max(1);
     let limit = caps.max_binding.min(caps.max_buffer);
     Pieces::cut(rows, tensor.bytes() / rows as u64, limit).ok_or_else(|| too_large(tensor, limit))
 }
 
-/// The error for a tensor that a binding of `limit` bytes can't hold.
+/// The error for a tensor too large for a binding of `limit` bytes.
 pub(crate) fn too_large(tensor: &Tensor, limit: u64) -> Error {
     over_a_binding(format!("tensor \"{}\" {}", tensor.name, tensor.shape), tensor.bytes(), limit)
 }
 
-/// The error for `bytes` bytes of something that a binding of `limit` bytes can't hold.
+/// The error for `bytes` bytes of something too large for a binding of `limit` bytes.
 pub(crate) fn over_a_binding(what: String, bytes: u64, limit: u64) -> Error {
     Error::too_large(what, bytes, limit, "in one binding", "use a smaller batch or layer")
 }

@@ -1,20 +1,20 @@
-//! Kernels as data: the files to concatenate and the header that stands before them.
+//! Kernels as data: the files to concatenate and the header before them.
 
 use super::params::{Field, Params};
 
 /// A WGSL file, embedded in the binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Source {
-    /// The path, below `shaders/` for the library's own.
+    /// Path, below `shaders/` for the library's own files.
     pub file: &'static str,
-    /// The text.
+    /// Text of the file.
     pub text: &'static str,
-    /// Whether it is the library's own, which may run without bounds checks.
+    /// True for the library's own files, which may run without bounds checks.
     pub(crate) builtin: bool,
 }
 
 impl Source {
-    /// A file of somebody else's: kernels with it keep their bounds checks.
+    /// Creates a custom file. Kernels with custom files keep their bounds checks.
     pub const fn new(file: &'static str, text: &'static str) -> Self {
         Source { file, text, builtin: false }
     }
@@ -31,46 +31,47 @@ macro_rules! source {
 }
 pub(crate) use source;
 
-/// The numbers of the library's bindings, by name.
+/// Binding numbers of the library's variables, by name.
 const BINDINGS: Source = source!("lib/bindings.wgsl");
 
-/// A value of the generated header that stands before a kernel's files.
+/// A value in the generated header before a kernel's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HeaderConstant {
     /// `const NAME: u32 = ..;`
     U32(u32),
     /// `const NAME: bool = ..;`
     Bool(bool),
-    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`; NAMEU, NAMEBOOL and NAMEACC for as many u32, bool and ACC, NAME_LEN for how many.
+    /// `alias NAME = T;` or, for 4, `alias NAME = vec4<T>;`. NAMEU, NAMEBOOL and NAMEACC are the same for u32, bool and
+    /// ACC; NAME_LEN is the count.
     Elements(u32),
-    /// The same, and NAME_four, which makes a vector of four of as many NAME as it takes, and NAME_parts, which undoes that.
+    /// The same, and NAME_four, which joins several NAME to a vector of four, and NAME_parts, which splits it again.
     Parts(u32),
 }
 
 /// A kernel as data: the files to concatenate and the constants of its header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Kernel {
-    /// The name in printouts: operation, product and algorithm.
+    /// Name in printouts: operation, product and algorithm.
     pub name: &'static str,
-    /// The files, in the order in which a reader wants them; WGSL does not mind.
+    /// The files in reading order, which WGSL ignores.
     pub sources: Vec<Source>,
-    /// The header.
+    /// Constants of the header.
     pub constants: Vec<(&'static str, HeaderConstant)>,
-    /// The fields of the uniform `params`.
+    /// Fields of the uniform `params`.
     pub params: &'static [Field],
-    /// Whether it uses the subgroup built-ins.
+    /// True if it uses the subgroup built-ins.
     pub subgroups: bool,
-    /// Whether it computes in half precision: T and ACC are then f16. Only where the device can.
+    /// True for half precision, where T and ACC are f16, on devices that support it.
     pub f16: bool,
 }
 
 impl Kernel {
-    /// A kernel of these files, with no constants yet.
+    /// Creates a kernel of these files, without constants.
     pub fn new(name: &'static str, sources: &[Source]) -> Self {
         Kernel { name, sources: sources.to_vec(), constants: Vec::new(), params: &[], subgroups: false, f16: false }
     }
 
-    /// Gives it the params of `P`, as [`Dispatch::new`](super::Dispatch::new) does.
+    /// Sets the params to `P`, as [`Dispatch::new`](super::Dispatch::new) does.
     pub fn params<P: Params>(self) -> Self {
         Kernel { params: P::FIELDS, ..self }
     }
@@ -87,19 +88,20 @@ impl Kernel {
         self
     }
 
-    /// Adds `alias E` to the header: what one invocation of an elementwise kernel owns, one element or a vector of four.
+    /// Adds `alias E` to the header: the elements that one invocation of an elementwise kernel owns, one or a vector of
+    /// four.
     pub fn elements(mut self, count: u32) -> Self {
         self.constants.push(("E", HeaderConstant::Elements(count)));
         self
     }
 
-    /// Adds `alias E` and the functions that take a vector of four apart into E, and put it together.
+    /// Adds `alias E`, and the functions that split a vector of four into E and join it again.
     pub fn parts(mut self, count: u32) -> Self {
         self.constants.push(("E", HeaderConstant::Parts(count)));
         self
     }
 
-    /// Adds files, an epilogue say; one that is there already is not added twice.
+    /// Adds files, such as an epilogue. A file that is already there is not added twice.
     pub fn with(mut self, sources: &[Source]) -> Self {
         for source in sources {
             if !self.sources.contains(source) {
@@ -109,14 +111,15 @@ impl Kernel {
         self
     }
 
-    /// Whether all its files are the library's own.
+    /// True if all its files are the library's own.
     pub(crate) fn is_builtin(&self) -> bool {
         self.sources.iter().all(|source| source.builtin)
     }
 
-    /// The whole WGSL text: header, then files, among the library's the table of its bindings' numbers.
+    /// Links the whole WGSL text: the header, then the files, including the table of binding numbers for the library's
+    /// own.
     pub fn link(&self) -> String {
-        // T is what is stored and ACC what accumulates: half precision is a change of this line, not of the kernels.
+        // T is the storage type and ACC the accumulator type. Half precision changes this line, not the kernels.
         let mut text = String::from(match self.f16 {
             true => "enable f16;\nalias T = f16;\nalias ACC = f16;\n",
             false => "alias T = f32;\nalias ACC = f32;\n",
@@ -151,7 +154,8 @@ impl Kernel {
     }
 }
 
-/// The functions of [`HeaderConstant::Parts`]: WGSL has no type that would let one text do for one, two and four elements.
+/// The functions of [`HeaderConstant::Parts`]. WGSL has no type that would let one text serve one, two and four
+/// elements.
 fn parts(name: &str, count: u32) -> String {
     let (mut four, mut parts) = (String::new(), String::new());
     for part in 0..4 / count {

@@ -1,4 +1,4 @@
-//! Unpacking what is published as one archive.
+//! Unpacking of published archives.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -9,10 +9,10 @@ use flate2::read::GzDecoder;
 use crate::error::{Error, Result};
 use crate::files::write_whole;
 
-/// Unpacks the files `names` of the folder `folder` in the archive at `path`, a .tar.gz, to `dir/folder`, each whole or not
-/// at all; what else is in it stays there.
+/// Unpacks the files `names` of the folder `folder` in the .tar.gz archive at `path` to `dir/folder`, each atomically.
+/// Other files are not unpacked.
 ///
-/// [`Error::Data`] says what is wrong with the archive or missing in it.
+/// [`Error::Data`] names the archive's fault or a missing file.
 pub fn unpack(path: &Path, folder: &str, names: &[String], dir: &Path) -> Result<()> {
     let wrong = |error: io::Error| Error::data(path, format!("is no archive that can be unpacked: {error}"));
     let target = dir.join(folder);
@@ -24,7 +24,7 @@ pub fn unpack(path: &Path, folder: &str, names: &[String], dir: &Path) -> Result
         let mut entry = entry.map_err(wrong)?;
         let name = entry.path().map_err(wrong)?.into_owned();
         let name = name.strip_prefix(".").unwrap_or(&name);
-        // Only these names: an archive cannot write to other places.
+        // Only these names, so an archive cannot write elsewhere.
         let Some(at) = missing.iter().position(|wanted| *name == Path::new(folder).join(wanted)) else { continue };
         let mut content = Vec::new();
         entry.read_to_end(&mut content).map_err(wrong)?;

@@ -1,5 +1,5 @@
-//! Fetching files by HTTP: mirror after mirror, going on where an earlier try stopped, and never placing a file whose
-//! SHA-256 is not the one expected.
+//! Downloads by HTTP from a list of mirrors. An interrupted download resumes, and a file appears under its name only
+//! with the expected SHA-256.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -13,41 +13,41 @@ use ureq::{Agent, ResponseExt};
 
 use crate::error::{Error, Result};
 
-/// A connection that brings nothing for so long is given up.
+/// Time without data after which a connection is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Bytes between two reports.
+/// Number of bytes between two progress reports.
 const CHUNK: usize = 1 << 17;
 
-/// A file that is to be fetched.
+/// A file to download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirrored {
-    /// Its name in the folder that it comes to.
+    /// Its name in the target folder.
     pub name: String,
-    /// The SHA-256 of its content, in hexadecimal.
+    /// SHA-256 of its content, in hexadecimal.
     pub sha256: String,
-    /// Where it can be had, the best address first.
+    /// Addresses, the preferred one first.
     pub urls: Vec<String>,
 }
 
-/// How far a file has come.
+/// Progress of a download.
 #[derive(Clone, Copy, Debug)]
 pub struct DownloadProgress<'a> {
-    /// The file's name.
+    /// Name of the file.
     pub file: &'a str,
-    /// Where it comes from, after redirections.
+    /// Its address, after redirections.
     pub url: &'a str,
-    /// Bytes that are there, those of an earlier try included.
+    /// Number of bytes present, including those of an earlier attempt.
     pub done: u64,
-    /// Bytes of the whole file, where the server says so.
+    /// Size of the whole file in bytes, if the server reports it.
     pub total: Option<u64>,
 }
 
-/// Brings `file` to the folder `dir`, which is made if it is not there, and says where it lies.
+/// Downloads `file` to the folder `dir`, which is created if needed, and returns its path.
 ///
-/// A file that is there with the right SHA-256 is not fetched. While it comes it is called `NAME.part`; a try that is
-/// interrupted leaves that behind, and the next one asks only for the rest, from whichever mirror. It gets its name when
-/// its SHA-256 is right, and is thrown away where that is wrong. [`Error::Data`] names the file and says for each address
-/// what went wrong; [`Error::Io`] names what the system refuses, as an unwritable folder.
+/// A file that is present with the right SHA-256 is not downloaded again. A download is called `NAME.part` while it
+/// runs. An interrupted attempt leaves that file, and the next one requests only the rest, from any mirror. The file
+/// gets its name once its SHA-256 is right; otherwise it is deleted. [`Error::Data`] names the file and the failure at
+/// each address. [`Error::Io`] names what the system refuses, such as an unwritable folder.
 pub fn fetch(file: &Mirrored, dir: &Path, progress: &mut dyn FnMut(DownloadProgress<'_>)) -> Result<PathBuf> {
     let path = dir.join(&file.name);
     if path.is_file() && sha256(&path)?.eq_ignore_ascii_case(&file.sha256) {
@@ -56,7 +56,7 @@ pub fn fetch(file: &Mirrored, dir: &Path, progress: &mut dyn FnMut(DownloadProgr
     fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
     let part = dir.join(format!("{}.part", file.name));
     let agent = Agent::config_builder()
-        // Each status says what to do next.
+        // The code below handles each status.
         .http_status_as_error(false)
         .timeout_connect(Some(PATIENCE))
         .timeout_recv_response(Some(PATIENCE))
@@ -84,15 +84,15 @@ pub fn fetch(file: &Mirrored, dir: &Path, progress: &mut dyn FnMut(DownloadProgr
     Err(Error::data(&path, message))
 }
 
-/// Why a mirror did not give a file.
+/// Reason why a mirror failed.
 enum Failure {
-    /// The next mirror may do better.
+    /// Another mirror may succeed.
     Mirror(String),
-    /// No mirror can.
+    /// No mirror can succeed.
     Fatal(Error),
 }
 
-/// A file on its way.
+/// A download in progress.
 struct Transfer<'a> {
     agent: Agent,
     file: &'a Mirrored,
@@ -101,25 +101,25 @@ struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    /// Brings the file from `url` to its temporary name, whole and checked.
+    /// Downloads the file from `url` to its temporary name, complete and checked.
     fn whole(&mut self, url: &str) -> Result<(), Failure> {
         let mut restarted = false;
         loop {
             let before = self.length()?;
             match self.rest(url, before) {
                 Ok(()) => match self.check() {
-                    // What an earlier try left may be of another file: once more from the start.
+                    // The rest of an earlier attempt may belong to another file, so start again once.
                     Err(Failure::Mirror(_)) if before > 0 && !restarted => restarted = true,
                     result => return result,
                 },
-                // A connection that broke after it brought something is taken up again.
+                // A connection that broke after it brought data is resumed.
                 Err(Failure::Mirror(reason)) if self.length()? > before => log::info!("{url}: {reason}; going on"),
                 Err(failure) => return Err(failure),
             }
         }
     }
 
-    /// Bytes of the file that are there.
+    /// Number of bytes of the file that are present.
     fn length(&self) -> Result<u64, Failure> {
         match fs::metadata(&self.part) {
             Ok(metadata) => Ok(metadata.len()),
@@ -128,7 +128,8 @@ impl Transfer<'_> {
         }
     }
 
-    /// Asks `url` for what follows the first `start` bytes and appends it; a server that sends everything starts anew.
+    /// Requests the bytes of `url` after the first `start` and appends them. If the server sends everything, the file
+    /// starts anew.
     fn rest(&mut self, url: &str, start: u64) -> Result<(), Failure> {
         let mut request = self.agent.get(url);
         if start > 0 {
@@ -139,7 +140,7 @@ impl Transfer<'_> {
         let start = match status {
             StatusCode::OK => 0,
             StatusCode::PARTIAL_CONTENT if begins_at(response.headers(), start) => start,
-            // There is no rest: either it is all here, or what is here is of another file. The digest will tell.
+            // There is no rest: the file is complete, or its bytes belong to another file. The digest decides.
             StatusCode::RANGE_NOT_SATISFIABLE if start > 0 => return Ok(()),
             _ => return Err(Failure::Mirror(format!("the server answers {status}"))),
         };
@@ -155,7 +156,7 @@ impl Transfer<'_> {
         part.set_len(start)
             .and_then(|()| io::Seek::seek(&mut part, io::SeekFrom::Start(start)))
             .map_err(|error| self.system(error))?;
-        // No limit of ureq's own, which is meant for pages.
+        // ureq's default limit is meant for pages.
         let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
         let (mut done, mut buffer) = (start, vec![0; CHUNK]);
         loop {
@@ -177,7 +178,7 @@ impl Transfer<'_> {
         part.sync_all().map_err(|error| self.system(error))
     }
 
-    /// Holds what has come against its digest, and throws it away where that is wrong.
+    /// Checks the downloaded file against its digest, and deletes it if it is wrong.
     fn check(&self) -> Result<(), Failure> {
         let found = sha256(&self.part).map_err(Failure::Fatal)?;
         if found.eq_ignore_ascii_case(&self.file.sha256) {
@@ -192,14 +193,14 @@ impl Transfer<'_> {
     }
 }
 
-/// Whether the part that a server sends is what follows the first `start` bytes: "bytes START-END/TOTAL".
+/// True if the server's part follows the first `start` bytes: "bytes START-END/TOTAL".
 fn begins_at(headers: &header::HeaderMap, start: u64) -> bool {
     let range = headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
     let first = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-'));
     first.is_some_and(|(first, _)| first.trim().parse() == Ok(start))
 }
 
-/// The SHA-256 of the file at `path`, in hexadecimal.
+/// Returns the SHA-256 of the file at `path`, in hexadecimal.
 pub fn sha256(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     let mut copy = || io::copy(&mut File::open(path)?, &mut hash);

@@ -1,4 +1,4 @@
-//! The data sets that can be fetched by name: where their files are, and what they must be.
+//! Data sets that can be downloaded by name: the addresses and digests of their files.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use super::fetch::{DownloadProgress, Mirrored, fetch};
 use crate::data::{Normalisation, cifar};
 use crate::error::{Error, Result};
 
-/// A data set that [`download`](Self::download) fetches.
+/// A data set that [`download`](Self::download) can download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Known {
     /// 70,000 digits, 28x28 gray: 12 MB.
@@ -21,8 +21,8 @@ pub enum Known {
     Cifar100,
 }
 
-/// The files of MNIST with their SHA-256. Those of the test files were computed from the files; the others are the ones that
-/// many independent projects publish alike, the catalogue of TensorFlow Datasets among them.
+/// The files of MNIST with their SHA-256. The digests of the test files were computed from the files. The others are
+/// published alike by many independent projects, the catalogue of TensorFlow Datasets among them.
 const MNIST: [[&str; 2]; 4] = [
     ["train-images-idx3-ubyte.gz", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"],
     ["train-labels-idx1-ubyte.gz", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"],
@@ -49,10 +49,10 @@ const FASHION_MIRRORS: &[&str] = &[
 const CIFAR_MIRRORS: &[&str] = &["https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"];
 
 impl Known {
-    /// All of them.
+    /// All known data sets.
     pub const ALL: [Self; 4] = [Known::Mnist, Known::FashionMnist, Known::Cifar10, Known::Cifar100];
 
-    /// Its name, by which [`FromStr`] finds it, and which its folder gets.
+    /// Its name, which [`FromStr`] accepts and its folder has.
     pub fn name(self) -> &'static str {
         match self {
             Known::Mnist => "mnist",
@@ -62,7 +62,7 @@ impl Known {
         }
     }
 
-    /// The normalisation that is usual for it.
+    /// Its usual normalisation.
     pub fn normalisation(self) -> Normalisation {
         match self {
             Known::Mnist => Normalisation::MNIST,
@@ -72,7 +72,7 @@ impl Known {
         }
     }
 
-    /// Its files as they are published, with the addresses to try in order.
+    /// Its files as published, with the addresses to try in order.
     pub fn files(self) -> Vec<Mirrored> {
         let (files, mirrors): (&[[&str; 2]], _) = match self {
             Known::Mnist => (&MNIST, MNIST_MIRRORS),
@@ -88,7 +88,7 @@ impl Known {
         files.iter().map(file).collect()
     }
 
-    /// What its archive holds, if it is one: the folder in it, and the files in that.
+    /// For an archive, the folder in it and the files in that folder.
     fn archived(self) -> Option<(&'static str, Vec<String>)> {
         let strings = |names: &[&str]| names.iter().map(|name| String::from(*name)).collect();
         match self {
@@ -102,15 +102,17 @@ impl Known {
         }
     }
 
-    /// Makes sure that it lies in the folder of its name in `dir`, which is for [`open`](crate::data::open), and says which that is.
+    /// Ensures that the data set is in the folder of its name in `dir`, and returns that folder for
+    /// [`open`](crate::data::open).
     ///
-    /// What is there is not fetched again: files must have the right SHA-256, of an archive all files must have been
-    /// unpacked. Errors are those of [`fetch`] and [`unpack`].
+    /// Existing files are not downloaded again: plain files must have the right SHA-256, and of an archive all files
+    /// must be unpacked. Errors are those of [`fetch`] and [`unpack`].
     pub fn download(self, dir: &Path, progress: &mut dyn FnMut(DownloadProgress<'_>)) -> Result<PathBuf> {
         self.download_from(&self.files(), dir, progress)
     }
 
-    /// [`download`](Self::download) from addresses of one's own: what [`files`](Self::files) gives, with other `urls`.
+    /// Calls [`download`](Self::download) with custom addresses: the result of [`files`](Self::files) with other
+    /// `urls`.
     pub fn download_from(
         self,
         files: &[Mirrored],

@@ -1,4 +1,4 @@
-//! Fetching the known data sets, each file whole and with the SHA-256 expected. Needs the feature `download`.
+//! Downloads of known data sets, each file complete and with the expected SHA-256. Needs the feature `download`.
 
 mod archive;
 mod fetch;

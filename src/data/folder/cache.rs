@@ -1,8 +1,8 @@
-//! A file of decoded images, so that a folder of images is decoded once and not by every run.
+//! A cache file of decoded images, so that a folder of images is decoded once and not in every run.
 //!
-//! The images stand one after another, all of one size, so that each is found by its number. Then come, for each, the
-//! number of its file and a checksum; the files that were left out, each with its reason; and last a trailer of fixed
-//! length. All numbers are little-endian of 64 bits. Only the trailer and the lists are read when it is opened.
+//! The images are stored in sequence, all of one size, so that each is found by its index. Then come, for each image,
+//! the index of its file and a checksum; the omitted files, each with its reason; and a trailer of fixed length. All
+//! numbers are little-endian with 64 bits. Opening the file reads only the trailer and the lists.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -17,9 +17,9 @@ use crate::error::{Error, Result};
 use crate::rng::fnv1a;
 use crate::shape::ImageSize;
 
-/// Another one for another layout.
+/// Changes with the layout.
 const MAGIC: &[u8; 8] = b"tgimage1";
-/// Key, height, width, channels, images, files left out, bytes of the lists, checksum of the lists and of these; magic.
+/// Key, height, width, channels, images, omitted files, bytes of the lists, checksum of the lists and of these; magic.
 const TRAILER: usize = 9 * 8;
 
 /// An open cache file.
@@ -32,25 +32,24 @@ pub(super) struct Cache {
     damaged: AtomicBool,
 }
 
-/// What the images in it are.
+/// Description of the images in a cache.
 #[derive(Debug)]
 pub(super) struct Content {
-    /// Of each.
+    /// Size of each image.
     pub size: ImageSize,
-    /// The number of each image's file in the listing of the folder.
+    /// Index of each image's file in the listing of the folder.
     pub kept: Vec<usize>,
-    /// The numbers of the files that were left out, with what was wrong.
+    /// Indices of the omitted files, each with its reason.
     pub skipped: Vec<(usize, String)>,
 }
 
-/// What a cache of `files` depends on, as one number: names, lengths and times of the files, and the options that change
-/// what is decoded.
+/// Key of a cache of `files`: a hash of the files' names, lengths and times, and of the options that affect decoding.
 pub(super) fn key(files: &Files, options: &FolderOptions) -> Result<u64> {
     let resize = options.resize.map(|Resize { height, width }| [height, width]);
     let mut text = format!("{resize:?} {}", options.skip_bad);
     for file in &files.files {
         let metadata = fs::metadata(&file.path).map_err(|error| Error::io(&file.path, error))?;
-        // A system without times has lengths still.
+        // A system without times still has lengths.
         let time = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         let path = file.path.strip_prefix(&files.dir).unwrap_or(&file.path);
         text.push_str(&format!("\n{} {} {path:?}", metadata.len(), time.as_nanos()));
@@ -59,7 +58,8 @@ pub(super) fn key(files: &Files, options: &FolderOptions) -> Result<u64> {
 }
 
 impl Cache {
-    /// The cache at `path`, if it is whole and its key is `key`; else the reason why it is of no use.
+    /// Opens the cache at `path` if it is complete and its key is `key`; otherwise returns the reason why it is
+    /// unusable.
     pub fn open(path: &Path, key: u64) -> Result<(Content, Self), String> {
         let mut file = File::open(path).map_err(|error| error.to_string())?;
         let length = file.metadata().map_err(|error| error.to_string())?.len();
@@ -87,7 +87,7 @@ impl Cache {
         if fnv1a(&[&lists, &trailer[..TRAILER - 16]].concat()) != checksum {
             return Err("it is damaged".into());
         }
-        // Past the checksum the lists are as they were written.
+        // The checksum has shown that the lists are as written.
         let mut lists = lists.as_slice();
         let (mut kept, mut checksums) = (Vec::new(), Vec::new());
         for _ in 0..images {
@@ -108,8 +108,8 @@ impl Cache {
         Ok((content, Cache { path: path.to_path_buf(), file, image_bytes, checksums, damaged }))
     }
 
-    /// Writes the cache at `path`: `decode` hands over the images in order and says in the end what they were. What was
-    /// there before stays until the new one is whole.
+    /// Writes the cache at `path`. `decode` passes on the images in order and then describes them. An existing file
+    /// stays until the new one is complete.
     pub fn write(
         path: &Path,
         key: u64,
@@ -138,13 +138,13 @@ impl Cache {
             fs::rename(&temporary, path).map_err(system)
         };
         write().inspect_err(|_| {
-            // The error that matters is the first one.
+            // The first error is the one that matters.
             let _ = fs::remove_file(&temporary);
         })
     }
 
-    /// Image `i`; none where it cannot be read or is not what was written. Then the file is removed, for the next run to
-    /// make it anew.
+    /// Reads image `i`; `None` if it is unreadable or damaged. The file is then removed, so that the next run rebuilds
+    /// it.
     pub fn image(&self, i: usize) -> Option<Vec<u8>> {
         if self.damaged.load(Ordering::Relaxed) {
             return None;
@@ -152,7 +152,7 @@ impl Cache {
         let checksum = *self.checksums.get(i)?;
         let mut bytes = vec![0; self.image_bytes];
         let read = {
-            // Nothing can panic while it is held.
+            // Nothing can panic while the lock is held.
             let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
             file.seek(SeekFrom::Start((i * self.image_bytes) as u64)).and_then(|_| file.read_exact(&mut bytes))
         };
@@ -193,7 +193,7 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_le_bytes)
 }
 
-/// The next number, which is taken off.
+/// Removes and returns the next number.
 fn take(bytes: &mut &[u8]) -> u64 {
     let (first, rest) = bytes.split_at(bytes.len().min(8));
     *bytes = rest;

@@ -1,4 +1,4 @@
-//! The images of a folder, each decoded when it is asked for.
+//! The images of a folder, each decoded on demand.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,13 @@ use crate::data::{Dataset, ImageSet};
 use crate::error::{Error, Result};
 use crate::shape::ImageSize;
 
-/// Files that are decoded at once where all are: enough for all cores, few enough to hold.
+/// Number of files decoded at once when all are: enough for all cores, few enough for memory.
 const AT_ONCE: usize = 512;
 
-/// The images of a folder by class, decoded when they are asked for, from the files or from a cache file:
-/// [`super::open`] makes it.
+/// The images of a folder by class, decoded on demand, from the files or from a cache file. [`super::open`] creates it.
 #[derive(Debug)]
 pub struct FolderDataset {
-    /// The path and the label of each image.
+    /// Path and label of each image.
     files: Vec<(PathBuf, i32)>,
     names: Vec<String>,
     format: Format,
@@ -31,7 +30,7 @@ pub struct FolderDataset {
     kept: Kept,
 }
 
-/// What every image is brought to.
+/// The target format of every image.
 #[derive(Clone, Copy, Debug)]
 struct Format {
     resize: Option<Resize>,
@@ -39,7 +38,7 @@ struct Format {
 }
 
 impl FolderDataset {
-    /// The images of `files`, which of the files they are, and what is wrong with those left out.
+    /// Opens the images of `files`. Returns them with the indices of their files and the errors of omitted files.
     pub(super) fn open(files: &Files, options: &FolderOptions) -> Result<(Self, Vec<usize>, Vec<Error>)> {
         let (format, kept, skipped, cache) = match &options.cache {
             Some(path) => {
@@ -63,7 +62,7 @@ impl FolderDataset {
         Ok((dataset, kept, skipped))
     }
 
-    /// The file that image `i` comes from.
+    /// Path of the file of image `i`.
     pub fn path(&self, i: usize) -> Option<&Path> {
         self.files.get(i).map(|(path, _)| path.as_path())
     }
@@ -101,12 +100,12 @@ impl Dataset for FolderDataset {
     }
 }
 
-/// Images that stay in memory: the first ones asked for, because each epoch asks for all in another order and so none is
-/// more worth keeping than another.
+/// Images kept in memory, those first requested. Each epoch requests all in another order, so none is more worth
+/// keeping than another.
 #[derive(Debug)]
 struct Kept {
     images: Vec<OnceLock<Vec<u8>>>,
-    /// Bytes that more may take.
+    /// Number of bytes still available.
     room: AtomicU64,
 }
 
@@ -131,7 +130,8 @@ impl Kept {
     }
 }
 
-/// All images of `files` in memory, which of the files they are, and what was wrong with those left out.
+/// Decodes all images of `files` into memory. Returns them with the indices of their files and the errors of omitted
+/// files.
 pub(super) fn decode(files: &Files, options: &FolderOptions) -> Result<(ImageSet, Vec<usize>, Vec<Error>)> {
     let mut images = Vec::new();
     let (format, kept, skipped) = decode_all(files, options, &mut |image| {
@@ -143,7 +143,7 @@ pub(super) fn decode(files: &Files, options: &FolderOptions) -> Result<(ImageSet
     Ok((set.named(files.names.iter().cloned())?, kept, skipped))
 }
 
-/// The cache file at `path` of the decoded images of `files`, made where there is none that holds them.
+/// Opens the cache file at `path` of the decoded images of `files`, or creates it if it is not valid for them.
 fn cached(path: &Path, files: &Files, options: &FolderOptions) -> Result<(Content, Cache)> {
     let key = key(files, options)?;
     match Cache::open(path, key) {
@@ -162,8 +162,8 @@ fn cached(path: &Path, files: &Files, options: &FolderOptions) -> Result<(Conten
     Cache::open(path, key).map_err(|reason| Error::data(path, format!("was written and can't be read: {reason}")))
 }
 
-/// Hands the decoded images of all files to `sink`, in order, and says which of the files they are and what was wrong with
-/// those left out.
+/// Passes the decoded images of all files to `sink`, in order. Returns the indices of their files and the errors of
+/// omitted files.
 fn decode_all(
     files: &Files,
     options: &FolderOptions,
@@ -186,8 +186,8 @@ fn decode_all(
     }
 }
 
-/// What the beginnings of the files say: what all are brought to, which can be read so far, and what is wrong with the
-/// others.
+/// Inspects the files' headers. Returns the common format, the indices of the files readable so far, and the errors of
+/// the others.
 fn inspect(files: &Files, options: &FolderOptions) -> Result<(Format, Vec<usize>, Vec<Error>)> {
     let look = |file: &File| Ok(Opened::new(&file.path)?.size());
     let seen: Vec<Result<ImageSize>> = files.files.par_iter().map(look).collect();
@@ -213,11 +213,11 @@ fn inspect(files: &Files, options: &FolderOptions) -> Result<(Format, Vec<usize>
     Ok((Format { resize: options.resize, size: ImageSize::new(height, width, channels) }, kept, skipped))
 }
 
-/// What was got, or none where bad files are left out.
+/// The result, or `None` if it is bad and bad files are omitted.
 fn good<T>(result: Result<T>, options: &FolderOptions, skipped: &mut Vec<Error>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        // What the system refuses is no matter of one file.
+        // A system error is not the fault of one file.
         Err(error @ Error::Data { .. }) if options.skip_bad => {
             log::warn!("left out: {error}");
             skipped.push(error);
@@ -231,7 +231,7 @@ fn none(files: &Files) -> Error {
     Error::data(&files.dir, format!("has no image that can be read among {} files", files.files.len()))
 }
 
-/// A file that has been recognised by its content, whatever its name says.
+/// A file recognised by its content, whatever its name.
 struct Opened<'a> {
     path: &'a Path,
     decoder: Box<dyn ImageDecoder + 'a>,
@@ -245,7 +245,7 @@ impl<'a> Opened<'a> {
         Ok(Opened { path, decoder: Box::new(decoder) })
     }
 
-    /// Its size, the channels 1 or 3.
+    /// Size of the image, with 1 or 3 channels.
     fn size(&self) -> ImageSize {
         let (width, height) = self.decoder.dimensions();
         let channels = if self.decoder.color_type().has_color() { 3 } else { 1 };
@@ -261,9 +261,10 @@ fn unreadable(path: &Path, error: &image::ImageError) -> Error {
     Error::data(path, format!("is no image that can be read: {error}"))
 }
 
-/// The image in the file at `path`, scaled and converted to bytes of this size: as a folder's images are for a network that was trained on such ones.
+/// Reads the image at `path`, scaled and converted to bytes of this size, for a network trained on a folder's images.
 ///
-/// [`Error::Io`] and [`Error::Data`] name the file that is missing or no image; [`Error::Config`] if the channels are not 1 or 3.
+/// [`Error::Io`] and [`Error::Data`] name a file that is missing or not an image. [`Error::Config`] if the channels are
+/// not 1 or 3.
 pub fn image_file(path: &Path, size: ImageSize) -> Result<Vec<u8>> {
     let ImageSize { height, width, channels } = size;
     let image = Opened::new(path)?.decode()?;
@@ -279,7 +280,7 @@ pub fn image_file(path: &Path, size: ImageSize) -> Result<Vec<u8>> {
 }
 
 impl Format {
-    /// The image in the file at `path` as bytes [height, width, channels].
+    /// Decodes the image at `path` to bytes [height, width, channels].
     fn decode(&self, path: &Path) -> Result<Vec<u8>> {
         let image = Opened::new(path)?.decode()?;
         let gray = !image.color().has_color();
@@ -289,7 +290,7 @@ impl Format {
             }
             _ => image,
         };
-        // To eight bits a channel first, so that scaling works on what is kept.
+        // Eight bits per channel first, so that scaling works on what is kept.
         let image = scaled(if gray { image.into_luma8().into() } else { image.into_rgb8().into() });
         let ImageSize { height, width, channels } = self.size;
         let size = [image.height() as usize, image.width() as usize];
@@ -297,7 +298,7 @@ impl Format {
             return Err(Error::data(path, "has changed since the folder was opened; open it again"));
         }
         Ok(match gray && channels == 3 {
-            // Gray among colours.
+            // A gray image among colour images.
             true => image.into_bytes().into_iter().flat_map(|byte| [byte; 3]).collect(),
             false => image.into_bytes(),
         })

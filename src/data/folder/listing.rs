@@ -1,4 +1,4 @@
-//! The files of a folder with their classes, and which of them are to train on.
+//! The files of a folder with their classes, and their division into training and test files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,25 +7,25 @@ use super::options::FolderOptions;
 use crate::data::split;
 use crate::error::{Error, Result};
 
-/// What a folder's layout says.
+/// Files of a folder, as found from its layout.
 pub(super) struct Files {
     /// The folder.
     pub dir: PathBuf,
-    /// The names of the classes.
+    /// Names of the classes.
     pub names: Vec<String>,
-    /// All files; first those to train on, where the layout says which.
+    /// All files; the training files first, if the layout divides them.
     pub files: Vec<File>,
-    /// How many of them are to train on, where there are the folders train and test.
+    /// Number of training files, if there are the folders train and test.
     training: Option<usize>,
 }
 
 impl Files {
-    /// The folder of the images to train on.
+    /// The folder of the training images.
     fn train_dir(&self) -> PathBuf {
         if self.training.is_some() { self.dir.join("train") } else { self.dir.clone() }
     }
 
-    /// Which images are to train and which to test on, as places among those that are `kept` of the files.
+    /// Divides the `kept` files into training and test images, given as positions in `kept`.
     pub fn divide(&self, kept: &[usize], options: &FolderOptions) -> Result<(Vec<u32>, Vec<u32>)> {
         let training = kept.iter().filter(|&&i| i < self.training.unwrap_or(self.files.len())).count();
         if self.training.is_some() {
@@ -35,7 +35,7 @@ impl Files {
                 }
             }
         }
-        // A class that has lost all its images would be learnt to be impossible.
+        // A class without remaining images would be learnt as impossible.
         let has = |class: usize| kept[..training].iter().any(|&i| self.files[i].class == class);
         if let Some(class) = (0..self.names.len()).find(|&class| !has(class)) {
             let message = "is a class of which no image can be read; mend its files or remove the folder";
@@ -48,7 +48,7 @@ impl Files {
     }
 }
 
-/// The files of the folder `dir` with their classes.
+/// Lists the files of the folder `dir` with their classes.
 pub(super) fn list(dir: &Path, options: &FolderOptions) -> Result<Files> {
     if let Some(resize) = options.resize
         && (resize.height == 0 || resize.width == 0)
@@ -78,14 +78,14 @@ pub(super) fn list(dir: &Path, options: &FolderOptions) -> Result<Files> {
     Ok(Files { dir: dir.to_path_buf(), names, files, training: Some(training) })
 }
 
-/// There is nothing to tell apart in one class.
+/// Checks for at least two classes, since one class leaves nothing to classify.
 fn at_least_two(dir: &Path, names: &[String]) -> Result<()> {
     let [name] = names else { return Ok(()) };
     let message = format!("has one class only, \"{name}\"; at least two are needed, a folder for each");
     Err(Error::data(dir, message))
 }
 
-/// Whether `dir` has folders, which are classes or train and test.
+/// True if `dir` has folders, which are classes or train and test.
 pub(in crate::data) fn has_classes(dir: &Path) -> bool {
     entries(dir).is_ok_and(|entries| entries.iter().any(|(_, path)| path.is_dir()))
 }
@@ -102,7 +102,7 @@ struct Listing {
     files: Vec<File>,
 }
 
-/// The entries of a folder whose names do not start with a dot, sorted by name.
+/// Entries of a folder whose names do not start with a dot, sorted by name.
 fn entries(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(dir).map_err(|error| Error::io(dir, error))? {
@@ -116,7 +116,7 @@ fn entries(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(entries)
 }
 
-/// The classes in `dir`, each with at least one file that should be an image.
+/// Lists the classes in `dir`, each with at least one file that should be an image.
 fn classes(dir: &Path) -> Result<Listing> {
     let (mut names, mut files) = (Vec::new(), Vec::new());
     for (name, folder) in entries(dir)?.into_iter().filter(|(_, path)| path.is_dir()) {

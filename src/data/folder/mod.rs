@@ -1,9 +1,9 @@
-//! Images in folders, one folder for each class, as torchvision's `ImageFolder` has them.
+//! Images in folders, one folder per class, as in torchvision's `ImageFolder`.
 //!
-//! Either `DIR/train/CLASS/*` and `DIR/test/CLASS/*`, or `DIR/CLASS/*`, of which a part is held out for the test. Images are
-//! .jpg, .jpeg or .png; other files, and names that start with a dot, are passed over. Classes are numbered in the order of
-//! their sorted names, images follow one another in the order of their sorted names, whatever the system lists first.
-//! [`read`] has all images in memory, [`open`] decodes each when it is asked for; both give the same bytes.
+//! The layout is either `DIR/train/CLASS/*` and `DIR/test/CLASS/*`, or `DIR/CLASS/*`, of which a part is held out for
+//! the test. Images are .jpg, .jpeg or .png. Other files, and names that start with a dot, are ignored. Classes are
+//! numbered in the order of their sorted names, and images are in the order of theirs, whatever order the system lists.
+//! [`read`] keeps all images in memory, and [`open`] decodes each on demand; both give the same bytes.
 
 mod cache;
 mod dataset;
@@ -20,22 +20,22 @@ use std::sync::Arc;
 use crate::data::{ImageSet, Subset};
 use crate::error::{Error, Result};
 
-/// What has been read.
+/// The images read from a folder.
 #[derive(Debug)]
 pub struct Folder<D = ImageSet> {
-    /// The images to train on, with the classes' names.
+    /// Training images, with the classes' names.
     pub train: D,
-    /// The images to test on, of the same classes.
+    /// Test images, with the same classes.
     pub test: D,
-    /// What was wrong with the files that were left out, each with its path.
+    /// Errors of the omitted files, each with its path.
     pub skipped: Vec<Error>,
 }
 
-/// The images of the folder `dir` in memory: gray if all of them are, else red, green and blue, to which gray ones among
-/// them are brought; transparency is dropped.
+/// Reads the images of the folder `dir` into memory. They are gray if all of them are, else red, green and blue, to
+/// which gray images among them are converted. Transparency is dropped.
 ///
-/// Files are decoded on all cores. [`Error::Data`] names the folder that has no classes, one class only or no images, the
-/// file that is no image, or the first whose size is not that of the others; [`Error::Io`] is what the system refuses.
+/// Files are decoded on all cores. [`Error::Data`] names a folder without classes, with a single class or without
+/// images, a file that is no image, or the first file of a different size. [`Error::Io`] is what the system refuses.
 pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
     if options.cache.is_some() {
         let Folder { train, test, skipped } = open(dir, options)?;
@@ -47,11 +47,12 @@ pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
     Ok(Folder { train: set.subset(&train), test: set.subset(&test), skipped })
 }
 
-/// The images of the folder `dir`, as [`read`] gives them, but each decoded when it is asked for: for a
+/// Opens the images of the folder `dir`, equal to those of [`read`] but decoded on demand: for a
 /// [`DatasetSource`](crate::data::DatasetSource), and for more images than fit into memory.
 ///
-/// What can be seen from a file's beginning is checked at once. Where the rest of a file is damaged, getting its image is
-/// the error, unless [`FolderOptions::cache`] is set: making it decodes everything, so damage shows, or is left out, then.
+/// The headers of the files are checked at once. If the rest of a file is damaged, reading its image fails, unless
+/// [`FolderOptions::cache`] is set: creating the cache decodes everything, so the damage is reported, or the file
+/// omitted, at that time.
 pub fn open(dir: &Path, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
     let files = listing::list(dir, options)?;
     let (dataset, kept, skipped) = FolderDataset::open(&files, options)?;

@@ -1,19 +1,19 @@
-//! How a folder of images is read.
+//! Options for reading a folder of images.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Rows and columns that every image is brought to, its proportions not kept. Prints as "32x48", height first.
+/// Target size of every image, without keeping its proportions. Prints as "32x48", height first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Resize {
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
-    /// Pixels in a row.
+    /// Number of pixels in a row.
     pub width: usize,
 }
 
 impl Resize {
-    /// As many rows as pixels in each.
+    /// Creates a square size.
     pub fn square(side: usize) -> Self {
         Resize { height: side, width: side }
     }
@@ -25,8 +25,7 @@ impl fmt::Display for Resize {
     }
 }
 
-/// How a folder of images is read.
-///
+/// Options for reading a folder of images.
 /// ```
 /// use tilegrad::data::{FolderOptions, Resize};
 ///
@@ -36,61 +35,61 @@ impl fmt::Display for Resize {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FolderOptions {
-    /// What every image is brought to; without it all must have one size.
+    /// Target size of every image. Without it all images must have one size.
     pub resize: Option<Resize>,
-    /// Leaves out files that can't be read as images, with a warning in the log, instead of giving up at the first.
+    /// True to omit unreadable files, with a warning in the log, instead of failing at the first.
     pub skip_bad: bool,
-    /// The part that is held out for the test where there is no folder `train`.
+    /// Fraction held out for the test if there is no folder `train`.
     pub test_fraction: f64,
-    /// Which images are held out.
+    /// Seed of the random choice of held-out images.
     pub seed: u64,
-    /// A file for the decoded images, made by the first run and read by those after it. It is made anew where a file's
-    /// name, length or time has changed, where the options have, or where it is damaged.
+    /// File for the decoded images, created by the first run and read by later ones. It is recreated if a file's name,
+    /// length or time changed, if the options changed, or if it is damaged.
     pub cache: Option<PathBuf>,
-    /// Bytes of decoded images that [`super::open`] keeps in memory, so that they are decoded once; with a full memory the others
+    /// Bytes of decoded images that [`super::open`] keeps in memory, so that they are decoded once. Images beyond that
     /// are decoded in each epoch.
     pub keep: u64,
 }
 
 impl Default for FolderOptions {
-    /// Images as they are, all of them good, a fifth held out, no cache file, none kept.
+    /// The defaults: no resize, no omitted files, a fifth held out, no cache file, none kept.
     fn default() -> Self {
         FolderOptions { resize: None, skip_bad: false, test_fraction: 0.2, seed: 1, cache: None, keep: 0 }
     }
 }
 
 impl FolderOptions {
-    /// Sets the rows and columns that every image is brought to, or leaves images as they are.
+    /// Sets the target size of every image, or removes it.
     pub fn resize(mut self, resize: impl Into<Option<Resize>>) -> Self {
         self.resize = resize.into();
         self
     }
 
-    /// Sets whether files that can't be read as images are left out.
+    /// Enables or disables omitting unreadable files.
     pub fn skip_bad(mut self, skip_bad: bool) -> Self {
         self.skip_bad = skip_bad;
         self
     }
 
-    /// Sets the part, above 0 and below 1, that is held out for the test where there is no folder `train`.
+    /// Sets the fraction, above 0 and below 1, held out for the test if there is no folder `train`.
     pub fn test_fraction(mut self, test_fraction: f64) -> Self {
         self.test_fraction = test_fraction;
         self
     }
 
-    /// Sets which images are held out.
+    /// Sets the seed of the random choice of held-out images.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Sets the file for the decoded images, or has none.
+    /// Sets the file for the decoded images, or removes it.
     pub fn cache(mut self, cache: impl Into<Option<PathBuf>>) -> Self {
         self.cache = cache.into();
         self
     }
 
-    /// Sets how many bytes of decoded images stay in memory.
+    /// Sets the number of bytes of decoded images kept in memory.
     pub fn keep(mut self, keep: u64) -> Self {
         self.keep = keep;
         self
