@@ -1,8 +1,8 @@
-//! The operations, one room each or a room for a family: attributes, shape rule, gradient rule, kernels and CPU twin.
+//! The operations, one module each or one per family: attributes, shape rule, gradient rule, kernels and CPU twin.
 //!
 //! An operation is a small struct of attributes that implements [`Operation`](crate::graph::Operation) and
-//! [`Twin`](crate::twin::Twin); its shaders are in the room of the same name of `shaders/`. Nothing anywhere lists the
-//! operations: adding one touches its room, its shaders, its tests and the `mod` lines.
+//! [`Twin`](crate::twin::Twin). Its shaders are in the folder of the same name in `shaders/`. No list of operations
+//! exists: adding one touches its module, its shaders, its tests and the `mod` lines.
 
 mod batch;
 pub mod conv2d;
@@ -17,7 +17,7 @@ pub mod reduce;
 mod shape;
 mod update;
 
-// A family's operations stand beside the others: ops::max_pool2d, not ops::pool::max_pool2d.
+// Operations of a family are exported beside the others: ops::max_pool2d, not ops::pool::max_pool2d.
 pub use batch::*;
 pub use count::*;
 pub use elementwise::*;
@@ -33,7 +33,7 @@ use crate::graph::Misfit;
 use crate::shape::{Layout, Shape};
 use crate::tensor::{Spec, Tensor};
 
-/// Checks that an operation has `expected` operands; the tape's builder methods always pass as many.
+/// Checks that an operation has `expected` operands; the tape's builder methods always pass the right number.
 pub(crate) fn arity(inputs: &[&Tensor], expected: &[usize]) -> Result<(), Misfit> {
     if expected.contains(&inputs.len()) {
         Ok(())
@@ -43,7 +43,7 @@ pub(crate) fn arity(inputs: &[&Tensor], expected: &[usize]) -> Result<(), Misfit
     }
 }
 
-/// The extents of an [N, C, H, W] operand, or the error that says what it has instead.
+/// The extents of an [N, C, H, W] operand; the error describes what it is instead.
 pub(crate) fn nchw(tensor: &Tensor, what: &str) -> Result<[usize; 4], Misfit> {
     match tensor.shape.nchw() {
         Some(dims) if !tensor.shape.is_empty() => Ok(dims),
@@ -51,7 +51,7 @@ pub(crate) fn nchw(tensor: &Tensor, what: &str) -> Result<[usize; 4], Misfit> {
     }
 }
 
-/// How many channels a [N, C, H, W] or [N, C] operand has whose channels lie side by side in memory.
+/// Number of channels of a [N, C, H, W] or [N, C] operand whose channels are contiguous in memory.
 pub(crate) fn channels_of(tensor: &Tensor, what: &str) -> Result<usize, Misfit> {
     match (tensor.layout, tensor.shape.dims()) {
         (Layout::ChannelsLast, &[_, c, _, _]) | (Layout::RowMajor, &[_, c]) if !tensor.shape.is_empty() => Ok(c),
@@ -62,7 +62,7 @@ pub(crate) fn channels_of(tensor: &Tensor, what: &str) -> Result<usize, Misfit> 
     }
 }
 
-/// The output of these extents, or an error where kernels could not count its elements.
+/// The output of these extents, or an error if kernels could not count its elements.
 pub(crate) fn bounded(dims: [usize; 4]) -> Result<Vec<Spec>, Misfit> {
     let len = dims.iter().try_fold(1_usize, |len, &extent| len.checked_mul(extent));
     match len.filter(|&len| len <= i32::MAX as usize) {

@@ -1,15 +1,15 @@
-//! How training images are changed at random: the settings, and what is drawn for each image.
+//! Random augmentation of training images: the settings, and the values drawn for each image.
 //!
-//! Everything is drawn on the host, by seed, step and the image's place in its data set alone, as a few whole numbers an
-//! image; kernel and twin only add, multiply and choose by them, so that both make the same of them to the bit.
+//! Everything is drawn on the host from seed, step and the image's index in its data set alone, as a few integers per
+//! image. Kernel and twin only add, multiply and choose by them, so that both give bitwise the same result.
 
 use crate::graph::Misfit;
 use crate::ops::gather::Augment;
 use crate::rng::{Rng, drawn, unit};
 
-/// Random changes of training images, in this order: crop (padded or resized), flip, brightness, contrast, saturation, the
-/// normalisation, cutout. The default changes nothing; `Augmentation::from(Augment::default())` is the usual crop and flip.
-///
+/// Random augmentation of training images, in this order: crop (padded or resized), flip, brightness, contrast,
+/// saturation, normalisation, cutout. The default changes nothing; `Augmentation::from(Augment::default())` is the
+/// usual crop and flip.
 /// ```
 /// use tilegrad::data::{Augment, Augmentation, ColorJitter};
 ///
@@ -19,100 +19,102 @@ use crate::rng::{Rng, drawn, unit};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Augmentation {
-    /// Black pixels (bytes of 0) added on each side before a random crop to the image's own extents.
+    /// Black pixels (zero bytes) added on each side before a random crop to the image's own extents.
     pub padding: usize,
-    /// The probability that left and right are exchanged.
+    /// Probability of a horizontal flip.
     pub flip: f32,
-    /// A random part of the image, resized to the image's own extents, in place of the padded crop.
+    /// Random crop resized to the image's own extents, in place of the padded crop.
     pub resized_crop: Option<ResizedCrop>,
     /// Random brightness, contrast and saturation.
     pub jitter: ColorJitter,
-    /// The side of a square that is set to 0 after the normalisation, which is its mean, around a pixel that is drawn evenly
-    /// from the image; what lies outside of the image is cut off. 0 for none. Source: DeVries and Taylor, arXiv 1708.04552.
+    /// Side of a square that is set to 0, the mean, after the normalisation; 0 for none. Its centre is drawn uniformly
+    /// from the image's pixels, and the part outside the image is cut off. Source: DeVries and Taylor, arXiv
+    /// 1708.04552.
     pub cutout: usize,
 }
 
-/// Which parts of an image [`Augmentation::resized_crop`] draws: torchvision's `RandomResizedCrop`, bilinear and without
+/// Distribution of the boxes of [`Augmentation::resized_crop`]: torchvision's `RandomResizedCrop`, bilinear and without
 /// antialiasing.
 ///
-/// Up to ten times an area and an aspect ratio are drawn, until the box fits into the image; else it is the largest
-/// in the middle whose ratio is allowed.
+/// An area and an aspect ratio are drawn up to ten times, until the box fits into the image. If none fits, the box is
+/// the largest one in the centre with an allowed ratio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ResizedCrop {
-    /// Least and largest area of the box as a share of the image's, drawn evenly.
+    /// Minimum and maximum area of the box as a fraction of the image's, drawn uniformly.
     pub scale: [f64; 2],
-    /// Least and largest width over height, whose logarithm is drawn evenly.
+    /// Minimum and maximum of width over height; its logarithm is drawn uniformly.
     pub ratio: [f64; 2],
 }
 
 impl Default for ResizedCrop {
-    /// torchvision's: 8% to all of the image, 3:4 to 4:3.
+    /// torchvision's defaults: 8% to all of the image, 3:4 to 4:3.
     fn default() -> Self {
         ResizedCrop { scale: [0.08, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] }
     }
 }
 
-/// torchvision's `ColorJitter` without hue: each x draws a factor from U(max(0, 1 - x), 1 + x), and 0 leaves the image alone.
+/// torchvision's `ColorJitter` without hue: each x draws a factor from U(max(0, 1 - x), 1 + x), and 0 leaves the image
+/// unchanged.
 ///
-/// torchvision applies them in random order; here brightness comes first, then contrast, then saturation. On images of one
-/// channel saturation does nothing. Images of other than one or three channels are refused, as torchvision does.
+/// torchvision applies them in random order; here brightness comes first, then contrast, then saturation. On images of
+/// one channel saturation does nothing. Images of other than one or three channels are refused, as in torchvision.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ColorJitter {
     /// Multiplies every pixel.
     pub brightness: f32,
-    /// Moves every pixel from or to the mean of the gray image.
+    /// Blends every pixel with the mean of the gray image.
     pub contrast: f32,
-    /// Moves every pixel from or to its own gray.
+    /// Blends every pixel with its own gray value.
     pub saturation: f32,
 }
 
 /// A factor of 1 in a [`Drawn`].
 pub(crate) const ONE: i32 = 1 << 12;
-/// Factors up to 8 leave room in 32 bits.
+/// Largest setting: factors up to 8 leave room in 32 bits.
 const MOST_JITTER: f32 = 7.0;
-/// The sum of the gray of so many pixels is less than 2^32.
+/// Maximum number of pixels whose gray values sum to less than 2^32.
 const MOST_GRAY_PIXELS: usize = 1 << 20;
-/// Places in larger images, in halves of a pixel of the output, would not fit into 31 bits.
+/// Maximum extent for resizing: in larger images, positions in half output pixels would not fit into 31 bits.
 const MOST_RESIZED: usize = 1 << 15;
-/// How often a box is drawn before the middle is taken.
+/// Number of attempts to draw a box before the centre is taken.
 const TRIES: usize = 10;
 
-/// What has been drawn for one image.
+/// Values drawn for one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drawn {
-    /// The first row of the box that is cut out, above the image where it begins in the padding.
+    /// First row of the crop box; negative if it begins in the padding.
     pub top: i32,
-    /// The first column of the box.
+    /// First column of the crop box.
     pub left: i32,
-    /// The rows of the box.
+    /// Number of rows of the crop box.
     pub height: i32,
-    /// The columns of the box.
+    /// Number of columns of the crop box.
     pub width: i32,
-    /// 1 where left and right are exchanged, else 0.
+    /// 1 for a horizontal flip, else 0.
     pub flip: i32,
-    /// The factor of the brightness, in 4096ths, as all factors.
+    /// Brightness factor, in 4096ths like all factors.
     pub brightness: i32,
-    /// The factor of the contrast.
+    /// Contrast factor.
     pub contrast: i32,
-    /// The factor of the saturation.
+    /// Saturation factor.
     pub saturation: i32,
-    /// The first row of the square that is cut out, above the image where it begins there.
+    /// First row of the cutout square; negative if it begins above the image.
     pub cutout_top: i32,
-    /// The first column of the square.
+    /// First column of the cutout square.
     pub cutout_left: i32,
 }
 
-/// How many words a [`Drawn`] is.
+/// Number of words of a [`Drawn`].
 pub const DRAWN: usize = 10;
 
 impl Drawn {
-    /// The words in the order of the fields.
+    /// Returns the words in the order of the fields.
     pub fn words(&self) -> [i32; DRAWN] {
         let Drawn { top, left, height, width, flip, brightness, contrast, saturation, cutout_top, cutout_left } = *self;
         [top, left, height, width, flip, brightness, contrast, saturation, cutout_top, cutout_left]
     }
 
-    /// The fields of as many words; words that are missing are 0.
+    /// Reads the fields from words; missing words are 0.
     pub fn from_words(words: &[i32]) -> Self {
         let word = |i: usize| words.get(i).copied().unwrap_or(0);
         Drawn {
@@ -137,13 +139,13 @@ impl From<Augment> for Augmentation {
 }
 
 impl Augmentation {
-    /// Crop and flip alone, if nothing else is asked for: a kernel draws those itself.
+    /// Returns crop and flip if nothing else is set. A kernel draws those itself.
     pub fn plain(&self) -> Option<Augment> {
         let plain = Augment { padding: self.padding, flip: self.flip };
         (*self == plain.into()).then_some(plain)
     }
 
-    /// Checks every number against its range, and against images of [channels, height, width].
+    /// Checks every setting against its range, and against images of [channels, height, width].
     pub fn check(&self, [channels, height, width]: [usize; 3]) -> Result<(), Misfit> {
         let refuse = |message: String| Err(Misfit::Attribute(message));
         Augment { padding: self.padding, flip: self.flip }.check()?;
@@ -186,7 +188,7 @@ impl Augmentation {
         Ok(())
     }
 
-    /// What is drawn for image `item` of its data set, of [height, width], where `random` is what [`crate::rng::draw`] gives
+    /// Draws the values for image `item` of its data set, of [height, width]. `random` comes from [`crate::rng::draw`]
     /// for the step. Crop and flip are those of [`Augment::crop`].
     pub fn draw(&self, random: &[i32], item: u32, [height, width]: [usize; 2]) -> Drawn {
         let crop = Augment { padding: self.padding, flip: self.flip }.crop(random, item);
@@ -221,7 +223,7 @@ impl Augmentation {
 }
 
 impl ResizedCrop {
-    /// Top, left, height and width of the box.
+    /// Draws top, left, height and width of the box.
     fn draw(&self, random: &[i32], item: u32, [height, width]: [usize; 2]) -> [i32; 4] {
         let area = (height * width) as f64;
         let [low, high] = self.ratio.map(f64::ln);
@@ -238,7 +240,7 @@ impl ResizedCrop {
                 return [corner(top, height - rows), corner(left, width - columns), rows as i32, columns as i32];
             }
         }
-        // The whole image, but for what makes it too wide or too high.
+        // The whole image, less what makes it too wide or too high.
         let aspect = width as f64 / height as f64;
         let [low, high] = self.ratio;
         let (rows, columns) = if aspect < low {
@@ -253,12 +255,12 @@ impl ResizedCrop {
     }
 }
 
-/// An integer in 0..`bound`.
+/// Converts a random word to an integer in 0..`bound`.
 fn below(word: u32, bound: usize) -> usize {
     ((u64::from(word) * bound as u64) >> 32) as usize
 }
 
-/// U(max(0, 1 - x), 1 + x) in 4096ths.
+/// Converts a random word to U(max(0, 1 - x), 1 + x) in 4096ths.
 fn factor(x: f32, word: u32) -> i32 {
     let (low, high) = ((1.0 - f64::from(x)).max(0.0), 1.0 + f64::from(x));
     ((low + (high - low) * f64::from(unit(word))) * f64::from(ONE)).round() as i32

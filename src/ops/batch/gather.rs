@@ -1,4 +1,4 @@
-//! A batch collected from a data set that lies on the device: images from bytes to numbers, as they are or cropped and
+//! Gathering of a batch from a resident data set: images converted from bytes to numbers, optionally cropped and
 //! flipped at random, and labels.
 
 use rayon::prelude::*;
@@ -13,54 +13,54 @@ use crate::shape::{DType, Layout};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// The stream of the random numbers of [`Augment`].
+/// Random number stream of [`Augment`].
 const STREAM: &str = "augment";
-/// Twice as many and one more is still far from what 32 bits hold.
+/// Largest padding. Twice that plus one is still far below the limit of 32 bits.
 const MOST_PADDING: usize = 1 << 15;
 
-/// `scale byte + shift` of the images that the indices name: operands are images [count, C, H, W] and indices \[N\], and
-/// with `augment` the input of [`Tape::random`].
+/// `scale byte + shift` of the indexed images. Operands are images [count, C, H, W] and indices \[N\], and with
+/// `augment` the input of [`Tape::random`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gather {
-    /// What a byte is multiplied by, for each channel; channels from the fourth on share the last.
+    /// Factor of a byte, per channel; channels from the fourth on share the last.
     pub scale: [f32; 4],
-    /// What is added, for each channel in the same way.
+    /// Offset added to the product, per channel in the same way.
     pub shift: [f32; 4],
-    /// How the images are changed at random, if they are.
+    /// Random augmentation of the images, if any.
     pub augment: Option<Augment>,
 }
 
-/// A random crop and a random flip, drawn anew for each image in each step: torchvision's
-/// `RandomCrop([H, W], padding)` and then `RandomHorizontalFlip(flip)`.
+/// A random crop and a random flip, drawn for each image in each step: torchvision's `RandomCrop([H, W], padding)` and
+/// then `RandomHorizontalFlip(flip)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augment {
-    /// Black pixels (bytes of 0) added on each side before the image is cropped to its own extents again.
+    /// Black pixels (zero bytes) added on each side before the crop to the image's own extents.
     pub padding: usize,
-    /// The probability that left and right are exchanged.
+    /// Probability of a horizontal flip.
     pub flip: f32,
 }
 
 impl Default for Augment {
-    /// What is usual for CIFAR-10: 4 pixels on each side, every second image flipped.
+    /// The usual setting for CIFAR-10: 4 pixels on each side, and every second image flipped on average.
     fn default() -> Self {
         Augment { padding: 4, flip: 0.5 }
     }
 }
 
-/// What has been drawn for one image: the corner of the crop in the padded image, and whether it is flipped.
+/// Values drawn for one image: the corner of the crop in the padded image, and the flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crop {
-    /// Rows left out at the top, 0 to 2 `padding`.
+    /// Number of rows cropped at the top, 0 to 2 `padding`.
     pub top: usize,
-    /// Columns left out on the left, 0 to 2 `padding`.
+    /// Number of columns cropped on the left, 0 to 2 `padding`.
     pub left: usize,
-    /// Whether left and right are exchanged after that.
+    /// True if the image is then flipped horizontally.
     pub flip: bool,
     padding: usize,
 }
 
 impl Augment {
-    /// Checks both numbers against their ranges.
+    /// Checks both settings against their ranges.
     pub fn check(&self) -> Result<(), Misfit> {
         if self.padding > MOST_PADDING {
             return Err(Misfit::Attribute(format!("padding must be at most {MOST_PADDING}, it is {}", self.padding)));
@@ -71,7 +71,7 @@ impl Augment {
         Ok(())
     }
 
-    /// The crop of image `item` of its data set, where `random` is what [`crate::rng::draw`] gives for the step.
+    /// Draws the crop of image `item` of its data set. `random` comes from [`crate::rng::draw`] for the step.
     pub fn crop(&self, random: &[i32], item: u32) -> Crop {
         let (rng, step) = drawn(STREAM, random);
         let [top, left, flip, _] = rng.words_at(step, item);
@@ -79,14 +79,14 @@ impl Augment {
         Crop { top: below(top), left: below(left), flip: flip >> 8 < self.flip_below(), padding: self.padding }
     }
 
-    /// An image is flipped where a random number of 24 bits is below this.
+    /// Threshold below which a random 24-bit number flips an image.
     fn flip_below(&self) -> u32 {
         (self.flip * 16_777_216.0).ceil() as u32
     }
 }
 
 impl Crop {
-    /// The row and column of the image, of `height` x `width`, that come to row `y` and column `x`; none in the padding.
+    /// Source row and column, in an image of `height` x `width`, of row `y` and column `x`; `None` in the padding.
     pub fn source(&self, [height, width]: [usize; 2], y: usize, x: usize) -> Option<[usize; 2]> {
         let across = if self.flip { width - 1 - x } else { x };
         let row = (y + self.top).checked_sub(self.padding)?;
@@ -95,13 +95,13 @@ impl Crop {
     }
 }
 
-/// The labels that the indices name: operands are labels \[count\] and indices \[N\].
+/// The indexed labels: operands are labels \[count\] and indices \[N\].
 #[derive(Clone, Copy, Debug)]
 pub struct GatherLabels;
 
 params! {
-    /// How a byte becomes a number; rows asked for and their extents; words of an image; the images of this piece; the
-    /// augmentation and the stream of its random numbers.
+    /// Scale and shift of a byte; the batch's rows and their extents; words per image; the images of this piece; the
+    /// augmentation and its random number stream.
     pub(crate) struct Params {
         scale: [f32; 4], shift: [f32; 4],
         rows: u32, pixels: u32, channels: u32, height: u32, width: u32, words: u32, first: u32, count: u32,
@@ -110,12 +110,12 @@ params! {
 }
 
 params! {
-    /// Rows asked for; the labels of this piece.
+    /// Number of rows of the batch, and the labels of this piece.
     pub(crate) struct LabelParams { rows: u32, first: u32, count: u32 }
 }
 
 impl Tape {
-    /// Images as numbers, [N, C, H, W], for the indices of a batch.
+    /// Gathers images as numbers, [N, C, H, W], for the indices of a batch.
     pub fn gather(&mut self, name: &str, images: TensorId, indices: TensorId, op: Gather) -> Result<TensorId> {
         let mut inputs = vec![images, indices];
         if op.augment.is_some() {
@@ -124,7 +124,7 @@ impl Tape {
         Ok(self.append(name, op, &inputs, &[])?[0])
     }
 
-    /// Labels, \[N\], for the indices of a batch.
+    /// Gathers labels, \[N\], for the indices of a batch.
     pub fn gather_labels(&mut self, name: &str, labels: TensorId, indices: TensorId) -> Result<TensorId> {
         Ok(self.append(name, GatherLabels, &[labels, indices], &[])?[0])
     }
@@ -200,7 +200,7 @@ impl Operation for Gather {
     }
 }
 
-/// Refuses scales or shifts that differ where the images have more channels than there are numbers.
+/// Refuses unequal scales or shifts if the images have more channels than there are numbers.
 pub(crate) fn differing_channels(channels: usize, scale: &[f32; 4], shift: &[f32; 4]) -> Result<(), Misfit> {
     let differ = |values: &[f32; 4]| values.iter().any(|value| value != &values[0]);
     if channels > 4 && (differ(scale) || differ(shift)) {
@@ -211,7 +211,7 @@ pub(crate) fn differing_channels(channels: usize, scale: &[f32; 4], shift: &[f32
     Ok(())
 }
 
-/// What a batch is collected from, and what has come instead.
+/// Describes the operands expected, and those found instead.
 pub(crate) fn misfit(inputs: &[&Tensor]) -> Misfit {
     Misfit::Shape(format!(
         "images must be bytes [count,C,H,W] and indices [N], they are {} of {:?} and {}",
@@ -237,7 +237,7 @@ impl Operation for GatherLabels {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let rows = lowering.output_dims(0)[0];
-        // One dispatch for each piece of the labels; each fills the rows whose index lies in its piece.
+        // One dispatch for each piece of the labels. Each fills the rows whose index lies in its piece.
         for (piece, (first, count)) in lowering.input_pieces(0)?.rows().enumerate() {
             let params = LabelParams { rows, first: first as u32, count: count as u32 };
             let kernel = Kernel::new("gather_labels", &[source!("batch/gather_labels.wgsl"), source!("lib/each.wgsl")]);
@@ -255,8 +255,8 @@ impl Operation for GatherLabels {
 }
 
 impl Gather {
-    /// One image as numbers, [C, H, W], of its bytes [H, W, C]; `item` is its place in the data set, and `random` what
-    /// [`crate::rng::draw`] gives for the step.
+    /// Converts the bytes [H, W, C] of one image to numbers [C, H, W]. `item` is its index in the data set, and
+    /// `random` comes from [`crate::rng::draw`] for the step.
     pub(crate) fn image<R: Real>(
         &self,
         bytes: &[u8],

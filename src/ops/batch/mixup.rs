@@ -1,4 +1,4 @@
-//! mixup: each image of a batch with a share of another, and a loss with the same shares of both their targets.
+//! mixup: each image of a batch blended with another, and a loss blended from both targets with the same weights.
 
 use crate::error::{Error, Result};
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
@@ -11,20 +11,21 @@ use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// How much of each other image: one share lambda for a whole batch, drawn from Beta(alpha, alpha).
+/// Settings of mixup: one weight lambda for a whole batch, drawn from Beta(alpha, alpha).
 ///
-/// On the tape of a training step, [`Tape::mixup_lambda`] is declared, [`Tape::mixup`] mixes the images before the model and
-/// [`Tape::mixed_cross_entropy`] the losses after it; before each step [`Mixup::lambda`] is written to [`LAMBDA`].
-/// Source: Zhang, Cisse, Dauphin, Lopez-Paz, arXiv 1710.09412; as in timm, the other image is that of the reversed batch.
+/// On a training tape, [`Tape::mixup_lambda`] is declared, [`Tape::mixup`] blends the images before the model, and
+/// [`Tape::mixed_cross_entropy`] the losses after it. Before each step [`Mixup::lambda`] is written to [`LAMBDA`].
+/// Source: Zhang, Cisse, Dauphin, Lopez-Paz, arXiv 1710.09412; as in timm, the other image is that of the reversed
+/// batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mixup {
-    /// 0.1 to 0.4 leave most images nearly alone; 1 draws every share alike.
+    /// Parameter of the Beta distribution. 0.1 to 0.4 leave most images almost unchanged; 1 draws lambda uniformly.
     pub alpha: f64,
 }
 
-/// The name of the input of [`Tape::mixup_lambda`].
+/// Name of the input of [`Tape::mixup_lambda`].
 pub const LAMBDA: &str = "mixup_lambda";
-/// How often a gamma variate is tried for; one try in twenty fails.
+/// Maximum number of attempts to draw a gamma variate; one in twenty fails.
 const TRIES: u32 = 64;
 
 impl Mixup {
@@ -36,22 +37,23 @@ impl Mixup {
         }
     }
 
-    /// The share of a batch's own images, 0 to 1, where `random` is what [`crate::rng::draw`] gives for the step.
+    /// Draws lambda, the weight of a batch's own images, 0 to 1. `random` comes from [`crate::rng::draw`] for the step.
     pub fn lambda(&self, random: &[i32]) -> f32 {
-        // Of two gamma variates the share of the first, by their logarithms, since for small alpha both may be 0 as f64.
+        // The first gamma variate over the sum of two, by their logarithms, since for small alpha both may be 0 in f64.
         let [a, b] = ["mixup.0", "mixup.1"].map(|stream| self.ln_gamma_variate(stream, random));
         (1.0 / (1.0 + (b - a).exp())) as f32
     }
 
-    /// The logarithm of a number from Gamma(alpha, 1). Source: Marsaglia and Tsang, "A simple method for generating gamma
-    /// variables", 2000; below alpha 1 by that of alpha + 1, times a uniform number to the power of 1 / alpha.
+    /// The logarithm of a variate of Gamma(alpha, 1). Source: Marsaglia and Tsang, "A simple method for generating
+    /// gamma variables", 2000; for alpha below 1 a variate for alpha + 1 times a uniform number to the power of 1 /
+    /// alpha.
     fn ln_gamma_variate(&self, stream: &str, random: &[i32]) -> f64 {
         let (rng, step) = drawn(stream, random);
         let boosted = self.alpha < 1.0;
         let d = self.alpha + if boosted { 1.0 } else { 0.0 } - 1.0 / 3.0;
         let c = 1.0 / (9.0 * d).sqrt();
         for attempt in 0..TRIES {
-            // Never 0 nor 1.
+            // Never 0 or 1.
             let uniform = rng.words_at(step, attempt).map(|word| (f64::from(word) + 0.5) / 4_294_967_296.0);
             let normal = (-2.0 * uniform[0].ln()).sqrt() * (std::f64::consts::TAU * uniform[1]).cos();
             let v = (1.0 + c * normal).powi(3);
@@ -63,17 +65,17 @@ impl Mixup {
     }
 }
 
-/// `lambda input + (1 - lambda) reversed input`, where the rows of the reversed come in the opposite order: operands are input
-/// [N, ..] and lambda \[1\]. The gradient by the input is the same of grad_output.
+/// `lambda input + (1 - lambda) reversed input`, where the reversed input has its rows in reverse order. Operands are
+/// input [N, ..] and lambda \[1\]. The gradient by the input is the same function of grad_output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mix;
 
-/// Targets \[N\] in the opposite order.
+/// Targets \[N\] in reverse order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MixTarget;
 
-/// `lambda a + (1 - lambda) b` of two losses and of their totals: operands are both of a, both of b, and lambda. Right
-/// predictions are those of the loss with the larger share.
+/// `lambda a + (1 - lambda) b` of two losses and of their totals. Operands are both of a, both of b, and lambda.
+/// Correct predictions are those of the loss with the larger weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MixLoss;
 
@@ -82,18 +84,18 @@ pub struct MixLoss;
 pub struct MixLossGrad;
 
 params! {
-    /// Rows, and E of the header in one.
+    /// Number of rows, and length of a row in E of the header.
     pub(crate) struct Params { rows: u32, row: u32 }
 }
 
 params! {
-    /// Rows.
+    /// Number of rows.
     pub(crate) struct TargetParams { rows: u32 }
 }
 
 impl Tape {
-    /// The input of the share of a batch's own images, [`LAMBDA`], declared on first use; [`Mixup::lambda`] goes there before
-    /// each step.
+    /// Returns the input [`LAMBDA`], the weight of a batch's own images, declared on first use. Write [`Mixup::lambda`]
+    /// to it before each step.
     pub fn mixup_lambda(&mut self) -> Result<TensorId> {
         match self.find_input(LAMBDA) {
             Some(id) => Ok(id),
@@ -101,16 +103,16 @@ impl Tape {
         }
     }
 
-    /// `input` [N, ..] mixed with itself in the opposite order of rows, of which it keeps the share `lambda` \[1\].
+    /// Blends `input` [N, ..] with its own rows in reverse order; `lambda` \[1\] is the weight of the original rows.
     pub fn mixup(&mut self, name: &str, input: TensorId, lambda: TensorId) -> Result<TensorId> {
         Ok(self.append(name, Mix, &[input, lambda], &[])?[0])
     }
 
-    /// The loss of `logits` of images that [`Tape::mixup`] has mixed: `lambda` times [`Tape::softmax_cross_entropy`] for
-    /// `target`, and 1 - `lambda` times that for the targets in the opposite order.
+    /// Loss of `logits` of images blended by [`Tape::mixup`]: `lambda` times [`Tape::softmax_cross_entropy`] for
+    /// `target`, plus 1 - `lambda` times the same for the targets in reverse order.
     ///
-    /// The totals are mixed alike, and a prediction is right where it is the target with the larger share (the image's own
-    /// for halves). The operands are those of [`Tape::softmax_cross_entropy`].
+    /// The totals are blended alike. A prediction is correct if it is the target with the larger weight (the image's
+    /// own for halves). The operands are those of [`Tape::softmax_cross_entropy`].
     pub fn mixed_cross_entropy(
         &mut self,
         name: &str,
@@ -129,7 +131,7 @@ impl Tape {
     }
 }
 
-/// Refuses operand `i` as lambda unless it is one number.
+/// Refuses operand `i` as lambda unless it has one element.
 fn one_lambda(inputs: &[&Tensor], i: usize) -> Result<(), Misfit> {
     match inputs[i].shape.len() == 1 && inputs[i].dtype == DType::F32 {
         true => Ok(()),
@@ -137,7 +139,7 @@ fn one_lambda(inputs: &[&Tensor], i: usize) -> Result<(), Misfit> {
     }
 }
 
-/// Refuses a gradient by lambda, operand `i`.
+/// Refuses a gradient by lambda, which is operand `i`.
 fn no_lambda_gradient(op: &'static str, node: &Node, needs: &[bool], i: usize) -> Result<()> {
     match needs.get(i) {
         Some(true) => Err(Error::Attribute {
@@ -167,7 +169,7 @@ impl Operation for Mix {
         no_lambda_gradient(self.name(), node, needs, 1)?;
         let mut grads = vec![None; needs.len()];
         if let Some(grad_output) = grad_outputs[0].filter(|_| needs[0]) {
-            // Turned round twice, rows are where they were.
+            // Reversed twice, the rows are in their original order.
             grads[0] = Some(tape.append(&node.name, *self, &[grad_output, node.inputs[1]], &[])?[0]);
         }
         Ok(grads)
@@ -296,7 +298,7 @@ impl Operation for MixLossGrad {
     }
 }
 
-/// lambda and what is left of 1.
+/// lambda and 1 - lambda.
 fn shares<R: Real>(lambda: &[R]) -> [R; 2] {
     [lambda[0], R::of(1.0) - lambda[0]]
 }

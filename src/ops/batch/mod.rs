@@ -1,4 +1,4 @@
-//! What makes a batch: images collected from a data set, changed at random, mixed.
+//! Batch preparation: gathering from a data set, augmentation, mixup.
 
 pub mod augmentation;
 pub mod gather;

@@ -1,5 +1,5 @@
-//! A batch collected from a data set that lies on the device, its images changed by what the host has drawn for each:
-//! cropped or resized, flipped, jittered in colour, normalised, with a square cut out.
+//! Gathering of a batch from a resident data set, with images augmented by values drawn on the host: cropped or
+//! resized, flipped, colour-jittered, normalised, with a cutout square.
 
 use rayon::prelude::*;
 
@@ -14,27 +14,28 @@ use crate::shape::{DType, Layout};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// `scale value + shift` of the images that the indices name after random changes: operands are images [count, C, H, W],
-/// indices \[N\] and i32 draws [N, 10], the words of an [`augmentation::Drawn`](super::augmentation::Drawn) each.
+/// `scale value + shift` of the indexed images after augmentation. Operands are images [count, C, H, W], indices \[N\]
+/// and i32 draws [N, 10], each row the words of an [`augmentation::Drawn`](super::augmentation::Drawn).
 ///
-/// Pixels are whole 16ths of a byte until they are normalised, and all that is done to them is whole numbers, so that
-/// every device and the twin agree to the bit. Source: torchvision's transforms on float images, to a 16th of a byte a step.
+/// Pixels are integers in 16ths of a byte until the normalisation, and all operations on them are integer operations,
+/// so that every device and the twin agree to the bit. Source: torchvision's transforms on float images, to a 16th of a
+/// byte per step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transform {
-    /// What a byte is multiplied by, for each channel; channels from the fourth on share the last.
+    /// Factor of a byte, per channel; channels from the fourth on share the last.
     pub scale: [f32; 4],
-    /// What is added, for each channel in the same way.
+    /// Offset added to the product, per channel in the same way.
     pub shift: [f32; 4],
-    /// What is done.
+    /// The augmentation.
     pub augmentation: Augmentation,
 }
 
-/// The 16ths of a byte, as the bits that they take.
+/// Number of fractional bits of a pixel, for 16ths of a byte.
 pub(crate) const FRACTION: u32 = 4;
 
 params! {
-    /// How a 16th of a byte becomes a number, in two parts; rows asked for and their extents; words of an image; the images
-    /// of this piece; the side of the square that is cut out.
+    /// Scale of a 16th of a byte in two parts, and shift; the batch's rows and their extents; words per image; the
+    /// images of this piece; the side of the cutout square.
     pub(crate) struct Params {
         scale_high: [f32; 4], scale_low: [f32; 4], shift: [f32; 4],
         rows: u32, pixels: u32, channels: u32, height: u32, width: u32, words: u32, first: u32, count: u32,
@@ -43,7 +44,7 @@ params! {
 }
 
 impl Tape {
-    /// Images as numbers, [N, C, H, W], for the indices of a batch, each changed by its row of `draws`.
+    /// Gathers images as numbers, [N, C, H, W], for the indices of a batch, each augmented by its row of `draws`.
     pub fn transform(
         &mut self,
         name: &str,
@@ -57,10 +58,10 @@ impl Tape {
 }
 
 impl Transform {
-    /// What a 16th of a byte of `channel` is multiplied by, as a sum of two factors of 12 bits.
+    /// The scale of a 16th of a byte of `channel`, as a sum of two factors of 12 bits.
     ///
-    /// A pixel has 12 bits too, so both products are exact, and a device that multiplies and adds in one go, without
-    /// rounding the product, gets the same.
+    /// A pixel has 12 bits too, so both products are exact. A device that fuses multiply and add without rounding the
+    /// product therefore gets the same result.
     pub(crate) fn scale_parts(&self, channel: usize) -> [f32; 2] {
         let scale = self.scale[channel.min(3)] / (1 << FRACTION) as f32;
         let high = f32::from_bits(scale.to_bits() & !0xfff);
@@ -129,7 +130,7 @@ impl Operation for Transform {
             source!("lib/workgroup_sum.wgsl"),
             source!("lib/workgroup.wgsl"),
         ];
-        // A workgroup of as many as a software device runs at once never waits at a barrier.
+        // A software device runs a workgroup of this width at once, so that it never waits at a barrier.
         let width: u32 = if lowering.caps().class == DeviceClass::Software { 8 } else { 64 };
         let gray = Kernel::new("transform/gray", &gray).with(&shared).constant("WG", width);
         let kernel = kernel.constant("WG", 64);
@@ -166,10 +167,10 @@ impl Operation for Transform {
     }
 }
 
-/// The largest value of a pixel.
+/// Largest value of a pixel.
 const BRIGHTEST: i64 = 255 << FRACTION;
 
-/// The image's bytes, [H, W, C], and what was drawn for it.
+/// Bytes of the image, [H, W, C], and the values drawn for it.
 struct Image<'a> {
     bytes: &'a [u8],
     channels: usize,
@@ -179,7 +180,7 @@ struct Image<'a> {
     resized: bool,
 }
 
-/// Pixel `x` of `to` lies between two of `from`: the first, the second, and the second's weight in 4096ths.
+/// Interpolation of pixel `x` of `to` from `from` pixels: the first, the second, and the second's weight in 4096ths.
 fn between(x: usize, from: i32, to: usize) -> (i64, i64, i64) {
     let (from, to) = (i64::from(from), to as i64);
     let halves = ((2 * x as i64 + 1) * from - to).max(0);
@@ -201,7 +202,7 @@ fn gray(color: &[i64]) -> i64 {
 }
 
 impl Image<'_> {
-    /// 0 outside of the image.
+    /// Returns the byte; 0 outside the image.
     fn byte(&self, row: i64, column: i64, channel: usize) -> i64 {
         match (usize::try_from(row), usize::try_from(column)) {
             (Ok(y), Ok(x)) if y < self.height && x < self.width => {
@@ -211,7 +212,7 @@ impl Image<'_> {
         }
     }
 
-    /// The channels of what comes to row `y` and column `x`, after crop and flip, in 16ths of a byte.
+    /// Computes the channels of row `y` and column `x` after crop and flip, in 16ths of a byte.
     fn sample(&self, y: usize, x: usize, color: &mut [i64]) {
         let Drawn { top, left, height, width, flip, .. } = self.drawn;
         let (top, left) = (i64::from(top), i64::from(left));
@@ -233,7 +234,7 @@ impl Image<'_> {
 }
 
 impl Transform {
-    /// One image as numbers, [C, H, W], of its bytes [H, W, C], changed by what was drawn for it.
+    /// Converts the bytes [H, W, C] of one image to numbers [C, H, W], augmented by the values drawn for it.
     pub(crate) fn image<R: Real>(
         &self,
         bytes: &[u8],

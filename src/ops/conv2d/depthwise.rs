@@ -1,20 +1,20 @@
-//! The kernels of a convolution whose every channel is a group of its own: each output reads one channel, so there is no
-//! product to tile, and four channels that lie together are computed at once.
+//! Kernels of a depthwise convolution, in which every channel is a separate group. Each output reads one channel, so
+//! there is no product to tile, and four contiguous channels are computed at once.
 
 use super::params::{Params, Problem};
 use super::{push_forward, push_grad_input, push_grad_weight};
 use crate::kernel::{Candidate, Dispatch, Extent, Kernel, Source, source};
 
-/// Pixels that one invocation of the weight's gradient adds up.
+/// Number of pixels that one invocation of the weight gradient accumulates.
 const CHUNK: u32 = 256;
 
-/// Whether the kernels of this file are right: as many groups as channels on both sides, and more than one.
+/// True if the kernels of this file are right: as many groups as channels on both sides, and more than one.
 fn is_depthwise(of: &Problem) -> bool {
     let Params { in_c, out_c, groups, .. } = of.params;
     groups != 1 && in_c == groups && out_c == groups
 }
 
-/// The kernel, and `params` with its channels counted in what an invocation owns, four where their number allows it.
+/// The kernel, and `params` with channels counted in units of what an invocation owns: four if the number allows it.
 fn kernel(name: &'static str, file: Source, mut params: Params) -> (Kernel, Params) {
     let each = if params.n.is_multiple_of(4) { 4 } else { 1 };
     for channels in [&mut params.n, &mut params.in_c, &mut params.out_c] {
@@ -24,7 +24,7 @@ fn kernel(name: &'static str, file: Source, mut params: Params) -> (Kernel, Para
     (Kernel::new(name, &files).constant("WG", 64).elements(each), params)
 }
 
-/// Output from input, weight and, if there are three operands, bias.
+/// Computes output from input, weight and, if there are three operands, bias.
 pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
     if !is_depthwise(of) {
         return Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
     })]
 }
 
-/// grad_input from grad_output and weight.
+/// Computes grad_input from grad_output and weight.
 pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
     if !is_depthwise(of) {
         return Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
     })]
 }
 
-/// grad_weight from input and grad_output; `params.m` counts taps of the window, `params.k` pixels.
+/// Computes grad_weight from input and grad_output; `params.m` counts taps of the window, `params.k` pixels.
 pub(super) fn grad_weight(of: &Problem) -> Vec<Candidate<'static>> {
     if !is_depthwise(of) {
         return Vec::new();

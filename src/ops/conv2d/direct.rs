@@ -1,4 +1,4 @@
-//! The direct kernels of a convolution: one invocation an element of the result, right for every attribute.
+//! Direct kernels of a convolution: one invocation per element of the result, right for every attribute.
 
 use super::params::Problem;
 use super::tiled::Product;
@@ -9,12 +9,12 @@ fn kernel(name: &'static str, file: Source) -> Kernel {
     Kernel::new(name, &[file, source!("lib/each.wgsl")]).elements(1).constant("WG", 64)
 }
 
-/// What `make` makes, where one invocation a result is better than tiles: there the direct kernel goes first.
+/// The candidates of `make` where one invocation per result is faster than tiles; the direct kernel then goes first.
 pub(super) fn where_better_than_tiles(of: &Problem, product: &Product, make: Make<Problem>) -> Vec<Candidate<'static>> {
     if product.suits_tiles(of) { Vec::new() } else { make(of) }
 }
 
-/// Output from input, weight and, if there are three operands, bias.
+/// Computes output from input, weight and, if there are three operands, bias.
 pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
     let params = of.params;
     vec![Candidate::new("direct", move |lowering| {
@@ -25,7 +25,7 @@ pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
     })]
 }
 
-/// grad_input from grad_output and weight.
+/// Computes grad_input from grad_output and weight.
 pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
     let params = of.params;
     vec![Candidate::new("direct", move |lowering| {
@@ -37,7 +37,7 @@ pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
     })]
 }
 
-/// grad_weight from input and grad_output.
+/// Computes grad_weight from input and grad_output.
 pub(super) fn grad_weight(of: &Problem) -> Vec<Candidate<'static>> {
     let params = of.params;
     vec![Candidate::new("direct", move |lowering| {

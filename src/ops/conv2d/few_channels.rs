@@ -1,32 +1,32 @@
-//! The kernels of a convolution with few input channels, as the first layer of a network is: too shallow for a tiled product,
-//! whose vectors would lie along the input channels; here they lie along the lines of input and output.
+//! Kernels of a convolution with few input channels, such as the first layer of a network. It is too shallow for a
+//! tiled product with vectors along the input channels; here vectors lie along the lines of input and output.
 
 use super::params::{Params, Problem};
 use super::{push_forward, push_grad_weight};
 use crate::kernel::{Candidate, DeviceClass, Dispatch, Extent, Kernel, Source, source};
 
-/// Multiply-adds of one piece, which are compiled one after the other: with more of them drivers take seconds.
+/// Maximum number of multiply-adds of one piece, which are unrolled. With more of them drivers take seconds to compile.
 const LONGEST: u32 = 1200;
-/// The most vectors of an input line that an invocation holds: drivers unroll no longer loops.
+/// Maximum number of vectors of an input line that an invocation holds. Drivers unroll no longer loops.
 const LOADS: u32 = 32;
-/// Kernel rows for which the shaders have calls.
+/// Maximum number of kernel rows, for which the shaders have calls.
 const ROWS: u32 = 7;
-/// Neighbouring pixels of a piece; with more, fewer lines of output would be whole pieces.
+/// Number of neighbouring pixels of a piece. With more, fewer output lines would be whole pieces.
 const PIXELS: u32 = 4;
 
-/// Which part of a result one invocation computes at a time.
+/// The part of a result that one invocation computes at a time.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    /// Output channels.
+    /// Number of output channels.
     block: u32,
-    /// Elements that are loaded before the first window, to begin with a whole vector.
+    /// Number of elements loaded before the first window, so that loads start at a whole vector.
     shift: u32,
-    /// Vectors of an input line that are loaded.
+    /// Number of vectors loaded from an input line.
     loads: u32,
 }
 
 impl Piece {
-    /// The piece for the convolution, if the kernels are right for it.
+    /// The piece for the convolution; `None` if the kernels are not right for it.
     fn new(params: &Params) -> Option<Piece> {
         let whole =
             params.groups == 1 && (params.in_w * params.in_c).is_multiple_of(4) && params.out_w.is_multiple_of(PIXELS);
@@ -46,7 +46,7 @@ impl Piece {
         (weights * block * PIXELS <= LONGEST && loads <= LOADS).then_some(Piece { block, shift, loads })
     }
 
-    /// The kernel of this file and the one that both share.
+    /// Creates a kernel from its own file and the shared one.
     fn kernel(&self, name: &'static str, [file, entry]: [Source; 2], params: &Params) -> Kernel {
         let files = [file, source!("conv2d/few_channels_line.wgsl"), source!("lib/divide.wgsl"), entry];
         Kernel::new(name, &files)
@@ -64,8 +64,8 @@ impl Piece {
             .constant("LEFT", params.pad_left.saturating_mul(params.in_c).div_ceil(4))
     }
 
-    /// How many of a result's pieces one invocation computes, and how many chunks of as many there are, for about `wanted`
-    /// invocations. Both depend on the shape and the class of the device alone, so the order of a sum over chunks is fixed.
+    /// Number of pieces of a result per invocation, and number of chunks of that many pieces, for about `wanted`
+    /// invocations. Both depend on the shape and the device class alone, so the order of a sum over chunks is fixed.
     fn chunks(&self, params: &Params, pixels: u32, wanted: u32) -> (u32, u32) {
         let pieces = pixels / PIXELS;
         let each = pieces.div_ceil((wanted / self.blocks(params)).max(1)).max(1);
@@ -77,7 +77,7 @@ impl Piece {
     }
 }
 
-/// Output from input, weight and, if there are three operands, bias.
+/// Computes output from input, weight and, if there are three operands, bias.
 pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
     let params = of.params;
     let Some(piece) = Piece::new(&params) else { return Vec::new() };
@@ -89,7 +89,7 @@ pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
                 &params,
             )
             .parts(if piece.block.is_multiple_of(4) { 4 } else { 1 });
-        // Few enough on a software device that loading the weights costs little.
+        // On a software device few enough that loading the weights costs little.
         let wanted = match lowering.caps().class {
             DeviceClass::Software => 1 << 10,
             DeviceClass::Integrated => 1 << 14,
@@ -98,27 +98,27 @@ pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
         let (each, chunks) = piece.chunks(&params, params.m, wanted);
         let params = Params { k_chunk: each, ..params };
         let extent = Extent::Invocations(u64::from(chunks) * u64::from(piece.blocks(&params)));
-        // Four pixels of a piece side by side.
+        // The four pixels of a piece are computed side by side.
         push_forward(lowering, Dispatch::new(kernel, &params, extent).k_places(each * params.k), 1, None);
         Ok(())
     })]
 }
 
-/// grad_weight from input and grad_output; `params.k` counts pixels.
+/// Computes grad_weight from input and grad_output; `params.k` counts pixels.
 pub(super) fn grad_weight(of: &Problem) -> Vec<Candidate<'static>> {
     let params = of.params;
     let Some(piece) = Piece::new(&params) else { return Vec::new() };
     vec![Candidate::new("few_channels", move |lowering| {
         let files = [source!("conv2d/grad_weight_few_channels.wgsl"), source!("lib/each.wgsl")];
         let kernel = piece.kernel("conv2d_grad_weight/few_channels", files, &params);
-        // Every chunk's sums are stored and added up once more.
+        // The sums of every chunk are stored and added up in another dispatch.
         let wanted = match lowering.caps().class {
             DeviceClass::Software => 1 << 8,
             DeviceClass::Integrated => 1 << 11,
             DeviceClass::Discrete => 1 << 13,
         };
         let weights = params.m * params.n;
-        // All of them lie in one binding.
+        // All of them must fit into one binding.
         let most = lowering.caps().max_binding / (u64::from(weights) * 4);
         let wanted = wanted.min(most.min(1 << 13) as u32 * piece.blocks(&params));
         let (each, chunks) = piece.chunks(&params, params.k, wanted);

@@ -1,6 +1,6 @@
 //! conv2d (cross-correlation) with stride, padding, dilation and groups, and its gradients by input and weight.
 //!
-//! Each is computed by one of several algorithms, which have a file each; the lists below say which is preferred.
+//! Each has several algorithms, one per file. The lists below give the order of preference.
 
 mod depthwise;
 mod direct;
@@ -22,12 +22,12 @@ use crate::ops::{arity, nchw, positive};
 use crate::shape::{Layout, Shape, Window, conv_output};
 use crate::tensor::{Spec, Tensor, TensorId};
 
-/// The candidates of the forward pass in order of preference. Each knows for which convolutions it is right.
+/// Candidates of the forward pass in order of preference. Each decides for which convolutions it is right.
 fn forward_order(class: DeviceClass) -> &'static [Make<Problem>] {
     match class {
         DeviceClass::Software => &[
             depthwise::forward,
-            few_channels::forward, // loads least for what it computes
+            few_channels::forward, // fewest loads per result
             winograd::forward_where_it_wins,
             |of| direct::where_better_than_tiles(of, &Product::forward(of), direct::forward),
             |of| tiled::forward(&[Core::Subgroup8], of),
@@ -39,14 +39,14 @@ fn forward_order(class: DeviceClass) -> &'static [Make<Problem>] {
             depthwise::forward,
             |of| direct::where_better_than_tiles(of, &Product::forward(of), direct::forward),
             |of| tiled::forward(tiles::GPU, of),
-            winograd::forward, // has not been measured on a GPU, nor has the last
+            winograd::forward, // not measured on a GPU, like the last one
             direct::forward,
             few_channels::forward,
         ],
     }
 }
 
-/// The candidates of the gradient by the input in order of preference.
+/// Candidates of the gradient by the input in order of preference.
 fn grad_input_order(class: DeviceClass) -> &'static [Make<Problem>] {
     match class {
         DeviceClass::Software => &[
@@ -68,7 +68,7 @@ fn grad_input_order(class: DeviceClass) -> &'static [Make<Problem>] {
     }
 }
 
-/// The candidates of the gradient by the weight in order of preference.
+/// Candidates of the gradient by the weight in order of preference.
 fn grad_weight_order(class: DeviceClass) -> &'static [Make<Problem>] {
     match class {
         DeviceClass::Software => &[
@@ -79,7 +79,7 @@ fn grad_weight_order(class: DeviceClass) -> &'static [Make<Problem>] {
             |of| tiled::grad_weight(tiles::GPU, of),
             direct::grad_weight,
         ],
-        // One invocation a weight would add up all pixels of the batch alone, on a card that is idle otherwise.
+        // One invocation per weight would accumulate all pixels of the batch alone, while the rest of the card is idle.
         DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::grad_weight,
             |of| tiled::grad_weight(tiles::GPU, of),
@@ -89,16 +89,16 @@ fn grad_weight_order(class: DeviceClass) -> &'static [Make<Problem>] {
     }
 }
 
-/// The attributes of a convolution; every pair is (height, width). Source: torch.nn.Conv2d.
+/// Attributes of a convolution; every pair is (height, width). Source: torch.nn.Conv2d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2dAttributes {
-    /// How far the window moves.
+    /// Step from one window to the next.
     pub stride: [usize; 2],
     /// Rows or columns of zeros: top, bottom, left, right.
     pub padding: [usize; 4],
-    /// How far apart the window's elements lie.
+    /// Distance between the window's elements.
     pub dilation: [usize; 2],
-    /// Into how many separate convolutions the channels fall; as many as input channels is depthwise.
+    /// Number of separate convolutions that the channels are divided into. As many as input channels is depthwise.
     pub groups: usize,
 }
 
@@ -127,7 +127,8 @@ pub struct Conv2dGradWeight {
 }
 
 impl Tape {
-    /// The cross-correlation of `input` [N, C, H, W] with `weight` [out, C/groups, kernel_h, kernel_w], plus `bias` \[out\].
+    /// Appends the cross-correlation of `input` [N, C, H, W] with `weight` [out, C/groups, kernel_h, kernel_w], plus
+    /// `bias` \[out\].
     pub fn conv2d(
         &mut self,
         name: &str,
@@ -142,7 +143,7 @@ impl Tape {
 }
 
 impl Conv2dAttributes {
-    /// The attributes as keys name them.
+    /// The attributes as written in keys.
     fn key(&self, operation: &str) -> String {
         let Conv2dAttributes { stride, padding, dilation, groups } = self;
         let text = |extents: &[usize]| extents.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
@@ -150,7 +151,7 @@ impl Conv2dAttributes {
         format!("{operation} stride={stride} padding={padding} dilation={dilation} groups={groups}")
     }
 
-    /// The output's extents for these of input and weight, both in PyTorch's order.
+    /// Output extents for this input and weight, in PyTorch's order.
     fn output(&self, input: &Tensor, weight: &Shape) -> Result<[usize; 4], Misfit> {
         let [n, c, h, w] = nchw(input, "input")?;
         let Some([out, in_group, kh, kw]) = weight.nchw().filter(|_| !weight.is_empty()) else {
@@ -185,7 +186,8 @@ impl Conv2dAttributes {
     }
 }
 
-/// Pushes a dispatch of the forward pass with its operands and epilogue; it notes its statistics in `partials` if there are any.
+/// Pushes a dispatch of the forward pass with its operands and epilogue. It stores its statistics in `partials`, if
+/// given.
 fn push_forward(lowering: &mut Lowering<'_>, dispatch: Dispatch, splits: u32, partials: Option<Operand>) {
     let epilogue = lowering.epilogue(0).bias(lowering.optional_input(2)).statistics(partials);
     let dispatch = dispatch.bind("input", lowering.input(0)).bind("weight", lowering.input(1));
@@ -201,7 +203,8 @@ fn push_grad_input(lowering: &mut Lowering<'_>, dispatch: Dispatch, splits: u32)
     split_k::push(lowering, dispatch, splits, target, &epilogue);
 }
 
-/// Pushes a dispatch of the gradient by the weight, of which each of `parts` gives sums for all `weights`, and what adds them up.
+/// Pushes a dispatch of the gradient by the weight, in which each of `parts` computes partial sums for all `weights`,
+/// and the dispatch that adds them up.
 fn push_grad_weight(lowering: &mut Lowering<'_>, dispatch: Dispatch, parts: u32, weights: u32) {
     let grad_weight = lowering.output(0);
     let sums = match parts {

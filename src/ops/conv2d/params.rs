@@ -1,4 +1,4 @@
-//! What the kernels of a convolution are told, and the product that each of its three is.
+//! Params of a convolution's kernels, and the matrix products that its three passes are.
 
 use crate::kernel::Caps;
 use crate::ops::conv2d::Conv2dAttributes;
@@ -7,15 +7,16 @@ use crate::params;
 use crate::shape::Shape;
 
 params! {
-    /// Extents and attributes of a convolution, and of the product that it is: rows m, columns n, and k products a sum, of
-    /// which a split takes k_chunk.
+    /// Extents and attributes of a convolution and of its product: rows m, columns n, and k products per sum, of which
+    /// a split takes k_chunk.
     ///
-    /// A tiled product has params of its own: it computes `products` of m by n, of which a tap has `channels` in the K dimension,
-    /// each split into `splits`, whose partial sums lie split_step apart. Along an axis the taps of one phase of the stride are
-    /// step apart and meet outputs next apart; inverse finds a phase's first tap.
+    /// A tiled product has separate params. It computes `products` products of m by n, in which a tap has `channels`
+    /// positions of the K dimension. Each product is split into `splits`, whose partial sums are split_step apart.
+    /// Along an axis the taps of one phase of the stride are step apart and meet outputs next apart; inverse gives a
+    /// phase's first tap.
     ///
-    /// Memory: input [batch, in_h, in_w, in_c], output [batch, out_h, out_w, out_c], weight [kernel_h, kernel_w, in_c / groups,
-    /// out_c]; their gradients alike.
+    /// Memory: input [batch, in_h, in_w, in_c], output [batch, out_h, out_w, out_c], weight [kernel_h, kernel_w, in_c /
+    /// groups, out_c]; their gradients alike.
     pub(crate) struct Params {
         m: u32, n: u32, k: u32, k_chunk: u32,
         in_h: u32, in_w: u32, in_c: u32, out_h: u32, out_w: u32, out_c: u32,
@@ -26,7 +27,7 @@ params! {
     }
 }
 
-/// A convolution or one of its gradients, as its candidates see it.
+/// A convolution or one of its gradients, as described to its candidates.
 pub(crate) struct Problem {
     pub conv: Conv2dAttributes,
     pub params: Params,
@@ -34,14 +35,14 @@ pub(crate) struct Problem {
 }
 
 impl Conv2dAttributes {
-    /// The products of each of the three kernels: every weight meets every pixel of the output once. Those with the padding
-    /// count too, though no kernel need compute them.
+    /// Number of multiply-adds of each of the three passes: every weight meets every pixel of the output once. Those
+    /// with the padding count too, although kernels may skip them.
     pub(crate) fn multiply_adds_of(&self, output: &Shape, weight: &Shape) -> u64 {
         output.nchw().map_or(0, |[n, _, h, w]| (n * h * w) as u64 * weight.len() as u64)
     }
 
-    /// A convolution without a window, whose every output pixel reads the input pixel in the same place, is told to kernels as
-    /// one of a single image with a single line: the plain product that it is.
+    /// Params of the kernels. A pointwise convolution, whose output pixels each read the input pixel in the same place,
+    /// is passed as a single image with a single line, since it is a plain matrix product.
     fn params(&self, mut input: [u32; 4], weight: [u32; 4], mut output: [u32; 4], [m, n, k]: [u32; 3]) -> Params {
         if weight[2..] == [1; 2] && self.stride == [1; 2] && self.padding == [0; 4] {
             let pixels = output[0] * output[2] * output[3];
@@ -89,7 +90,7 @@ impl Conv2dAttributes {
         self.params(input, weight, output, product)
     }
 
-    /// Whether a line of the input has zeros beside it.
+    /// True if a line of the input has zeros beside it.
     pub(crate) fn pads_lines(&self) -> bool {
         self.padding[2..] != [0; 2]
     }

@@ -1,19 +1,19 @@
-//! A convolution as an implicit product on the tiled cores: its operands are never written out as matrices.
+//! A convolution as an implicit GEMM on the tiled cores: its operands are never written out as matrices.
 //!
-//! Every group of channels is a product of its own, and in the gradient by the input every phase of the stride: the pixels that
-//! the same taps of the window meet. One dispatch computes them all.
+//! Every group of channels is a separate product. In the gradient by the input every phase of the stride is one too:
+//! the pixels that the same taps of the window meet. One dispatch computes them all.
 
 use super::params::{Params, Problem};
 use super::{push_forward, push_grad_input, push_grad_weight};
 use crate::kernel::{Candidate, Dispatch, source};
 use crate::ops::product::tiles::{self, Core, GemmShape, Operands, Tiling};
 
-/// The params and the GEMM shape of a convolution's product or of one of its gradients.
+/// Params and GEMM shape of a convolution's product or of one of its gradients.
 #[derive(Clone, Copy)]
 pub(super) struct Product {
     params: Params,
     shape: GemmShape,
-    /// Multiply-adds that are made, those beyond the edges of tiles left out.
+    /// Number of multiply-adds executed, without those beyond the edges of tiles.
     executed: u64,
 }
 
@@ -38,7 +38,7 @@ impl Product {
         let batch = params.m / (params.in_h * params.in_w);
         let m = batch * params.in_h.div_ceil(params.stride_h) * params.in_w.div_ceil(params.stride_w);
         let (n, channels) = (params.in_c / params.groups, params.out_c / params.groups);
-        // Of the phase with the most taps; every tap is one phase's.
+        // k of the phase with the most taps. Every tap belongs to one phase.
         let k = h.most_taps() * w.most_taps() * channels;
         let taps = u64::from(params.kernel_h) * u64::from(params.kernel_w);
         let of_tap = u64::from(m) * u64::from(n) * u64::from(channels) * u64::from(params.groups);
@@ -67,26 +67,26 @@ impl Product {
         Product { shape: product.shape.long_k(), ..product }
     }
 
-    /// Whether tiles are better than one invocation a result.
+    /// True if tiles are faster than one invocation per result.
     pub fn suits_tiles(&self, of: &Problem) -> bool {
         self.shape.suits_tiles(&of.caps)
     }
 
-    /// The params of a tiling, whose result has `len` elements.
+    /// Params of a tiling, whose result has `len` elements.
     fn tiled(&self, tiling: &Tiling, len: u64) -> Params {
         let split_step = if tiling.splits == 1 { 0 } else { len as u32 };
         Params { k_chunk: tiling.k_chunk, splits: tiling.splits, split_step, ..self.params }
     }
 }
 
-/// The phases of a stride along one axis: phase p has the taps t with t dilation % stride = p.
+/// Phases of a stride along one axis: phase p has the taps t with t dilation % stride = p.
 struct Axis {
     kernel: u32,
-    /// How far apart the taps of one phase are.
+    /// Distance between the taps of one phase.
     step: u32,
-    /// How far apart the outputs are that they meet.
+    /// Distance between the outputs that they meet.
     next: u32,
-    /// The number by which p / gcd(stride, dilation) is multiplied to give the first tap, modulo `step`.
+    /// Factor of p / gcd(stride, dilation) that gives the first tap, modulo `step`.
     inverse: u32,
 }
 
@@ -106,14 +106,14 @@ impl Axis {
     }
 }
 
-/// Output from input, weight and, if there are three operands, bias. The tiles note the statistics of the output if they are
-/// wanted.
+/// Computes output from input, weight and, if there are three operands, bias. The tiles store statistics of the output
+/// if requested.
 pub(super) fn forward(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
     let conv = of.conv;
     let product = Product::forward(of);
     let Params { in_c, out_c, kernel_w, n, channels, .. } = product.params;
     tiles::candidates(cores, &of.caps, product.shape, move |lowering, tiling| {
-        // Channels that are no whole vectors make short runs; those of a line of taps may lie in a row too.
+        // If channels are no whole vectors, their runs are short; the channels of a line of taps may be contiguous too.
         let taps = conv.groups == 1 && (in_c == 1 || (conv.dilation[1] == 1 && !in_c.is_multiple_of(4)));
         let run = if taps { kernel_w * in_c } else { channels };
         let operands = Operands {
@@ -122,7 +122,7 @@ pub(super) fn forward(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
             whole_runs: run.is_multiple_of(4),
             widths: [[channels, in_c], [n, out_c], [n, out_c]].map(|runs| tiles::width(&runs)),
         };
-        // What is split is not there before its parts are added up.
+        // A split result is incomplete until its parts are added up.
         let statistics = if tiling.splits == 1 { lowering.take_statistics() } else { None };
         let kernel = tiling
             .kernel(tiles::names!("conv2d"), &[source!("conv2d/tiled.wgsl")], &operands, statistics.is_some())
@@ -136,7 +136,7 @@ pub(super) fn forward(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
     })
 }
 
-/// grad_input from grad_output and weight.
+/// Computes grad_input from grad_output and weight.
 pub(super) fn grad_input(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
     let product = Product::grad_input(of);
     let pixels_first = skips_taps(&of.params);
@@ -159,10 +159,10 @@ pub(super) fn grad_input(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>
     })
 }
 
-/// Whether it is worth it that a tile holds one pixel of many images, so that taps beside the output are skipped: there
-/// are images enough for a tile, and an eighth of all taps lie there.
+/// True if it pays that a tile holds one pixel of many images, so that taps beside the output are skipped: there are
+/// enough images for a tile, and an eighth of all taps lie beside the output.
 fn skips_taps(of: &Params) -> bool {
-    // How many of an axis's taps meet an output, over all its elements; with a stride rows are better ordered by phase.
+    // Number of an axis's taps that meet an output, over all elements. With a stride, rows are better ordered by phase.
     let meet = |input: u32, output: u32, kernel: u32, pad: u32, dilation: u32| -> i64 {
         let [input, output, pad, dilation] = [input, output, pad, dilation].map(i64::from);
         let outputs = |tap: i64| (input + pad - tap * dilation).min(output) - (pad - tap * dilation).max(0);
@@ -175,7 +175,7 @@ fn skips_taps(of: &Params) -> bool {
     [of.stride_h, of.stride_w] == [1; 2] && batch >= 32 && 8 * met <= 7 * all
 }
 
-/// grad_weight from input and grad_output, by split-K where that fills the device.
+/// Computes grad_weight from input and grad_output, by split-K if that fills the device.
 pub(super) fn grad_weight(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
     let conv = of.conv;
     let product = Product::grad_weight(of);

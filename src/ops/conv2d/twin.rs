@@ -1,14 +1,15 @@
-//! conv2d and its gradients, as the formulas say.
+//! Twins of conv2d and its gradients, as in the formulas.
 //!
-//! The loops over pixels are innermost, one weight at a time: a compiler then handles many pixels at once, where no stride
-//! keeps them apart. An element of the output or of grad_input adds up its products in the order of the loops outside.
+//! The loops over pixels are innermost, one weight at a time, which lets a compiler vectorise over pixels where the
+//! stride is
+//! 1. An element of the output or of grad_input adds its products in the order of the outer loops.
 
 use std::ops::Range;
 
 use crate::ops::conv2d::{Conv2dAttributes, Conv2dGradInput, Conv2dGradWeight};
 use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw, fill_planes};
 
-/// Along one axis: the outputs 0..`size` whose tap `k` lies within the input 0..`input`.
+/// Outputs along one axis, of 0..`size`, whose tap `k` lies within the input 0..`input`.
 fn outputs_of_tap(k: usize, stride: usize, dilation: usize, pad: usize, input: usize, size: usize) -> Range<usize> {
     let first = pad.saturating_sub(k * dilation).div_ceil(stride);
     let end = (input + pad).saturating_sub(k * dilation).div_ceil(stride).min(size);
@@ -24,7 +25,7 @@ struct Tap {
 }
 
 impl Tap {
-    /// Tap [kh, kw] for planes of these heights and widths.
+    /// Creates tap [kh, kw] for planes of these heights and widths.
     fn new(conv: &Conv2dAttributes, tap: [usize; 2], input: [usize; 2], output: [usize; 2]) -> Self {
         let along = |axis: usize| {
             let pad = conv.padding[axis * 2];
@@ -33,12 +34,12 @@ impl Tap {
         Tap { rows: along(0), columns: along(1), conv: *conv, tap }
     }
 
-    /// Where the tap of output `o` lies along an axis.
+    /// Input position of output `o`'s tap along an axis.
     fn input(&self, axis: usize, o: usize) -> usize {
         o * self.conv.stride[axis] + self.tap[axis] * self.conv.dilation[axis] - self.conv.padding[axis * 2]
     }
 
-    /// Calls `line` for every row of outputs with the rows' numbers in output and input, and the first column in the input.
+    /// Calls `line` for every row of outputs with its index in output and input, and the first column in the input.
     fn lines(&self, mut line: impl FnMut(usize, usize, usize)) {
         if self.columns.is_empty() {
             return;
@@ -126,7 +127,7 @@ impl Twin for Conv2dGradWeight {
         let group_out = out_c / groups;
         fill_nchw(outputs.real(0), dims, |co, ci, kh, kw| {
             let tap = Tap::new(&self.conv, [kh, kw], [in_h, in_w], [out_h, out_w]);
-            // A sum for each column, which are added up in the end.
+            // One sum per column; they are added up at the end.
             let mut sums = vec![R::default(); tap.columns.len()];
             for n in 0..batch {
                 let input = &x[(n * in_c + co / group_out * dims[1] + ci) * in_h * in_w..][..in_h * in_w];

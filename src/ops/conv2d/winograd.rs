@@ -1,8 +1,8 @@
-//! The kernels of a convolution by Winograd's F(2x2, 3x3): 16 products of transformed tiles in place of 36 multiply-adds for
-//! every four results, so 2.25 times fewer. Source: Lavin and Gray, arXiv 1509.09308.
+//! Kernels of a convolution by Winograd's F(2x2, 3x3): 16 products of transformed tiles in place of 36 multiply-adds
+//! for every four results, a factor of 2.25 fewer. Source: Lavin and Gray, arXiv 1509.09308.
 //!
-//! A value that is infinite or NaN reaches all four results of each tile whose patch it lies in, not only those whose window it
-//! lies in, since patches are differences of their elements.
+//! An infinite or NaN value reaches all four results of every tile whose patch contains it, not only the results whose
+//! window contains it, since patches are differences of their elements.
 
 use super::params::{Params as Convolution, Problem};
 use crate::kernel::{Candidate, Caps, DeviceClass, Dispatch, Extent, Kernel, Lowering, Needs, Source, source};
@@ -10,7 +10,7 @@ use crate::ops::product::matmul::{self, Matmul};
 use crate::params;
 
 params! {
-    /// Extents of source and result, the tiles that a dispatch sees, and channels, which count vectors of four.
+    /// Extents of source and result, the tiles of a dispatch, and channels, counted in vectors of four.
     pub(crate) struct Params {
         source_h: u32, source_w: u32, pad_top: u32, pad_left: u32,
         result_h: u32, result_w: u32, tiles_h: u32, tiles_w: u32,
@@ -19,34 +19,34 @@ params! {
     }
 }
 
-/// Matrices, one for each place of a patch.
+/// Number of matrices, one per position in a patch.
 const PLACES: u32 = 16;
-/// Bytes of transformed patches and sums together at a time: on a software device no more than what runs as fast, on others what stays
-/// in a large cache. A convolution that needs less takes less.
+/// Maximum bytes of transformed patches and sums at a time: on a software device the largest size without a slowdown,
+/// on others what stays in a large cache. A convolution that needs less takes less.
 const SOFTWARE_BYTES: u64 = 8 << 20;
 const GPU_BYTES: u64 = 24 << 20;
-/// Tiles of a chunk are whole rows of a product's tiles.
+/// Granularity of a chunk in tiles, so that chunks are whole rows of a product's tiles.
 const CHUNK_STEP: u32 = 128;
-/// What makes the transforms cost less than they save, as measured on a software device with two cores: so many channels on
-/// both sides, since a patch's elements are loaded and stored once for as many multiply-adds, and so many tiles, since the
-/// weights are transformed once for them.
+/// Minimum number of channels on both sides, and of tiles, from which the transforms save more than they cost, as
+/// measured on a software device with two cores. A patch's elements are loaded and stored once for as many
+/// multiply-adds as there are channels, and the weights are transformed once for all tiles.
 const LEAST_CHANNELS: u32 = 48;
 const LEAST_TILES: u32 = 64;
 
 /// A convolution in these kernels' terms: the result is a sum over `depth` channels of the source.
 struct Winograd {
     batch: u32,
-    /// Lines, columns and channels.
+    /// Height, width and channels.
     source: [u32; 3],
     result: [u32; 3],
-    /// Lines and columns of zeros before the source.
+    /// Rows and columns of zeros before the source.
     pad: [u32; 2],
-    /// Whether it is the input's gradient: the weight is turned by half a circle, and its rows and columns change places.
+    /// True for the input's gradient: the weight is rotated by 180 degrees, and its rows and columns are exchanged.
     turned: bool,
 }
 
 impl Winograd {
-    /// The output as the result of the input.
+    /// The forward pass: the source is the input, the result the output.
     fn forward(of: &Convolution) -> Self {
         Winograd {
             batch: of.m / (of.out_h * of.out_w),
@@ -57,7 +57,7 @@ impl Winograd {
         }
     }
 
-    /// The input's gradient as the result of the output's: the window is turned, and begins at its other end.
+    /// The gradient by the input: the source is grad_output, the window is rotated and begins at its other end.
     fn grad_input(of: &Convolution) -> Self {
         Winograd {
             batch: of.m / (of.in_h * of.in_w),
@@ -68,22 +68,22 @@ impl Winograd {
         }
     }
 
-    /// Tiles of an image: lines and columns.
+    /// Number of tiles of an image along height and width.
     fn tiles(&self) -> [u32; 2] {
         [self.result[0].div_ceil(2), self.result[1].div_ceil(2)]
     }
 
-    /// Bytes of all transformed weights.
+    /// Size in bytes of all transformed weights.
     fn weight_bytes(&self) -> u64 {
         u64::from(PLACES) * 4 * u64::from(self.source[2]) * u64::from(self.result[2])
     }
 
-    /// Bytes of a tile's patches and sums.
+    /// Size in bytes of a tile's patches and sums.
     fn tile_bytes(&self) -> u64 {
         u64::from(PLACES) * 4 * (u64::from(self.source[2]) + u64::from(self.result[2]))
     }
 
-    /// The candidate: bindings must hold the weights and the smallest chunk.
+    /// Creates the candidate, whose bindings must hold the weights and the smallest chunk.
     fn candidate(self, names: [&'static str; 3]) -> Vec<Candidate<'static>> {
         let binding = self.weight_bytes().max(u64::from(CHUNK_STEP) * self.tile_bytes());
         let lower = move |lowering: &mut Lowering<'_>| {
@@ -93,19 +93,19 @@ impl Winograd {
         vec![Candidate::new("winograd", lower).needs(Needs { binding, ..Needs::default() })]
     }
 
-    /// How many tiles are computed at a time. It depends on shapes and the class of the device alone.
+    /// Number of tiles computed at a time. It depends on shapes and the device class alone.
     fn chunk(&self, caps: &Caps) -> u32 {
         let bytes = if caps.class == DeviceClass::Software { SOFTWARE_BYTES } else { GPU_BYTES };
         let step = u64::from(CHUNK_STEP);
         let most = bytes.min(caps.max_binding) / self.tile_bytes() / step * step;
         let [tiles_h, tiles_w] = self.tiles();
         let all = u64::from(self.batch) * u64::from(tiles_h) * u64::from(tiles_w);
-        // Chunks about as large as one another.
+        // Chunks of nearly equal size.
         let chunks = all.div_ceil(most.max(step));
         all.div_ceil(chunks).next_multiple_of(step).min(all) as u32
     }
 
-    /// Result from source and weight, operands 0 and 1, and, if there are three, the bias.
+    /// Computes the result from source and weight, operands 0 and 1, and the bias if there are three operands.
     fn lower(&self, lowering: &mut Lowering<'_>, names: [&'static str; 3]) {
         let (source, weight, result) = (lowering.input(0), lowering.input(1), lowering.output(0));
         let epilogue = lowering.epilogue(0).bias(lowering.optional_input(2));
@@ -146,7 +146,7 @@ impl Winograd {
             let transform = kernel(of_input, source!("conv2d/winograd_input.wgsl"));
             let dispatch = Dispatch::new(transform, &params, extent(depth));
             lowering.push(dispatch.bind("source", source).bind("patches", patches).elements(PLACES));
-            // A product for each place of a patch.
+            // One product per position in a patch.
             let extents = [params.tiles, self.result[2], self.source[2]];
             matmul::side_by_side(lowering, &product, PLACES, extents, [patches, weights, sums]);
             let transform = kernel(of_output, source!("conv2d/winograd_output.wgsl")).elements(4);
@@ -158,7 +158,7 @@ impl Winograd {
         }
     }
 
-    /// Whether these kernels need the least time on a software device.
+    /// True if these kernels are the fastest on a software device.
     fn wins(&self) -> bool {
         let [tiles_h, tiles_w] = self.tiles();
         self.source[2].min(self.result[2]) >= LEAST_CHANNELS && self.batch * tiles_h * tiles_w >= LEAST_TILES
@@ -170,7 +170,7 @@ fn kernel(name: &'static str, file: Source) -> Kernel {
     Kernel::new(name, &files).constant("WG", 64)
 }
 
-/// Whether the kernels of this file are right: a window of 3x3 that moves by 1, padded by at most 2, over whole vectors of
+/// True if the kernels of this file are right: a 3x3 window with stride 1, padded by at most 2, over whole vectors of
 /// channels.
 fn is_right(of: &Problem) -> bool {
     let (conv, params) = (&of.conv, &of.params);
@@ -179,7 +179,7 @@ fn is_right(of: &Problem) -> bool {
     plain && window && params.in_c.is_multiple_of(4) && params.out_c.is_multiple_of(4)
 }
 
-/// Output from input, weight and, if there are three operands, bias.
+/// Computes output from input, weight and, if there are three operands, bias.
 pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
     if !is_right(of) {
         return Vec::new();
@@ -188,7 +188,7 @@ pub(super) fn forward(of: &Problem) -> Vec<Candidate<'static>> {
     Winograd::forward(&of.params).candidate(names)
 }
 
-/// grad_input from grad_output and weight.
+/// Computes grad_input from grad_output and weight.
 pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
     if !is_right(of) {
         return Vec::new();
@@ -198,13 +198,13 @@ pub(super) fn grad_input(of: &Problem) -> Vec<Candidate<'static>> {
     Winograd::grad_input(&of.params).candidate(names)
 }
 
-/// The forward pass where these kernels need the least time on a software device.
+/// The forward pass where these kernels are the fastest on a software device.
 pub(super) fn forward_where_it_wins(of: &Problem) -> Vec<Candidate<'static>> {
     let wins = is_right(of) && Winograd::forward(&of.params).wins();
     if wins { forward(of) } else { Vec::new() }
 }
 
-/// grad_input where these kernels need the least time on a software device.
+/// grad_input where these kernels are the fastest on a software device.
 pub(super) fn grad_input_where_it_wins(of: &Problem) -> Vec<Candidate<'static>> {
     let wins = is_right(of) && Winograd::grad_input(&of.params).wins();
     if wins { grad_input(of) } else { Vec::new() }

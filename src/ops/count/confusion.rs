@@ -1,4 +1,4 @@
-//! The confusion matrix and the count of top-k right predictions, which stay on the device until somebody reads them.
+//! The confusion matrix and the count of top-k correct predictions, which stay on the device until they are read.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
@@ -10,19 +10,20 @@ use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// Counts a step's predictions into a kept state: operands are logits [N, classes] and target \[N\]; the state is changed in
-/// place.
+/// Counts a step's predictions into a kept state. Operands are logits [N, classes] and target \[N\]; the state is
+/// updated in place.
 ///
-/// The predicted class is the one that the accuracy of
-/// [`SoftmaxCrossEntropy`](crate::ops::softmax_cross_entropy::SoftmaxCrossEntropy) goes by: the first of the largest logits, and
-/// NaN is no largest unless it is the first class's. A target is among the top k where fewer than k logits are greater than
-/// its own, as with torch.topk; a tie is decided for the target. A logit of NaN is greater than any number, as torch.topk
-/// sorts it, but a target whose own logit is NaN is not among the top k, so that a network that has diverged looks like one.
+/// The predicted class is the same as for the accuracy of
+/// [`SoftmaxCrossEntropy`](crate::ops::softmax_cross_entropy::SoftmaxCrossEntropy): the first of the largest logits,
+/// where NaN counts as the largest only for the first class. A target is among the top k if fewer than k logits are
+/// greater than its own, as in torch.topk; ties count for the target. A NaN logit is greater than any number, as
+/// torch.topk sorts it, but a target whose own logit is NaN is not among the top k, so that the counts show that a
+/// network has diverged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AccumulateConfusion {
-    /// How many of the largest logits the target may be among; with as many as there are classes every target is.
+    /// Number k of largest logits that the target may be among. With k equal to the number of classes every target is.
     pub top_k: usize,
-    /// Targets of this value count for nothing, and neither do negative ones.
+    /// Target value to ignore; negative targets are ignored too.
     pub ignore_index: i32,
 }
 
@@ -33,7 +34,7 @@ impl Default for AccumulateConfusion {
     }
 }
 
-/// Words before the matrix: top-k right predictions, k, targets that are no class, one unused.
+/// Number of words before the matrix: top-k correct predictions, k, targets that are no class, one unused.
 pub(crate) const HEADER: usize = 4;
 
 params! {
@@ -42,9 +43,10 @@ params! {
 }
 
 impl Tape {
-    /// Adds each step's predictions to the state called `state`, of which [`Confusion::from_state`] makes a matrix.
+    /// Adds each step's predictions to the state called `state`, which [`Confusion::from_state`] converts to a matrix.
     ///
-    /// `logits` are [N, classes], `target` \[N\] class indices as i32; at least one row and class, k at least 1.
+    /// `logits` are [N, classes], `target` \[N\] class indices as i32. There must be at least one row and one class,
+    /// and k must be at least 1.
     pub fn accumulate_confusion(
         &mut self,
         state: &str,
@@ -99,34 +101,34 @@ impl Operation for AccumulateConfusion {
     }
 }
 
-/// Which classes were taken for which, over everything since the state was cleared.
+/// Confusion matrix over everything since the state was cleared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confusion {
-    /// How many classes there are.
+    /// Number of classes.
     pub classes: usize,
-    /// [classes, classes], a row for each true class, a column for each predicted one: scikit-learn's confusion_matrix.
+    /// Counts [classes, classes], a row per true class, a column per predicted class: scikit-learn's confusion_matrix.
     pub counts: Vec<u64>,
-    /// The k of `top_k_right`; 0 where nothing has been counted yet.
+    /// The k of `top_k_right`; 0 if nothing has been counted yet.
     pub top_k: usize,
-    /// Targets among the k largest logits.
+    /// Number of targets among the k largest logits.
     pub top_k_right: u64,
-    /// Targets that are no class, though not negative: they are in no other count, and their loss is NaN.
+    /// Number of non-negative targets that are no class. They are in no other count, and their loss is NaN.
     pub unknown: u64,
 }
 
-/// One class taken for another.
+/// A pair of a true class and a wrong prediction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// The true class.
     pub actual: usize,
-    /// What it was taken for.
+    /// The predicted class.
     pub predicted: usize,
-    /// How often.
+    /// Number of times.
     pub count: u64,
 }
 
 impl Confusion {
-    /// Reads the state's words, which are u32 in the bits of f32.
+    /// Reads the state's words, which are u32 values in the bits of f32.
     pub fn from_state(state: &[f32]) -> Self {
         let word = |i: usize| state.get(i).map_or(0, |bits| u64::from(bits.to_bits()));
         let classes = state.len().saturating_sub(HEADER).isqrt();
@@ -139,7 +141,7 @@ impl Confusion {
         }
     }
 
-    /// How often class `actual` was taken for class `predicted`; 0 for what is no class.
+    /// Number of predictions of class `predicted` for targets of class `actual`; 0 if either is no class.
     pub fn get(&self, actual: usize, predicted: usize) -> u64 {
         if predicted >= self.classes {
             return 0;
@@ -147,55 +149,55 @@ impl Confusion {
         self.counts.get(actual * self.classes + predicted).copied().unwrap_or(0)
     }
 
-    /// How many targets were counted.
+    /// Number of counted targets.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// How many targets of `class` there were: scikit-learn's support.
+    /// Number of targets of `class`: scikit-learn's support.
     pub fn support(&self, class: usize) -> u64 {
         (0..self.classes).map(|predicted| self.get(class, predicted)).sum()
     }
 
-    /// How often `class` was predicted.
+    /// Number of predictions of `class`.
     pub fn predicted(&self, class: usize) -> u64 {
         (0..self.classes).map(|actual| self.get(actual, class)).sum()
     }
 
-    /// The share of right predictions, 0 to 1; none where nothing was counted.
+    /// Fraction of correct predictions, 0 to 1; `None` if nothing was counted.
     pub fn accuracy(&self) -> Option<f64> {
         ratio((0..self.classes).map(|class| self.get(class, class)).sum(), self.count())
     }
 
-    /// The share of targets among the k largest logits, 0 to 1; none where nothing was counted.
+    /// Fraction of targets among the k largest logits, 0 to 1; `None` if nothing was counted.
     pub fn top_k_accuracy(&self) -> Option<f64> {
         ratio(self.top_k_right, self.count())
     }
 
-    /// Of the predictions of `class` the share that is right; none where it was never predicted, for which scikit-learn
-    /// says 0 and warns.
+    /// Fraction of the predictions of `class` that are correct; `None` if it was never predicted, for which
+    /// scikit-learn returns 0 with a warning.
     pub fn precision(&self, class: usize) -> Option<f64> {
         ratio(self.get(class, class), self.predicted(class))
     }
 
-    /// Of the targets of `class` the share that was found; none where there was none, for which scikit-learn says 0 and
-    /// warns.
+    /// Fraction of the targets of `class` that were predicted; `None` if it has no targets, for which scikit-learn
+    /// returns 0 with a warning.
     pub fn recall(&self, class: usize) -> Option<f64> {
         ratio(self.get(class, class), self.support(class))
     }
 
-    /// The harmonic mean of precision and recall, 2 right / (targets + predictions); none only where `class` was neither a
-    /// target nor predicted, and 0 where it was but one of the two.
+    /// Harmonic mean of precision and recall, 2 correct / (targets + predictions). `None` if `class` was neither a
+    /// target nor predicted, and 0 if it was only one of the two.
     pub fn f1(&self, class: usize) -> Option<f64> {
         ratio(2 * self.get(class, class), self.support(class) + self.predicted(class))
     }
 
-    /// The mean [`f1`](Self::f1) of the classes that have one: scikit-learn's f1_score with average="macro".
+    /// Mean [`f1`](Self::f1) of the classes that have one: scikit-learn's f1_score with average="macro".
     pub fn macro_f1(&self) -> Option<f64> {
         self.mean(|class| self.f1(class))
     }
 
-    /// The mean [`recall`](Self::recall) of the classes that have one: scikit-learn's balanced_accuracy_score.
+    /// Mean [`recall`](Self::recall) of the classes that have one: scikit-learn's balanced_accuracy_score.
     pub fn balanced_accuracy(&self) -> Option<f64> {
         self.mean(|class| self.recall(class))
     }
@@ -205,7 +207,7 @@ impl Confusion {
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
-    /// Up to `most` mistakes that occurred, the most frequent first; of equally frequent ones the lower classes first.
+    /// Returns up to `most` mistakes that occurred, the most frequent first; ties are in order of the classes.
     pub fn most_confused(&self, most: usize) -> Vec<Mistake> {
         let pairs = (0..self.classes).flat_map(|actual| (0..self.classes).map(move |predicted| (actual, predicted)));
         let mut mistakes: Vec<Mistake> = pairs
@@ -227,7 +229,7 @@ impl Twin for AccumulateConfusion {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let classes = inputs.dims(0)[1];
         let state = outputs.update(0);
-        // A word of the state is a u32 in the bits of an f32, which f64 holds too.
+        // A word of the state is a u32 in the bits of an f32, which f64 also holds exactly.
         let word = |x: R| (x.to_f64() as f32).to_bits();
         let real = |word: u32| R::of(f64::from(f32::from_bits(word)));
         let count = |place: &mut R| *place = real(word(*place).wrapping_add(1));
@@ -261,14 +263,14 @@ impl Twin for AccumulateConfusion {
 mod tests {
     use super::*;
 
-    /// Rows are cat, dog, bird, fish; nobody predicts bird, and there is no fish.
+    /// Rows are cat, dog, bird, fish. Bird is never predicted, and there is no fish.
     fn animals() -> Confusion {
         let words = [12_u32, 2, 0, 0, 5, 1, 0, 0, 2, 4, 0, 1, 0, 3, 0, 0, 0, 0, 0, 0];
         let state: Vec<f32> = words.iter().map(|&word| f32::from_bits(word)).collect();
         Confusion::from_state(&state)
     }
 
-    /// By hand, and what scikit-learn's precision_recall_fscore_support gives with zero_division=nan.
+    /// Computed by hand, and by scikit-learn's precision_recall_fscore_support with zero_division=nan.
     #[test]
     fn shares_are_scikit_learns() {
         let confusion = animals();

@@ -1,4 +1,4 @@
-//! The accumulators of loss and accuracy, which stay on the device until somebody reads them.
+//! Accumulators of loss and accuracy, which stay on the device until they are read.
 
 use crate::error::{Error, Result};
 use crate::graph::{Misfit, Operation, Tape};
@@ -9,51 +9,53 @@ use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// Adds a step's totals to a kept state, and notes its loss: operands are loss and totals; the state is changed in place.
+/// Adds a step's totals to a kept state, and records its loss. Operands are loss and totals; the state is updated in
+/// place.
 #[derive(Clone, Copy, Debug)]
 pub struct Accumulate;
 
-/// The totals, \[4\], of a mean over `rows` rows, for [`Accumulate`]: the sum, the rows, and no predictions.
+/// Totals, \[4\], of a mean over `rows` rows, for [`Accumulate`]: the sum, the rows, and no predictions.
 #[derive(Clone, Copy, Debug)]
 pub struct MeanTotals {
-    /// How many rows the operand is the mean of.
+    /// Number of rows of the operand's mean.
     pub rows: usize,
 }
 
-/// Steps whose losses the state remembers one by one.
+/// Number of steps whose losses the state keeps individually.
 pub const HISTORY: usize = 1024;
-/// Numbers before the losses: sum of losses and its compensation, sum of weights, correct, counted, steps, two unused.
+/// Number of values before the losses: sum of losses and its compensation, sum of weights, correct, counted, steps, two
+/// unused.
 pub(crate) const HEADER: usize = 8;
 
 params! {
-    /// Rows of the mean.
+    /// Number of rows of the mean.
     pub(crate) struct MeanParams { rows: f32 }
 }
 
 params! {
-    /// Steps that are remembered.
+    /// Number of steps that are kept.
     pub(crate) struct Params { history: u32 }
 }
 
-/// What the accumulators hold, as read back.
+/// Values of the accumulators, as read back.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
-    /// The mean loss over everything since the state was cleared, exactly as if it had been one batch.
+    /// Mean loss over everything since the state was cleared, exactly as over one batch.
     pub loss: f64,
-    /// The share of right predictions, 0 to 1; NaN where nothing is predicted, as in a regression.
+    /// Fraction of correct predictions, 0 to 1; NaN if nothing is predicted, as in a regression.
     pub accuracy: f64,
-    /// Targets that counted.
+    /// Number of counted targets.
     pub count: u64,
-    /// Steps since the state was cleared.
+    /// Number of steps since the state was cleared.
     pub steps: u64,
-    /// What else was measured, by name, as means.
+    /// Other measured means, by name.
     pub others: Vec<(String, f64)>,
-    /// The losses of the last [`HISTORY`] steps, the latest last.
+    /// Losses of the last [`HISTORY`] steps, the latest last.
     pub losses: Vec<f32>,
 }
 
 impl Metrics {
-    /// Reads the state's numbers; [`Error::Config`] where they are not those of such a state.
+    /// Reads the values of a state. [`Error::Config`] if they are not a valid state.
     pub fn from_state(state: &[f32]) -> Result<Self> {
         if state.len() != HEADER + HISTORY {
             let message =
@@ -76,8 +78,8 @@ impl Metrics {
 }
 
 impl Tape {
-    /// Adds the mean over a step's `rows`, `value` of shape \[1\], to the state called `state`, which then holds the mean over all
-    /// steps; its accuracy is NaN.
+    /// Adds the mean over a step's `rows`, `value` of shape \[1\], to the state called `state`, which then holds the
+    /// mean over all steps. Its accuracy is NaN.
     pub fn accumulate_mean(&mut self, state: &str, value: TensorId, rows: usize) -> Result<()> {
         let totals = self.append(state, MeanTotals { rows }, &[value], &[])?[0];
         let id = self.state(state, [HEADER + HISTORY]);
@@ -85,7 +87,7 @@ impl Tape {
         Ok(())
     }
 
-    /// Adds the loss and the count of right predictions of each step to the state called `state`.
+    /// Adds the loss and the number of correct predictions of each step to the state called `state`.
     pub fn accumulate(&mut self, state: &str, loss: CrossEntropy) -> Result<()> {
         let id = self.state(state, [HEADER + HISTORY]);
         self.append(state, Accumulate, &[loss.loss, loss.totals], &[id])?;
@@ -122,7 +124,7 @@ impl Twin for Accumulate {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let (loss, totals) = (inputs.real(0)[0], inputs.real(1));
         let state = outputs.update(0);
-        // Kahan's sum: state[1] is what the last addition has put in too much.
+        // Kahan summation: state[1] is the excess of the last addition.
         let add = totals[0] - state[1];
         let sum = state[0] + add;
         state[1] = (sum - state[0]) - add;

@@ -1,4 +1,4 @@
-//! What is counted over many batches: losses, right predictions, the confusion matrix.
+//! Counts over many batches: losses, correct predictions, the confusion matrix.
 
 pub mod confusion;
 pub mod metrics;

@@ -1,5 +1,5 @@
-//! relu, sigmoid, tanh, leaky_relu, gelu and silu, elementwise. The gradient of the first three is a function of the output
-//! alone, so that their input need not be kept; that of the others is one of the input.
+//! Elementwise relu, sigmoid, tanh, leaky_relu, gelu and silu. The gradient of the first three is a function of the
+//! output alone, so that their input need not be kept; the gradient of the others is a function of the input.
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
@@ -12,7 +12,7 @@ use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// Which function. Source: torch.nn.ReLU, Sigmoid, Tanh, LeakyReLU, GELU, SiLU.
+/// The activation function. Source: torch.nn.ReLU, Sigmoid, Tanh, LeakyReLU, GELU, SiLU.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// max(x, 0); NaN stays NaN.
@@ -23,19 +23,19 @@ pub enum Activation {
     Tanh,
     /// x where x > 0, else negative_slope x.
     LeakyRelu {
-        /// The slope below 0; [`Activation::LEAKY_RELU`] has PyTorch's default.
+        /// Slope below 0; [`Activation::LEAKY_RELU`] has PyTorch's default.
         negative_slope: f32,
     },
-    /// x times the distribution function of the normal distribution.
+    /// x times the cumulative distribution function of the normal distribution.
     ///
-    /// At infinity it is infinity, as in PyTorch's scalar form; PyTorch's vectorised form of [`Approximate::None`] in f32 gives
-    /// NaN there. At minus infinity it is NaN, as is the gradient at both, in all of PyTorch's forms.
+    /// At infinity it is infinity, as in PyTorch's scalar form; PyTorch's vectorised form of [`Approximate::None`] in
+    /// f32 gives NaN there. At minus infinity it is NaN, as is the gradient at both, in all of PyTorch's forms.
     Gelu(Approximate),
     /// x / (1 + exp(-x)).
     Silu,
 }
 
-/// How [`Activation::Gelu`] is computed. Source: torch.nn.GELU.
+/// Formula of [`Activation::Gelu`]. Source: torch.nn.GELU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Approximate {
     /// x (1 + erf(x / √2)) / 2.
@@ -45,48 +45,48 @@ pub enum Approximate {
     Tanh,
 }
 
-/// The gradient of an [`Activation`]: operands are its output, or its input where the output does not say enough, and
-/// the gradient of its output.
+/// The gradient of an [`Activation`]: operands are its output, or its input if the output does not determine the
+/// gradient, and the gradient of its output.
 #[derive(Clone, Copy, Debug)]
 pub struct ActivationGrad(pub Activation);
 
 params! {
-    /// E of the header in the tensors, and the slope of leaky_relu below 0.
+    /// Number of E of the header in the tensors, and the slope of leaky_relu below 0.
     pub(crate) struct LeakyParams { len: u32, negative_slope: f32 }
 }
 
 impl Tape {
-    /// `max(x, 0)`.
+    /// Appends `max(x, 0)`.
     pub fn relu(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
         self.activation(name, Activation::Relu, input)
     }
 
-    /// `1 / (1 + exp(-x))`.
+    /// Appends `1 / (1 + exp(-x))`.
     pub fn sigmoid(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
         self.activation(name, Activation::Sigmoid, input)
     }
 
-    /// `tanh(x)`.
+    /// Appends `tanh(x)`.
     pub fn tanh(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
         self.activation(name, Activation::Tanh, input)
     }
 
-    /// `x` where it is above 0, else `negative_slope x`.
+    /// Appends `x` where it is above 0, else `negative_slope x`.
     pub fn leaky_relu(&mut self, name: &str, input: TensorId, negative_slope: f32) -> Result<TensorId> {
         self.activation(name, Activation::LeakyRelu { negative_slope }, input)
     }
 
-    /// `x` times the distribution function of the normal distribution at `x`.
+    /// Appends `x` times the cumulative distribution function of the normal distribution at `x`.
     pub fn gelu(&mut self, name: &str, input: TensorId, approximate: Approximate) -> Result<TensorId> {
         self.activation(name, Activation::Gelu(approximate), input)
     }
 
-    /// `x / (1 + exp(-x))`.
+    /// Appends `x / (1 + exp(-x))`.
     pub fn silu(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
         self.activation(name, Activation::Silu, input)
     }
 
-    /// The function that `activation` says.
+    /// Appends the function `activation`.
     pub fn activation(&mut self, name: &str, activation: Activation, input: TensorId) -> Result<TensorId> {
         Ok(self.append(name, activation, &[input], &[])?[0])
     }
@@ -96,12 +96,12 @@ impl Activation {
     /// leaky_relu with PyTorch's default slope.
     pub const LEAKY_RELU: Self = Activation::LeakyRelu { negative_slope: 0.01 };
 
-    /// Whether the gradient is a function of the output alone.
+    /// True if the gradient is a function of the output alone.
     pub(crate) fn gradient_reads_output(self) -> bool {
         matches!(self, Activation::Relu | Activation::Sigmoid | Activation::Tanh)
     }
 
-    /// The function's formulas.
+    /// The file with the function's formulas.
     fn source(self) -> Source {
         match self {
             Activation::Relu => source!("elementwise/relu.wgsl"),
@@ -114,7 +114,7 @@ impl Activation {
         }
     }
 
-    /// Applies the formulas to all elements as the file `main` says.
+    /// Applies the formulas to all elements, as in the file `main`.
     pub(crate) fn dispatch(
         self,
         lowering: &mut Lowering<'_>,
@@ -215,7 +215,7 @@ impl Twin for Activation {
         let (zero, one) = (R::default(), R::of(1.0));
         for (y, &x) in outputs.real(0).iter_mut().zip(inputs.real(0)) {
             *y = match self {
-                // Written so that NaN, which no comparison holds for, stays.
+                // Written so that NaN, for which every comparison is false, is kept.
                 Activation::Relu => {
                     if x <= zero {
                         zero
@@ -244,7 +244,7 @@ impl Twin for ActivationGrad {
         let (zero, one) = (R::default(), R::of(1.0));
         let (saved, grad_output) = (inputs.real(0), inputs.real(1));
         let grad_input = outputs.real(0);
-        // y is the output, or the input where the output does not say enough.
+        // y is the output, or the input if the output does not determine the gradient.
         for ((dx, &y), &dy) in grad_input.iter_mut().zip(saved).zip(grad_output) {
             *dx = match self.0 {
                 Activation::Relu => {

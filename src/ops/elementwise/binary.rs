@@ -1,4 +1,4 @@
-//! add, sub and mul of two tensors of one shape, element by element: residual connections, gradients that meet, gates.
+//! Elementwise add, sub and mul of two tensors of one shape: residual connections, sums of gradients, gates.
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
@@ -7,7 +7,8 @@ use crate::ops::elementwise::{Params, elementwise_dispatch, same_shape};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// What is made of `a` and `b`, both of one shape and layout. Source: torch.add, sub and mul, without broadcasting.
+/// An elementwise function of `a` and `b`, both of one shape and layout. Source: torch.add, sub and mul, without
+/// broadcasting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Binary {
     /// `a + b`.
@@ -19,29 +20,29 @@ pub enum Binary {
 }
 
 impl Tape {
-    /// `a + b`, as a residual connection has it.
+    /// Appends `a + b`, for example as a residual connection.
     pub fn add(&mut self, name: &str, a: TensorId, b: TensorId) -> Result<TensorId> {
         self.binary(name, Binary::Add, a, b)
     }
 
-    /// `a - b`, element by element.
+    /// Appends `a - b`, element by element.
     pub fn sub(&mut self, name: &str, a: TensorId, b: TensorId) -> Result<TensorId> {
         self.binary(name, Binary::Sub, a, b)
     }
 
-    /// `a b`, element by element.
+    /// Appends `a b`, element by element.
     pub fn mul(&mut self, name: &str, a: TensorId, b: TensorId) -> Result<TensorId> {
         self.binary(name, Binary::Mul, a, b)
     }
 
-    /// What `binary` says of `a` and `b`, element by element.
+    /// Appends the function `binary` of `a` and `b`, element by element.
     pub fn binary(&mut self, name: &str, binary: Binary, a: TensorId, b: TensorId) -> Result<TensorId> {
         Ok(self.append(name, binary, &[a, b], &[])?[0])
     }
 }
 
 impl Binary {
-    /// The operation's formula.
+    /// The file with the operation's formula.
     fn source(self) -> Source {
         match self {
             Binary::Add => source!("elementwise/add.wgsl"),

@@ -1,4 +1,4 @@
-//! A copy, for a tensor that must lie in two places.
+//! A copy, for a tensor that is needed in two places.
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
@@ -8,12 +8,12 @@ use crate::ops::elementwise::elementwise;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// The same numbers once more.
+/// A copy of the input.
 #[derive(Clone, Copy, Debug)]
 pub struct Copy;
 
 impl Tape {
-    /// The numbers of `input` in memory of their own.
+    /// Appends a copy of `input` in separate memory.
     pub fn copy(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
         Ok(self.append(name, Copy, &[input], &[])?[0])
     }

@@ -1,4 +1,4 @@
-//! dropout in training: random elements become 0, the others larger. In evaluation there is nothing to do.
+//! dropout in training: random elements become 0, the others are scaled up. In evaluation it is the identity.
 
 use rayon::prelude::*;
 
@@ -12,28 +12,31 @@ use crate::shape::{Layout, Shape};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// Zero with probability `p`, else `input / (1 - p)`; operands are input and [`Tape::random`]. Source: torch.nn.Dropout.
+/// Zero with probability `p`, else `input / (1 - p)`; operands are input and [`Tape::random`]. Source:
+/// torch.nn.Dropout.
 ///
-/// An element's fate depends on seed, step, `stream` and its place in memory alone, so the gradient draws it again.
+/// The outcome of an element depends on seed, step, `stream` and its position in memory alone, so the gradient draws it
+/// again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DropoutAttributes {
-    /// The probability of 0.
+    /// Probability of 0.
     pub p: f64,
-    /// The stream of random numbers, the layer's name.
+    /// Name of the random number stream, the layer's name.
     pub stream: String,
 }
 
 params! {
-    /// Elements, the stream's number, the probability and the factor of what stays.
+    /// Number of elements, the stream's number, the probability, and the factor of the kept elements.
     pub(crate) struct Params { len: u32, stream_low: u32, stream_high: u32, p: f32, scale: f32 }
 }
 
 impl Tape {
-    /// `input` with random elements 0 and the others divided by `1 - p`; on a tape for evaluation `input` itself.
+    /// Appends `input` with random elements 0 and the others divided by `1 - p`; returns `input` itself on a tape for
+    /// evaluation.
     pub fn dropout(&mut self, name: &str, input: TensorId, p: f64) -> Result<TensorId> {
         let op = DropoutAttributes { p, stream: self.full_name(name) };
         if !self.training() {
-            // A probability that is none is an error here too, not only once somebody trains.
+            // An invalid probability is an error in evaluation too, not only in training.
             let refused = |message| Error::Attribute { op: op.name(), name: op.stream.clone(), message };
             return op.checked().map(|()| input).map_err(refused);
         }
@@ -50,7 +53,7 @@ impl DropoutAttributes {
         }
     }
 
-    /// What elements that stay are multiplied by.
+    /// Factor of the kept elements.
     pub(crate) fn scale(&self) -> f64 {
         if self.p < 1.0 { 1.0 / (1.0 - self.p) } else { 0.0 }
     }
@@ -104,7 +107,7 @@ impl Twin for DropoutAttributes {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let (rng, step) = drawn(&self.stream, inputs.ints(1));
         let (p, scale) = (self.p as f32, R::of(self.scale()));
-        // Elements are counted in the order of device memory.
+        // Elements are counted in memory order.
         let mut factors = vec![R::default(); inputs.real(0).len()];
         factors.par_chunks_mut(4).enumerate().for_each(|(item, factors)| {
             for (factor, word) in factors.iter_mut().zip(rng.words_at(step, item as u32)) {

@@ -1,4 +1,5 @@
-//! What elementwise operations share: the shape rule of two operands, and the dispatch of a kernel over all elements.
+//! Shared parts of elementwise operations: the shape rule of two operands, and the dispatch of a kernel over all
+//! elements.
 
 pub mod activation;
 pub mod binary;
@@ -14,11 +15,11 @@ use crate::params;
 use crate::tensor::{Spec, Tensor};
 
 params! {
-    /// How many E of the header the tensors have.
+    /// Number of E of the header in the tensors.
     pub(crate) struct Params { len: u32 }
 }
 
-/// The shape rule of two operands of one shape and layout, which the output has too.
+/// Shape rule of two operands with the same shape and layout, which the output has too.
 pub(crate) fn same_shape(inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
     arity(inputs, &[2])?;
     if inputs[0].shape != inputs[1].shape || inputs[0].layout != inputs[1].layout {
@@ -28,13 +29,14 @@ pub(crate) fn same_shape(inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
     Ok(vec![Spec::like(inputs[0])])
 }
 
-/// [`elementwise_with`] for a kernel without attributes, whose params are their number.
+/// Calls [`elementwise_with`] for a kernel without attributes, whose params are the number of invocations.
 pub(crate) fn elementwise(lowering: &mut Lowering<'_>, kernel: Kernel, inputs: &[&'static str]) -> Result<()> {
     elementwise_with(lowering, kernel, inputs, &|len| Params { len })
 }
 
-/// One invocation for four elements where their number allows it, else for one; `params` makes the params of the number
-/// of invocations. The result is bound to `output`, or to `grad_input` where `grad_output` is read.
+/// Pushes a dispatch with one invocation per four elements if their number allows it, else per element. `params`
+/// creates the params from the number of invocations. The result is bound to `output`, or to `grad_input` if
+/// `grad_output` is read.
 pub(crate) fn elementwise_with<P: crate::kernel::Params>(
     lowering: &mut Lowering<'_>,
     kernel: Kernel,

@@ -12,17 +12,17 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 /// `factor x`. Source: torch.mul of a tensor and a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
-    /// The constant.
+    /// The constant factor.
     pub factor: f32,
 }
 
 params! {
-    /// E of the header in the tensors, and the constant.
+    /// Number of E of the header in the tensors, and the constant.
     pub(crate) struct Params { len: u32, factor: f32 }
 }
 
 impl Tape {
-    /// `factor x`, element by element.
+    /// Appends `factor x`, element by element.
     pub fn scale(&mut self, name: &str, input: TensorId, factor: f32) -> Result<TensorId> {
         Ok(self.append(name, Scale { factor }, &[input], &[])?[0])
     }

@@ -1,4 +1,4 @@
-//! An activation in the memory of its input.
+//! An activation computed in place.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
@@ -7,7 +7,7 @@ use crate::ops::activation::Activation;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// An [`Activation`] in the memory of its input, which nobody else reads.
+/// An [`Activation`] computed in place, in the memory of an input without other readers.
 #[derive(Clone, Copy, Debug)]
 pub struct ActivationInPlace(pub Activation);
 

@@ -1,4 +1,4 @@
-//! batch_norm2d in training, after a convolution that has made the partial statistics of its output.
+//! batch_norm2d in training, after a convolution that has computed the partial statistics of its output.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
@@ -8,8 +8,8 @@ use crate::ops::{arity, nchw};
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// [`BatchNorm2dAttributes`] whose last operand are the partial statistics of the input, [chunks, 2, C]: mean and sum of squared
-/// deviations of each channel in 32 pixels.
+/// [`BatchNorm2dAttributes`] with the partial statistics of the input as last operand, [chunks, 2, C]: mean and sum of
+/// squared deviations of each channel over 32 pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm2dFromPartials(pub BatchNorm2dAttributes);
 
@@ -42,7 +42,7 @@ impl Operation for BatchNorm2dFromPartials {
 
 impl Twin for BatchNorm2dFromPartials {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
-        // The partial statistics say nothing that the input does not.
+        // The partial statistics are determined by the input.
         let own = inputs.len() - 1;
         let inputs = Inputs { values: inputs.values[..own].to_vec(), outputs: inputs.outputs.clone() };
         R::eval(&self.0, &inputs, outputs);

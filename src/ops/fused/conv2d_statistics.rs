@@ -1,4 +1,4 @@
-//! conv2d that makes the partial statistics of its output on the way, for the batch norm that follows.
+//! conv2d that also computes the partial statistics of its output, for the batch norm that follows.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
@@ -9,8 +9,8 @@ use crate::ops::conv2d::Conv2dAttributes;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// A convolution without bias. Outputs: its own, then mean and sum of squared deviations of each channel in chunks of 32 of
-/// its pixels, [chunks, 2, C].
+/// A convolution without bias. Outputs: its own, then mean and sum of squared deviations of each channel in chunks of
+/// 32 pixels, [chunks, 2, C].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2dStatistics(pub Conv2dAttributes);
 
@@ -39,7 +39,7 @@ impl Operation for Conv2dStatistics {
         let with_statistics = |lowering: &mut Lowering<'_>, lower: &dyn Fn(&mut Lowering<'_>) -> Result<()>| {
             lowering.want_statistics(lowering.output(1));
             lower(lowering)?;
-            // The tiled products have made them on the way; after others the output is read once more.
+            // The tiled products have already computed them; after other kernels the output is read again.
             if let Some(partials) = lowering.take_statistics() {
                 partial_statistics(lowering, lowering.output_dims(0), lowering.output(0), partials);
             }

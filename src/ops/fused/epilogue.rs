@@ -1,5 +1,5 @@
-//! An operation whose kernels do the work of the nodes after it before they store, so that no kernel of its own must read it
-//! again.
+//! An operation whose kernels do the work of the nodes after it in their epilogue, which saves a kernel that reads the
+//! output again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use crate::kernel::{Candidate, Caps, Lowering, Steps, Tensors};
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// An operation, and the steps that its kernels take with its first output before they store it. Operands are the
-/// operation's own, then what is added, then what masks.
+/// An operation with epilogue steps, which its kernels apply to its first output before they store it. Operands are the
+/// operation's own, then the addend, then the mask.
 #[derive(Clone)]
 pub struct WithEpilogue {
     /// The operation.
     pub op: Arc<dyn Operation>,
-    /// What is done to its first output.
+    /// Steps applied to its first output.
     pub steps: Steps,
 }
 
@@ -84,7 +84,7 @@ impl Twin for WithEpilogue {
         if self.steps.add {
             result.iter_mut().zip(inputs.real(own)).for_each(|(y, &a)| *y += a);
         }
-        // Written so that NaN, which no comparison holds for, stays.
+        // Written so that NaN, for which every comparison is false, is kept.
         if self.steps.relu {
             result.iter_mut().filter(|y| **y <= zero).for_each(|y| *y = zero);
         }

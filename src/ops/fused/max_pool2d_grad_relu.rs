@@ -1,4 +1,4 @@
-//! The gradient of max pooling and of the relu before it by one kernel: the winner is the pooling's output.
+//! The fused gradient of max pooling and of the relu before it. The value of a window's winner is the pooling's output.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
@@ -8,8 +8,8 @@ use crate::ops::max_pool2d::{MaxPool2dGrad, grad_candidates};
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// The gradient of a relu whose output was pooled: operands are grad_output, the indices of the winners and the pooling's
-/// output.
+/// The gradient of a relu whose output was pooled. Operands are grad_output, the indices of the winners and the
+/// pooling's output.
 #[derive(Clone, Debug)]
 pub struct MaxPool2dGradRelu(pub MaxPool2dGrad);
 

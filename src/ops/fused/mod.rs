@@ -1,4 +1,4 @@
-//! Operations that only a plan makes, by the rules of its file `fuse`; no tape has them.
+//! Operations that only plans create, by the rewrite rules in `plan/fuse.rs`; no tape has them.
 
 pub mod activation_in_place;
 pub mod batch_norm2d_from_partials;

@@ -1,4 +1,4 @@
-//! The cross-entropy of few rows and its gradient by one kernel.
+//! The cross-entropy of few rows and its gradient in one kernel.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
@@ -8,13 +8,13 @@ use crate::ops::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropy
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin, Value};
 
-/// [`SoftmaxCrossEntropy`] and its gradient in one, grad_output being 1; the plan puts it in their place. Outputs: those of
-/// the loss, and the gradient by the logits.
+/// [`SoftmaxCrossEntropy`] and its gradient fused, for a grad_output of 1; a plan substitutes it for both. Outputs:
+/// those of the loss, and the gradient by the logits.
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxCrossEntropyBoth(pub SoftmaxCrossEntropy);
 
 impl SoftmaxCrossEntropyBoth {
-    /// Whether one workgroup has no more to do than is soon done: [`LONG`] elements an invocation of a card.
+    /// True if the work is small enough for one workgroup: at most [`LONG`] elements per invocation of a card.
     pub(crate) fn is_small(logits: &Tensor) -> bool {
         let extents = logits.shape.dims().iter().map(|&extent| u32::try_from(extent)).collect::<Result<Vec<_>, _>>();
         let card = Caps::webgpu(DeviceClass::Discrete);
@@ -27,12 +27,12 @@ impl SoftmaxCrossEntropyBoth {
     }
 }
 
-/// Rows whose results have room, and so the rows of such a loss, at most.
+/// Maximum number of rows of such a loss, for whose results there is room.
 const MOST_ROWS: u32 = 256;
-/// Elements that one invocation takes, at most.
+/// Maximum number of elements per invocation.
 const LONG: u32 = 64;
 
-/// Elements that one invocation takes: of its rows two passes over its classes, then its part of the gradient.
+/// Number of elements per invocation: two passes over the classes of its rows, then its part of the gradient.
 fn elements_of(caps: &Caps, [rows, classes]: [u32; 2]) -> u32 {
     let (lanes, width) = (lanes(caps, classes), totals_workgroup(caps));
     let rows_each = rows.div_ceil(width / lanes);

@@ -9,8 +9,8 @@ use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// The logarithm of the softmax over classes, of [N, classes] or, pixel by pixel, [N, classes, H, W].
-/// Source: torch.nn.LogSoftmax with dim 1.
+/// The logarithm of the softmax over classes, of [N, classes] or, pixel by pixel, [N, classes, H, W]. Source:
+/// torch.nn.LogSoftmax with dim 1.
 #[derive(Clone, Copy, Debug)]
 pub struct LogSoftmax;
 
@@ -24,13 +24,13 @@ params! {
 }
 
 impl Tape {
-    /// The logarithm of the softmax over classes, of [N, classes] or, pixel by pixel, [N, classes, H, W].
+    /// Appends the logarithm of the softmax over classes, of [N, classes] or, pixel by pixel, [N, classes, H, W].
     pub fn log_softmax(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
         Ok(self.append(name, LogSoftmax, &[input], &[])?[0])
     }
 }
 
-/// A kernel of these files over all rows, whose operands are bound by these names.
+/// Pushes a kernel of these files over all rows, with operands bound to these names.
 fn lower_rows(
     lowering: &mut Lowering<'_>,
     (name, files): (&'static str, &[Source]),

@@ -1,4 +1,4 @@
-//! Losses and what they are made of.
+//! Losses and their parts.
 
 pub mod log_softmax;
 pub mod mse_loss;

@@ -18,18 +18,18 @@ pub struct MseLoss {
     pub reduction: Reduction,
 }
 
-/// The gradient of [`MseLoss`] by its first operand: operands are grad_output, input and target. For the gradient by the
-/// target the two change places.
+/// The gradient of [`MseLoss`] by its first operand. Operands are grad_output, input and target; for the gradient by
+/// the target the last two are exchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MseLossGrad(pub MseLoss);
 
 params! {
-    /// E of the header in the tensors, and the factor of their difference.
+    /// Number of E of the header in the tensors, and the factor of their difference.
     pub(crate) struct Params { len: u32, scale: f32 }
 }
 
 impl Tape {
-    /// The mean or the sum, \[1\], of the squared differences of two tensors of one shape.
+    /// Appends the mean or the sum, \[1\], of the squared differences of two tensors of one shape.
     pub fn mse_loss(
         &mut self,
         name: &str,
@@ -42,7 +42,7 @@ impl Tape {
 }
 
 impl MseLoss {
-    /// What a sum over `len` elements is multiplied by.
+    /// Factor of a sum over `len` elements.
     pub(crate) fn scale(&self, len: usize) -> f64 {
         match self.reduction {
             Reduction::Mean => 1.0 / len as f64,

@@ -12,12 +12,13 @@ use crate::shape::DType;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// The loss of log-probabilities, as [`LogSoftmax`](super::log_softmax::LogSoftmax) makes them. Source: torch.nn.NLLLoss.
+/// The loss of log-probabilities, as computed by [`LogSoftmax`](super::log_softmax::LogSoftmax). Source:
+/// torch.nn.NLLLoss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NllLoss {
     /// Mean, over the weights of the targets, or sum.
     pub reduction: Reduction,
-    /// Targets of this value count for nothing.
+    /// Target value to ignore.
     pub ignore_index: i32,
 }
 
@@ -32,8 +33,8 @@ impl Default for NllLoss {
 pub struct NllLossGrad(pub NllLoss);
 
 impl Tape {
-    /// The loss of `log_probs` [N, classes] for `target` \[N\], or pixel by pixel of [N, classes, H, W] for [N, H, W]; the
-    /// targets are class indices as i32. With optional class `weight` \[classes\].
+    /// Appends the loss of `log_probs` [N, classes] for `target` \[N\], or pixel by pixel of [N, classes, H, W] for [N,
+    /// H, W], with optional class `weight` \[classes\]. The targets are class indices as i32.
     pub fn nll_loss(
         &mut self,
         name: &str,
@@ -123,7 +124,7 @@ impl Operation for NllLossGrad {
 }
 
 impl NllLoss {
-    /// What is noted of row `n`: loss, weight, whether the prediction is right, and whether the target counts.
+    /// Results for row `n`: loss, weight, correct prediction, and counted target.
     fn row<R: Real>(&self, inputs: &Inputs<'_, R>, n: usize) -> [R; ROW] {
         let (log_probs, target, rows) = (inputs.real(0), inputs.ints(1)[n], Rows::of(inputs.dims(0)));
         let weight = (inputs.len() == 3).then(|| inputs.real(2));

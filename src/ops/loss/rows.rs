@@ -1,4 +1,4 @@
-//! Rows of logits, each owned by as many invocations as its classes are worth (lib/row.wgsl, lib/softmax.wgsl).
+//! Rows of logits, each owned by a number of invocations that suits its classes (lib/row.wgsl, lib/softmax.wgsl).
 
 use crate::graph::Misfit;
 use crate::kernel::{Caps, DeviceClass, Dispatch, Extent, Kernel, Params, Source, source};
@@ -6,31 +6,32 @@ use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::twin::{Outputs, Real};
 
-/// Classes that an invocation takes in each pass over a row, where they are not too many.
+/// Number of classes per invocation in each pass over a row, unless there are too many.
 const CLASSES: u32 = 16;
 
-/// Invocations that a software device runs at once: a workgroup of no more never waits at a barrier.
+/// Number of invocations that a software device runs at once. A workgroup of no more never waits at a barrier.
 const EIGHT: u32 = 8;
 
-/// Invocations of the workgroup that adds up what there is of all rows.
+/// Workgroup size of the kernel that adds up the results of all rows.
 pub(crate) fn totals_workgroup(caps: &Caps) -> u32 {
     if caps.class == DeviceClass::Software { EIGHT } else { 256 }
 }
 
-/// How many invocations own a row of so many classes: on a software device no more than run at once. The order of sums follows
-/// from it.
+/// Number of invocations that own a row of `classes` classes, on a software device no more than run at once. It
+/// determines the order of sums.
 pub(crate) fn lanes(caps: &Caps, classes: u32) -> u32 {
     let most = if caps.class == DeviceClass::Software { EIGHT } else { 256 };
     classes.div_ceil(CLASSES).next_power_of_two().min(most)
 }
 
-/// What one of `lanes` invocations does in `passes` passes over a row and `trees` sums of what they have found.
+/// Number of elements that one of `lanes` invocations handles, in `passes` passes over a row and `trees` sums over
+/// lanes.
 pub(crate) fn elements(lanes: u32, classes: u32, [passes, trees]: [u32; 2]) -> u32 {
     passes * classes.div_ceil(lanes) + trees * lanes.ilog2()
 }
 
-/// The dispatch over rows of so many classes of a kernel of these files, an entry point of rows among them; `work` says how many passes
-/// over a row and how many sums of what the lanes have found it makes.
+/// Creates a dispatch over rows of `classes` classes, of a kernel of these files, which include an entry point for
+/// rows. `work` is its number of passes over a row and of sums over lanes.
 pub(crate) fn of_rows<P: Params>(
     caps: &Caps,
     (name, files): (&'static str, &[Source]),
@@ -46,7 +47,7 @@ pub(crate) fn of_rows<P: Params>(
     Dispatch::new(kernel, params, extent).elements(elements(lanes, classes, work))
 }
 
-/// Checks that operand 2, the weights of the classes where there are any, has one for each.
+/// Checks that operand 2, the class weights if there are any, has one per class.
 pub(crate) fn class_weights_fit(inputs: &[&Tensor], classes: usize) -> Result<(), Misfit> {
     match inputs.get(2).filter(|weight| weight.shape.dims() != [classes]) {
         Some(weight) => {
@@ -57,7 +58,7 @@ pub(crate) fn class_weights_fit(inputs: &[&Tensor], classes: usize) -> Result<()
     }
 }
 
-/// The rows of [N, classes] or, a pixel each, of [N, classes, H, W], as twins go through them.
+/// Rows of [N, classes] or, one per pixel, of [N, classes, H, W], as twins iterate over them.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows {
     count: usize,
@@ -71,24 +72,24 @@ impl Rows {
         Rows { count: dims[0] * plane, classes: dims[1], plane }
     }
 
-    /// Where the element of a class lies.
+    /// Index of the element of a class.
     pub fn at(&self, row: usize, class: usize) -> usize {
         (row / self.plane * self.classes + class) * self.plane + row % self.plane
     }
 
-    /// For every row where the elements of its classes lie.
+    /// Indices of the elements of every row's classes.
     pub fn places(self) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone> {
         (0..self.count).map(move |row| (0..self.classes).map(move |class| self.at(row, class)))
     }
 
-    /// The class that a target names, if it names one.
+    /// The class that a target names, if it is a class.
     pub fn class(&self, target: i32) -> Option<usize> {
         usize::try_from(target).ok().filter(|&class| class < self.classes)
     }
 }
 
-/// What a loss's twin makes of its rows: output 1 holds them, output 2 the sums of their first columns, output 0 the loss, which is
-/// the sum of the first column, over that of the second where it is a mean.
+/// Sums the rows of a loss's twin. Output 1 holds the rows, output 2 the sums of their first columns, and output 0 the
+/// loss: the sum of the first column, divided by that of the second for a mean.
 pub(crate) fn add_up<R: Real, const COLUMNS: usize>(
     rows: impl Iterator<Item = [R; COLUMNS]>,
     mean: bool,

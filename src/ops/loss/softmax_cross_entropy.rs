@@ -11,23 +11,23 @@ use crate::shape::{DType, Shape};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// How the losses of a batch become one number.
+/// Reduction of a batch's losses to one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reduction {
-    /// Their sum over the sum of the class weights of the targets that are not ignored.
+    /// Sum of the losses over the sum of the class weights of the targets that are not ignored.
     Mean,
-    /// Their sum.
+    /// Sum of the losses.
     Sum,
 }
 
-/// Softmax and cross-entropy in one. Source: torch.nn.CrossEntropyLoss with class indices.
+/// Softmax and cross-entropy combined. Source: torch.nn.CrossEntropyLoss with class indices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SoftmaxCrossEntropy {
     /// Mean or sum.
     pub reduction: Reduction,
-    /// Targets of this value count for nothing.
+    /// Target value to ignore.
     pub ignore_index: i32,
-    /// How much of the target is spread evenly over the classes, 0 to 1.
+    /// Fraction of the target spread evenly over the classes, 0 to 1.
     pub label_smoothing: f32,
 }
 
@@ -37,21 +37,22 @@ impl Default for SoftmaxCrossEntropy {
     }
 }
 
-/// The gradient of [`SoftmaxCrossEntropy`] by the logits: operands are grad_output, logits, target, rows, totals and,
-/// where there are, class weights.
+/// The gradient of [`SoftmaxCrossEntropy`] by the logits. Operands are grad_output, logits, target, rows, totals and,
+/// if there are any, class weights.
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxCrossEntropyGrad(pub SoftmaxCrossEntropy);
 
-/// What [`Tape::softmax_cross_entropy`] and [`Tape::nll_loss`] make.
+/// Outputs of [`Tape::softmax_cross_entropy`] and [`Tape::nll_loss`].
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
     /// The loss, \[1\].
     pub loss: TensorId,
-    /// \[4\]: the sum of the losses, the sum of the weights, how many predictions are right, how many targets count.
+    /// \[4\]: the sum of the losses, the sum of the weights, the number of correct predictions, the number of counted
+    /// targets.
     pub totals: TensorId,
 }
 
-/// Columns of the per-row results: loss, weight, correct, counted, log of the sum of exponentials, sum of class weights.
+/// Number of per-row results: loss, weight, correct, counted, log of the sum of exponentials, sum of class weights.
 pub(crate) const ROW: usize = 6;
 
 params! {
@@ -60,8 +61,8 @@ params! {
 }
 
 impl Tape {
-    /// The loss of `logits` [N, classes] for `target` \[N\], class indices as i32, with optional class `weight` \[classes\]; or, a
-    /// row for each pixel, of logits [N, classes, H, W] for target [N, H, W].
+    /// Appends the loss of `logits` [N, classes] for `target` \[N\], class indices as i32, with optional class `weight`
+    /// \[classes\]; or, with a row per pixel, of logits [N, classes, H, W] for target [N, H, W].
     pub fn softmax_cross_entropy(
         &mut self,
         name: &str,
@@ -78,7 +79,7 @@ impl Tape {
 }
 
 impl Reduction {
-    /// What the gradients of the rows are multiplied by, in a twin.
+    /// Factor of the rows' gradients, in a twin.
     pub(crate) fn scale<R: Real>(self, grad_output: R, totals: &[R]) -> R {
         match self {
             Reduction::Mean => grad_output / totals[1],
@@ -99,7 +100,7 @@ impl SoftmaxCrossEntropy {
     }
 }
 
-/// The file with the class weights, or with none.
+/// The file with class weights, or the one without.
 pub(crate) fn class_weight(weighted: bool) -> Source {
     if weighted { source!("loss/class_weight.wgsl") } else { source!("loss/class_weight_none.wgsl") }
 }
@@ -116,8 +117,8 @@ pub(crate) fn no_weight_gradient(op: &'static str, node: &Node, needs: &[bool]) 
     Ok(())
 }
 
-/// The dispatches of a loss: a kernel of these files, which finds the per-row results, output 1, from input 0, bound to `scores`; and
-/// what adds them up. `work` is that of [`of_rows`].
+/// Pushes the dispatches of a loss: a kernel of these files, which computes the per-row results, output 1, from input
+/// 0, bound to `scores`, and the dispatch that adds them up. `work` is the argument of [`of_rows`].
 pub(crate) fn rows_and_totals(
     lowering: &mut Lowering<'_>,
     kernel: (&'static str, &[Source]),
@@ -136,7 +137,7 @@ pub(crate) fn rows_and_totals(
     totals(lowering, params);
 }
 
-/// Rows that one workgroup adds up, at most.
+/// Maximum number of rows that one workgroup adds up.
 const TOTALS_ROWS: u32 = 4096;
 
 /// Adds up the per-row results, output 1, into the totals, output 2, and the loss, output 0.

@@ -13,16 +13,16 @@ use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// Normalises every channel by the batch's mean and variance, and moves the running statistics. Source:
+/// Normalises every channel by the batch's mean and variance, and updates the running statistics. Source:
 /// torch.nn.BatchNorm2d in training.
 ///
 /// Operands: input, then weight and bias or neither. Outputs: output, statistics [2, C] = mean and 1/√(variance + eps).
-/// Changed in place: running_mean, running_var, num_batches_tracked.
+/// Updated in place: running_mean, running_var, num_batches_tracked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm2dAttributes {
-    /// What is added to the variance.
+    /// Term added to the variance.
     pub eps: f64,
-    /// How much of a batch enters the running statistics; `None` for the average over all batches.
+    /// Weight of a batch in the running statistics; `None` for the average over all batches.
     pub momentum: Option<f64>,
 }
 
@@ -34,22 +34,24 @@ impl Default for BatchNorm2dAttributes {
 
 /// Normalises every channel by the running statistics. Source: torch.nn.BatchNorm2d in evaluation.
 ///
-/// Operands: input, running_mean, running_var, then weight and bias or neither. Outputs as [`BatchNorm2dAttributes`]'s.
+/// Operands: input, running_mean, running_var, then weight and bias or neither. Outputs are those of
+/// [`BatchNorm2dAttributes`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm2dEval {
-    /// What is added to the variance.
+    /// Term added to the variance.
     pub eps: f64,
 }
 
-/// The gradients of both: operands are input, grad_output, statistics and the weight if there is one. Outputs: grad_weight
-/// and grad_bias, where they are wanted or the batch's statistics depend on the input; then grad_input, if wanted.
+/// The gradients of both. Operands are input, grad_output, statistics and the weight if there is one. Outputs:
+/// grad_weight and grad_bias, if they are needed or the batch's statistics depend on the input; then grad_input, if
+/// needed.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm2dGrad {
-    /// Whether the statistics are the batch's.
+    /// True if the statistics are the batch's.
     pub training: bool,
-    /// Whether the gradients by weight and bias are made.
+    /// True if the gradients by weight and bias are computed.
     pub parameters: bool,
-    /// Whether the gradient by the input is made.
+    /// True if the gradient by the input is computed.
     pub input: bool,
 }
 
@@ -65,15 +67,15 @@ pub struct Running {
 }
 
 params! {
-    /// Rows and columns, how many rows a chunk has and how many chunks are merged by one workgroup, and the settings.
+    /// Numbers of rows and columns, of rows per chunk and of chunks merged by one workgroup, and the settings.
     pub(crate) struct Params { rows: u32, columns: u32, chunk: u32, run: u32, eps: f32, momentum: f32 }
 }
 
 impl Tape {
-    /// `(input - mean) / √(variance + eps) * weight + bias` for each channel of `input` [N, C, H, W].
+    /// Appends `(input - mean) / √(variance + eps) * weight + bias` for each channel of `input` [N, C, H, W].
     ///
-    /// On a tape for training mean and variance are the batch's, and `running` moves; on one for evaluation they are
-    /// `running`. `affine` is weight \[C\] and bias \[C\].
+    /// On a tape for training, mean and variance are the batch's, and `running` is updated; on a tape for evaluation
+    /// they are `running`. `affine` is weight \[C\] and bias \[C\].
     pub fn batch_norm2d(
         &mut self,
         name: &str,
@@ -92,8 +94,8 @@ impl Tape {
     }
 }
 
-/// Output and statistics for `input`, after everything has been checked against its channels; `inputs` are the operands of
-/// one value a channel.
+/// Checks everything against the channels of `input`, and returns its extents; `inputs` are the operands with one value
+/// per channel.
 fn normalised(input: &Tensor, inputs: &[&Tensor], eps: f64) -> Result<[usize; 4], Misfit> {
     let dims = nchw(input, "input")?;
     if !(eps.is_finite() && eps >= 0.0) {
@@ -114,7 +116,7 @@ fn outputs(dims: [usize; 4]) -> Vec<Spec> {
     vec![Spec::f32(dims), Spec::f32([2, dims[1]])]
 }
 
-/// The gradient rule of both forms: `weight` counts the operand that is the weight, if there is one.
+/// Gradient rule of both forms. `weight` is the index of the weight's operand, if there is one.
 fn gradient(
     tape: &mut Tape,
     node: &Node,
@@ -140,23 +142,23 @@ fn gradient(
     Ok(grads)
 }
 
-/// Rows of which the mean and the squared deviations are made first: `CHUNK` of lib/moments.wgsl.
+/// Number of rows whose mean and squared deviations are computed first: `CHUNK` of lib/moments.wgsl.
 pub(crate) const CHUNK: usize = 32;
 
-/// A kernel over four channels at a time where their number allows it, with how many it takes.
+/// Creates a kernel over four channels at a time if their number allows it, else one; returns that number too.
 fn kernel(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
     let each = if channels.is_multiple_of(4) { 4 } else { 1 };
     let files = [file, source!("norm/batch_norm2d_chunks.wgsl"), source!("lib/nan.wgsl"), source!("lib/divide.wgsl")];
     (Kernel::new(name, &files).elements(each), each)
 }
 
-/// The same, whose workgroups of 64 own invocations that have nothing to do with one another.
+/// Creates the same kernel with workgroups of 64 independent invocations.
 fn elementwise(name: &'static str, file: Source, channels: u32) -> (Kernel, u32) {
     let (kernel, each) = kernel(name, file, channels);
     (kernel.with(&[source!("lib/each.wgsl")]).constant("WG", 64), each)
 }
 
-/// A kernel that makes moments (lib/moments.wgsl) of as many columns at once as E are.
+/// Links a kernel that computes moments (lib/moments.wgsl) of as many columns at once as E holds.
 fn with_moments((mut kernel, each): (Kernel, u32)) -> (Kernel, u32) {
     kernel.constants.push(("V", HeaderConstant::Elements(each)));
     (kernel.with(&[source!("lib/moments.wgsl")]), each)
@@ -181,12 +183,12 @@ impl Params {
     }
 }
 
-/// The shape of the partial statistics of an image: [chunks, 2, C].
+/// Shape of the partial statistics of an image: [chunks, 2, C].
 pub(crate) fn partials_shape([n, c, h, w]: [usize; 4]) -> [usize; 3] {
     [(n * h * w).div_ceil(CHUNK), 2, c]
 }
 
-/// The dispatch that makes the partial statistics of `input`, an image of these extents.
+/// Pushes the dispatch that computes the partial statistics of `input`, an image of these extents.
 pub(crate) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], input: Operand, partials: Operand) {
     let params = Params::new(dims, 0.0);
     let sums = elementwise("batch_norm2d/sums", source!("norm/batch_norm2d_sums.wgsl"), params.columns);
@@ -198,8 +200,8 @@ pub(crate) fn partial_statistics(lowering: &mut Lowering<'_>, dims: [u32; 4], in
     );
 }
 
-/// A kernel whose invocations take several rows of a column each, how many of them that needs, and how many rows those are: all
-/// of them load the column's statistics once. A card needs many invocations first.
+/// Makes each invocation of a kernel take several rows of a column, for which it loads the column's statistics once.
+/// Returns the kernel, its extent and the number of rows. A card needs many invocations first.
 fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, Extent, u32) {
     let len = u64::from(params.rows) * u64::from(params.columns);
     let rows_each = match lowering.caps().class {
@@ -212,11 +214,11 @@ fn by_rows(lowering: &Lowering<'_>, kernel: Kernel, params: Params) -> (Kernel, 
     (kernel, Extent::Invocations(groups * u64::from(params.columns)), rows_each)
 }
 
-/// So many E that a card is busy though its invocations take four rows each.
+/// Number of E from which a card is busy even if its invocations take four rows each.
 const MANY: u64 = 4 << 17;
 
-/// The dispatch that applies the statistics, which all forms end with; `affine` is the first of the operands weight and
-/// bias, if there are any, and `batches` counts the batches in training.
+/// Pushes the dispatch that applies the statistics, the last of all forms. `affine` is the index of the weight, which
+/// the bias follows, if there are any; `batches` counts the batches in training.
 fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, batches: Option<Operand>) {
     let (input, output, statistics) = (lowering.input(0), lowering.output(0), lowering.output(1));
     let affine = affine.map(|weight| (lowering.input(weight), lowering.input(weight + 1)));
@@ -241,8 +243,8 @@ fn apply(lowering: &mut Lowering<'_>, params: Params, affine: Option<usize>, bat
     lowering.push(lowering.epilogue(0).apply(dispatch));
 }
 
-/// How chunks are merged. A software device keeps the order in which it has always done it: what it gives there stays the
-/// same to the bit.
+/// The merging of chunks. A software device keeps its established order of sums, so that its results stay bitwise the
+/// same.
 fn merging(caps: &Caps, chunks: u32, columns: u32) -> Bands {
     match caps.class {
         DeviceClass::Software => Bands::of_eight_lanes([chunks, columns]),
@@ -250,7 +252,7 @@ fn merging(caps: &Caps, chunks: u32, columns: u32) -> Bands {
     }
 }
 
-/// Merges partial statistics until one workgroup a band of columns can merge what is left; what they are in then.
+/// Merges partial statistics until one workgroup per band of columns can merge the rest. Returns the rest.
 fn merged(lowering: &mut Lowering<'_>, mut params: Params, mut partials: Operand) -> (Params, Operand) {
     loop {
         let (kernel, each) = moments("batch_norm2d/merged", source!("norm/batch_norm2d_merged.wgsl"), params.columns);
@@ -271,14 +273,14 @@ fn merged(lowering: &mut Lowering<'_>, mut params: Params, mut partials: Operand
     }
 }
 
-/// The kernel that merges partial statistics, and the file that takes the result.
+/// The kernel that merges partial statistics, with the file that takes the result.
 fn moments(name: &'static str, whole: Source, channels: u32) -> (Kernel, u32) {
     let (kernel, each) = with_moments(kernel(name, source!("norm/batch_norm2d_moments.wgsl"), channels));
     (kernel.with(&[whole]), each)
 }
 
 impl BatchNorm2dAttributes {
-    /// What is to be done once there are partial statistics: statistics, running statistics, output.
+    /// Pushes the dispatches that follow the partial statistics: statistics, running statistics, output.
     pub(crate) fn lower_from(&self, lowering: &mut Lowering<'_>, partials: Operand, affine: Option<usize>) {
         let params = Params::new(lowering.input_dims(0), self.eps);
         let (mut left, partials) = merged(lowering, params, partials);
@@ -377,12 +379,12 @@ impl Operation for BatchNorm2dEval {
 }
 
 impl BatchNorm2dGrad {
-    /// Whether the sums over rows are made, which are the gradients by weight and bias.
+    /// True if the sums over rows are computed, which are the gradients by weight and bias.
     pub(crate) fn sums(&self) -> bool {
         self.training || self.parameters
     }
 
-    /// The sums over rows: those of chunks first, where there are many rows, then those of the chunks.
+    /// Pushes the sums over rows: first those of chunks, if there are many rows, then those over the chunks.
     fn grad_sums(&self, lowering: &mut Lowering<'_>, params: Params) {
         let (input, grad_output, statistics) = (lowering.input(0), lowering.input(1), lowering.input(2));
         let (grad_weight, grad_bias) = (lowering.output(0), lowering.output(1));
@@ -410,7 +412,7 @@ impl BatchNorm2dGrad {
         let (of_chunks, _) =
             kernel("batch_norm2d_grad/partials", sums, source!("norm/batch_norm2d_grad_partials.wgsl"));
         lowering.push(of_rows(of_chunks).bind("partials", partials));
-        // Of the columns [2, C] of both sums at once.
+        // Covers the columns [2, C] of both sums at once.
         let lanes = Bands::new(lowering.caps(), [1, bands.runs(), params.columns / each]);
         let enough = if lanes.runs() == 1 { bands.runs() } else { lanes.run };
         let extents = [bands.runs(), 2 * params.columns];
@@ -483,14 +485,14 @@ impl Operation for BatchNorm2dGrad {
     }
 }
 
-/// The sum of `term(i)` over all places i of channel `c` in a tensor of these extents; in f64, since they may be many.
+/// Sums `term(i)` over all positions i of channel `c` in a tensor of these extents, in f64, since there may be many.
 fn over_channel<R: Real>([n, channels, h, w]: [usize; 4], c: usize, term: impl Fn(usize) -> R) -> R {
     let plane = h * w;
     let places = (0..n).map(|n| (n * channels + c) * plane).flat_map(|first| first..first + plane);
     R::of(places.map(|i| term(i).to_f64()).sum())
 }
 
-/// `map(channel, place)` for every place of a tensor of these extents.
+/// Fills `output` with `map(channel, position)` for every position of a tensor of these extents.
 fn each_place<R: Real>(output: &mut [R], [_, channels, h, w]: [usize; 4], map: impl Fn(usize, usize) -> R + Sync) {
     let plane = (h * w).max(1);
     output.par_chunks_mut(plane).enumerate().for_each(|(number, out)| {
@@ -500,7 +502,7 @@ fn each_place<R: Real>(output: &mut [R], [_, channels, h, w]: [usize; 4], map: i
     });
 }
 
-/// Output and statistics from mean and variance; `affine` is the first of the operands weight and bias.
+/// Computes output and statistics from mean and variance. `affine` is the index of the weight, which the bias follows.
 fn normalise<R: Real>(
     inputs: &Inputs<'_, R>,
     outputs: &mut Outputs<R>,

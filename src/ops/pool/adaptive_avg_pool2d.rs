@@ -12,10 +12,10 @@ use crate::shape::{Shape, Window};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
 
-/// The mean over windows that cover the input evenly, whatever its size. Source: torch.nn.AdaptiveAvgPool2d.
+/// Mean over windows that cover an input of any size evenly. Source: torch.nn.AdaptiveAvgPool2d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AdaptiveAvgPool2dAttributes {
-    /// The output's height and width; 1 by 1 is the global average pool.
+    /// Height and width of the output; 1 by 1 is the global average pool.
     pub output: [usize; 2],
 }
 
@@ -32,25 +32,25 @@ params! {
 }
 
 impl Tape {
-    /// The means over windows of `input` [N, C, H, W] that give [N, C, output].
+    /// Appends the means over windows of `input` [N, C, H, W] that give [N, C, output].
     pub fn adaptive_avg_pool2d(&mut self, name: &str, input: TensorId, output: [usize; 2]) -> Result<TensorId> {
         Ok(self.append(name, AdaptiveAvgPool2dAttributes { output }, &[input], &[])?[0])
     }
 
-    /// The mean over height and width: [N, C, H, W] to [N, C, 1, 1].
+    /// Appends the mean over height and width: [N, C, H, W] to [N, C, 1, 1].
     pub fn global_avg_pool2d(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
         self.adaptive_avg_pool2d(name, input, [1, 1])
     }
 }
 
-/// How many of `from` places along an axis belong to one of `to`, at most: where they do not divide, windows overlap by less than one
-/// place at either end.
+/// Maximum number of the `from` positions along an axis that belong to one of `to`. If `to` does not divide `from`,
+/// windows overlap by less than one position at either end.
 fn span(from: usize, to: usize) -> usize {
     from.div_ceil(to) + usize::from(!from.is_multiple_of(to))
 }
 
-/// The kernel `main` for `len` elements of its result, over `input` and `output` extents as the pooling has them; it reads and makes
-/// what has the extents and names of the last pair.
+/// Creates a dispatch of the kernel `main` for `len` elements of its result, over the pooling's `input` and `output`
+/// extents. It reads and writes tensors with the extents and names of the last pair.
 fn pool(
     lowering: &mut Lowering<'_>,
     (name, main, len): (&'static str, Source, u64),
@@ -133,7 +133,7 @@ impl Operation for AdaptiveAvgPool2dGrad {
     }
 }
 
-/// The inputs of output `o`, and, with the sizes exchanged, the outputs that an input belongs to.
+/// The inputs of output `o`, or, with the sizes exchanged, the outputs that an input belongs to.
 fn window(o: usize, size: usize, count: usize) -> Range<usize> {
     o * size / count..((o + 1) * size).div_ceil(count)
 }

@@ -11,25 +11,25 @@ use crate::shape::{Shape, Window};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// The mean of each window. Source: torch.nn.AvgPool2d.
+/// Mean of each window. Source: torch.nn.AvgPool2d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AvgPool2dAttributes {
-    /// The window's height and width.
+    /// Height and width of the window.
     pub kernel: [usize; 2],
-    /// How far it moves; PyTorch's default is the kernel.
+    /// Step from one window to the next; PyTorch's default is the kernel.
     pub stride: [usize; 2],
     /// Rows and columns of zeros on each side, at most half the kernel.
     pub padding: [usize; 2],
-    /// Whether the last window may reach beyond the padded input.
+    /// True if the last window may reach beyond the padded input.
     pub ceil_mode: bool,
-    /// Whether the divisor counts the padding: the window clipped to the padded input, else to the input.
+    /// True if the divisor counts the padding: the window is then clipped to the padded input, else to the input.
     pub count_include_pad: bool,
-    /// A divisor to use in place of either.
+    /// Divisor in place of either.
     pub divisor_override: Option<usize>,
 }
 
 impl AvgPool2dAttributes {
-    /// Windows of `kernel`, side by side.
+    /// Creates windows of `kernel` without overlap, the stride being the kernel.
     pub fn new(kernel: [usize; 2]) -> Self {
         AvgPool2dAttributes {
             kernel,
@@ -42,7 +42,7 @@ impl AvgPool2dAttributes {
     }
 }
 
-/// The gradient of [`AvgPool2dAttributes`]: the operand is grad_output.
+/// The gradient of [`AvgPool2dAttributes`]; the operand is grad_output.
 #[derive(Clone, Debug)]
 pub struct AvgPool2dGrad {
     /// The pooling.
@@ -52,14 +52,14 @@ pub struct AvgPool2dGrad {
 }
 
 impl Tape {
-    /// The mean of each window of `input` [N, C, H, W].
+    /// Appends the mean of each window of `input` [N, C, H, W].
     pub fn avg_pool2d(&mut self, name: &str, input: TensorId, pool: AvgPool2dAttributes) -> Result<TensorId> {
         Ok(self.append(name, pool, &[input], &[])?[0])
     }
 }
 
 impl AvgPool2dAttributes {
-    /// The window that moves over the input.
+    /// The window that slides over the input.
     fn window(&self) -> PoolWindow {
         let AvgPool2dAttributes { kernel, stride, padding, ceil_mode, .. } = *self;
         PoolWindow { kernel, stride, padding, dilation: [1; 2], ceil_mode }

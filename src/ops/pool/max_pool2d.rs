@@ -1,4 +1,4 @@
-//! max_pool2d and its gradient, which goes to the one element that won.
+//! max_pool2d and its gradient, which goes to the winning element alone.
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
@@ -9,29 +9,29 @@ use crate::shape::{Shape, Window};
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// The largest element of each window; the first of equals wins, and NaN wins over all. Source: torch.nn.MaxPool2d.
+/// Largest element of each window. The first of equal elements wins, and NaN wins over all. Source: torch.nn.MaxPool2d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MaxPool2dAttributes {
-    /// The window's height and width.
+    /// Height and width of the window.
     pub kernel: [usize; 2],
-    /// How far it moves; PyTorch's default is the kernel.
+    /// Step from one window to the next; PyTorch's default is the kernel.
     pub stride: [usize; 2],
     /// Rows and columns of minus infinity on each side, at most half the kernel.
     pub padding: [usize; 2],
-    /// How far apart the window's elements lie.
+    /// Distance between the window's elements.
     pub dilation: [usize; 2],
-    /// Whether the last window may reach beyond the padded input.
+    /// True if the last window may reach beyond the padded input.
     pub ceil_mode: bool,
 }
 
 impl MaxPool2dAttributes {
-    /// Windows of `kernel`, side by side.
+    /// Creates windows of `kernel` without overlap, the stride being the kernel.
     pub fn new(kernel: [usize; 2]) -> Self {
         MaxPool2dAttributes { kernel, stride: kernel, padding: [0; 2], dilation: [1; 2], ceil_mode: false }
     }
 }
 
-/// The gradient of [`MaxPool2dAttributes`]: operands are grad_output and the indices of the winners.
+/// The gradient of [`MaxPool2dAttributes`]; operands are grad_output and the indices of the winners.
 #[derive(Clone, Debug)]
 pub struct MaxPool2dGrad {
     /// The pooling.
@@ -41,20 +41,20 @@ pub struct MaxPool2dGrad {
 }
 
 impl Tape {
-    /// The largest element of each window of `input` [N, C, H, W].
+    /// Appends the largest element of each window of `input` [N, C, H, W].
     pub fn max_pool2d(&mut self, name: &str, input: TensorId, pool: MaxPool2dAttributes) -> Result<TensorId> {
         Ok(self.append(name, pool, &[input], &[])?[0])
     }
 }
 
 impl MaxPool2dAttributes {
-    /// The window that moves over the input.
+    /// The window that slides over the input.
     fn window(&self) -> PoolWindow {
         let MaxPool2dAttributes { kernel, stride, padding, dilation, ceil_mode } = *self;
         PoolWindow { kernel, stride, padding, dilation, ceil_mode }
     }
 
-    /// The attributes as keys name them.
+    /// The attributes as written in keys.
     pub(crate) fn attributes(&self, operation: &str) -> String {
         let MaxPool2dAttributes {
             kernel: [kh, kw],
@@ -121,7 +121,7 @@ impl Operation for MaxPool2dAttributes {
     }
 }
 
-/// The candidates of the gradient, by relu too where relu's output was pooled.
+/// Candidates of the gradient, with `relu` also through the relu whose output was pooled.
 pub(crate) fn grad_candidates<'a>(op: &MaxPool2dGrad, tensors: &Tensors<'_>, relu: bool) -> Vec<Candidate<'a>> {
     let arriving = match relu {
         true => source!("pool/max_pool2d_grad_arriving_relu.wgsl"),
@@ -179,13 +179,13 @@ impl Twin for MaxPool2dAttributes {
                             continue;
                         }
                         let value = input[(plane * in_h + h) * in_w + w];
-                        // The first of equals wins; NaN wins over all before it.
+                        // The first of equal elements wins; NaN wins over all before it.
                         if winner.is_none_or(|(_, best)| value > best || value.to_f64().is_nan()) {
                             winner = Some((h * in_w + w, value));
                         }
                     }
                 }
-                // A dilated window may have all its taps in the padding: nobody wins, and nobody gets its gradient.
+                // A dilated window may have all its taps in the padding. It then has no winner and passes no gradient.
                 let (index, value) =
                     winner.map_or((-1, R::of(f64::NEG_INFINITY)), |(index, value)| (index as i32, value));
                 outputs.real(0)[plane * out_h * out_w + place] = value;

@@ -5,7 +5,7 @@ pub mod avg_pool2d;
 pub mod max_pool2d;
 pub(crate) mod window;
 
-/// How many channels an invocation owns: they are loaded and stored at once.
+/// Number of channels that an invocation owns, loaded and stored at once.
 pub(crate) fn together(channels: u32) -> u32 {
     [4, 2].into_iter().find(|&each| channels.is_multiple_of(each)).unwrap_or(1)
 }

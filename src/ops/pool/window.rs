@@ -1,4 +1,4 @@
-//! The window of a pooling: the extents that follow from it, what kernels are told of it, and their dispatches.
+//! The window of a pooling: its output extents, the params of its kernels, and their dispatches.
 
 use crate::graph::Misfit;
 use crate::kernel::{Candidate, Dispatch, Extent, Kernel, Lowering, Source, Tensors, source};
@@ -8,7 +8,7 @@ use crate::params;
 use crate::shape::pool_output;
 use crate::tensor::Tensor;
 
-/// A window that moves over height and width, as the attributes of a pooling have it.
+/// A window that slides over height and width, from the attributes of a pooling.
 #[derive(Clone, Copy)]
 pub(crate) struct PoolWindow {
     pub kernel: [usize; 2],
@@ -19,7 +19,7 @@ pub(crate) struct PoolWindow {
 }
 
 params! {
-    /// Extents and window of a pooling. The last two are of an average; divisor_override 0 is none.
+    /// Extents and window of a pooling. The last two are for an average; a divisor_override of 0 is none.
     pub(crate) struct Params {
         batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32,
         kernel_h: u32, kernel_w: u32, stride_h: u32, stride_w: u32, pad_h: u32, pad_w: u32,
@@ -29,7 +29,7 @@ params! {
 }
 
 impl PoolWindow {
-    /// The extents of the output for this input, after the window is checked.
+    /// Checks the window, and returns the extents of the output for this input.
     pub fn output(&self, input: &Tensor) -> Result<[usize; 4], Misfit> {
         let PoolWindow { kernel, stride, padding, dilation, ceil_mode } = *self;
         let [n, c, h, w] = nchw(input, "input")?;
@@ -47,23 +47,23 @@ impl PoolWindow {
         Ok([n, c, extent(h, 0)?, extent(w, 1)?])
     }
 
-    /// Whether windows lie side by side, so that each can be looked at by itself.
+    /// True if windows do not overlap and have no gaps, so that each can be handled separately.
     pub fn side_by_side(&self) -> bool {
         self.kernel == self.stride && self.padding == [0; 2] && self.dilation == [1; 2]
     }
 
-    /// How many elements a window has.
+    /// Number of elements of a window.
     pub fn taps(&self) -> u32 {
         (self.kernel[0] * self.kernel[1]) as u32
     }
 
-    /// How many windows hold one place, at most.
+    /// Maximum number of windows that contain one position.
     fn over_a_place(&self) -> u32 {
         let along = |axis: usize| (self.kernel[axis] - 1) * self.dilation[axis] / self.stride[axis] + 1;
         (along(0) * along(1)) as u32
     }
 
-    /// What kernels are told of the window between these extents of the pooling's input and output.
+    /// Params of the window between these extents of the pooling's input and output.
     pub fn params(&self, input: [u32; 4], output: [u32; 4]) -> Params {
         let [kernel_h, kernel_w] = self.kernel.map(|extent| extent as u32);
         let [stride_h, stride_w] = self.stride.map(|stride| stride as u32);
@@ -89,9 +89,10 @@ impl PoolWindow {
         }
     }
 
-    /// The candidates of a pooling's gradient: `windows`, where windows lie side by side, whose invocations own elements of the
-    /// pooling's output; and `direct`, whose own those of its input and look for the windows that hold them.
-    /// Each is a kernel's name and main file, linked with `shared`; `bind` puts the tensors to a dispatch.
+    /// Candidates of a pooling's gradient: `windows`, if windows lie side by side, whose invocations own elements of
+    /// the pooling's output; and `direct`, whose invocations own elements of its input and search the windows that
+    /// contain them. Each is a kernel's name and main file, linked with `shared`; `bind` binds the tensors to a
+    /// dispatch.
     pub fn grad_candidates<'a>(
         &self,
         tensors: &Tensors<'_>,
@@ -115,8 +116,8 @@ impl PoolWindow {
 }
 
 impl Params {
-    /// The dispatch of a kernel whose invocations own the elements of a tensor of these extents, as many channels each as their
-    /// number allows.
+    /// Creates the dispatch of a kernel whose invocations own the elements of a tensor of these extents, each as many
+    /// channels as their number allows.
     pub fn dispatch(&self, name: &'static str, files: &[Source], owned: [u32; 4]) -> Dispatch {
         let each = together(self.channels);
         let every = [source!("lib/divide.wgsl"), source!("lib/each.wgsl")];

@@ -1,4 +1,4 @@
-//! The sum over all rows of a matrix: the gradient of a bias, and the last step of a split product.
+//! The sum over all rows of a matrix: the gradient of a bias, and the last step of split-K.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
@@ -9,12 +9,12 @@ use crate::shape::Layout;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// The sum over every axis but channels: [N, C, H, W] or [N, C] to \[C\].
+/// Sum over every axis but channels: [N, C, H, W] or [N, C] to \[C\].
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnSum;
 
 impl Tape {
-    /// The sum over every axis but channels: [N, C, H, W] or [N, C] to \[C\].
+    /// Appends the sum over every axis but channels: [N, C, H, W] or [N, C] to \[C\].
     pub fn column_sum(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
         Ok(self.append(name, ColumnSum, &[input], &[])?[0])
     }
@@ -43,8 +43,8 @@ impl Operation for ColumnSum {
     }
 }
 
-/// Adds up the rows of `input` [rows, columns] into `output` \[columns\], in one dispatch, or, where there are many rows, in
-/// several that leave fewer and fewer. The order is fixed by the shape.
+/// Adds up the rows of `input` [rows, columns] into `output` \[columns\], in one dispatch, or, for many rows, in
+/// several that each leave fewer. The shape determines the order.
 pub(crate) fn sum_rows(lowering: &mut Lowering<'_>, input: Operand, output: Operand, rows: u32, columns: u32) {
     sum_terms(lowering, terms("column_sum"), &[("input", input)], output, [1, rows, columns], 1.0);
 }

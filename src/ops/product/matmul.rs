@@ -1,4 +1,4 @@
-//! The matrix product, each operand as it is or transposed, with an optional bias; `linear` is one of them.
+//! The matrix product, with optional transposes and an optional bias; `linear` is a special case.
 
 use rayon::prelude::*;
 
@@ -15,18 +15,19 @@ use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// `op(a) op(b) + bias`, where op transposes or not; [m, k] by [k, n], bias \[n\]. Source: torch.matmul, torch.nn.Linear.
+/// `op(a) op(b) + bias`, where op transposes or not; [m, k] by [k, n], bias \[n\]. Source: torch.matmul,
+/// torch.nn.Linear.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Matmul {
-    /// `a` is [k, m].
+    /// True if `a` is [k, m].
     pub transpose_a: bool,
-    /// `b` is [n, k], as the weight of a linear layer is.
+    /// True if `b` is [n, k], as the weight of a linear layer is.
     pub transpose_b: bool,
 }
 
 params! {
-    /// Extents, how far apart rows, columns and places of the K dimension lie in each operand, and where this piece of it starts;
-    /// how many products there are and how far apart they lie, and the same of the splits of the K dimension.
+    /// Extents; distances between rows, columns and positions of the K dimension in each operand, and the start of this
+    /// piece; the number of products and their distance, and the same for the splits of the K dimension.
     pub(crate) struct Params {
         m: u32, n: u32, k: u32, k_chunk: u32,
         a_row: u32, a_k: u32, a_first: u32, a_product: u32,
@@ -38,12 +39,12 @@ params! {
 }
 
 impl Tape {
-    /// `a b`, [m, k] by [k, n].
+    /// Appends `a b`, [m, k] by [k, n].
     pub fn matmul(&mut self, name: &str, a: TensorId, b: TensorId) -> Result<TensorId> {
         self.product(name, Matmul::default(), a, b, None)
     }
 
-    /// `input weight^T + bias`: [N, in] by [out, in], bias \[out\].
+    /// Appends `input weight^T + bias`: [N, in] by [out, in], bias \[out\].
     pub fn linear(
         &mut self,
         name: &str,
@@ -55,7 +56,7 @@ impl Tape {
         self.product(name, op, input, weight, bias)
     }
 
-    /// `op(a) op(b) + bias` as `op` says.
+    /// Appends `op(a) op(b) + bias` with the settings of `op`.
     pub fn product(
         &mut self,
         name: &str,
@@ -78,9 +79,9 @@ impl Matmul {
         (k == depth && m * n * k > 0).then_some([m, n, k])
     }
 
-    /// The kernel of a tiled product; the epilogue links the rest.
+    /// Creates the kernel of a tiled product; the epilogue links the rest.
     fn kernel(&self, tiling: &Tiling, params: &Params, accumulate: bool) -> Kernel {
-        // The distance between rows, the elements used of each, and where the first one lies.
+        // Distance between rows, number of elements used in each, and position of the first one.
         let runs_a = if self.transpose_a { [params.a_k, params.m] } else { [params.a_row, params.k] };
         let runs_b = if self.transpose_b { [params.b_column, params.k] } else { [params.b_k, params.n] };
         let operands = Operands {
@@ -103,12 +104,13 @@ impl Matmul {
         tiling.kernel(tiles::names!("matmul"), &files, &operands, false).flag("ACCUMULATE", accumulate)
     }
 
-    /// How far apart rows of A and places of its K dimension lie, then those of B and its columns, for operands [m, n, k].
+    /// Distances between rows of A and positions of its K dimension, then those of B and its columns, for operands [m,
+    /// n, k].
     fn distances(&self, [m, n, k]: [u32; 3]) -> ([u32; 2], [u32; 2]) {
         (if self.transpose_a { [1, m] } else { [k, 1] }, if self.transpose_b { [1, k] } else { [n, 1] })
     }
 
-    /// Pushes a dispatch of `kernel` for each piece of the operand that one binding can't hold, if there is one.
+    /// Pushes a dispatch of `kernel` for each piece of the operand too large for one binding, or a single one.
     fn lower_pieces(
         &self,
         lowering: &mut Lowering<'_>,
@@ -128,7 +130,7 @@ impl Matmul {
                 "use a smaller batch or layer",
             ));
         }
-        // Which of m, n, k the rows of the cut operand are.
+        // The axis of m, n, k along which the operand is cut.
         let axis = match (cut.first(), self.transpose_a, self.transpose_b) {
             (Some(&i), true, _) if i == a => 'k',
             (Some(&i), _, true) if i == b => 'n',
@@ -140,7 +142,7 @@ impl Matmul {
         for (piece, (first, rows)) in pieces.rows().enumerate() {
             let part = |name, full| if name == axis { (first, rows) } else { (0, full) };
             let ((m0, m), (n0, n_rows), (k0, k_rows)) = (part('m', m), part('n', n), part('k', k));
-            // Inside a piece of its own an operand starts at 0.
+            // In a separate piece an operand starts at 0.
             let start = |operand, offset: usize| if cut.contains(&operand) { 0 } else { offset };
             let bias = lowering.optional_input(2).filter(|_| axis != 'k' || piece == 0);
             let mut params = Params {
@@ -181,7 +183,7 @@ impl Matmul {
     }
 }
 
-/// A product, as its candidates see it.
+/// A product, as described to its candidates.
 struct Problem {
     op: Matmul,
     /// m, n, k.
@@ -195,7 +197,7 @@ impl Problem {
     }
 }
 
-/// The candidates in order of preference, on every device.
+/// Candidates in order of preference, on every device.
 const ORDER: &[Make<Problem>] = &[
     |of| if of.shape().suits_tiles(&of.caps) { Vec::new() } else { direct(of) },
     |of| tiled(&[Core::Subgroup8], of),
@@ -203,7 +205,7 @@ const ORDER: &[Make<Problem>] = &[
     direct,
 ];
 
-/// The tiled product of `cores`.
+/// Tiled products on `cores`.
 fn tiled(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
     let (op, [m, n, k]) = (of.op, of.extents);
     tiles::candidates(cores, &of.caps, of.shape(), move |lowering, tiling| {
@@ -213,14 +215,14 @@ fn tiled(cores: &[Core], of: &Problem) -> Vec<Candidate<'static>> {
                 params.split_step = if tiling.splits == 1 { 0 } else { m * n };
                 return (op.kernel(tiling, params, accumulate), tiling.extent());
             }
-            // Pieces are large: they fill the device as they are.
+            // Pieces are large and fill the device without splits.
             let tiling = tiling.of(&GemmShape::new([params.m, params.n, params.k]));
             (op.kernel(&tiling, params, accumulate), tiling.extent())
         })
     })
 }
 
-/// One invocation an element of the result.
+/// Direct product, with one invocation per element of the result.
 fn direct(of: &Problem) -> Vec<Candidate<'static>> {
     let op = of.op;
     vec![Candidate::new("direct", move |lowering| {
@@ -307,8 +309,8 @@ impl Operation for Matmul {
     }
 }
 
-/// Appends `products` products of [m, k] by [k, n], which lie one after another in `a`, `b` and `output`, in one dispatch; in the core
-/// and tile that suit the device, whatever the candidate of the node is.
+/// Appends `products` products of [m, k] by [k, n], stored one after another in `a`, `b` and `output`, in one dispatch.
+/// Core and tile suit the device, whatever the candidate of the node is.
 pub(crate) fn side_by_side(
     lowering: &mut Lowering<'_>,
     op: &Matmul,

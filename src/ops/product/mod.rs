@@ -1,4 +1,4 @@
-//! Matrix products: the tiles that all products share, split-K, matmul, and the sum over rows.
+//! Matrix products: the tiles shared by all products, split-K, matmul, and the sum over rows.
 
 pub mod column_sum;
 pub mod matmul;

@@ -1,25 +1,26 @@
-//! Split-K: a product whose K dimension is cut into pieces, each of which a part of the device adds up, and the sum of those.
+//! Split-K: a product with its K dimension cut into pieces, whose partial sums are computed in parallel and then added
+//! up.
 
 use crate::kernel::{Dispatch, Epilogue, Extent, Kernel, Lowering, source};
 use crate::params;
 
 params! {
-    /// How many E a result has, how many pieces there are of each, and how many E a row has.
+    /// Number of E in a result, number of partial sums of each, and number of E in a row.
     pub(crate) struct Params { len: u32, splits: u32, columns: u32 }
 }
 
-/// What a product is stored to: output 0 of its node, or, if the K dimension is split, partial sums.
+/// Destination of a product: output 0 of its node, or partial sums if the K dimension is split.
 pub(crate) struct Target {
-    /// The name of the kernel's variable.
+    /// Name of the kernel's variable.
     pub name: &'static str,
-    /// Elements of the output.
+    /// Number of elements of the output.
     pub len: u64,
-    /// Elements of one of its rows.
+    /// Number of elements of a row.
     pub columns: u32,
 }
 
-/// Pushes `dispatch`, which stores to `target`. Where it has more than one split these are partial sums one after another: a second
-/// dispatch adds them up in their order, and applies the epilogue.
+/// Pushes `dispatch`, which stores to `target`. With more than one split these are consecutive partial sums; a second
+/// dispatch adds them up in order and applies the epilogue.
 pub(crate) fn push(lowering: &mut Lowering<'_>, dispatch: Dispatch, splits: u32, target: Target, epilogue: &Epilogue) {
     let output = lowering.output(0);
     if splits == 1 {

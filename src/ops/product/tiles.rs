@@ -1,34 +1,36 @@
-//! The tiled product that matmul and the three products of a convolution share: which core, which tile, how many of them.
+//! The tiled GEMM that matmul and the three products of a convolution share: the core, the tile, and the number of
+//! tiles.
 //!
-//! A core (`shaders/lib/product_*.wgsl`) computes C\[m, n\] = sum over k of A\[m, k\] B\[k, n\] tile by tile; the operation's own file
-//! says what an element of A and of B is and where one of C goes. One dispatch may compute several products of one size. The K
-//! dimension may be split: each split writes partial sums, which one more dispatch adds in a fixed order (split-K).
+//! A core (`shaders/lib/product_*.wgsl`) computes C\[m, n\] = sum over k of A\[m, k\] B\[k, n\] tile by tile. The
+//! operation's own file loads the elements of A and B and stores those of C. One dispatch may compute several products
+//! of one size. The K dimension may be split: each split writes partial sums, which another dispatch adds in a fixed
+//! order (split-K).
 //!
-//! The tile that is taken without a choice is the one of the table with the least [`cost`](GemmShape::cost).
+//! The default tile is the one in the table with the least [`cost`](GemmShape::cost).
 
 use crate::error::Result;
 use crate::kernel::{Candidate, Caps, DeviceClass, Extent, HeaderConstant, Kernel, Lowering, Needs, Source, source};
 
-/// The GEMM shape by which a core and a tile are chosen: [m, n] results, k products a sum.
+/// The GEMM shape that determines core and tile: [m, n] results, k products per sum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GemmShape {
     m: u32,
     n: u32,
     k: u32,
-    /// How many products of this shape there are.
+    /// Number of products of this shape.
     products: u32,
-    /// Whether the K dimension may be split.
+    /// True if the K dimension may be split.
     splits: bool,
-    /// Whether K is so much longer than the result that software devices split it too.
+    /// True if K is so much longer than the result that software devices split it too.
     long_k: bool,
 }
 
-/// What computes a tile.
+/// The algorithm that computes a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Core {
     /// `lib/product_workgroup.wgsl` with one half: the tile's operands in workgroup memory.
     Workgroup,
-    /// The same with two halves: the next operands are loaded while the present ones are computed with.
+    /// The same with two halves (double buffering): the next operands are loaded while the current ones are used.
     Pipelined,
     /// `lib/product_subgroup8.wgsl`: vectors of four, shuffled among eight lanes.
     Subgroup8,
@@ -37,17 +39,17 @@ pub(crate) enum Core {
 /// The cores for GPUs.
 pub(crate) const GPU: &[Core] = &[Core::Pipelined, Core::Workgroup];
 
-/// A workgroup tile of C, and the thread tiles that it falls into.
+/// A workgroup tile of C, and the thread tiles that it consists of.
 #[derive(Debug, PartialEq)]
 struct Tile {
     name: &'static str,
     rows: u32,
     columns: u32,
-    /// Places of the K dimension that are in workgroup memory at a time.
+    /// Number of positions of the K dimension in workgroup memory at a time.
     k: u32,
-    /// Invocations.
+    /// Number of invocations.
     threads: u32,
-    /// Rows and columns that each of them owns.
+    /// Rows and columns owned by each invocation.
     thread_tile: [u32; 2],
 }
 
@@ -55,15 +57,15 @@ const fn tile(name: &'static str, [rows, columns, k]: [u32; 3], threads: u32, th
     Tile { name, rows, columns, k, threads, thread_tile }
 }
 
-/// Tiles of eight lanes. A wide one loads least for what it computes.
+/// Tiles of eight lanes. A wide one has the fewest loads per result.
 static SUBGROUP8: &[Tile] = &[
     tile("32x32", [32, 32, 4], 8, [4, 32]),
     tile("32x16", [32, 16, 4], 8, [4, 16]),
     tile("32x8", [32, 8, 4], 8, [4, 8]),
 ];
 
-/// Tiles of a workgroup, and with how many halves of its memory. A name is rows, columns and k, and the thread tile where that tells
-/// two apart.
+/// Workgroup tiles, with the number of halves of workgroup memory. A name is rows, columns and k, plus the thread tile
+/// where that distinguishes two tiles.
 static WORKGROUP: &[(Tile, Halves)] = &[
     (tile("128x128x16", [128, 128, 16], 256, [8, 8]), Halves::Two),
     (tile("128x128x8", [128, 128, 8], 256, [8, 8]), Halves::OneOrTwo),
@@ -85,8 +87,9 @@ static WORKGROUP: &[(Tile, Halves)] = &[
     (tile("128x8x8", [128, 8, 8], 64, [4, 4]), Halves::One),
 ];
 
-/// With how many halves of workgroup memory a tile is a candidate: with one where groups are small, since of those many run side by
-/// side, and where two need more memory than every device has; with two where the sums are many.
+/// Numbers of halves of workgroup memory with which a tile is a candidate. One half is used for small workgroups, many
+/// of which run at a time, and where two need more memory than every device has; two halves are used where there are
+/// many sums.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Halves {
     One,
@@ -95,23 +98,24 @@ enum Halves {
 }
 
 impl Tile {
-    /// Sums that an invocation owns.
+    /// Number of sums that an invocation owns.
     fn sums(&self) -> u32 {
         self.thread_tile[0] * self.thread_tile[1]
     }
 
-    /// Registers that an invocation needs at least: its sums, what it multiplies, where it loads from, and what it loads ahead.
+    /// Minimum number of registers of an invocation: its sums, the operands, the load addresses, and the values loaded
+    /// ahead.
     fn registers(&self, core: Core) -> u32 {
         self.sums() + 48 + if core == Core::Pipelined { 32 } else { 0 }
     }
 
-    /// Results that it computes.
+    /// Number of results that it computes.
     fn area(&self) -> u64 {
         u64::from(self.rows * self.columns)
     }
 
-    /// How many of its workgroups a compute unit runs at a time: as many as registers hold sums for, 512 invocations with 64 each,
-    /// twice as many with a quarter of them.
+    /// Number of its workgroups resident on a compute unit, limited by the registers for sums: 512 invocations with 64
+    /// sums each, twice as many with a quarter of that.
     fn resident(&self) -> u32 {
         let threads = match self.sums() {
             64.. => 512,
@@ -121,22 +125,22 @@ impl Tile {
         (threads / self.threads).max(1)
     }
 
-    /// How well it uses a compute unit that is full: by how much it computes for what it loads. The steps are those between register tiles
-    /// and larger ones that published ladders of SGEMM kernels show.
+    /// Efficiency on a fully occupied compute unit, from the ratio of arithmetic to loads. The steps are those between
+    /// register tiles and larger ones in published series of SGEMM kernels.
     fn efficiency(&self, core: Core) -> f64 {
         let of_thread = match self.sums() {
             64.. => 1.0,
             32.. => 0.87,
             _ => 0.7,
         };
-        // Operands that are loaded once for few results.
+        // Operands that are loaded for few results only.
         let of_tile = match self.area() {
             16_384.. => 1.0,
             8_192.. => 0.97,
             4_096.. => 0.92,
             _ => 0.85,
         };
-        // With small groups, of which many run side by side, the others hide what loads take anyway.
+        // With small workgroups, many of which run at a time, the others hide the latency of loads anyway.
         let of_core = match (core, self.threads) {
             (Core::Pipelined, 128..) => 1.1,
             (Core::Pipelined, _) => 0.98,
@@ -148,7 +152,7 @@ impl Tile {
 }
 
 impl Core {
-    /// The name of its candidates.
+    /// Name of its candidates.
     fn name(self) -> &'static str {
         match self {
             Core::Workgroup => "workgroup",
@@ -167,17 +171,17 @@ impl Core {
         }
     }
 
-    /// How many rounds' operands are in workgroup memory at a time.
+    /// Number of rounds whose operands are in workgroup memory at a time.
     fn halves(self) -> u32 {
         if self == Core::Pipelined { 2 } else { 1 }
     }
 
-    /// What a tile of it needs of a device.
+    /// Requirements of one of its tiles on a device.
     fn needs(self, tile: &Tile) -> Needs {
         match self {
             Core::Workgroup | Core::Pipelined => Needs {
                 invocations: tile.threads,
-                // As `lib/product_workgroup.wgsl` pads it.
+                // Padded as in `lib/product_workgroup.wgsl`.
                 workgroup_memory: [tile.rows, tile.columns]
                     .map(|extent| 16 * (self.halves() * tile.k * (extent / 4 + 1)).max(tile.threads))
                     .iter()
@@ -188,12 +192,13 @@ impl Core {
         }
     }
 
-    /// The tilings of `shape` by its tiles, in the order of preference, the K dimension split as suits the device and each tile.
+    /// Tilings of `shape` by its tiles, in order of preference, with the K dimension split as suits the device and each
+    /// tile.
     fn tilings(self, caps: &Caps, shape: &GemmShape) -> Vec<Tiling> {
         let tiling = |tile| Tiling::new(self, tile, shape, caps);
         let mut tilings: Vec<Tiling> = self.table().into_iter().map(tiling).collect();
         match self {
-            // Half of a wide tile may lie beyond the last column; eight columns are enough where there are no more.
+            // Half of a wide tile may lie beyond the last column; eight columns are enough for narrow results.
             Core::Subgroup8 => {
                 let first = match shape.n {
                     ..=8 => 2,
@@ -208,7 +213,7 @@ impl Core {
     }
 }
 
-/// The tilings of `shape` by the tiles of `cores` that the device can run, the one that is taken without a choice first.
+/// Tilings of `shape` by the tiles of `cores` that the device can run, the default first.
 fn tilings(cores: &[Core], caps: &Caps, shape: &GemmShape) -> Vec<Tiling> {
     let mut tilings: Vec<Tiling> = cores.iter().flat_map(|core| core.tilings(caps, shape)).collect();
     tilings.retain(|tiling| tiling.needs().are_met_by(caps));
@@ -218,8 +223,8 @@ fn tilings(cores: &[Core], caps: &Caps, shape: &GemmShape) -> Vec<Tiling> {
     tilings
 }
 
-/// A candidate for each tile of `cores`, the one that is taken without a choice first; `lower` pushes the dispatches of a
-/// product that is tiled so.
+/// Candidates for the tiles of `cores`, the default first. `lower` pushes the dispatches of a product with such a
+/// tiling.
 pub(crate) fn candidates(
     cores: &[Core],
     caps: &Caps,
@@ -233,59 +238,60 @@ pub(crate) fn candidates(
     tilings(cores, caps, &shape).into_iter().map(candidate).collect()
 }
 
-/// The tiles of one product, or of several of one size.
+/// The tiling of one product, or of several of one size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tiling {
     core: Core,
     tile: &'static Tile,
-    /// Of all products.
+    /// Number of tiles of all products.
     tiles: u64,
-    /// Into how many pieces the K dimension is cut.
+    /// Number of pieces of the K dimension.
     pub splits: u32,
-    /// The places of one piece.
+    /// Number of positions in one piece.
     pub k_chunk: u32,
-    /// How many places the innermost loop takes at once.
+    /// Number of positions unrolled in the innermost loop.
     unrolled: u32,
 }
 
-/// Invocations of a workgroup whose eights share nothing: few, so that there is work for every core.
+/// Workgroup size for groups of eight lanes that share nothing: small, so that every core gets work.
 const SHUFFLING: u32 = 32;
-/// Places of the K dimension below which a piece of it is not worth its sums.
+/// Minimum number of positions in a piece of the K dimension; shorter ones are not worth their partial sums.
 const LEAST_CHUNK: u32 = 64;
-/// The numbers of pieces that are tried.
+/// Numbers of pieces to try.
 const SPLITS: [u64; 17] = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
-/// The most pieces where one invocation adds up an element of each, before the epilogue.
+/// Maximum number of pieces, one element of each being added up by one invocation before the epilogue.
 const MOST_SPLITS: u64 = 64;
-/// Tiles that give every core of a software device work to the end.
+/// Number of tiles that keep every core of a software device busy to the end.
 const SOFTWARE_TILES: u64 = 32;
-/// What starting and ending a tile takes, in places of the K dimension.
+/// Cost of starting and ending a tile, in positions of the K dimension.
 const ENDS: u32 = 24;
-/// What one more dispatch takes, in multiply-adds of one compute unit: a few microseconds.
+/// Cost of one more dispatch, in multiply-adds of one compute unit: a few microseconds.
 const DISPATCH: f64 = 500_000.0;
-/// How many multiply-adds a device makes while it moves a byte.
+/// Number of multiply-adds that a device computes in the time of one byte of memory traffic.
 const PER_BYTE: f64 = 10.0;
-/// By how much a multiply-add takes longer whose operands are loaded for it alone, and what it takes where nothing hides that: in
+/// Slowdown of a multiply-add whose operands are loaded for it alone, and its latency if nothing hides it, in
 /// multiply-adds of one compute unit.
 const LOADING: f64 = 8.0;
 const LATENCY: f64 = 5_000.0;
-/// Invocations below which a device is mostly idle, and places of the K dimension that are long for one of them.
+/// Number of invocations below which a device is mostly idle, and number of K positions that is long for one
+/// invocation.
 const FEW: u64 = 16_384;
 const LONG: u32 = 1_024;
-/// Invocations of a compute unit below which it waits for memory.
+/// Number of invocations per compute unit below which it waits for memory.
 const BUSY: u32 = 256;
 
 impl GemmShape {
-    /// An [m, n] result of `k` products a sum.
+    /// An [m, n] result with `k` products per sum.
     pub fn new([m, n, k]: [u32; 3]) -> Self {
         GemmShape { m, n, k, products: 1, splits: true, long_k: false }
     }
 
-    /// As many of them side by side.
+    /// `products` products of this shape.
     pub fn times(self, products: u32) -> Self {
         GemmShape { products, ..self }
     }
 
-    /// The same, with a K dimension that is long for the result, as in a gradient by the weight.
+    /// The same shape, with a K dimension that is long for the result, as in a gradient by the weight.
     pub fn long_k(self) -> Self {
         GemmShape { long_k: true, ..self }
     }
@@ -294,13 +300,13 @@ impl GemmShape {
         u64::from(self.products) * u64::from(self.m.div_ceil(tile.rows)) * u64::from(self.n.div_ceil(tile.columns))
     }
 
-    /// How many elements the results have.
+    /// Number of elements of the results.
     fn len(&self) -> u64 {
         u64::from(self.products) * u64::from(self.m) * u64::from(self.n)
     }
 
-    /// Whether tiles cost less than one invocation a result does. Where values are shuffled among eight lanes they always do; on another
-    /// software device half of a tile must be used (a layer with six channels would leave most of it idle).
+    /// True if tiles cost less than one invocation per result. With values shuffled among eight lanes they always do.
+    /// On another software device half of a tile must be used (a layer with six channels would leave most of it idle).
     pub fn suits_tiles(&self, caps: &Caps) -> bool {
         if caps.shuffles_eight_lanes() {
             return true;
@@ -312,16 +318,16 @@ impl GemmShape {
         self.cost(caps, &first) <= self.cost_of_direct(caps)
     }
 
-    /// The same estimate for one invocation a result: it loads two numbers for each multiply-add, and one after the other.
+    /// The same estimate for one invocation per result, which loads two numbers per multiply-add, one after the other.
     fn cost_of_direct(&self, caps: &Caps) -> f64 {
         let units = f64::from(caps.compute_units.max(1));
         f64::from(self.k) * (self.len() as f64 * LOADING / units).max(LATENCY)
     }
 
-    /// An estimate of what a tiling costs on a device, in multiply-adds that one of its compute units could make meanwhile. Full units run
-    /// `resident` workgroups each; those of the last round that fill no unit take as long as the fullest. A unit with few
-    /// invocations waits for memory. Splitting the K dimension fills the device, and costs a dispatch and the traffic of
-    /// the partial sums.
+    /// Estimated cost of a tiling on a device, in multiply-adds of one compute unit. A full unit runs `resident`
+    /// workgroups. The workgroups of the last, partial round take as long as the fullest unit. A unit with few
+    /// invocations waits for memory. Splitting the K dimension fills the device, but costs a dispatch and the memory
+    /// traffic of the partial sums.
     fn cost(&self, caps: &Caps, tiling: &Tiling) -> f64 {
         if caps.class == DeviceClass::Software {
             return self.cost_of_software(tiling);
@@ -336,9 +342,9 @@ impl GemmShape {
         let rounds = (full * resident) as f64 + rest as f64 * waiting.max(1.0);
         let places = tiling.k_chunk.next_multiple_of(tile.k) + ENDS;
         let work = rounds * tile.area() as f64 * f64::from(places) / tile.efficiency(tiling.core);
-        // What registers do not hold lies in memory.
+        // Values beyond the registers spill to memory.
         let spills = if tile.registers(tiling.core) > caps.registers { 4.0 } else { 1.0 };
-        // Few invocations that each work long leave most of a device idle, however few units it says that it has.
+        // Few invocations with long loops leave most of a device idle, even if it reports few units.
         let starves = workgroups * u64::from(tile.threads) < FEW && tiling.k_chunk > LONG;
         let starved = if starves { 2.0 } else { 1.0 };
         let sums = match tiling.splits {
@@ -348,8 +354,9 @@ impl GemmShape {
         work * spills * starved + sums
     }
 
-    /// Barriers and loads are what costs a software device: few invocations, each with many sums, of few kinds, since it compiles each
-    /// in half a second. One half is enough: its loads do not run beside anything.
+    /// Estimated cost on a software device, where barriers and loads dominate. It prefers few invocations with many
+    /// sums each, and few different kernels, since each takes half a second to compile. One half is enough: its loads
+    /// do not overlap anything.
     fn cost_of_software(&self, tiling: &Tiling) -> f64 {
         let tile = tiling.tile;
         let kinds = ["64x64x16-8x8", "64x16x16"];
@@ -360,7 +367,7 @@ impl GemmShape {
     }
 }
 
-/// What a kernel of a product is called on each core.
+/// Names of a product's kernels on each core.
 pub(crate) struct Names {
     pub workgroup: &'static str,
     pub pipelined: &'static str,
@@ -379,26 +386,26 @@ macro_rules! names {
 }
 pub(crate) use names;
 
-/// How the operands and the result lie in memory.
+/// Memory layout of the operands and the result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operands {
-    /// Whether a run of A may begin or end outside it.
+    /// True if a run of A may begin or end outside it.
     pub lines: bool,
-    /// Whether neighbours in the memory of A, and of B, are places of the K dimension.
+    /// True for A, and for B, if neighbours in memory are positions of the K dimension.
     pub along_k: [bool; 2],
-    /// Whether every run of the K dimension is a multiple of four long.
+    /// True if the length of every run of the K dimension is a multiple of four.
     pub whole_runs: bool,
-    /// How many elements of A, of B and of C can be loaded or stored at once; see [`width`].
+    /// Numbers of elements of A, B and C that can be loaded or stored at once; see [`width`].
     pub widths: [u32; 3],
 }
 
-/// How many elements can be loaded or stored at once where all of these count elements that lie along memory: those of a
-/// row, those that are used, and those before the first.
+/// Number of elements that can be loaded or stored at once, given counts of contiguous elements: those of a row, those
+/// in use, and those before the first.
 pub(crate) fn width(runs: &[u32]) -> u32 {
     [4, 2].into_iter().find(|&width| runs.iter().all(|run| run.is_multiple_of(width))).unwrap_or(1)
 }
 
-/// A kernel that loads and stores one element at a time.
+/// Makes a kernel load and store one element at a time.
 pub(crate) fn scalars(kernel: Kernel) -> Kernel {
     widths(kernel, [HeaderConstant::Elements(1); 3])
 }
@@ -411,7 +418,7 @@ fn widths(mut kernel: Kernel, of: [HeaderConstant; 3]) -> Kernel {
 impl Tiling {
     fn new(core: Core, tile: &'static Tile, shape: &GemmShape, caps: &Caps) -> Self {
         let unrolled = match (caps.class, tile.sums()) {
-            // It compiles a long loop slowly.
+            // A software device compiles a long loop slowly.
             (DeviceClass::Software, _) => 1,
             (_, ..32) => 8,
             _ => 4,
@@ -420,15 +427,15 @@ impl Tiling {
         tiling.split(caps, shape)
     }
 
-    /// Tiles of the core that suits the device, of the size that is best where the K dimension is not split.
+    /// The default tiling, without splits, on the core that suits the device.
     pub fn unsplit(caps: &Caps, shape: &GemmShape) -> Self {
         let cores = if caps.shuffles_eight_lanes() { &[Core::Subgroup8] } else { GPU };
         let first = tilings(cores, caps, &GemmShape { splits: false, ..*shape }).into_iter().next();
-        // Every device that WebGPU allows runs the smallest.
+        // Every device that WebGPU allows runs the smallest tile.
         first.unwrap_or_else(|| Tiling::new(Core::Workgroup, &WORKGROUP[WORKGROUP.len() - 1].0, shape, caps)).of(shape)
     }
 
-    /// The same tiles for a piece of the product, whose K dimension is not split.
+    /// The same tiling for a piece of the product, without splits.
     pub fn of(&self, shape: &GemmShape) -> Self {
         Tiling { tiles: shape.tiles(self.tile), splits: 1, k_chunk: shape.k, ..*self }
     }
@@ -437,18 +444,18 @@ impl Tiling {
         self.core.needs(self.tile)
     }
 
-    /// Whether it is computed among eight lanes.
+    /// True if it shuffles among eight lanes.
     pub fn shuffles(&self) -> bool {
         self.core == Core::Subgroup8
     }
 
-    /// Cuts the K dimension where that fills the device. The count depends on the shape and on the device, never on the moment, so
-    /// the order of the sum is fixed.
+    /// Splits the K dimension if that fills the device. The number of splits depends on shape and device alone, so the
+    /// order of the sum is fixed.
     fn split(self, caps: &Caps, shape: &GemmShape) -> Self {
-        // Whole vectors: a piece may begin in the middle of a run, but not of one.
+        // Whole vectors: a piece may begin in the middle of a run, but not of a vector.
         let into = |splits: u64| {
             let k_chunk = shape.k.div_ceil(splits as u32).next_multiple_of(4.max(self.tile.k));
-            // Rounding the piece up may leave fewer of them; an empty one would leave its partial sums unwritten.
+            // Rounding the piece up may leave fewer of them. An empty one would leave its partial sums unwritten.
             Tiling { k_chunk, splits: shape.k.div_ceil(k_chunk), ..self }
         };
         let most = if shape.splits { u64::from(shape.k.div_ceil(LEAST_CHUNK)) } else { 1 };
@@ -456,11 +463,11 @@ impl Tiling {
             let wanted = SOFTWARE_TILES / self.tiles.max(1);
             return if shape.long_k && most > 1 { into(wanted.clamp(1, most)) } else { self };
         }
-        // No more than fill the device three times.
+        // At most three times the resident workgroups of the device.
         let slots = u64::from(caps.compute_units.max(1)) * u64::from(self.tile.resident());
         let fill = (3 * slots).max(2 * FEW / u64::from(self.tile.threads));
         let most = most.min(fill.div_ceil(self.tiles.max(1)));
-        // All partial sums lie in one binding.
+        // All partial sums must fit into one binding.
         let most = most.min(caps.max_binding.min(caps.max_buffer) / (4 * shape.len().max(1)));
         let most = if shape.long_k { most } else { most.min(MOST_SPLITS) };
         let tried =
@@ -468,7 +475,8 @@ impl Tiling {
         tried.min_by(|a, b| shape.cost(caps, a).total_cmp(&shape.cost(caps, b))).unwrap_or(self)
     }
 
-    /// The kernel of `files` on this core, called "operation/core"; `statistics` says whether it notes those of its result.
+    /// Creates the kernel of `files` on this core, called "operation/core". With `statistics` it stores those of its
+    /// result.
     pub fn kernel(&self, names: &Names, files: &[Source], operands: &Operands, statistics: bool) -> Kernel {
         let (core, name) = match self.core {
             Core::Workgroup => (source!("lib/product_workgroup.wgsl"), names.workgroup),
@@ -487,7 +495,7 @@ impl Tiling {
         kernel.constants.push(("V", HeaderConstant::Elements(4)));
         match self.core {
             Core::Workgroup | Core::Pipelined => {
-                // Two elements at once are not worth files of their own.
+                // Pairs of elements do not justify separate files.
                 let widths_of = operands.widths.map(|width| if width == 4 { 4 } else { 1 });
                 let [a, b, c] = widths_of.map(|width| usize::from(width == 1));
                 let [rows, columns] = self.tile.thread_tile;
@@ -513,7 +521,7 @@ impl Tiling {
         kernel
     }
 
-    /// How many workgroups that takes.
+    /// Number of workgroups.
     pub fn extent(&self) -> Extent {
         let tiles = self.tiles * u64::from(self.splits);
         let per_workgroup = if self.shuffles() { u64::from(SHUFFLING / 8) } else { 1 };

@@ -1,37 +1,38 @@
-//! How the rows of matrices are joined column by column: which workgroups own which columns and rows (lib/bands.wgsl).
+//! Joining the rows of matrices column by column: the columns and rows owned by each workgroup (lib/bands.wgsl).
 
 use crate::kernel::{Caps, DeviceClass, Extent, Kernel, source};
 
-/// One dispatch that joins rows, of matrices that lie one behind another.
+/// A dispatch that joins rows, of matrices stored one after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bands {
     matrices: u32,
     rows: u32,
     columns: u32,
-    /// Columns side by side that a workgroup owns.
+    /// Number of adjacent columns that a workgroup owns.
     band: u32,
-    /// Invocations that share a column.
+    /// Number of invocations that share a column.
     lanes: u32,
-    /// Rows that a workgroup joins.
+    /// Number of rows that a workgroup joins.
     pub(crate) run: u32,
 }
 
-/// What a kind of device is given.
+/// Limits for a kind of device.
 struct Widths {
-    /// Invocations of a workgroup.
+    /// Workgroup size.
     workgroup: u32,
-    /// Columns of a band where there are more, at least: so many are loaded at once.
+    /// Minimum number of columns of a band, if there are as many; they are loaded together.
     band: u32,
-    /// Rows that one invocation joins, at most.
+    /// Maximum number of rows that one invocation joins.
     long: u32,
-    /// Rows that one invocation joins, at least, where there are many.
+    /// Minimum number of rows that one invocation joins, if there are many.
     short: u32,
-    /// Invocations from which on a device is busy.
+    /// Number of invocations from which a device is busy.
     busy: u32,
 }
 
 impl Widths {
-    /// A software device runs a workgroup of eight lanes at once, and each more costs it; a card wants tens of thousands of invocations.
+    /// A software device runs a workgroup of eight lanes at once, and more lanes cost time. A card needs tens of
+    /// thousands of invocations.
     fn of(caps: &Caps) -> Self {
         match caps.class {
             DeviceClass::Software => Widths { workgroup: 8, band: 8, long: 512, short: 256, busy: 64 },
@@ -41,10 +42,10 @@ impl Widths {
 }
 
 impl Bands {
-    /// The dispatch for `matrices` of [rows, columns], columns in E.
+    /// Creates the dispatch for `matrices` of [rows, columns], columns in E.
     pub(crate) fn new(caps: &Caps, [matrices, rows, columns]: [u32; 3]) -> Self {
         let widths = Widths::of(caps);
-        // As many lanes as keep the device busy, but neighbours must stay neighbours in memory.
+        // As many lanes as keep the device busy, while neighbours stay neighbours in memory.
         let wanted = (widths.busy / matrices.saturating_mul(columns).max(1)).max(1).next_power_of_two();
         let side = columns.next_power_of_two();
         let band = (widths.workgroup / wanted.min(widths.workgroup)).max(widths.band).min(widths.workgroup).min(side);
@@ -59,12 +60,13 @@ impl Bands {
         Bands { matrices, rows, columns, band, lanes, run }
     }
 
-    /// The dispatch that joins all rows of one matrix, each column by the eight lanes that a software device runs at once.
+    /// Creates the dispatch that joins all rows of one matrix, each column by the eight lanes that a software device
+    /// runs at once.
     pub(crate) fn of_eight_lanes([rows, columns]: [u32; 2]) -> Self {
         Bands { matrices: 1, rows, columns, band: 1, lanes: 8, run: rows }
     }
 
-    /// How many rows are left of each matrix.
+    /// Number of rows left of each matrix.
     pub(crate) fn runs(&self) -> u32 {
         self.rows.div_ceil(self.run)
     }
@@ -75,13 +77,13 @@ impl Bands {
         kernel.with(&files).constant("WG", self.band * self.lanes).constant("BAND", self.band)
     }
 
-    /// How much the dispatch runs.
+    /// Size of the dispatch.
     pub(crate) fn extent(&self) -> Extent {
         let bands = u64::from(self.columns.div_ceil(self.band));
         Extent::Workgroups(bands * u64::from(self.runs()) * u64::from(self.matrices))
     }
 
-    /// How many rows one invocation takes, and then how many parts of others.
+    /// Number of rows per invocation, plus the number of partial results that it joins afterwards.
     pub(crate) fn elements(&self) -> u32 {
         self.run.div_ceil(self.lanes) + self.lanes.ilog2()
     }
@@ -91,7 +93,7 @@ impl Bands {
 mod tests {
     use super::*;
 
-    /// Invocations work at most 32 rows, neighbours own neighbours, and few passes are enough.
+    /// Invocations join at most 32 rows, neighbours own neighbouring columns, and few passes are enough.
     #[test]
     fn cards_have_short_runs_and_few_passes() {
         let caps = Caps::webgpu(DeviceClass::Discrete);

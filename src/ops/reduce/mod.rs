@@ -1,4 +1,4 @@
-//! Sums and means over some of the dims, and their gradient.
+//! Sums and means over some of the dims, and their gradients.
 
 pub(crate) mod bands;
 
@@ -11,7 +11,7 @@ use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 use bands::Bands;
 
-/// The dims that are summed over, which the result no longer has.
+/// Dims to sum over, which the result no longer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dim {
     /// All of them: any shape to \[1\]. PyTorch's default.
@@ -22,48 +22,48 @@ pub enum Dim {
     Spatial,
 }
 
-/// The sum or the mean over some of the dims. Source: torch.sum, torch.mean.
+/// Sum or mean over some of the dims. Source: torch.sum, torch.mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reduce {
-    /// The dims that are summed over.
+    /// Dims to sum over.
     pub dim: Dim,
-    /// Whether the sum is divided by the number of its terms.
+    /// True to divide the sum by the number of its terms.
     pub mean: bool,
 }
 
-/// The gradient of [`Reduce`]: the operand is grad_output.
+/// The gradient of [`Reduce`]; the operand is grad_output.
 #[derive(Clone, Debug)]
 pub struct ReduceGrad {
     /// The reduction.
     pub reduce: Reduce,
-    /// What its input is.
+    /// Description of its input.
     pub input: Spec,
 }
 
 params! {
-    /// Extents before, of and after the axis that is summed over, how many of its rows one sum is of, and a factor of the sums.
+    /// Extents before, of and after the summed axis, the number of its rows in one sum, and a factor of the sums.
     pub(crate) struct Params { outer: u32, rows: u32, columns: u32, run: u32, scale: f32 }
 }
 
 params! {
-    /// Extents around and of the axis that was summed over, and the factor.
+    /// Extents around and of the summed axis, and the factor.
     pub(crate) struct GradParams { outer: u32, count: u32, inner: u32, scale: f32 }
 }
 
 impl Tape {
-    /// The sum of `input` over `dim`.
+    /// Appends the sum of `input` over `dim`.
     pub fn sum(&mut self, name: &str, input: TensorId, dim: Dim) -> Result<TensorId> {
         Ok(self.append(name, Reduce { dim, mean: false }, &[input], &[])?[0])
     }
 
-    /// The mean of `input` over `dim`.
+    /// Appends the mean of `input` over `dim`.
     pub fn mean(&mut self, name: &str, input: TensorId, dim: Dim) -> Result<TensorId> {
         Ok(self.append(name, Reduce { dim, mean: true }, &[input], &[])?[0])
     }
 }
 
 impl Reduce {
-    /// How many terms each sum over a tensor of these extents has.
+    /// Number of terms of each sum over a tensor of these extents.
     pub(crate) fn terms(&self, dims: &[usize]) -> usize {
         let first = match self.dim {
             Dim::All => 0,
@@ -73,7 +73,7 @@ impl Reduce {
         dims[first..].iter().product()
     }
 
-    /// A tensor in memory as three axes, of which the middle one is summed over, and the factor of the sums.
+    /// The tensor in memory as three axes, of which the middle one is summed, and the factor of the sums.
     fn extents(&self, [n, c, h, w]: [u32; 4], len: u64) -> ([u32; 3], f32) {
         let extents = match self.dim {
             Dim::All => [1, len as u32, 1],
@@ -126,9 +126,10 @@ pub(crate) fn terms(name: &'static str) -> Kernel {
 /// One pass over the middle of three axes.
 struct Pass {
     bands: Bands,
-    /// Elements that an invocation owns side by side.
+    /// Number of adjacent elements that an invocation owns.
     each: u32,
-    /// Rows that lie side by side as one, so that four elements can be loaded at once; they are left for the next pass.
+    /// Number of adjacent rows treated as one, so that four elements can be loaded at once. They are left for the next
+    /// pass.
     side: u32,
 }
 
@@ -141,7 +142,7 @@ impl Pass {
         if columns.is_multiple_of(4) {
             return pass(1, 4);
         }
-        // Where one pass is not enough anyway, rows of three channels are read as a third as many vectors.
+        // If one pass is not enough anyway, rows of three channels are read as vectors, with a third of the loads.
         let one = pass(1, 1);
         let sides = |side: &u32| rows.is_multiple_of(*side) && (columns * side).is_multiple_of(4);
         match [2, 4].into_iter().find(sides).filter(|_| one.left() > 1) {
@@ -150,14 +151,14 @@ impl Pass {
         }
     }
 
-    /// How many rows are left.
+    /// Number of rows left.
     fn left(&self) -> u32 {
         self.bands.runs() * self.side
     }
 }
 
-/// Adds up the terms that `first` makes of `inputs`, [outer, rows, columns], into `output` [outer, columns]; as long as there
-/// are many rows, dispatch after dispatch leaves fewer. The order is fixed by the extents.
+/// Adds up the terms that `first` computes from `inputs`, [outer, rows, columns], into `output` [outer, columns]. For
+/// many rows, several dispatches each leave fewer. The extents determine the order.
 pub(crate) fn sum_terms(
     lowering: &mut Lowering<'_>,
     first: Kernel,
@@ -184,8 +185,8 @@ pub(crate) fn sum_terms(
     }
 }
 
-/// Adds up rows of `input` [rows, columns], if there are more than `enough`, until no more than that are left; what they are in
-/// then, and how many they are. The order is fixed by the extents.
+/// Adds up rows of `input` [rows, columns] until at most `enough` are left. Returns the operand with these rows, and
+/// their number. The extents determine the order.
 pub(crate) fn fewer_rows(
     lowering: &mut Lowering<'_>,
     name: &'static str,
@@ -250,7 +251,7 @@ impl Operation for ReduceGrad {
     }
 }
 
-/// What a sum of so many terms is multiplied by.
+/// Factor of a sum of `terms` terms.
 fn scale<R: Real>(mean: bool, terms: usize) -> R {
     if mean { R::of(1.0) / R::of(terms as f64) } else { R::of(1.0) }
 }

@@ -1,4 +1,4 @@
-//! Tensors one after another along channels.
+//! Concatenation of tensors along channels.
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
@@ -15,12 +15,13 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 pub struct Concat;
 
 params! {
-    /// How many pixels and channels are copied, and how many channels there are and where they begin, in E of the header.
+    /// Number of pixels and of channels to copy, and the number of channels and the first channel of source and target,
+    /// in E of the header.
     pub(crate) struct Params { pixels: u32, count: u32, from_channels: u32, from_first: u32, to_channels: u32, to_first: u32 }
 }
 
 impl Tape {
-    /// `inputs` one after another along channels; all other extents are the same.
+    /// Concatenates `inputs` along channels; all other extents are equal.
     pub fn concat(&mut self, name: &str, inputs: &[TensorId]) -> Result<TensorId> {
         Ok(self.append(name, Concat, inputs, &[])?[0])
     }
@@ -97,7 +98,7 @@ fn copy_channels(lowering: &mut Lowering<'_>, name: &'static str, from: Operand,
     lowering.push(Dispatch::new(kernel, &params, extent).elements(1_u32).bind("input", from).bind("output", to));
 }
 
-/// Copies the channels from `start` on of the node's input into its output, which has as many as are copied.
+/// Copies the channels from `start` on of the node's input into its output, whose channels determine the number.
 pub(crate) fn narrow(lowering: &mut Lowering<'_>, start: u32) {
     let [n, from_channels, h, w] = lowering.input_dims(0);
     let count = lowering.output_dims(0)[1];

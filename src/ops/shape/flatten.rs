@@ -1,4 +1,4 @@
-//! flatten(1) of an [N, C, H, W] tensor, in PyTorch's order of elements, and its gradient.
+//! flatten(1) of an [N, C, H, W] tensor, in PyTorch's element order, and its gradient.
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
@@ -8,7 +8,7 @@ use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// [N, C, H, W] to [N, C·H·W]. In memory a reordering, but free where H and W are 1. Source: torch.nn.Flatten.
+/// [N, C, H, W] to [N, C·H·W]. It reorders memory, but is free if H and W are 1. Source: torch.nn.Flatten.
 #[derive(Clone, Copy, Debug)]
 pub struct Flatten;
 
@@ -25,7 +25,7 @@ params! {
 }
 
 impl Tape {
-    /// [N, C, H, W] to [N, C·H·W]; a tensor of two extents stays as it is.
+    /// Appends [N, C, H, W] to [N, C·H·W]; a tensor of two extents is returned unchanged.
     pub fn flatten(&mut self, name: &str, input: TensorId) -> Result<TensorId> {
         if self.shape(input).rank() == 2 {
             return Ok(input);

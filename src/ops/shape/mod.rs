@@ -1,4 +1,4 @@
-//! What only moves elements: other shapes, other places.
+//! Operations that only move elements: other shapes, other positions.
 
 pub mod concat;
 pub mod flatten;

@@ -1,4 +1,4 @@
-//! A run of channels, and its gradient.
+//! A range of channels, and its gradient.
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
@@ -12,18 +12,18 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 /// The channels `start..start + length` of [N, C, H, W] or [N, C]. Source: torch.narrow with dim 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Narrow {
-    /// The first channel.
+    /// First channel.
     pub start: usize,
-    /// How many channels.
+    /// Number of channels.
     pub length: usize,
 }
 
-/// The gradient of [`Narrow`]: the operand, grad_output, between zeros.
+/// The gradient of [`Narrow`]: the operand, grad_output, padded with zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NarrowGrad {
-    /// Where its first channel comes to lie.
+    /// Position of its first channel in the result.
     pub start: usize,
-    /// How many channels the result has.
+    /// Number of channels of the result.
     pub channels: usize,
 }
 
@@ -33,7 +33,7 @@ params! {
 }
 
 impl Tape {
-    /// The channels `start..start + length` of `input`, [N, C, H, W] or [N, C].
+    /// Appends the channels `start..start + length` of `input`, [N, C, H, W] or [N, C].
     pub fn narrow(&mut self, name: &str, input: TensorId, start: usize, length: usize) -> Result<TensorId> {
         Ok(self.append(name, Narrow { start, length }, &[input], &[])?[0])
     }

@@ -1,4 +1,4 @@
-//! The pixels of images as rows, for losses that look at one row at a time, and the gradient of that.
+//! The pixels of images as rows, for losses that handle one row at a time, and the gradient.
 
 use crate::error::{Error, Result};
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
@@ -9,8 +9,8 @@ use crate::shape::Shape;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// [N, C, H, W] to [N·H·W, C], and [N, H, W] to [N·H·W]: a row for each pixel of each image. In memory activations have their
-/// channels last, so nothing moves. Source: torch.movedim(1, -1) and torch.flatten(0, 2).
+/// [N, C, H, W] to [N·H·W, C], and [N, H, W] to [N·H·W]: one row per pixel of each image. Activations are channels-last
+/// in memory, so nothing moves. Source: torch.movedim(1, -1) and torch.flatten(0, 2).
 #[derive(Clone, Copy, Debug)]
 pub struct RowsOfPixels;
 
@@ -22,9 +22,10 @@ pub struct PixelsOfRows {
 }
 
 impl Tape {
-    /// `logits` [N, C, H, W] as rows [N·H·W, C] with `target` [N, H, W] as \[N·H·W\]; logits [N, C] and targets \[N\] stay as they are.
+    /// Appends `logits` [N, C, H, W] as rows [N·H·W, C] and `target` [N, H, W] as \[N·H·W\]; logits [N, C] and targets
+    /// \[N\] are returned unchanged.
     ///
-    /// [`Error::Shape`] where the two don't fit each other.
+    /// [`Error::Shape`] if the two don't fit each other.
     pub fn rows_of_pixels(&mut self, logits: TensorId, target: TensorId) -> Result<(TensorId, TensorId)> {
         let &[n, _, h, w] = self.shape(logits).dims() else { return Ok((logits, target)) };
         if self.shape(target).dims() != [n, h, w] {
@@ -95,13 +96,13 @@ impl Operation for PixelsOfRows {
     }
 }
 
-/// The kernel where a view will not do, for the gradient of a parameter: the same numbers in the same order.
+/// Pushes a copy for when a view is not enough, as for the gradient of a parameter: the same values in the same order.
 fn copy(lowering: &mut Lowering<'_>) -> Result<()> {
     let files = [source!("elementwise/copy.wgsl"), source!("elementwise/activation.wgsl"), source!("lib/each.wgsl")];
     elementwise(lowering, Kernel::new("copy", &files).constant("WG", 64), &["input"])
 }
 
-/// Where element (n, c, pixel) of [N, C, H·W] lies among rows of channels.
+/// Indices of the elements (n, c, pixel) of [N, C, H·W] among rows of channels.
 fn places(n: usize, c: usize, pixels: usize) -> impl Iterator<Item = usize> {
     (0..n).flat_map(move |n| (0..c).flat_map(move |channel| (0..pixels).map(move |p| (n * pixels + p) * c + channel)))
 }

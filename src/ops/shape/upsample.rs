@@ -1,4 +1,4 @@
-//! Nearest upsampling by whole factors, and its gradient.
+//! Nearest-neighbour upsampling by integer factors, and its gradient.
 
 use crate::error::Result;
 use crate::graph::{Grad, Misfit, Node, Operation, Tape};
@@ -8,14 +8,14 @@ use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
 
-/// Every pixel becomes scale_factor rows by columns of the same value. Source: torch.nn.Upsample with mode='nearest'.
+/// Repeats every pixel as scale_factor rows by columns. Source: torch.nn.Upsample with mode='nearest'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UpsampleAttributes {
-    /// How many rows and columns a pixel becomes.
+    /// Number of rows and columns per pixel.
     pub scale_factor: [usize; 2],
 }
 
-/// The gradient of [`UpsampleAttributes`]: the operand is grad_output.
+/// The gradient of [`UpsampleAttributes`]; the operand is grad_output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UpsampleGrad(pub UpsampleAttributes);
 
@@ -25,14 +25,15 @@ params! {
 }
 
 impl Tape {
-    /// Every pixel of `input` [N, C, H, W] becomes `scale_factor` rows by columns of the same value.
+    /// Appends `input` [N, C, H, W] with every pixel repeated as `scale_factor` rows by columns.
     pub fn upsample(&mut self, name: &str, input: TensorId, scale_factor: [usize; 2]) -> Result<TensorId> {
         Ok(self.append(name, UpsampleAttributes { scale_factor }, &[input], &[])?[0])
     }
 }
 
 impl UpsampleAttributes {
-    /// One invocation for each channel, or four, of the output; the extents are those of the smaller side.
+    /// Creates a dispatch with one invocation per channel, or per four, of the output; the extents are those of the
+    /// smaller side.
     fn dispatch(
         self,
         lowering: &mut Lowering<'_>,

@@ -8,26 +8,28 @@ use crate::params;
 use crate::tensor::{Spec, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Twin, fill_nchw};
 
-/// Zeros around each image, or rows and columns less. Source: torch.nn.ZeroPad2d, which lists left and right first.
+/// Adds zeros around each image, or removes rows and columns. Source: torch.nn.ZeroPad2d, which lists left and right
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ZeroPad2dAttributes {
-    /// Rows and columns of zeros: top, bottom, left, right; a negative number crops as many.
+    /// Rows and columns of zeros: top, bottom, left, right; a negative number crops.
     pub padding: [isize; 4],
 }
 
 params! {
-    /// Extents, channels in E of the header, and what lies before the input.
+    /// Extents, channels in E of the header, and the rows and columns before the input.
     pub(crate) struct Params { batch: u32, channels: u32, in_h: u32, in_w: u32, out_h: u32, out_w: u32, top: i32, left: i32 }
 }
 
 impl Tape {
-    /// `input` [N, C, H, W] with `padding` rows and columns of zeros: top, bottom, left, right; negative numbers crop.
+    /// Appends `input` [N, C, H, W] with `padding` rows and columns of zeros: top, bottom, left, right; negative
+    /// numbers crop.
     pub fn zero_pad2d(&mut self, name: &str, input: TensorId, padding: [isize; 4]) -> Result<TensorId> {
         Ok(self.append(name, ZeroPad2dAttributes { padding }, &[input], &[])?[0])
     }
 }
 
-/// An extent with padding on both sides; `None` where nothing is left or one side crops more than there is.
+/// An extent with padding on both sides; `None` if nothing is left or one side crops more than there is.
 fn padded(extent: usize, before: isize, after: isize) -> Option<usize> {
     // In 128 bits no sum of three overflows.
     let [extent, before, after] = [extent as i128, before as i128, after as i128];

@@ -1,4 +1,4 @@
-//! The sum of the gradients of several batches, before one update.
+//! Accumulation of the gradients of several batches before one update.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
@@ -8,18 +8,18 @@ use crate::params;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// Adds one parameter group's gradients to those of the batches since the last update, and puts the sums in their place.
+/// Adds one parameter group's gradients to those of the batches since the last update, and replaces them by the sums.
 ///
-/// Operand: the batch's share \[4\] = its weight, whether it is the first since the last update, two unused. Changed in
-/// place: the gradients, then their sums.
+/// Operand: the batch's part \[4\] = its weight, 1 for the first since the last update and else 0, two unused. Updated
+/// in place: the gradients, then their sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccumulateGrad {
-    /// The parameter group.
+    /// Index of the parameter group.
     pub group: usize,
 }
 
 params! {
-    /// Vectors of four elements of this piece.
+    /// Number of vectors of four elements of this piece.
     pub(crate) struct Params { len: u32 }
 }
 

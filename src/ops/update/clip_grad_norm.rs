@@ -1,4 +1,4 @@
-//! The norm of all gradients together, and the factor that brings it down to a maximum.
+//! The norm of all gradients together, and the factor that reduces it to a maximum.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
@@ -7,23 +7,24 @@ use crate::ops::arity;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// Finds the norm of all gradients and the factor `min(1, max_norm / (norm + 1e-6))`, which the update multiplies them by.
+/// Computes the norm of all gradients and the factor `min(1, max_norm / (norm + 1e-6))`, by which the update multiplies
+/// them.
 ///
-/// Operands: the gradients of all groups. Changed in place: the state [`GRAD_NORM`], \[2\] = norm, factor.
-/// Source: torch.nn.utils.clip_grad_norm_ with norm_type 2 and error_if_nonfinite=False.
+/// Operands: the gradients of all groups. Updated in place: the state [`GRAD_NORM`], \[2\] = norm, factor. Source:
+/// torch.nn.utils.clip_grad_norm_ with norm_type 2 and error_if_nonfinite=False.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClipGradNorm {
-    /// The parameter groups whose gradients count.
+    /// Indices of the parameter groups whose gradients count.
     pub groups: Vec<usize>,
-    /// The norm that is not exceeded; infinite to measure only.
+    /// Maximum norm; infinite to measure only.
     pub max_norm: f64,
 }
 
-/// The name of the state that holds the norm of the last update's gradients, before clipping, and the factor.
+/// Name of the state with the norm of the last update's gradients before clipping, and the factor.
 pub const GRAD_NORM: &str = "grad_norm";
 
-/// Invocations of a workgroup, vectors of four that one of them adds up, and workgroups of one piece at most, each of which gives
-/// one partial sum: a software device takes few, a card as many as keep it busy.
+/// Workgroup size, vectors of four per invocation, and maximum number of workgroups for one piece, each of which gives
+/// one partial sum: few for a software device, and as many as keep a card busy.
 fn widths(caps: &Caps) -> (u32, u64, u64) {
     match caps.class {
         DeviceClass::Software => (8, 1, 256),
@@ -35,7 +36,7 @@ mod partial {
     use crate::params;
 
     params! {
-        /// Vectors of four elements of this piece, where its partial sums start, and how many there are.
+        /// Number of vectors of four elements of this piece, and the first index and number of its partial sums.
         pub(crate) struct Params { len: u32, first: u32, workgroups: u32 }
     }
 }
@@ -44,7 +45,7 @@ mod total {
     use crate::params;
 
     params! {
-        /// How many partial sums there are, and the maximum.
+        /// Number of partial sums, and the maximum.
         pub(crate) struct Params { count: u32, max_norm: f32 }
     }
 }
@@ -104,7 +105,7 @@ impl Operation for ClipGradNorm {
     }
 }
 
-/// Numbers whose squares are added up before the sums are, so that a long sum in f32 loses little.
+/// Number of squares summed before the sums are, so that a long sum in f32 loses little precision.
 const CHUNK: usize = 256;
 
 impl Twin for ClipGradNorm {
@@ -116,7 +117,7 @@ impl Twin for ClipGradNorm {
         let one = R::of(1.0);
         let state = outputs.update(0);
         state[0] = norm;
-        // A comparison with NaN is false, and NaN stays.
+        // A comparison with NaN is false, and NaN is kept.
         state[1] = if quotient > one { one } else { quotient };
     }
 }

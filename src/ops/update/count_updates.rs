@@ -1,4 +1,4 @@
-//! How many updates of the parameters there have been.
+//! The count of updates of the parameters.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation};
@@ -7,15 +7,15 @@ use crate::ops::arity;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// Counts an update: one more, and one more with momentum where that is not 0. It comes before the updates of all groups, which
-/// read it.
+/// Counts an update, and separately an update with momentum if the momentum is not 0. It runs before the updates of all
+/// groups, which read the counts.
 ///
-/// The operand is a group's hyperparameters \[2\] = lr, momentum. Changed in place: the state [`UPDATES`], \[2\] = updates,
-/// updates with momentum.
+/// The operand is a group's hyperparameters \[2\] = lr, momentum. Updated in place: the state [`UPDATES`], \[2\] =
+/// updates, updates with momentum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountUpdates;
 
-/// The name of the state that holds how many updates have been applied, and how many of them with momentum.
+/// Name of the state with the number of updates, and the number of updates with momentum.
 pub const UPDATES: &str = "optimizer.updates";
 
 impl Operation for CountUpdates {

@@ -1,4 +1,4 @@
-//! What the optimizer does in place: sums of gradients, clipping, SGD.
+//! In-place work of the optimizer: gradient accumulation, clipping, SGD.
 
 pub mod accumulate_grad;
 pub mod clip_grad_norm;

@@ -8,46 +8,46 @@ use crate::params;
 use crate::tensor::{Spec, Tensor};
 use crate::twin::{Inputs, Outputs, Real, Twin};
 
-/// PyTorch's name for what SGD keeps for each parameter.
+/// PyTorch's name for SGD's per-parameter state.
 pub const MOMENTUM_BUFFER: &str = "momentum_buffer";
 
-/// How an update clips its gradients.
+/// Gradient clipping within an update.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Clip {
-    /// Not at all.
+    /// No clipping.
     #[default]
     None,
-    /// Each into -value .. value. Source: torch.nn.utils.clip_grad_value_.
+    /// Clamps each element to -value .. value. Source: torch.nn.utils.clip_grad_value_.
     Value(f64),
-    /// All by the factor in the last operand, the state of [`super::clip_grad_norm::ClipGradNorm`].
+    /// Multiplies all by the factor in the last operand, the state of [`super::clip_grad_norm::ClipGradNorm`].
     Norm,
 }
 
-/// One parameter group's update; what may change from step to step (lr, momentum) comes as an operand instead.
+/// Updates one parameter group. Values that may change from step to step (lr, momentum) are an operand instead.
 ///
-/// Operands: the group's hyperparameters \[2\] = lr, momentum; the state of [`super::count_updates::CountUpdates`]; the gradients;
-/// then, where they are clipped by their norm, its state \[2\]. Changed in place: the parameters, then their momentum buffers.
-/// Source: torch.optim.SGD.
+/// Operands: the group's hyperparameters \[2\] = lr, momentum; the state of [`super::count_updates::CountUpdates`]; the
+/// gradients; then, if they are clipped by their norm, its state \[2\]. Updated in place: the parameters, then their
+/// momentum buffers. Source: torch.optim.SGD.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdUpdate {
-    /// The parameter group.
+    /// Index of the parameter group.
     pub group: usize,
-    /// How much of a gradient does not enter the momentum buffer.
+    /// Fraction of a gradient that does not enter the momentum buffer.
     pub dampening: f64,
     /// The L2 penalty's factor: adds weight_decay p to the gradient.
     pub weight_decay: f64,
     /// The L1 penalty's factor: adds l1 sign(p) to the gradient.
     pub l1: f64,
-    /// Whether to look ahead along the momentum.
+    /// True for Nesterov momentum.
     pub nesterov: bool,
-    /// Whether to climb.
+    /// True to maximise the objective in place of minimising it.
     pub maximize: bool,
-    /// How gradients are clipped.
+    /// Gradient clipping within the update.
     pub clip: Clip,
 }
 
 params! {
-    /// Vectors of four elements of this piece, and the group's settings.
+    /// Number of vectors of four elements of this piece, and the group's settings.
     pub(crate) struct Params { len: u32, keep: f32, weight_decay: f32, l1: f32, nesterov: u32, maximize: u32, clip_value: f32 }
 }
 
