@@ -1,11 +1,11 @@
-//! Which tensors share memory: greedy by size over lifetimes, into several buffers.
+//! Assignment of slots: greedy by size over live intervals, into several buffers.
 //!
 //! Source: Pisarchyk and Lee, "Efficient memory management for deep neural net inference", arXiv 2001.03288.
 
-/// The nodes between which something is alive, both included.
+/// A live interval in nodes, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interval {
-    /// The node that makes it.
+    /// The node that writes the tensor.
     pub first: usize,
     /// The last node that reads it.
     pub last: usize,
@@ -18,10 +18,11 @@ impl Interval {
     }
 }
 
-/// Gives each of `wanted`, an interval and a size in bytes, a slot that nobody else has while it is alive.
+/// Assigns to each of `wanted`, a live interval and a size in bytes, a slot that no other tenant uses while it is
+/// alive.
 ///
-/// The largest choose first and take the smallest slot that is free, so a slot is as large as its first tenant. Gives the
-/// slots' sizes, and the slot of each.
+/// The largest choose first and take the smallest free slot, so a slot is as large as its first tenant. Returns the
+/// sizes of the slots, and the slot of each.
 pub fn assign_slots(wanted: &[(Interval, u64)]) -> (Vec<u64>, Vec<usize>) {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(wanted[i].1), wanted[i].0.first, i));

@@ -1,4 +1,4 @@
-//! The pass that puts places into dispatches.
+//! The pass that resolves the operands of dispatches to memory.
 
 use super::flat::ParameterLayout;
 use super::lower::LoweredNode;
@@ -49,8 +49,8 @@ pub(super) fn bind(
     Ok(steps)
 }
 
-/// An error if the node's dispatches leave a piece of one of its tensors out: an operation that knows only whole tensors must
-/// not silently see the first piece of one. Those over flat buffers know their pieces.
+/// Returns an error if the node's dispatches omit a piece of one of its tensors. An operation that only handles whole
+/// tensors must not silently see the first piece alone. Operations over flat buffers handle their pieces.
 fn binds_every_piece(tape: &Tape, node: &Node, dispatches: &[Dispatch], places: &Places, caps: &Caps) -> Result<()> {
     let operands: Vec<Operand> = dispatches.iter().flat_map(|d| d.bindings.iter().map(|b| b.operand)).collect();
     let flat = operands.iter().any(|operand| matches!(operand, Operand::Flat { .. }));
@@ -64,8 +64,9 @@ fn binds_every_piece(tape: &Tape, node: &Node, dispatches: &[Dispatch], places: 
     Ok(())
 }
 
-/// How many of a node's `total` multiply-adds each of its dispatches has: those that say that they are products, by how much
-/// runs of them and how long; what prepares them or adds up their parts has none. Where none says so it is those of the first kernel.
+/// Divides a node's `total` multiply-adds among its dispatches: products get them in proportion to their size and
+/// length, and preparing or summing dispatches get none. If no dispatch is a product, the first kernel's dispatches get
+/// them.
 fn shares(total: u64, dispatches: &[Dispatch]) -> Vec<u64> {
     let places = |dispatch: &Dispatch| match dispatch.serial {
         Some(Serial::KPlaces(places)) => Some(places.max(1)),
@@ -80,7 +81,7 @@ fn shares(total: u64, dispatches: &[Dispatch]) -> Vec<u64> {
     let all = dispatches.iter().map(weight).sum::<u128>().max(1);
     let mut before = 0;
     let share = |dispatch: &Dispatch| {
-        // By the difference of running totals, so that the shares add up to all of it.
+        // The difference of running totals, so that the shares add up exactly.
         let from = u128::from(total) * before / all;
         before += weight(dispatch);
         (u128::from(total) * before / all - from) as u64

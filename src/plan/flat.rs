@@ -1,4 +1,5 @@
-//! Where parameters lie: one flat buffer a parameter group, in pieces that fit a binding, gradients and momentum alike.
+//! Memory layout of parameters: one flat buffer per parameter group, in pieces that fit a binding; gradients and
+//! momentum alike.
 
 use std::collections::HashMap;
 
@@ -9,34 +10,34 @@ use crate::kernel::{Caps, FlatBuffer, Pieces, tensor_pieces, too_large};
 use crate::shape::{Layout, Shape};
 use crate::tensor::{Role, Tensor};
 
-/// Bytes to whose multiples every tensor in a flat buffer is padded: WebGPU's largest alignment of a binding's offset.
+/// Alignment of every tensor in a flat buffer, in bytes: WebGPU's largest alignment of a binding's offset.
 const ALIGNMENT: u64 = 256;
 
-/// Where one parameter lies.
+/// Position of one parameter in the flat buffers.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    /// Its shape.
+    /// Shape of the parameter.
     pub shape: Shape,
-    /// The order of its elements in memory.
+    /// Order of its elements in memory.
     pub layout: Layout,
-    /// Its parameter group.
+    /// Index of its parameter group.
     pub group: usize,
-    /// Piece of the flat buffer, offset and bytes of each of its own pieces.
+    /// For each of its pieces, the flat buffer's piece, the offset and the size in bytes.
     pub chunks: Vec<(usize, u64, u64)>,
 }
 
-/// Where all parameters of a model lie, for every tape over them.
+/// Positions of all parameters of a model, for every tape over them.
 ///
-/// Made from the tape that trains, since its optimizer says which groups there are; a tape that only evaluates may use it too.
+/// It is created from the training tape, whose optimizer defines the groups. A tape for evaluation may use it too.
 #[derive(Clone, Debug, Default)]
 pub struct ParameterLayout {
     names: Vec<String>,
     placements: HashMap<String, Placement>,
-    /// Sizes in bytes of the pieces, for each group; the last group is that of the parameters that nothing updates.
+    /// Sizes in bytes of the pieces, by group. The last group holds the parameters that are not updated.
     groups: Vec<Vec<u64>>,
-    /// Whether gradients are summed over several batches.
+    /// True if gradients are accumulated over several batches.
     accumulates: bool,
-    /// The names of what the optimizer keeps for each parameter.
+    /// Names of the optimizer's per-parameter state.
     optimizer: Vec<&'static str>,
 }
 
@@ -85,17 +86,17 @@ impl ParameterLayout {
         Ok(layout)
     }
 
-    /// The parameters' names in the order in which they were declared.
+    /// Names of the parameters in order of declaration.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Where the parameter called `name` lies.
+    /// Returns the position of the parameter called `name`.
     pub fn placement(&self, name: &str) -> Result<&Placement> {
         self.placements.get(name).ok_or_else(|| Error::name(name, "the parameter store has no parameter of that name"))
     }
 
-    /// How many groups there are, that of the parameters that nothing updates included.
+    /// Number of groups, including the group of parameters that are not updated.
     pub fn groups(&self) -> usize {
         self.groups.len()
     }
@@ -106,7 +107,7 @@ impl ParameterLayout {
         [FlatBuffer::Parameter, FlatBuffer::Gradient, FlatBuffer::Accumulated].into_iter().chain(kept).collect()
     }
 
-    /// The flat buffer of what the optimizer keeps under `name`.
+    /// Returns the flat buffer of the optimizer's state called `name`.
     pub fn optimizer_buffer(&self, name: &str) -> Result<FlatBuffer> {
         let known = self.optimizer.iter().find(|&&known| known == name);
         known.map(|&name| FlatBuffer::Optimizer(name)).ok_or_else(|| {
@@ -115,12 +116,12 @@ impl ParameterLayout {
         })
     }
 
-    /// Whether an optimizer updates `group`, so that it has gradients and what the optimizer keeps.
+    /// True if an optimizer updates `group`, which then has gradients and optimizer state.
     pub fn updated(&self, group: usize) -> bool {
         group + 1 < self.groups.len()
     }
 
-    /// Whether `group` has a flat buffer of this kind.
+    /// True if `group` has a flat buffer of this kind.
     pub fn has(&self, buffer: FlatBuffer, group: usize) -> bool {
         match buffer {
             FlatBuffer::Parameter => true,
@@ -130,12 +131,12 @@ impl ParameterLayout {
         }
     }
 
-    /// The sizes in bytes of the pieces of a group's flat buffers.
+    /// Sizes in bytes of the pieces of a group's flat buffers.
     pub fn pieces(&self, group: usize) -> &[u64] {
         &self.groups[group]
     }
 
-    /// The bytes of all flat buffers of one kind.
+    /// Total bytes of all flat buffers of one kind.
     pub fn bytes(&self, buffer: FlatBuffer) -> u64 {
         (0..self.groups.len()).filter(|&group| self.has(buffer, group)).flat_map(|group| &self.groups[group]).sum()
     }
@@ -167,7 +168,7 @@ impl ParameterLayout {
     }
 }
 
-/// How a parameter is cut. Only matrices are: the rows of a convolution's weight do not lie together in memory.
+/// The pieces of a parameter. Only matrices are cut: the rows of a convolution's weight are not contiguous in memory.
 fn pieces(tensor: &Tensor, caps: &Caps) -> Result<Pieces> {
     let pieces = tensor_pieces(tensor, caps)?;
     if pieces.len() > 1 && tensor.layout != Layout::RowMajor {

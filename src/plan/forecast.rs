@@ -1,34 +1,34 @@
-//! What a plan will need, said before it runs.
+//! Forecast of a plan's requirements before it runs.
 
 use std::fmt;
 
 use super::cuts::estimates;
 use super::{DeviceRates, Memory, Plan};
 
-/// What a plan will need.
+/// Forecast of a plan's requirements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Forecast {
-    /// Its memory.
+    /// Memory of the plan.
     pub memory: Memory,
-    /// The memory of the device, where it says.
+    /// Memory of the device in bytes, if known.
     pub available: Option<u64>,
-    /// The bytes of the largest binding.
+    /// Size of the largest binding in bytes.
     pub largest_binding: u64,
-    /// How many bytes the device allows in one.
+    /// Maximum size of a binding on the device in bytes.
     pub allowed_binding: u64,
-    /// Dispatches of a step.
+    /// Number of dispatches per step.
     pub dispatches: usize,
-    /// Parts in which a step is submitted.
+    /// Number of parts in which a step is submitted.
     pub parts: usize,
-    /// Products that are added up in a step.
+    /// Number of multiply-adds per step.
     pub multiply_adds: u64,
-    /// An estimate of a step's milliseconds: products at a third of the device's best rate, everything else at the best
-    /// rate of a copy. `None` where the rates were not measured.
+    /// Estimated milliseconds of a step: products at a third of the device's peak rate, everything else at the peak
+    /// rate of a copy. `None` if the rates were not measured.
     pub milliseconds: Option<f64>,
 }
 
 impl Forecast {
-    /// Of `plan` on a device with these limits and rates.
+    /// Forecasts `plan` on a device with these limits and rates.
     pub(crate) fn new(plan: &Plan, allowed_binding: u64, available: Option<u64>, rates: Option<DeviceRates>) -> Self {
         let spans = plan.steps.iter().flat_map(|step| &step.bindings).map(|(_, span)| span.bytes);
         Forecast {
@@ -43,7 +43,7 @@ impl Forecast {
         }
     }
 
-    /// Whether the device has the memory, as far as it says.
+    /// True if the plan fits into the device's memory, as far as that is known.
     pub fn fits(&self) -> bool {
         self.available.is_none_or(|available| self.memory.total() <= available)
     }

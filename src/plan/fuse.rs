@@ -1,8 +1,8 @@
-//! Rewrite rules: pairs of nodes that become one, so that what the first makes need not be written and read again.
+//! Rewrite rules that fuse pairs of nodes, so that the result of the first is not written and read again.
 //!
-//! Each rule looks at a node and at the one that makes one of its inputs. They are joined where nothing else reads what lies
-//! between them, and where neither stands in the way of a node between them; the joined node runs in the place of the
-//! later one unless the rule says otherwise. Every result stays what it is without the rule, to the bit (tested).
+//! Each rule looks at a node and at the node that computes one of its inputs. They are fused if nothing else reads the
+//! tensor between them, and if neither depends on or disturbs a node between them. The fused node runs in the place of
+//! the later one unless the rule says otherwise. Every result stays bitwise the same as without the rule (tested).
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -27,9 +27,9 @@ use crate::tensor::{Role, Tensor, TensorId};
 
 /// A rewrite rule.
 pub struct FusionRule {
-    /// The name by which [`crate::kernel::Choices::without_rules`] leaves it out.
+    /// The name by which [`crate::kernel::Choices::without_rules`] disables it.
     pub name: &'static str,
-    /// What it joins.
+    /// Description of the nodes that it fuses.
     pub about: &'static str,
     join: fn(&Nodes, usize) -> Option<Joined>,
 }
@@ -41,7 +41,7 @@ pub const RULES: &[FusionRule] = &[
         about: "a product, a batch norm or a gradient, then the addition of another tensor: residual connections, gradients that meet",
         join: |nodes, at| {
             let (node, _) = nodes.node_of::<Binary>(at).filter(|(_, op)| **op == Binary::Add)?;
-            // The later of the two: then what the other gives is there.
+            // The later of the two, because the other operand exists by then.
             let mut makers: Vec<_> = (0..2).filter_map(|i| nodes.makes(node.inputs[i], at).map(|by| (by, i))).collect();
             makers.sort_unstable();
             makers.into_iter().rev().find_map(|(by, i)| {
@@ -90,7 +90,7 @@ pub const RULES: &[FusionRule] = &[
         about: "a convolution, then batch norm in training: the product sums up what it has in its registers; both stay nodes",
         join: |nodes, at| {
             let (norm, op) = nodes.node_of::<BatchNorm2dAttributes>(at)?;
-            // A cumulative average needs the count of batches before.
+            // A cumulative average needs the count of batches before this one.
             let by = nodes.maker(norm.inputs[0], at).filter(|_| op.momentum.is_some())?;
             let (conv, conv_op) = nodes.node_of::<Conv2dAttributes>(by)?;
             let inputs: Vec<&Tensor> = conv.inputs.iter().map(|&id| nodes.tape.tensor(id)).collect();
@@ -114,7 +114,7 @@ pub const RULES: &[FusionRule] = &[
             let alone = one.role == Role::Constant(1.0) && SoftmaxCrossEntropyBoth::is_small(logits);
             let made = |i: &usize| nodes.get(*i).is_some_and(|loss| loss.outputs.get(1) == Some(&node.inputs[3]));
             let loss = (0..at).find(made).filter(|_| alone && nodes.readers[node.inputs[3].0] == 1)?;
-            // Nothing but what the loss reads is read, so the gradient can be made as early.
+            // It reads only what the loss reads, so the gradient can be computed as early.
             let mut both = Node {
                 op: Arc::new(SoftmaxCrossEntropyBoth(op.0)),
                 ..nodes.node_of::<SoftmaxCrossEntropy>(loss)?.0.clone()
@@ -129,7 +129,7 @@ pub const RULES: &[FusionRule] = &[
         join: |nodes, at| {
             let (node, op) = nodes.node_of::<Activation>(at)?;
             let by = nodes.makes(node.inputs[0], at).filter(|_| op.gradient_reads_output())?;
-            // What only looks at another tensor has no memory of its own.
+            // A view has no memory of its own.
             let maker = nodes.get(by)?;
             let inputs: Vec<_> = maker.inputs.iter().map(|&id| nodes.tape.tensor(id)).collect();
             let node = Node { op: Arc::new(ActivationInPlace(*op)), ..node.clone() };
@@ -138,32 +138,32 @@ pub const RULES: &[FusionRule] = &[
     },
 ];
 
-/// What comes in the place of two nodes.
+/// The replacement of two nodes.
 struct Joined {
-    /// The number of the first node changed, and what stands there from now on, if anything.
+    /// Index of the first changed node, and its replacement, if any.
     first: (usize, Option<Node>),
-    /// The same of the other.
+    /// The same for the second node.
     second: (usize, Node),
-    /// What the first gives the second in addition.
+    /// An additional tensor from the first to the second.
     between: Option<Tensor>,
 }
 
 impl Joined {
-    /// `node` in the place of node `at`; node `gone` goes.
+    /// Puts `node` in the place of node `at`, and removes node `gone`.
     fn one(gone: usize, at: usize, node: Node) -> Self {
         Joined { first: (gone, None), second: (at, node), between: None }
     }
 }
 
-/// The nodes of a tape while rules are applied; those that have been joined to a later one are gone.
+/// The nodes of a tape while rules are applied. Nodes fused into a later one are gone.
 struct Nodes {
     tape: Tape,
     nodes: Vec<Option<Node>>,
-    /// How many nodes read each tensor, one that is kept counting too.
+    /// Number of readers of each tensor; keeping it counts as one.
     readers: Vec<usize>,
 }
 
-/// The nodes of `tape` that are `live`, joined by all rules but those called `without`.
+/// Fuses the nodes of `tape` that are `live` by all rules except those in `without`.
 pub(super) fn fuse(tape: &Tape, live: &[bool], without: &BTreeSet<String>) -> Result<Tape> {
     if let Some(unknown) = without.iter().find(|name| RULES.iter().all(|rule| rule.name != *name)) {
         let known: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
@@ -171,7 +171,7 @@ pub(super) fn fuse(tape: &Tape, live: &[bool], without: &BTreeSet<String>) -> Re
     }
     let mut nodes = Nodes::new(tape, live);
     for at in 0..nodes.nodes.len() {
-        // A joined node may be joined again.
+        // A fused node may be fused again.
         let rules = || RULES.iter().filter(|rule| !without.contains(rule.name));
         while let Some(joined) = rules().find_map(|rule| (rule.join)(&nodes, at)) {
             nodes.apply(joined);
@@ -216,17 +216,17 @@ impl Nodes {
         op.downcast_ref::<Op>().map(|op| (node, op))
     }
 
-    /// The node before `at` that makes `id` as its first output.
+    /// The node before `at` whose first output is `id`.
     fn maker(&self, id: TensorId, at: usize) -> Option<usize> {
         self.nodes[..at].iter().rposition(|n| n.as_ref().is_some_and(|n| n.outputs.first() == Some(&id)))
     }
 
-    /// The node that makes `id` as its first output, if it can move to `at`, the only reader of it.
+    /// The node whose first output is `id`, if it can move to `at`, its only reader.
     fn makes(&self, id: TensorId, at: usize) -> Option<usize> {
         let by = self.maker(id, at)?;
         let (node, later) = (self.get(by)?, self.get(at)?);
         let (made, result) = (self.tape.tensor(id), self.tape.tensor(later.outputs[0]));
-        // What a node between them reads of the first must be there by then, and what it changes must not be read later.
+        // What a node between them reads of the first must exist by then, and what it updates must not be read later.
         let apart = self.nodes[by + 1..at].iter().flatten().all(|between| {
             between.inputs.iter().all(|id| !node.outputs.contains(id) && !node.updates.contains(id))
                 && between.updates.iter().all(|id| !node.inputs.contains(id) && !node.updates.contains(id))
@@ -236,7 +236,7 @@ impl Nodes {
         (self.readers[id.0] == 1 && apart && alike && passing && node.stage == later.stage).then_some(by)
     }
 
-    /// What a node's kernels do to its first output so far; `None` if they can do nothing.
+    /// The epilogue steps of a node so far; `None` if its kernels have no epilogue.
     fn steps_of(&self, i: usize) -> Option<Steps> {
         if let Some((_, fused)) = self.node_of::<WithEpilogue>(i) {
             return Some(fused.steps);
@@ -244,7 +244,7 @@ impl Nodes {
         self.get(i)?.op.has_epilogue().then(Steps::default)
     }
 
-    /// Node `first` with `steps` in the place of node `second`, `operand` being what the last part of it reads.
+    /// Replaces node `second` by node `first` with the epilogue `steps`; `operand` is read by the last step.
     fn with_epilogue(&self, first: usize, second: usize, steps: Steps, operand: Option<TensorId>) -> Joined {
         let op = match self.node_of::<WithEpilogue>(first) {
             Some((_, fused)) => Arc::clone(&fused.op),
@@ -253,7 +253,7 @@ impl Nodes {
         self.joined(first, second, Arc::new(WithEpilogue { op, steps }), operand)
     }
 
-    /// A node with `op` on the operands of node `first`, and `operand`, that makes the first output of node `second`.
+    /// Creates a node with `op` on the operands of node `first` and `operand`, with the first output of node `second`.
     fn joined(&self, first: usize, second: usize, op: Arc<dyn Operation>, operand: Option<TensorId>) -> Joined {
         let [one, two] = [first, second].map(|i| self.nodes[i].as_ref().expect("the rule has looked at it"));
         let name = if one.name == two.name { one.name.clone() } else { format!("{} + {}", one.name, two.name) };

@@ -1,4 +1,4 @@
-//! The passes that find out which nodes run, which tensors share memory because one is another, and when each is alive.
+//! The passes that determine the nodes that run, the tensors that are views of others, and all live intervals.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,25 +9,25 @@ use crate::graph::{Stage, Tape};
 use crate::kernel::{over_a_binding, too_large};
 use crate::tensor::{Role, Tensor, TensorId};
 
-/// Who wants memory for an interval.
+/// The owner of memory during an interval.
 pub(super) enum Owner {
     Tensor(TensorId),
-    /// A node, by its number on the tape, and which piece of its scratch memory.
+    /// A workspace of a node, by the node's index on the tape and the workspace's own index.
     Scratch(usize, usize),
 }
 
-/// When everything that has a slot is alive.
+/// Live intervals of everything that has a slot.
 pub(super) struct Lifetimes {
-    /// Who wants memory.
+    /// Owners of memory.
     pub owners: Vec<Owner>,
-    /// When, and how many bytes, in the order of `owners`.
+    /// Intervals and sizes in bytes, in the order of `owners`.
     pub wanted: Vec<(Interval, u64)>,
-    /// The tensors that a node reads or makes, those that outlive the step among them.
+    /// Tensors that a node reads or writes, including those that outlive the step.
     pub used: Vec<TensorId>,
 }
 
 impl Lifetimes {
-    /// Finds the intervals of all activations and of the scratch memory of `lowered` nodes.
+    /// Determines the intervals of all activations and of the workspaces of `lowered` nodes.
     pub fn new(tape: &Tape, roots: &[TensorId], lowered: &[LoweredNode]) -> Self {
         let mut intervals: HashMap<TensorId, Interval> = HashMap::new();
         for (i, node) in tape.nodes().iter().enumerate() {
@@ -58,7 +58,7 @@ impl Lifetimes {
         Lifetimes { owners, wanted, used }
     }
 
-    /// An error for what is larger than one binding of `limit` bytes.
+    /// Returns an error for anything larger than one binding of `limit` bytes.
     pub fn fit(&self, tape: &Tape, limit: u64) -> Result<()> {
         let too_long = self.owners.iter().zip(&self.wanted).find(|(_, (_, bytes))| *bytes > limit);
         let Some((owner, (_, bytes))) = too_long else { return Ok(()) };
@@ -70,7 +70,7 @@ impl Lifetimes {
         })
     }
 
-    /// The bytes of activations, of their gradients and of work at the node at which most is alive.
+    /// Bytes of activations, of their gradients and of workspaces at the node with the most memory in use.
     pub fn fullest(&self, tape: &Tape) -> [u64; 3] {
         let backward = tape.nodes().iter().filter(|node| node.stage == Stage::Backward);
         let gradients: HashSet<TensorId> = backward.flat_map(|node| node.outputs.clone()).collect();
@@ -86,7 +86,7 @@ impl Lifetimes {
     }
 }
 
-/// The nodes that something depends on: a state, a parameter's gradient, or a tensor that is kept.
+/// Flags of the nodes that a state, a parameter's gradient or a kept tensor depends on.
 pub(super) fn live_nodes(tape: &Tape) -> Vec<bool> {
     let mut needed = vec![false; tape.tensors().len()];
     for id in tape.kept() {
@@ -105,13 +105,13 @@ pub(super) fn live_nodes(tape: &Tape) -> Vec<bool> {
     live
 }
 
-/// For each tensor the one whose memory it is: itself, unless its node only looks at its input in another way, or changes it in
-/// its place.
+/// For each tensor, the tensor whose memory it uses: itself, unless its node is a view of its input or updates it in
+/// place.
 pub(super) fn roots(tape: &Tape) -> Vec<TensorId> {
     let mut roots: Vec<TensorId> = (0..tape.tensors().len()).map(TensorId).collect();
     for node in tape.nodes() {
         let inputs: Vec<&Tensor> = node.inputs.iter().map(|&id| tape.tensor(id)).collect();
-        // A parameter's gradient has a place of its own, where a view can't put it.
+        // A parameter's gradient has its own place in a flat buffer, where a view cannot put it.
         if (node.op.is_view(&inputs) || node.op.is_in_place()) && tape.tensor(node.outputs[0]).role == Role::Activation
         {
             roots[node.outputs[0].0] = roots[node.inputs[0].0];

@@ -1,4 +1,4 @@
-//! The pass that takes a candidate for each node and makes its dispatches.
+//! The pass that takes a candidate for each node and creates its dispatches.
 
 use super::flat::ParameterLayout;
 use crate::error::{Error, Result};
@@ -6,21 +6,21 @@ use crate::graph::{Node, Tape};
 use crate::kernel::{Candidate, Caps, Choice, Choices, Dispatch, Key, Lowering, Tensors};
 use crate::tensor::TensorId;
 
-/// A node that several candidates can compute, and which does.
+/// A node with several candidates, and the one taken.
 #[derive(Clone, Debug)]
 pub struct Chosen {
     /// The node.
     pub node: Node,
-    /// What it is as far as choices are concerned.
+    /// Its key for choices.
     pub key: Key,
-    /// What it could be computed by, the one that is taken without a choice first.
+    /// Its candidates, the default first.
     pub candidates: Vec<Choice>,
-    /// What it is computed by, one of `candidates`.
+    /// The candidate taken, one of `candidates`.
     pub taken: Choice,
 }
 
 impl Chosen {
-    /// Whether `choice` is one of the candidates, or the algorithm of one.
+    /// True if `choice` is one of the candidates, or the algorithm of one.
     pub fn offers(&self, choice: &Choice) -> bool {
         let offered =
             |candidate: &Choice| candidate == choice || (choice.tile.is_none() && candidate.name == choice.name);
@@ -30,21 +30,21 @@ impl Chosen {
 
 /// A node with its dispatches.
 pub(super) struct LoweredNode {
-    /// Its number on the tape.
+    /// Index of the node on the tape.
     pub number: usize,
     pub dispatches: Vec<Dispatch>,
-    /// The bytes of each piece of its scratch memory.
+    /// Sizes in bytes of its workspaces.
     pub scratch: Vec<u64>,
 }
 
 /// All nodes that run, with their dispatches.
 pub(super) struct Lowered {
     pub nodes: Vec<LoweredNode>,
-    /// The nodes for which there was a choice.
+    /// Nodes with more than one candidate.
     pub chosen: Vec<Chosen>,
 }
 
-/// Everything that `node` of `tape` can be computed by on this device, the one that is taken without a choice first.
+/// All candidates of `node` of `tape` on this device, the default first.
 pub fn candidates(tape: &Tape, node: &Node, caps: &Caps) -> Vec<Choice> {
     candidates_of(&tensors(tape, node), node, caps).iter().map(Candidate::choice).collect()
 }
@@ -60,7 +60,7 @@ fn tensors<'a>(tape: &'a Tape, node: &Node) -> Tensors<'a> {
     Tensors { inputs: of(&node.inputs), outputs: of(&node.outputs), updates: of(&node.updates) }
 }
 
-/// Lowers every node but those that only look at another tensor, whose memory is the tensor's of `roots`.
+/// Lowers every node except views, which use the memory of their tensor in `roots`.
 pub(super) fn lower(
     tape: &Tape,
     roots: &[TensorId],
@@ -89,7 +89,7 @@ pub(super) fn lower(
         let mut lowering = Lowering::new(&tensors, caps, &flat);
         candidate.lower(&mut lowering)?;
         if lowering.dispatches.is_empty() {
-            // Its outputs would stay unwritten.
+            // Otherwise its outputs would stay unwritten.
             return Err(fault(node, &format!("has a candidate \"{candidate}\" that pushes no dispatch")));
         }
         lowered.nodes.push(LoweredNode { number, dispatches: lowering.dispatches, scratch: lowering.scratch });
@@ -97,7 +97,7 @@ pub(super) fn lower(
     Ok(lowered)
 }
 
-/// The number of the candidate that was chosen, or of the first.
+/// Index of the chosen candidate, or of the first.
 fn choose(
     node: &Node,
     tensors: &Tensors<'_>,
@@ -114,7 +114,7 @@ fn choose(
     Ok((number, Chosen { node: node.clone(), key, candidates, taken }))
 }
 
-/// The error for a node of whose candidates the device can run none.
+/// The error for a node none of whose candidates the device can run.
 fn none_left(node: &Node, tensors: &Tensors<'_>, caps: &Caps) -> Error {
     let needs =
         node.op.candidates(tensors, caps).into_iter().map(|candidate| format!("\"{candidate}\" {:?}", candidate.needs));

@@ -1,10 +1,10 @@
-//! From a tape to a plan: which nodes run, in which order, on which memory, by which dispatches.
+//! Planning: from a tape to the nodes that run, their order, their memory and their dispatches.
 //!
-//! A plan is plain data and holds nothing of a device, so it can be printed, compared and kept when a device is lost. It is
-//! made in passes, each with a file of its own: [`fuse`] joins nodes, `lower` takes a candidate for each and makes its
-//! dispatches, `live` finds out when each tensor is alive, `assign` gives slots to what is never alive together, `place`
-//! says where each tensor lies, `bind` puts places into dispatches, `cuts` says where a step may be submitted in parts, and
-//! `overlap` which dispatches need not wait for one another.
+//! A plan is plain data without device objects, so it can be printed, compared, and kept when a device is lost. It is
+//! created in passes, one file each. [`fuse`] fuses nodes, `lower` takes a candidate for each and creates its
+//! dispatches, `live` determines the live intervals, `assign` assigns slots to tensors that are never alive together,
+//! `place` determines the memory of each tensor, `bind` resolves the operands of dispatches, `cuts` cuts a step into
+//! parts, and `overlap` finds dispatches that need not wait for one another.
 
 mod assign;
 mod bind;
@@ -36,77 +36,77 @@ use crate::kernel::{Caps, Choices, DeviceClass, Extent, FlatBuffer, Kernel, Seri
 use crate::shape::Shape;
 use crate::tensor::TensorId;
 
-/// Which buffer; a plan names them, a session has them.
+/// A buffer, by name. Plans name buffers, and sessions own them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Buffer {
-    /// Memory that tensors which are never alive together share.
+    /// Memory shared by tensors that are never alive together.
     Slot(usize),
-    /// Written by the host before a step.
+    /// An input, written by the host before a step.
     Input(String),
-    /// One piece of a flat buffer of a parameter group.
+    /// A piece of a flat buffer of a parameter group.
     Flat {
-        /// Which buffer.
+        /// The kind of flat buffer.
         buffer: FlatBuffer,
-        /// Of which group.
+        /// Index of the parameter group.
         group: usize,
-        /// Which piece.
+        /// Index of the piece.
         piece: usize,
     },
-    /// Kept between steps, shared by name.
+    /// A state, kept between steps and shared by name.
     State(String),
-    /// One piece of a data set, shared by name.
+    /// A piece of a data set, shared by name.
     Resident {
-        /// The data set.
+        /// Name of the data set.
         name: String,
-        /// Which piece.
+        /// Index of the piece.
         piece: usize,
     },
-    /// A number that never changes, by its bits.
+    /// A constant, by its bits.
     Constant(u32),
 }
 
-/// A part of a buffer.
+/// A range of a buffer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
-    /// Which buffer.
+    /// The buffer.
     pub buffer: Buffer,
-    /// The first byte.
+    /// Offset in bytes.
     pub offset: u64,
-    /// How many bytes.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
 /// One dispatch with its memory.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// The node that it belongs to.
+    /// Name of the node that it belongs to.
     pub node: String,
     /// The node's operation.
     pub operation: &'static str,
-    /// When it runs.
+    /// The stage in which it runs.
     pub stage: Stage,
-    /// What runs.
+    /// The kernel to run.
     pub kernel: Kernel,
-    /// The names of the kernel's variables and what is bound to them.
+    /// Names of the kernel's variables, with the memory bound to them.
     pub bindings: Vec<(&'static str, Span)>,
     /// The uniform `params`.
     pub params: Vec<u8>,
-    /// How much runs.
+    /// Size of the dispatch.
     pub extent: Extent,
-    /// How long one invocation works, where the operation says it.
+    /// Sequential length of one invocation, if the operation states it.
     pub serial: Option<Serial>,
-    /// The shape of the node's first output; `None` where it only changes tensors in place.
+    /// Shape of the node's first output; `None` if it only updates tensors in place.
     pub output: Option<Shape>,
-    /// The products that are added up: the node's, on those of its dispatches that say they are products.
+    /// Number of multiply-adds of the node, attributed to those of its dispatches that are products.
     pub multiply_adds: u64,
-    /// The multiply-adds that are executed, those beyond the edges of tiles left out: as many as needed, more where zeros are
+    /// Number of multiply-adds executed, without those beyond the edges of tiles: as many as needed, more if zeros are
     /// multiplied, fewer by a fast algorithm.
     pub executed: u64,
 }
 
 impl Step {
-    /// The bytes that it reads and writes if it touches everything that it binds once; without data sets, of which a
-    /// batch is but a part.
+    /// Bytes read and written, if it touches everything that it binds once; without data sets, of which a batch uses
+    /// only a part.
     pub fn bytes(&self) -> u64 {
         let counts = |span: &&Span| !matches!(span.buffer, Buffer::Resident { .. });
         self.bindings.iter().map(|(_, span)| span).filter(counts).map(|span| span.bytes).sum()
@@ -116,41 +116,41 @@ impl Step {
 /// A tape ready to run on a device with these limits.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The nodes that run, joined by the rules of [`fuse`]: the given tape's tensors, and those of its nodes that matter.
+    /// The nodes that run, fused by the rules of [`fuse`]: the given tape's tensors, and the nodes that are needed.
     pub tape: Arc<Tape>,
-    /// Where the parameters lie.
+    /// Memory layout of the parameters.
     pub layout: Arc<ParameterLayout>,
     /// The dispatches in order.
     pub steps: Vec<Step>,
-    /// The bytes of each slot.
+    /// Sizes of the slots in bytes.
     pub slots: Vec<u64>,
-    /// The tensors that have a slot, with the nodes between which they are alive.
+    /// Tensors with a slot: the tensor, its live interval and its slot.
     pub intervals: Vec<(TensorId, Interval, usize)>,
-    /// The nodes that several kernels can compute, and which do.
+    /// Nodes with several candidates, and the ones taken.
     pub chosen: Vec<Chosen>,
-    /// The rewrite rules that were left out.
+    /// Disabled rewrite rules.
     without_rules: BTreeSet<String>,
-    /// The memory of each tensor that has any, piece by piece.
+    /// Memory of each tensor that has any, piece by piece.
     places: HashMap<TensorId, Vec<Span>>,
-    /// The bytes of all activations, had each memory of its own.
+    /// Bytes of all activations, if each had separate memory.
     unshared: u64,
-    /// Activations, their gradients and work that are alive when most is.
+    /// Bytes of activations, their gradients and workspaces at the peak.
     fullest: [u64; 3],
-    /// Where it is cut, if a bound was given.
+    /// The cuts, if a bound was given.
     bounded: Option<cuts::Bounded>,
-    /// Whether sessions put dispatches side by side.
+    /// True if sessions overlap dispatches.
     overlaps: bool,
 }
 
 impl Plan {
-    /// Plans `tape` for a device, in parts that its class is sure to do before a watchdog ends them.
+    /// Plans `tape` for a device, in parts that a device of its class finishes well before a watchdog resets it.
     pub fn new(tape: Arc<Tape>, layout: Arc<ParameterLayout>, caps: &Caps, choices: &Choices) -> Result<Self> {
         let tape = Arc::new(fuse::fuse(&tape, &live::live_nodes(&tape), &choices.without_rules)?);
         let roots = live::roots(&tape);
-        // Before memory is shared, since a node's own scratch memory is planned together with the tensors.
+        // Before slots are assigned, since a node's workspaces are planned together with the tensors.
         let lowered = lower::lower(&tape, &roots, &layout, caps, choices)?;
         let lifetimes = live::Lifetimes::new(&tape, &roots, &lowered.nodes);
-        // Before anything asks for a second piece of what has one slot.
+        // Before any request for a second piece of a tensor with one slot.
         lifetimes.fit(&tape, caps.max_binding.min(caps.max_buffer))?;
         let (slots, slot_of) = assign_slots(&lifetimes.wanted);
         let places = place::place(&tape, &roots, &lifetimes, &slot_of, &layout, caps)?;
@@ -172,23 +172,23 @@ impl Plan {
         Ok(plan.cut(default_bound(caps.class), DeviceRates::assumed(caps.class)))
     }
 
-    /// What was taken wherever there was a choice: choices that make the same plan of the same tape.
+    /// The candidates taken for all nodes with several. As choices, they give the same plan for the same tape.
     pub fn choices(&self) -> Choices {
         let by_shape = self.chosen.iter().map(|chosen| (chosen.key.clone(), chosen.taken.clone())).collect();
         Choices { by_shape, without_rules: self.without_rules.clone(), ..Choices::default() }
     }
 
-    /// Where `id` lies, piece by piece; `None` if nothing that runs needs it.
+    /// Memory of `id`, piece by piece; `None` if nothing that runs needs it.
     pub fn place(&self, id: TensorId) -> Option<&[Span]> {
         self.places.get(&id).map(Vec::as_slice)
     }
 
-    /// The tensors that have memory.
+    /// Tensors that have memory.
     pub fn placed(&self) -> impl Iterator<Item = (TensorId, &[Span])> {
         self.places.iter().map(|(&id, spans)| (id, spans.as_slice()))
     }
 
-    /// The kernels that the plan needs, each once.
+    /// The distinct kernels of the plan.
     pub fn kernels(&self) -> Vec<&Kernel> {
         let mut kernels: Vec<&Kernel> = self.steps.iter().map(|step| &step.kernel).collect();
         kernels.sort_unstable();

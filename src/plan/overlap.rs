@@ -1,45 +1,45 @@
-//! The pass that puts dispatches side by side that need not wait for one another: gradients of a layer by its input and by its
-//! weight, above all.
+//! The pass that lets independent dispatches overlap, above all the gradients of a layer by its input and by its
+//! weight.
 //!
-//! wgpu knows whole buffers, and puts a barrier before a dispatch if one of its buffers was used before in the same compute
-//! pass, unless both only read it. A barrier waits for all dispatches before it, however long ago the buffer was used. What a
-//! pass needs of the passes before it is waited for at its beginning, once: so dispatches that are the first of a pass
-//! and share no buffer that one of them writes run at the same time.
+//! wgpu tracks whole buffers. It puts a barrier before a dispatch if one of its buffers was used before in the same
+//! compute pass, unless both only read it. A barrier waits for all earlier dispatches, however long ago the buffer was
+//! used. The dependencies of a pass on earlier passes are waited for once, at its beginning. Dispatches that are the
+//! first of a pass and share no buffer that one of them writes therefore run at the same time.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use super::{Buffer, Plan};
 
-/// The products that a dispatch adds up at least for a pass of its own to be worth its beginning.
+/// Minimum number of multiply-adds of a dispatch for which a separate pass pays off.
 const LARGE: u64 = 50_000_000;
-/// How many dispatches further on one is looked for that may run beside another.
+/// Number of following dispatches among which one to overlap is searched.
 const WINDOW: usize = 8;
 
-/// The buffers of a dispatch, each with whether it is written.
+/// The buffers of a dispatch, each with a flag that it is written.
 pub type Uses<'a> = Vec<(&'a Buffer, bool)>;
 
-/// Whether two dispatches must run in their order.
+/// True if two dispatches must run in order.
 fn conflict(a: &Uses<'_>, b: &Uses<'_>) -> bool {
     a.iter().any(|(buffer, writes)| b.iter().any(|(other, also)| buffer == other && (*writes || *also)))
 }
 
 impl Plan {
-    /// The same plan, whose sessions put dispatches side by side that need not wait for one another, or don't. Without being asked
-    /// they do on devices other than software ones, which do one dispatch after the other anyway. No bit depends on it.
+    /// Enables or disables overlapping of independent dispatches in sessions. It is enabled by default except on
+    /// software devices, which run one dispatch after another anyway. It changes no bit.
     pub fn overlap(mut self, wanted: bool) -> Self {
         self.overlaps = wanted;
         self
     }
 
-    /// Whether its sessions put dispatches side by side.
+    /// True if sessions overlap dispatches.
     pub fn overlaps(&self) -> bool {
         self.overlaps
     }
 
-    /// The numbers of the dispatches `range` pass by pass: in the plan's order, but for large ones that share no buffer that
-    /// is written with those that they overtake; at least two of them begin each pass but the first. `uses` are those of all
-    /// dispatches of the plan.
+    /// Groups the dispatches `range` by pass. They are in the plan's order, except that a large one may overtake others
+    /// with which it shares no written buffer. Each pass but the first begins with at least two that overlap. `uses`
+    /// covers all dispatches of the plan.
     pub fn passes(&self, range: Range<usize>, uses: &[Uses<'_>]) -> Vec<Vec<usize>> {
         let is_large = |number: usize| self.steps[number].multiply_adds >= LARGE;
         let mut left: Vec<usize> = range.collect();
@@ -66,7 +66,7 @@ impl Plan {
     }
 }
 
-/// The dispatches of `passes` before which wgpu puts a barrier in the middle of a pass.
+/// Number of barriers that wgpu puts in the middle of `passes`.
 pub fn barriers(passes: &[Vec<usize>], uses: &[Uses<'_>]) -> usize {
     let mut count = 0;
     for pass in passes {

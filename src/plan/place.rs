@@ -1,4 +1,4 @@
-//! The pass that says where each tensor lies.
+//! The pass that determines the memory of each tensor.
 
 use std::collections::HashMap;
 
@@ -11,17 +11,17 @@ use crate::graph::Tape;
 use crate::kernel::{Caps, FlatBuffer, tensor_pieces, too_large};
 use crate::tensor::{Role, TensorId};
 
-/// Where everything lies.
+/// The memory of everything.
 pub(super) struct Places {
-    /// The memory of each tensor that has any, piece by piece.
+    /// Memory of each tensor that has any, piece by piece.
     pub tensors: HashMap<TensorId, Vec<Span>>,
-    /// The memory of each piece of a node's scratch memory, by the node's number.
+    /// Memory of each workspace of a node, by the node's index.
     pub scratch: HashMap<(usize, usize), Span>,
-    /// The tensors that have a slot, with the nodes between which they are alive.
+    /// Tensors with a slot: the tensor, its live interval and its slot.
     pub intervals: Vec<(TensorId, Interval, usize)>,
 }
 
-/// Places what has a slot there, what outlives the step in buffers of its own, and views where their roots are.
+/// Places slot tensors in their slots, persistent tensors in separate buffers, and views in the memory of their roots.
 pub(super) fn place(
     tape: &Tape,
     roots: &[TensorId],
@@ -57,7 +57,7 @@ pub(super) fn place(
     Ok(places)
 }
 
-/// Where a tensor lies that outlives the step.
+/// Memory of a tensor that outlives the step.
 fn kept_place(tape: &Tape, id: TensorId, layout: &ParameterLayout, caps: &Caps) -> Result<Vec<Span>> {
     let tensor = tape.tensor(id);
     let limit = caps.max_binding.min(caps.max_buffer);

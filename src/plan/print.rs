@@ -1,4 +1,4 @@
-//! A plan in words: its memory, and its dispatches one by one.
+//! Printout of a plan: its memory, and its dispatches one by one.
 
 use std::fmt;
 
@@ -7,32 +7,32 @@ use crate::graph::Stage;
 use crate::kernel::FlatBuffer;
 use crate::tensor::Role;
 
-/// The device memory of a plan in bytes, by kind.
+/// Device memory of a plan in bytes, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Slots: activations, their gradients and scratch memory, shared over time.
+    /// Slots: activations, their gradients and workspaces, shared over time.
     pub activations: u64,
-    /// The same, had each tensor memory of its own.
+    /// The same, if each tensor had separate memory.
     pub activations_unshared: u64,
-    /// What the slots hold when most is alive: activations, their gradients, scratch memory.
+    /// Content of the slots at the peak: activations, their gradients, workspaces.
     pub fullest: [u64; 3],
     /// Parameters.
     pub parameters: u64,
-    /// Gradients of parameters, and their sums where they accumulate.
+    /// Gradients of parameters, and their accumulated sums if there are any.
     pub gradients: u64,
-    /// What the optimizer keeps: momentum buffers.
+    /// Optimizer state: momentum buffers.
     pub optimizer: u64,
     /// Inputs, states, the model's buffers and data sets.
     pub data: u64,
 }
 
 impl Memory {
-    /// All of it, as it is allocated.
+    /// Total, as allocated.
     pub fn total(&self) -> u64 {
         self.activations + self.kept()
     }
 
-    /// All of it, had each tensor memory of its own.
+    /// Total, if each tensor had separate memory.
     pub fn total_unshared(&self) -> u64 {
         self.activations_unshared + self.kept()
     }
@@ -64,7 +64,7 @@ impl fmt::Display for Memory {
 }
 
 impl Plan {
-    /// What the plan needs of the device's memory.
+    /// The plan's device memory.
     pub fn memory(&self) -> Memory {
         let mut counted = std::collections::HashSet::new();
         let mut data = 0;
@@ -141,7 +141,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Why a part begins where it does; the first has no reason.
+/// The reason why a part begins where it does; the first has none.
 fn why(plan: &Plan, part: usize) -> &'static str {
     match part.checked_sub(1).map(|cut| plan.cuts()[cut].reason) {
         Some(Reason::BoundedWork) => " (cut to bound the work)",

@@ -1,4 +1,4 @@
-//! Runs a tape on the CPU: every node by its twin, in order.
+//! The CPU executor: runs every node of a tape by its twin, in order.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,14 +8,15 @@ use crate::graph::{Stage, Tape};
 use crate::tensor::{Role, Tensor, TensorId};
 use crate::twin::{Inputs, Outputs, Real, Value};
 
-/// What is kept between steps and shared by the programs of a run: parameters, buffers, momentum buffers, states, data sets, by name.
+/// Data kept between steps and shared by the programs of a run: parameters, buffers, momentum buffers, states, data
+/// sets, by name.
 #[derive(Clone, Debug, Default)]
 pub struct HostStore<R> {
     values: HashMap<String, Value<R>>,
 }
 
 impl<R: Real> HostStore<R> {
-    /// The parameters of `tape` with their first values under `seed`.
+    /// Creates a store with the parameters of `tape`, initialised under `seed`.
     pub fn new(tape: &Tape, seed: u64) -> Self {
         let mut values = HashMap::new();
         for id in tape.parameters() {
@@ -31,7 +32,7 @@ impl<R: Real> HostStore<R> {
         store
     }
 
-    /// Gives every buffer of `tape` that has no value yet its first one.
+    /// Initialises every buffer of `tape` that has no value yet.
     fn declare_buffers(&mut self, tape: &Tape) {
         for id in tape.buffers() {
             let tensor = tape.tensor(id);
@@ -42,12 +43,12 @@ impl<R: Real> HostStore<R> {
         }
     }
 
-    /// Whether there is a value called `name`.
+    /// True if there is a value called `name`.
     pub fn contains(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
-    /// The value called `name`.
+    /// Returns the value called `name`.
     pub fn get(&self, name: &str) -> Option<&Value<R>> {
         self.values.get(name)
     }
@@ -65,13 +66,13 @@ pub struct Program<R> {
 }
 
 impl<R: Real> Program<R> {
-    /// A program for `tape`, whose inputs nobody has written yet.
+    /// Creates a program for `tape`, with unwritten inputs.
     pub fn new(tape: Arc<Tape>) -> Self {
         let values = tape.tensors().iter().map(initial).collect();
         Program { tape, values }
     }
 
-    /// The tape.
+    /// Returns the tape.
     pub fn tape(&self) -> &Tape {
         &self.tape
     }
@@ -88,17 +89,17 @@ impl<R: Real> Program<R> {
         Ok(())
     }
 
-    /// The values of `id` after the last run.
+    /// Returns the values of `id` after the last run.
     pub fn read(&self, id: TensorId) -> Option<&Value<R>> {
         self.values[id.0].as_ref()
     }
 
-    /// Replaces the values of `id`, a gradient between backward and update, say.
+    /// Replaces the values of `id`, for example a gradient between backward and update.
     pub fn set(&mut self, id: TensorId, value: Value<R>) {
         self.values[id.0] = Some(value);
     }
 
-    /// Runs the nodes of `stages` over the tensors kept in `store`.
+    /// Runs the nodes of `stages` over the tensors in `store`.
     pub fn run(&mut self, store: &mut HostStore<R>, stages: &[Stage]) -> Result<()> {
         let tape = Arc::clone(&self.tape);
         store.declare_buffers(&tape);

@@ -1,4 +1,4 @@
-//! The executor that runs a tape by the operations' twins ([`crate::twin`]). Where no adapter is found it trains.
+//! The executor that runs a tape by the operations' twins ([`crate::twin`]). It trains where no adapter is found.
 
 mod executor;
 
