@@ -62,7 +62,7 @@ pub enum Error {
         needed: String,
         /// The amount that the device allows, with its unit.
         allowed: String,
-        /// What to do instead.
+        /// Advice on what to do instead.
         hint: String,
         /// Both values in bytes, if they are bytes: the expected value is the maximum allowed, the found value is what
         /// was needed.
@@ -73,7 +73,7 @@ pub enum Error {
     NoAdapter {
         /// The backends and names tried, and the adapters found.
         tried: String,
-        /// What to install or request instead.
+        /// Advice on what to install or request instead.
         hint: String,
     },
     /// The device was lost (driver reset, removal, `destroy`). A session can be rebuilt from its plan and a host copy.

@@ -12,7 +12,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Whether both are alive at some node.
+    /// True if both are alive at some node.
     pub fn overlaps(&self, other: &Interval) -> bool {
         self.first <= other.last && other.first <= self.last
     }
