@@ -1,11 +1,11 @@
-// output[r, p, c] = scale[c] * byte + shift[c], where byte is channel c of a pixel of image indices[r]: a batch collected from
-// a data set that lies on the device. Which pixel, pixel_of says (batch/gather_whole.wgsl, batch/gather_augmented.wgsl):
-// pixel p itself, or one that a random crop and flip bring there; where that is outside of the image the byte is 0, before
-// it is normalised.
+// output[r, p, c] = scale[c] * byte + shift[c], where byte is channel c of a pixel of image indices[r]: a batch
+// gathered from a resident data set. The file with pixel_of (batch/gather_whole.wgsl, batch/gather_augmented.wgsl)
+// selects the pixel: pixel p itself, or its source under a random crop and flip. Outside the image the byte is 0,
+// before the normalisation.
 //
 // data: bytes of the images first .. first + count, four to a word, each image padded to whole words; indices: [rows];
-// output: [rows, pixels, channels], channels last as the bytes are. Channels from the fourth on share scale and shift.
-// A data set larger than one binding is dispatched a piece at a time: rows of other pieces are left alone.
+// output: [rows, pixels, channels], channels last like the bytes. Channels from the fourth on share scale and shift.
+// A data set larger than one binding is dispatched a piece at a time; rows of other pieces are left unchanged.
 // One invocation owns one pixel of the output, all channels. No workgroup memory, no barrier.
 // Linked with: batch/gather_augmented.wgsl or batch/gather_whole.wgsl, lib/divide.wgsl, lib/each.wgsl. Header: T, params.
 
@@ -24,7 +24,7 @@ fn each(i: u32) {
     if image >= params.count { return; }
     let pixel = pixel_of(item, i - row * params.pixels);
     let inside = pixel < params.pixels;
-    // What is outside is read as pixel 0, which is there, and not used.
+    // Outside the image pixel 0, which exists, is loaded and discarded.
     let element = select(0u, pixel, inside) * params.channels;
     for (var channel = 0u; channel < params.channels; channel++) {
         let word = data[image * params.words + (element + channel) / 4];

@@ -1,8 +1,8 @@
-// The pixel of image `item` that comes to `pixel` of the batch after torchvision's RandomCrop(padding) to the image's own
-// extents and RandomHorizontalFlip; the number of pixels, which is no pixel's, where that lies in the padding.
+// The source in image `item` of `pixel` of the batch under torchvision's RandomCrop(padding) to the image's own extents
+// and RandomHorizontalFlip; in the padding it is the number of pixels, which is no valid index.
 //
-// random: the seed's two words, the step, unused. Of the words drawn for item and step the first two give the crop's corner
-// in the padded image, each 0 .. 2 padding, and the third flips where its upper 24 bits are below params.flip.
+// random: the seed's two words, the step, unused. Of the words drawn for item and step the first two give the crop's
+// corner in the padded image, each 0 .. 2 padding, and the third flips if its upper 24 bits are below params.flip.
 // Linked with: lib/divide.wgsl, lib/philox.wgsl. Header: params.
 
 @group(0) @binding(RANDOM) var<storage, read> random: array<i32>;
@@ -13,7 +13,7 @@ fn pixel_of(item: u32, pixel: u32) -> u32 {
     let y = divide(pixel, params.width);
     let x = pixel - y * params.width;
     let across = select(x, params.width - 1 - x, (words.z >> 8) < params.flip);
-    // Above and to the left of the image these wrap round to large numbers.
+    // Above and to the left of the image these wrap around to large numbers.
     let line = y + below(words.x, 2 * params.padding + 1) - params.padding;
     let column = across + below(words.y, 2 * params.padding + 1) - params.padding;
     return select(params.pixels, line * params.width + column, line < params.height && column < params.width);

@@ -1,6 +1,6 @@
-// output[r] = the label indices[r]: the labels of a batch collected from a data set that lies on the device.
+// output[r] = the label indices[r]: the labels of a batch gathered from a resident data set.
 //
-// data: the labels first .. first + count; indices, output: [rows]. Rows of other pieces are left alone.
+// data: the labels first .. first + count; indices, output: [rows]. Rows of other pieces are left unchanged.
 // One invocation owns one label. No workgroup memory, no barrier.
 // Linked with: lib/each.wgsl. Header: params.
 

@@ -1,5 +1,5 @@
-// output[n] = lambda input[n] + (1 - lambda) input[rows - 1 - n], row by row: each image with a share of the one that has its
-// place in the reversed batch. The gradient by the input is the same function of grad_output.
+// output[n] = lambda input[n] + (1 - lambda) input[rows - 1 - n], row by row: each image is blended with the one at its
+// position in the reversed batch. The gradient by the input is the same function of grad_output.
 // Source: Zhang, Cisse, Dauphin, Lopez-Paz, "mixup", arXiv 1710.09412; timm reverses the batch.
 //
 // input, output: [rows, row] of E, any layout whose outermost extent is the batch, both the same; lambda: [1].

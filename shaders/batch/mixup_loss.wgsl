@@ -1,10 +1,10 @@
-// loss = lambda own + (1 - lambda) other of the losses for both targets of mixed images, and their totals alike; right
-// predictions are those of the larger share, the own for halves. Both have as many rows that count, and the same weights in
-// another order. Source: Zhang, Cisse, Dauphin, Lopez-Paz, "mixup", arXiv 1710.09412.
+// loss = lambda own + (1 - lambda) other of the losses for both targets of blended images, and the same for their
+// totals. Correct predictions are those of the larger weight, the own for halves. Both have the same number of counted
+// rows, and the same weights in another order. Source: Zhang, Cisse, Dauphin, Lopez-Paz, "mixup", arXiv 1710.09412.
 //
-// own_loss, other_loss, loss: [1]; own_totals, other_totals, totals: [4], as loss/softmax_cross_entropy_totals.wgsl has them;
+// own_loss, other_loss, loss: [1]; own_totals, other_totals, totals: [4], as in loss/softmax_cross_entropy_totals.wgsl;
 // lambda: [1].
-// One invocation does it all. No workgroup memory, no barrier.
+// One invocation does all the work. No workgroup memory, no barrier.
 // Linked with: nothing. Header: T, params.
 
 @group(0) @binding(OWN_LOSS) var<storage, read> own_loss: array<T>;

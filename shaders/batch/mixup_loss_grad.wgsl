@@ -1,7 +1,7 @@
 // grad_own = lambda grad_output, grad_other = (1 - lambda) grad_output: the gradients of batch/mixup_loss.wgsl by both losses.
 //
 // grad_output, lambda, grad_own, grad_other: [1].
-// One invocation does it all. No workgroup memory, no barrier.
+// One invocation does all the work. No workgroup memory, no barrier.
 // Linked with: nothing. Header: T, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;

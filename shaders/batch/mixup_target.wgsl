@@ -1,4 +1,4 @@
-// output[n] = targets[rows - 1 - n]: the labels of the images that batch/mixup.wgsl mixes in.
+// output[n] = targets[rows - 1 - n]: the labels of the images that batch/mixup.wgsl blends in.
 //
 // targets, output: [rows].
 // One invocation owns one label. No workgroup memory, no barrier.

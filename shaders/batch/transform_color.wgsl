@@ -1,11 +1,12 @@
-// Colours of one or three channels, changed by a factor f each of brightness, contrast and saturation, in this order:
-// blend(x, y) = f x + (1 - f) y, brought into 0 .. 4080, where y is black, the mean gray of the image, the pixel's own gray.
+// Colours of one or three channels, changed by a factor f each for brightness, contrast and saturation, in this order:
+// blend(x, y) = f x + (1 - f) y, clamped to 0 .. 4080, where y is black, the mean gray of the image, the pixel's own
+// gray.
 // Source: torchvision's ColorJitter.
 // Linked with: batch/transform_cropped.wgsl or batch/transform_resized.wgsl, batch/transform_mean.wgsl or batch/transform_mean_none.wgsl, batch/transform_pixel.wgsl. Header: params.
 
 struct Color { values: vec3u }
 
-// All three alike where there is but one.
+// With one channel all three are equal.
 fn sampled_color(image: u32, place: Place) -> vec3u {
     let first = sampled(image, place, 0);
     if params.channels == 1 {
@@ -14,7 +15,7 @@ fn sampled_color(image: u32, place: Place) -> vec3u {
     return vec3u(first, sampled(image, place, 1), sampled(image, place, 2));
 }
 
-// factor: in 4096ths; at most 8, so that products fit into 31 bits.
+// factor: in 4096ths, at most 8, so that products fit into 31 bits.
 fn blend(x: vec3u, y: u32, factor: i32) -> vec3u {
     let sum = vec3i(x) * factor + (4096 - factor) * i32(y) + 2048;
     return vec3u(clamp(sum >> vec3u(12), vec3i(0), vec3i(BRIGHTEST)));

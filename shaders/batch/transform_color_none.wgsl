@@ -1,4 +1,4 @@
-// Colours as they are, in any number of channels.
+// Unchanged colours, in any number of channels.
 // Linked with: batch/transform_cropped.wgsl or batch/transform_resized.wgsl. Header: nothing.
 
 struct Color { image: u32, place: Place }

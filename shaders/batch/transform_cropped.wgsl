@@ -1,4 +1,4 @@
-// The geometry of a crop of the padded image: a pixel of the batch is one of the image, or black where it lies in the padding.
+// The geometry of a crop of the padded image: a pixel of the batch is a pixel of the image, or black in the padding.
 // Source: torchvision's RandomCrop and RandomHorizontalFlip.
 // Linked with: batch/transform_pixel.wgsl, lib/divide.wgsl. Header: params.
 
@@ -6,11 +6,11 @@ struct Place { pixel: u32, inside: bool }
 
 fn place_of(row: u32, pixel: u32) -> Place {
     let y = divide(pixel, params.width);
-    // Above and to the left of the image these wrap round to large numbers.
+    // Above and to the left of the image these wrap around to large numbers.
     let line = y + u32(drawn(row, 0));
     let column = across(row, pixel - y * params.width) + u32(drawn(row, 1));
     let inside = line < params.height && column < params.width;
-    // What is outside is read as pixel 0, which is there, and not used.
+    // Outside the image pixel 0, which exists, is loaded and discarded.
     return Place(select(0u, line * params.width + column, inside), inside);
 }
 

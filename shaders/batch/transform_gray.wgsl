@@ -1,8 +1,10 @@
-// The mean over an image of its gray after brightness, to the nearest 16th of a byte: what contrast moves pixels from and to.
+// The mean over an image of its gray after brightness, to the nearest 16th of a byte, with which contrast blends
+// pixels.
 //
-// gray_means: [rows]; the rest: batch/transform_pixel.wgsl. Rows of other pieces of the data set are left alone.
-// One workgroup owns one image; its invocation i adds up the pixels i, i + WG, .. Whole numbers below 2^32: the host allows
-// 2^20 pixels. Workgroup memory and barriers: lib/workgroup_sum.wgsl, 4 WG bytes.
+// gray_means: [rows]; for the rest see batch/transform_pixel.wgsl. Rows of other pieces of the data set are left
+// unchanged.
+// One workgroup owns one image; its invocation i adds up the pixels i, i + WG, .. The sums are integers below 2^32,
+// since the host allows at most 2^20 pixels. Workgroup memory and barriers: lib/workgroup_sum.wgsl, 4 WG bytes.
 // Linked with: batch/transform_color.wgsl, batch/transform_cropped.wgsl or batch/transform_resized.wgsl, batch/transform_pixel.wgsl, lib/workgroup_sum.wgsl. Header: WG, params.
 
 @group(0) @binding(GRAY_MEANS) var<storage, read_write> gray_means: array<u32>;

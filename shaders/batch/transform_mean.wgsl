@@ -1,4 +1,4 @@
-// The mean gray of each image, means [rows], as batch/transform_gray.wgsl has found it.
+// The mean gray of each image, means [rows], as computed by batch/transform_gray.wgsl.
 // Linked with: nothing. Header: nothing.
 
 @group(0) @binding(MEANS) var<storage, read> means: array<u32>;

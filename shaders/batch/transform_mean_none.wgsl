@@ -1,4 +1,4 @@
-// No mean gray of the image: where the contrast's factor is 1 it counts for nothing.
+// No mean gray of the image: with a contrast factor of 1 it has no effect.
 // Linked with: nothing. Header: nothing.
 
 fn mean_of(row: u32) -> u32 {

@@ -1,12 +1,13 @@
-// The geometry of a box that is resized to the image's extents: a pixel of the batch lies between four of the box. Along an
-// axis, with `from` pixels resized to `to`, pixel x lies at max(0, (x + 1/2) from / to - 1/2), which is a whole number of
-// (2 to)ths. The weights of neighbours are in 4096ths, so that what is sampled fits into 32 bits.
+// The geometry of a box that is resized to the image's extents: a pixel of the batch lies between four pixels of the
+// box. Along an axis, with `from` pixels resized to `to`, pixel x lies at max(0, (x + 1/2) from / to - 1/2), which is
+// an integer number of (2 to)ths. The weights of neighbours are in 4096ths, so that the interpolation fits into 32
+// bits.
 // Source: torch.nn.functional.interpolate, bilinear, align_corners=False, antialias=False, after torchvision's crop.
 // Linked with: batch/transform_pixel.wgsl, lib/divide.wgsl. Header: params.
 
 struct Place { top_left: u32, top_right: u32, bottom_left: u32, bottom_right: u32, weight_x: u32, weight_y: u32 }
 
-// A pixel of the box, the one after it, and the weight of that.
+// A pixel of the box, the next one, and the weight of the next one.
 struct Between { low: u32, high: u32, weight: u32 }
 
 fn between(x: u32, from_begin: i32, from_extent: i32, to_extent: u32) -> Between {
@@ -14,7 +15,7 @@ fn between(x: u32, from_begin: i32, from_extent: i32, to_extent: u32) -> Between
     let low = divide(halves, 2 * to_extent);
     let weight = divide((halves - low * 2 * to_extent) * 4096 + to_extent, 2 * to_extent);
     let high = min(i32(low) + 1, from_extent - 1);
-    // Boxes lie in the image; the clamps keep numbers that no host has drawn from leading elsewhere.
+    // Boxes lie inside the image. The clamps keep numbers that the host has not drawn from reading elsewhere.
     let last = i32(to_extent) - 1;
     return Between(u32(clamp(from_begin + i32(low), 0, last)), u32(clamp(from_begin + high, 0, last)), weight);
 }

@@ -1,9 +1,9 @@
-// conv2d where every channel is a group of its own: output[n, oh, ow, c] = bias[c] + sum over kh, kw of
+// conv2d in which every channel is a separate group: output[n, oh, ow, c] = bias[c] + sum over kh, kw of
 //     input[n, oh stride - pad + kh dilation, ow stride - pad + kw dilation, c] weight[kh, kw, c]
 // The formula is that of conv2d/direct.wgsl with as many groups as input and output channels.
 //
-// Bindings as conv2d/direct.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n
-// count E.
+// Bindings are those of conv2d/direct.wgsl, but with E of the header, one channel or four, in place of an element;
+// in_c, out_c and n count E.
 // One invocation owns one E of the output. No workgroup memory, no barrier.
 // Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/divide.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl. Header: E, E_LEN, params.
 
@@ -25,7 +25,7 @@ fn each(i: u32) {
 
     var sum = E(0);
     for (var kh = 0u; kh < params.kernel_h; kh++) {
-        // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
+        // Rows above the input wrap around to large numbers, so one comparison checks both sides.
         let h = oh * params.stride_h + kh * params.dilation_h - params.pad_top;
         if h >= params.in_h { continue; }
         for (var kw = 0u; kw < params.kernel_w; kw++) {

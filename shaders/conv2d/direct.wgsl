@@ -1,9 +1,10 @@
-// conv2d, plain: output[n, oh, ow, co] = bias[co] + sum over kh, kw, ci of
+// conv2d, direct: output[n, oh, ow, co] = bias[co] + sum over kh, kw, ci of
 //     input[n, oh stride - pad + kh dilation, ow stride - pad + kw dilation, g in_c/groups + ci] weight[kh, kw, ci, co]
-// with g = co / (out_c / groups), elements outside the input being 0. Cross-correlation; source: torch.nn.Conv2d.
+// with g = co / (out_c / groups); elements outside the input are 0. Cross-correlation; source: torch.nn.Conv2d.
 //
-// Memory: input [batch, in_h, in_w, in_c], weight [kernel_h, kernel_w, in_c / groups, out_c], output [batch, out_h, out_w,
-// out_c]; their gradients alike. One invocation owns one output element, channels fastest. No workgroup memory, no barrier.
+// Memory: input [batch, in_h, in_w, in_c], weight [kernel_h, kernel_w, in_c / groups, out_c], output
+// [batch, out_h, out_w, out_c]; their gradients alike. One invocation owns one output element, channels fastest. No
+// workgroup memory, no barrier.
 // Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
@@ -25,7 +26,7 @@ fn each(i: u32) {
 
     var sum = ACC(0);
     for (var kh = 0u; kh < params.kernel_h; kh++) {
-        // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
+        // Rows above the input wrap around to large numbers, so one comparison checks both sides.
         let h = oh * params.stride_h + kh * params.dilation_h - params.pad_top;
         if h >= params.in_h { continue; }
         for (var kw = 0u; kw < params.kernel_w; kw++) {

@@ -1,17 +1,17 @@
-// conv2d with few input channels and one group, as the first layer of a network has: the formula is that of
-// conv2d/direct.wgsl. Such a product has a short K, which is no whole vectors; but the line of input under neighbouring
-// windows is, and so are the results.
+// conv2d with few input channels and one group, such as the first layer of a network; the formula is that of
+// conv2d/direct.wgsl. The K dimension of such a product is short and no whole number of vectors. The line of input
+// under neighbouring windows is whole vectors, however, and so are the results.
 //
-// Bindings as conv2d/direct.wgsl says; E of the header is a vector of output channels if BLOCK is whole vectors, else one
-// element.
-// k_chunk counts pieces of PIXELS pixels, a piece being part of one line of the output.
-// One invocation owns BLOCK output channels of k_chunk pieces, one after the other, and keeps their weights in registers:
+// Bindings are those of conv2d/direct.wgsl. E of the header is a vector of output channels if BLOCK is whole vectors,
+// else one element.
+// k_chunk counts pieces of PIXELS pixels; a piece is part of one line of the output.
+// One invocation owns BLOCK output channels of k_chunk pieces, one after another, and keeps their weights in registers:
 // KERNEL_H rows of TAPS (kernel_w times in_c). No workgroup memory, no barrier.
 //
-// The calls for every kernel row and every channel are written out, because loops around them would be too long for
-// drivers to unroll, and arrays whose places are not constants go to memory. The entry point is not that of lib/each.wgsl,
-// because weights that are loaded under a condition cost software devices a quarter of the whole time; invocations beyond
-// the last piece have a loop of no rounds.
+// The calls for every kernel row and every channel are written out. Drivers would not unroll loops of that length, and
+// would put arrays with indices that are not constants into memory. The entry point is not that of lib/each.wgsl,
+// because weights loaded under a condition cost software devices a quarter of the total time; invocations beyond the
+// last piece have an empty loop.
 // Linked with: conv2d/few_channels_line.wgsl, lib/bias.wgsl or lib/bias_none.wgsl, lib/divide.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/workgroup.wgsl. Header: ACC, BLOCK, BLOCKS, E, EACC, E_LEN, E_four, E_parts, KERNEL_H, PIXELS, T, TAPS, WG, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<vec4<T>>;
@@ -35,7 +35,7 @@ fn main(
         channel = (i - chunk * BLOCKS) * BLOCK;
     }
 
-    // Loaded before the loop, and, with a single block, from places that are constants.
+    // Loaded before the loop and, with a single block, from constant positions.
     var bias: array<ACC, BLOCK>;
     for (var c = 0u; c < BLOCK; c += E_LEN) {
         let of_channels = vec4<ACC>(biased(EACC(0), channel + c));
@@ -98,7 +98,7 @@ fn add_row(kh: u32, windows: Windows) {
     if BLOCK > 7 { add(kh, 7); }
 }
 
-// Adds what row kh of the windows gives to channel c.
+// Adds the products of kernel row kh to channel c.
 fn add(kh: u32, c: u32) {
     for (var p = 0u; p < PIXELS; p++) {
         var sum = sums[p * BLOCK + c];
@@ -109,7 +109,7 @@ fn add(kh: u32, c: u32) {
     }
 }
 
-// Stores four results that are neighbours in memory; the epilogue is in the sums from the start.
+// Stores four results that are neighbours in memory. The bias is in the sums from the start.
 fn store(at: u32, sum: vec4<ACC>) {
     let parts = E_parts(sum);
     var results: array<E, 4 / E_LEN>;

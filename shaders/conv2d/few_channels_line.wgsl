@@ -1,15 +1,16 @@
-// What the two kernels for few input channels share: the part of an input line under PIXELS neighbouring windows, as vectors
-// of four elements, in registers. A line is whole vectors, which lie across pixels and channels alike; those outside the
-// input are 0. SHIFT elements of the first of LOADS vectors lie before the first window, and LEFT vectors of the first
-// window of a line before the line.
+// Shared part of the two kernels for few input channels: the part of an input line under PIXELS neighbouring windows,
+// as vectors of four elements, in registers. A line is whole vectors, which lie across pixels and channels; vectors
+// outside the input are 0. SHIFT elements of the first of LOADS vectors lie before the first window, and LEFT vectors
+// of the first window of a line lie before the line.
 //
-// What several functions use lies at module scope, not behind pointers: GLSL and HLSL have none, so that every call would
-// copy whole arrays in and out, thousands of copies, over which Mesa's OpenGL compiler does not end.
+// Variables that several functions use are at module scope, not behind pointers. GLSL and HLSL have no pointers, so
+// every call would copy whole arrays in and out; on these thousands of copies Mesa's OpenGL compiler does not
+// terminate.
 // Linked with: conv2d/few_channels.wgsl or conv2d/grad_weight_few_channels.wgsl, lib/divide.wgsl. Header: ACC, DILATION_W, IN_C, LEFT, LOADS, SHIFT, STRIDE_W, params.
 
 var<private> line: array<vec4<ACC>, LOADS>;
 
-// Where windows begin: the first line of their image, a row of it, which may lie above or below, and the first vector.
+// Start of the windows: the first line of their image, a row of it, which may lie above or below, and the first vector.
 struct Windows { image: u32, h: u32, first: u32 }
 
 fn windows_of(pixel: u32) -> Windows {
@@ -23,7 +24,7 @@ fn windows_of(pixel: u32) -> Windows {
 }
 
 fn load_line(windows: Windows, kh: u32) {
-    // Rows above the input and vectors left of it wrap around to huge numbers, so one comparison finds both sides.
+    // Rows above the input and vectors left of it wrap around to large numbers, so one comparison checks both sides.
     let h = windows.h + kh * params.dilation_h;
     let length = params.in_w * IN_C / 4;
     let limit = select(0u, length, h < params.in_h);
@@ -31,7 +32,7 @@ fn load_line(windows: Windows, kh: u32) {
     for (var j = 0u; j < LOADS; j++) {
         let at = windows.first + j;
         let inside = at < limit;
-        // What is outside is read as vector 0, which is there, and not used: a jump costs software devices more.
+        // Outside the input vector 0, which exists, is loaded and discarded: a branch costs software devices more.
         line[j] = select(vec4<ACC>(0), vec4<ACC>(input[select(0u, base + at, inside)]), inside);
     }
 }

@@ -1,8 +1,8 @@
-// The gradient of conv2d by its input where every channel is a group of its own; the formula is that of
+// The gradient by the input of a conv2d in which every channel is a separate group; the formula is that of
 // conv2d/grad_input_direct.wgsl.
 //
-// Bindings as conv2d/direct.wgsl says, but E of the header, one channel or four, stands for an element, and in_c, out_c, n
-// count E.
+// Bindings are those of conv2d/direct.wgsl, but with E of the header, one channel or four, in place of an element;
+// in_c, out_c and n count E.
 // One invocation owns one E of grad_input. No workgroup memory, no barrier.
 // Linked with: lib/divide.wgsl, lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl. Header: E, STRIDE_H, STRIDE_W, params.
 
@@ -24,7 +24,7 @@ fn each(i: u32) {
 
     var sum = E(0);
     for (var kh = 0u; kh < params.kernel_h; kh++) {
-        // Negative distances wrap around to huge numbers, which no output reaches.
+        // Negative distances wrap around to large numbers, which no output reaches.
         let h = ih + params.pad_top - kh * params.dilation_h;
         let oh = h / STRIDE_H;
         if oh * STRIDE_H != h || oh >= params.out_h { continue; }

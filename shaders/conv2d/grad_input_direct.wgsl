@@ -1,8 +1,9 @@
-// The gradient of conv2d by its input, plain: grad_input[n, ih, iw, ci] = sum over kh, kw and the co of ci's group of
+// The gradient of conv2d by its input, direct: grad_input[n, ih, iw, ci] = sum over kh, kw and the co of ci's group of
 //     grad_output[n, oh, ow, co] weight[kh, kw, ci, co]    where oh stride = ih + pad - kh dilation, and ow alike;
-// taps whose oh or ow is no whole number or lies outside the output add nothing.
+// taps whose oh or ow is not an integer or lies outside the output contribute nothing.
 //
-// Bindings as conv2d/direct.wgsl says. One invocation owns one element of grad_input. No workgroup memory, no barrier.
+// Bindings are those of conv2d/direct.wgsl. One invocation owns one element of grad_input. No workgroup memory, no
+// barrier.
 // Linked with: lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;

@@ -1,24 +1,25 @@
-// The gradient of conv2d by its input as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with n = input channel and
-// k = (kh, kw, co); A is grad_output where a window's tap met the input's element.
-// The formula is that of conv2d/grad_input_direct.wgsl; the tile is the core's (lib/product_*.wgsl).
+// The gradient of conv2d by its input as an implicit GEMM: C[m, n] = sum over k of A[m, k] B[k, n] with n = input
+// channel and k = (kh, kw, co); A is grad_output where a window's tap met the input's element. The formula is that of
+// conv2d/grad_input_direct.wgsl; the tile is the core's (lib/product_*.wgsl).
 //
-// A product for each group of channels, of which every one has params.n input channels and params.channels output channels, and
-// for each phase of the stride: the input pixels that lie equally far from a multiple of the stride, which the same taps meet,
-// while all others would fall between two strides. Phase (h, w) has the input lines with (ih + pad) % stride = h and the taps
-// with kh dilation % stride = h, which are params.step_h = stride / gcd(stride, dilation) apart; its m counts
-// (image, line, column) of its own pixels. A phase that no tap meets is 0. STRIDED says whether there is more than one phase.
-// With PIXELS_FIRST m counts (ih, iw, image): a tile then holds one pixel of many images, and a core can skip taps beside the
-// output; but its images may lie a power of two apart, so that they fight for the same lines of a cache.
+// There is one product for each group of channels, with params.n input channels and params.channels output channels,
+// and for each phase of the stride. A phase consists of the input pixels at the same distance from a multiple of the
+// stride. They meet the same taps, while all other taps would fall between two strides. Phase (h, w) has the input
+// lines with (ih + pad) % stride = h and the taps with kh dilation % stride = h, which are params.step_h = stride /
+// gcd(stride, dilation) apart; its m counts (image, line, column) of its own pixels. A phase that no tap meets is 0.
+// STRIDED is true if there is more than one phase. With PIXELS_FIRST m counts (ih, iw, image). A tile then holds one
+// pixel of many images, and a core can skip taps beside the output; but the images may lie a power of two apart, so
+// that they compete for the same cache lines.
 // Linked with: lib/divide.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, PIXELS_FIRST, STRIDED, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<EA>;
 @group(0) @binding(WEIGHT) var<storage, read> weight: array<EB>;
 @group(0) @binding(GRAD_INPUT) var<storage, read_write> grad_input: array<E>;
 
-// Far below every output: where a row lies that is not there.
+// Far below every output: the position of a row that does not exist.
 const NOWHERE: u32 = 0x80000000u;
 
-// A phase along one axis: its number, its first tap and how many it has, and the first input pixel.
+// A phase along one axis: its number, its first tap, its number of taps, and its first input pixel.
 struct Phase { number: u32, tap: u32, taps: u32, pixel: u32 }
 
 // params.inverse undoes the dilation: (kh dilation) % stride = number for kh = tap, tap + step and so on, if for any.
@@ -86,11 +87,11 @@ fn pixel_of(product: u32, m: u32) -> Pixel {
     }
     let ih = h * params.stride_h + phase_h(product).pixel;
     let iw = w * params.stride_w + phase_w(product).pixel;
-    // Not every phase has a last line and column.
+    // The last line and column do not exist in every phase.
     return Pixel(image, ih, iw, m < params.m && ih < params.in_h && iw < params.in_w);
 }
 
-// The output pixel whose window begins at an input pixel, as the first tap of the phase meets it.
+// The output pixel whose window begins at an input pixel, as met by the first tap of the phase.
 struct Row { at: u32, h: u32, w: u32 }
 
 fn row_of(product: u32, m: u32) -> Row {
@@ -98,7 +99,7 @@ fn row_of(product: u32, m: u32) -> Row {
     var h = pixel.h + params.pad_top;
     var w = pixel.w + params.pad_left;
     if STRIDED {
-        // Exact: a tap of the phase met it. It may be negative.
+        // Exact, because a tap of the phase met it. It may be negative.
         h = u32(i32(h - phase_h(product).tap * params.dilation_h) / i32(params.stride_h));
         w = u32(i32(w - phase_w(product).tap * params.dilation_w) / i32(params.stride_w));
     }
@@ -106,7 +107,8 @@ fn row_of(product: u32, m: u32) -> Row {
     return Row(at, select(NOWHERE, h, pixel.is_there), w);
 }
 
-// A tap of the window, how far that is from the first one on the output and in both operands' memory, and an output channel.
+// A tap of the window, its distance from the first one on the output and in both operands' memory, and an output
+// channel.
 struct KPlace { at: u32, by: u32, h: u32, w: u32, tap_w: u32, taps_w: u32, channel: u32 }
 
 fn k_place_of(product: u32, k: u32) -> KPlace {
@@ -131,7 +133,7 @@ fn k_place_of(product: u32, k: u32) -> KPlace {
     );
 }
 
-// The rest of a tap's channels lies in a row in both operands.
+// The rest of a tap's channels is contiguous in both operands.
 fn run_of(k_place: KPlace) -> u32 {
     return params.channels - k_place.channel;
 }
@@ -146,7 +148,7 @@ fn next_run(k_place: KPlace) -> KPlace {
     return at_next_tap(k_place, 0);
 }
 
-// This channel of the next tap.
+// The same channel of the next tap.
 fn at_next_tap(k_place: KPlace, channel: u32) -> KPlace {
     var d = k_place;
     d.channel = channel;
@@ -166,7 +168,7 @@ fn at_next_tap(k_place: KPlace, channel: u32) -> KPlace {
     return d;
 }
 
-// At most one tap further on where a tap has so many channels.
+// At most one tap further, because a tap has so many channels.
 fn further(product: u32, k_place: KPlace, count: u32, k: u32) -> KPlace {
     if count > params.channels {
         return k_place_of(product, k);
@@ -178,7 +180,7 @@ fn further(product: u32, k_place: KPlace, count: u32, k: u32) -> KPlace {
 }
 
 fn place_a(row: Row, k_place: KPlace) -> Place {
-    // Negative distances wrap around to huge numbers, which no output reaches.
+    // Negative distances wrap around to large numbers, which no output reaches.
     let h = row.h - k_place.h;
     let w = row.w - k_place.w;
     return place(row.at + k_place.at + k_place.channel, 1, h < params.out_h && w < params.out_w);

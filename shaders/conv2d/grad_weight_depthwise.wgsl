@@ -1,9 +1,9 @@
-// The gradient of conv2d by its weight where every channel is a group of its own; the formula is that of
-// conv2d/grad_weight_direct.wgsl. There are few weights and many pixels, so the k = batch out_h out_w pixels are cut into
-// chunks of k_chunk, whose sums reduce/reduce.wgsl adds if there are several.
+// The gradient by the weight of a conv2d in which every channel is a separate group; the formula is that of
+// conv2d/grad_weight_direct.wgsl. There are few weights and many pixels. The k = batch out_h out_w pixels are therefore
+// cut into chunks of k_chunk, whose sums reduce/reduce.wgsl adds if there are several.
 //
-// Bindings as conv2d/direct.wgsl says, but E of the header, one channel or four, stands for an element, in_c, out_c, n count E,
-// and grad_weight is [chunks, kernel_h, kernel_w, n]; m is kernel_h kernel_w.
+// Bindings are those of conv2d/direct.wgsl, but with E of the header, one channel or four, in place of an element;
+// in_c, out_c and n count E, grad_weight is [chunks, kernel_h, kernel_w, n], and m is kernel_h kernel_w.
 // One invocation owns one chunk of one E of grad_weight. No workgroup memory, no barrier.
 // Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
@@ -33,7 +33,7 @@ fn each(i: u32) {
     var oh = line - image * params.out_h;
     var sum = E(0);
     for (var pixel = first; pixel < last; pixel++) {
-        // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
+        // Rows above the input wrap around to large numbers, so one comparison checks both sides.
         let h = oh * params.stride_h + from_h;
         let w = ow * params.stride_w + from_w;
         if h < params.in_h && w < params.in_w {

@@ -1,7 +1,8 @@
-// The gradient of conv2d by its weight, plain: grad_weight[kh, kw, ci, co] = sum over n, oh, ow of
+// The gradient of conv2d by its weight, direct: grad_weight[kh, kw, ci, co] = sum over n, oh, ow of
 //     input[n, oh stride - pad + kh dilation, ow stride - pad + kw dilation, g in_c/groups + ci] grad_output[n, oh, ow, co]
 //
-// Bindings as conv2d/direct.wgsl says. One invocation owns one element of grad_weight. No workgroup memory, no barrier.
+// Bindings are those of conv2d/direct.wgsl. One invocation owns one element of grad_weight. No workgroup memory, no
+// barrier.
 // Linked with: lib/each.wgsl. Header: ACC, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
@@ -24,7 +25,7 @@ fn each(i: u32) {
     var sum = ACC(0);
     for (var image = 0u; image < batch; image++) {
         for (var oh = 0u; oh < params.out_h; oh++) {
-            // Rows above the input wrap around to huge numbers, so one comparison finds both sides.
+            // Rows above the input wrap around to large numbers, so one comparison checks both sides.
             let h = oh * params.stride_h + kh * params.dilation_h - params.pad_top;
             if h >= params.in_h { continue; }
             for (var ow = 0u; ow < params.out_w; ow++) {

@@ -1,11 +1,11 @@
 // The gradient of conv2d by its weight with few input channels and one group; the formula is that of
-// conv2d/grad_weight_direct.wgsl. There are few weights and many pixels, so these are cut into chunks, whose sums
-// reduce/reduce.wgsl adds if there are several.
+// conv2d/grad_weight_direct.wgsl. There are few weights and many pixels. The pixels are therefore cut into chunks,
+// whose sums reduce/reduce.wgsl adds if there are several.
 //
-// Bindings as conv2d/direct.wgsl says, but grad_weight is [chunks, kernel_h, kernel_w, in_c, out_c]; k counts pixels,
-// k_chunk pieces of PIXELS pixels, a piece being part of one line of the output.
-// One invocation owns one chunk of BLOCK output channels and keeps their sums in registers: KERNEL_H rows of TAPS (kernel_w
-// times in_c). No workgroup memory, no barrier. Why calls are written out is said in conv2d/few_channels.wgsl.
+// Bindings are those of conv2d/direct.wgsl, but grad_weight is [chunks, kernel_h, kernel_w, in_c, out_c]; k counts
+// pixels, k_chunk pieces of PIXELS pixels; a piece is part of one line of the output.
+// One invocation owns one chunk of BLOCK output channels and keeps their sums in registers: KERNEL_H rows of TAPS
+// (kernel_w times in_c). No workgroup memory, no barrier. conv2d/few_channels.wgsl says why calls are written out.
 // Linked with: conv2d/few_channels_line.wgsl, lib/divide.wgsl, lib/each.wgsl. Header: ACC, BLOCK, BLOCKS, KERNEL_H, PIXELS, T, TAPS, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<vec4<T>>;
@@ -62,7 +62,7 @@ fn add_row(kh: u32, windows: Windows) {
     if BLOCK > 7 { add(kh, 7); }
 }
 
-// Adds the pixels' part to the weights of row kh and channel c.
+// Adds the pixels' contribution to the weights of row kh and channel c.
 fn add(kh: u32, c: u32) {
     for (var tap = 0u; tap < TAPS; tap++) {
         let place = (kh * TAPS + tap) * BLOCK + c;

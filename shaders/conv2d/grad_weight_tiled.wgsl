@@ -1,24 +1,25 @@
-// The gradient of conv2d by its weight as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with m = (kh, kw,
-// ci), n = output channel and k = (image, oh, ow); A is the input under the window, B is grad_output as it lies in memory. A
-// product for each group of channels, of which every one has params.channels input channels and params.n output channels.
+// The gradient of conv2d by its weight as an implicit GEMM: C[m, n] = sum over k of A[m, k] B[k, n] with m = (kh, kw,
+// ci), n = output channel and k = (image, oh, ow); A is the input under the window, B is grad_output as it lies in
+// memory. There is one product for each group of channels, with params.channels input channels and params.n output
+// channels.
 // The formula is that of conv2d/grad_weight_direct.wgsl; the tile is the core's (lib/product_*.wgsl).
 // K is long, so it is split: grad_weight is [splits, m, n], added up by reduce/reduce.wgsl if there are several.
-// PADS_LINES says whether a tap may lie beside a line of the input.
+// PADS_LINES is true if a tap may lie beside a line of the input.
 // Linked with: lib/divide.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, PADS_LINES, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<EA>;
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<EB>;
 @group(0) @binding(GRAD_WEIGHT) var<storage, read_write> grad_weight: array<E>;
 
-// Far below every input: where a row lies that is not there.
+// Far below every input: the position of a row that does not exist.
 const NOWHERE: u32 = 0x80000000u;
 
 fn k_of(product: u32) -> u32 {
     return params.k;
 }
 
-// A weight's tap, as the distance from an output pixel's corner, which may be negative, and its input channel: how far that is
-// in memory.
+// A weight's tap, as the distance from an output pixel's corner, which may be negative, and its input channel; that
+// distance in memory.
 struct Row { at: u32, h: u32, w: u32 }
 
 fn row_of(product: u32, m: u32) -> Row {
@@ -30,7 +31,7 @@ fn row_of(product: u32, m: u32) -> Row {
     return Row((h * params.in_w + w) * params.in_c + channel, select(NOWHERE, h, m < params.m), w);
 }
 
-// An output pixel: where the corner of its window lies on the input and in memory, and where its row of grad_output begins.
+// An output pixel: its window's corner on the input and in memory, and the start of its row of grad_output.
 struct KPlace { at: u32, by: u32, ow: u32, oh: u32, image: u32, h: u32, w: u32 }
 
 fn k_place_of(product: u32, k: u32) -> KPlace {
@@ -45,7 +46,7 @@ fn at_pixel(by: u32, image: u32, oh: u32, ow: u32) -> KPlace {
     return KPlace(((image * params.in_h + h) * params.in_w + w) * params.in_c, by, ow, oh, image, h, w);
 }
 
-// The rest of a line of pixels lies at equal distances in both operands.
+// The rest of a line of pixels is at equal distances in both operands.
 fn run_of(k_place: KPlace) -> u32 {
     return params.out_w - k_place.ow;
 }
@@ -63,7 +64,7 @@ fn next_run(k_place: KPlace) -> KPlace {
     return at_line(k_place.by + run_of(k_place) * params.out_c, k_place, 0);
 }
 
-// Pixel `ow` of the line after that of the place.
+// Pixel `ow` of the next line.
 fn at_line(by: u32, k_place: KPlace, ow: u32) -> KPlace {
     if k_place.oh + 1 == params.out_h {
         return at_pixel(by, k_place.image + 1, 0, ow);
@@ -71,7 +72,7 @@ fn at_line(by: u32, k_place: KPlace, ow: u32) -> KPlace {
     return at_pixel(by, k_place.image, k_place.oh + 1, ow);
 }
 
-// At most one line further on where a line is so long.
+// At most one line further, because a line is so long.
 fn further(product: u32, k_place: KPlace, count: u32, k: u32) -> KPlace {
     if count > params.out_w {
         return k_place_of(product, k);
@@ -83,7 +84,7 @@ fn further(product: u32, k_place: KPlace, count: u32, k: u32) -> KPlace {
 }
 
 fn place_a(row: Row, k_place: KPlace) -> Place {
-    // Lines above the input wrap around to huge numbers, so one comparison finds both sides.
+    // Lines above the input wrap around to large numbers, so one comparison checks both sides.
     let is_line = row.h + k_place.h < params.in_h;
     let at = row.at + k_place.at;
     let step = params.stride_w * params.in_c;

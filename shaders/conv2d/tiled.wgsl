@@ -1,23 +1,24 @@
-// conv2d as an implicit product: C[m, n] = sum over k of A[m, k] B[k, n] with m = (image, oh, ow), n = output channel and
-// k = (kh, kw, ci); A is the input under the window, never written out, and B the weight as it lies in memory. A product for
-// each group of channels, of which every one has params.channels input channels and params.n output channels.
+// conv2d as an implicit GEMM: C[m, n] = sum over k of A[m, k] B[k, n] with m = (image, oh, ow), n = output channel and
+// k = (kh, kw, ci); A is the input under the window, never written out, and B the weight as it lies in memory. There is
+// one product for each group of channels, with params.channels input channels and params.n output channels.
 // The formula is that of conv2d/direct.wgsl; the tile and its memory are the core's (lib/product_*.wgsl).
-// TAPS says that the taps of a line lie at one distance from one another, channels and all: there is one channel, or no dilation,
-// and one group. PADS_LINES says whether a tap may lie beside a line of the input.
+// TAPS is true if the taps of a line are at equal distances, including their channels: there is one channel, or no
+// dilation, and one group. PADS_LINES is true if a tap may lie beside a line of the input.
 // Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/divide.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl. Header: E, EA, EACC, EA_LEN, EB, EB_LEN, E_LEN, PADS_LINES, TAPS, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<EA>;
 @group(0) @binding(WEIGHT) var<storage, read> weight: array<EB>;
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;
 
-// Far below every input: where a row lies that is not there.
+// Far below every input: the position of a row that does not exist.
 const NOWHERE: u32 = 0x80000000u;
 
 fn k_of(product: u32) -> u32 {
     return params.k;
 }
 
-// An output pixel by its window's corner, which may lie above or left of the input: where its first channel would lie in memory.
+// An output pixel by its window's corner, which may lie above or left of the input: the position of its first channel
+// in memory.
 struct Row { at: u32, h: u32, w: u32 }
 
 fn row_of(product: u32, m: u32) -> Row {
@@ -29,8 +30,8 @@ fn row_of(product: u32, m: u32) -> Row {
     return Row(at, select(NOWHERE, h, m < params.m), w);
 }
 
-// A tap of the window, its distance from the window's corner, and an input channel: how far that is in memory, and where the
-// row of weights begins.
+// A tap of the window, its distance from the window's corner, and an input channel; that distance in memory, and the
+// start of the row of weights.
 struct KPlace { at: u32, by: u32, h: u32, w: u32, kw: u32, channel: u32 }
 
 fn k_place_of(product: u32, k: u32) -> KPlace {
@@ -45,7 +46,7 @@ fn at_tap(by: u32, h: u32, w: u32, kw: u32, channel: u32) -> KPlace {
     return KPlace((h * params.in_w + w) * params.in_c + channel, by, h, w, kw, channel);
 }
 
-// The rest of a tap's channels lies in a row in both operands, and with TAPS the rest of a line of taps does.
+// The rest of a tap's channels is contiguous in both operands, and with TAPS so is the rest of a line of taps.
 fn run_of(k_place: KPlace) -> u32 {
     if TAPS {
         return (params.kernel_w - k_place.kw) * params.in_c - k_place.channel;
@@ -73,7 +74,7 @@ fn next_run(k_place: KPlace) -> KPlace {
     return at_tap(by, k_place.h, k_place.w + params.dilation_w, k_place.kw + 1, 0);
 }
 
-// At most one tap further on where a tap has so many channels.
+// At most one tap further, because a tap has so many channels.
 fn further(product: u32, k_place: KPlace, count: u32, k: u32) -> KPlace {
     if count > params.channels {
         return k_place_of(product, k);
@@ -91,7 +92,7 @@ fn further(product: u32, k_place: KPlace, count: u32, k: u32) -> KPlace {
 }
 
 fn place_a(row: Row, k_place: KPlace) -> Place {
-    // Lines above the input wrap around to huge numbers, so one comparison finds both sides.
+    // Lines above the input wrap around to large numbers, so one comparison checks both sides.
     let is_line = row.h + k_place.h < params.in_h;
     let at = row.at + k_place.at;
     let w = row.w + k_place.w;

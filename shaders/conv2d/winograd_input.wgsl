@@ -1,5 +1,5 @@
-// Winograd's transform of the patches, B^T d B: the formula and the memory are those of conv2d/winograd.wgsl. What lies
-// outside the source is 0.
+// Winograd's transform of the patches, B^T d B; the formula and the memory are those of conv2d/winograd.wgsl. Elements
+// outside the source are 0.
 //
 // source: [batch, source_h, source_w, depth]; patches: [16, tiles, depth].
 // One invocation owns four neighbouring channels of a tile, in all 16 matrices. No workgroup memory, no barrier.
@@ -34,7 +34,7 @@ fn reduced(a: Four, b: Four, c: Four, d: Four) -> Line {
 }
 
 fn transformed_row(row: u32, tile: Tile, channel: u32) -> Line {
-    // Rows above the source wrap around to huge numbers, so one comparison finds both sides; columns alike.
+    // Rows above the source wrap around to large numbers, so one comparison checks both sides; columns alike.
     let h = 2 * tile.line + row - params.pad_top;
     let w = 2 * tile.column - params.pad_left;
     let line = (tile.image * params.source_h + h) * params.source_w;

@@ -1,5 +1,5 @@
-// Winograd's transform of the sums to results, A^T m A, then the epilogue: the formula and the memory are
-// those of conv2d/winograd.wgsl. A tile at the last line or column of an odd image has results outside it, which are not stored.
+// Winograd's transform of the sums to results, A^T m A, then the epilogue; the formula and the memory are those of
+// conv2d/winograd.wgsl. A tile at the last line or column of an odd image has results outside it, which are not stored.
 //
 // sums: [16, tiles, columns]; result: [batch, result_h, result_w, columns].
 // One invocation owns four neighbouring channels of a tile: up to four pixels. No workgroup memory, no barrier.

@@ -1,6 +1,6 @@
-// Winograd's transform of the weights, G g G^T: the formula and the memory are those of conv2d/winograd.wgsl. TURNED says that the
-// weights are turned by half a circle, which the input's gradient needs: that gives the same matrices in another order, lines 0
-// and 3 change places, and so do columns.
+// Winograd's transform of the weights, G g G^T; the formula and the memory are those of conv2d/winograd.wgsl. With
+// TURNED the weights are rotated by 180 degrees, as the input's gradient needs. That gives the same matrices in another
+// order: lines 0 and 3 are exchanged, and so are columns.
 //
 // weight: [3, 3, weight_rows, weight_columns]; transformed: [16, weight_rows, weight_columns].
 // One invocation owns four neighbouring columns of a row, in all 16 matrices. No workgroup memory, no barrier.
@@ -40,7 +40,7 @@ fn store_column(j: u32, i: u32, a: Four, b: Four, c: Four) {
     transformed[place(3, j) * each + i] = vec4<T>(column[3]);
 }
 
-// The matrix that line `line` and column `column` of the transformed window belong to.
+// The matrix of line `line` and column `column` of the transformed window.
 fn place(line: u32, column: u32) -> u32 {
     if TURNED {
         return 4 * turned(line) + turned(column);

@@ -1,9 +1,9 @@
-// Adds a step's totals to what is kept between steps, and notes the step's loss in a ring of `history` losses.
-// The sum of losses is Kahan's: state[1] is what the last addition has put in too much.
+// state += totals: adds a step's totals to a kept state, and stores the step's loss in a ring of `history` losses. The
+// sum of losses uses Kahan summation: state[1] is the excess of the last addition.
 //
-// loss: [1]; totals: [4], as loss/softmax_cross_entropy_totals.wgsl has it; state: [8 + history] = sum of losses, its
-// compensation, sum of weights, right predictions, rows that count, steps, two unused, losses.
-// One invocation does it all. No workgroup memory, no barrier.
+// loss: [1]; totals: [4], as in loss/softmax_cross_entropy_totals.wgsl; state: [8 + history] = sum of losses, its
+// compensation, sum of weights, correct predictions, counted rows, steps, two unused, losses.
+// One invocation does all the work. No workgroup memory, no barrier.
 // Linked with: nothing. Header: T, params.
 
 @group(0) @binding(LOSS) var<storage, read> loss: array<T>;

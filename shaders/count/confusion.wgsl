@@ -1,19 +1,20 @@
-// Counts predictions: state[4 + t C + p] += 1 for each row with target t and predicted class p, and state[0] += 1 where t is
-// among the k largest logits, that is where fewer than k are greater. Source: scikit-learn's confusion_matrix, torch.topk.
-// p is the first of the largest logits, as in loss/softmax_cross_entropy_row.wgsl. NaN is greater than every number among the
-// logits that stand against the target's, which itself is not among the k largest where it is NaN.
+// Counts predictions: state[4 + t C + p] += 1 for each row with target t and predicted class p, and state[0] += 1 if t
+// is among the k largest logits, that is if fewer than k are greater. Source: scikit-learn's confusion_matrix,
+// torch.topk.
+// p is the first of the largest logits, as in loss/softmax_cross_entropy_row.wgsl. Compared with the target's logit, a
+// NaN logit is greater than every number; a target whose own logit is NaN is not among the k largest.
 //
-// logits: [rows, classes]; targets: [rows], those that are negative or ignore_index left out; state: [4 + classes, classes] =
-// top-k right predictions, k, targets that are no class, unused, then the matrix; whole numbers, which no f32 holds.
-// Counts are shared, but sums of whole numbers are the same in any order. Workgroups, invocations, workgroup memory and barriers:
-// lib/row.wgsl, a Part taking 12 bytes.
+// logits: [rows, classes]; targets: [rows], negative ones and ignore_index omitted; state: [4 + classes, classes] =
+// top-k correct predictions, k, targets that are no class, unused, then the matrix; integers, which f32 cannot hold.
+// Counts are shared among invocations, but sums of integers are the same in any order. Workgroups, invocations,
+// workgroup memory and barriers: lib/row.wgsl; a Part takes 12 bytes.
 // Linked with: lib/largest.wgsl, lib/nan.wgsl, lib/row.wgsl. Header: LANES, T, params.
 
 @group(0) @binding(LOGITS) var<storage, read> logits: array<T>;
 @group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
 @group(0) @binding(STATE) var<storage, read_write> state: array<atomic<u32>>;
 
-// greater: how many logits are greater than the target's.
+// greater: number of logits greater than the target's.
 struct Part { largest: Largest, greater: u32 }
 
 fn is_class(label: i32) -> bool {
@@ -39,7 +40,7 @@ fn joined(a: Part, b: Part) -> Part {
 
 fn whole(row: u32, lane: u32, part: Part) {
     if lane > 0 { return; }
-    // The same word by all of them.
+    // All invocations store the same word.
     atomicStore(&state[1], params.top_k);
     let label = targets[row];
     if label < 0 || label == params.ignore_index { return; }

@@ -1,7 +1,7 @@
-// totals = (input rows, rows, 0, 0): what count/accumulate.wgsl adds up, of a mean over a batch that counts no predictions.
+// totals = (input rows, rows, 0, 0): the totals for count/accumulate.wgsl, of a mean over a batch without predictions.
 //
-// input: [1], the mean; totals: [4] = sum, sum of weights, right predictions, rows that count.
-// One invocation does it all. No workgroup memory, no barrier.
+// input: [1], the mean; totals: [4] = sum, sum of weights, correct predictions, counted rows.
+// One invocation does all the work. No workgroup memory, no barrier.
 // Linked with: nothing. Header: T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;

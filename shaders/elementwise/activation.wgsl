@@ -1,7 +1,8 @@
-// output = forward(input), element by element, with the forward of a function's file.
+// output = forward(input), element by element, with forward from a function's file.
 //
 // input, output: [len] of E, any layout, both the same.
-// One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
+// One invocation owns one E of the header: one element, or four if their number allows it. No workgroup memory, no
+// barrier.
 // Linked with: a file with forward, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;

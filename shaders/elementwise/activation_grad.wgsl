@@ -1,8 +1,10 @@
-// grad_input = backward(saved, grad_output) = grad_output * f'(x), element by element, with the backward of a function's file.
-// What is saved is the output where f'(x) is a function of it alone, else the input x.
+// grad_input = backward(saved, grad_output) = grad_output * f'(x), element by element, with backward from a function's
+// file.
+// saved is the output if f'(x) is a function of it alone, else the input x.
 //
 // saved, grad_output, grad_input: [len] of E, any layout, all the same.
-// One invocation owns one E of the header: one element, or four where their number allows it. No workgroup memory, no barrier.
+// One invocation owns one E of the header: one element, or four if their number allows it. No workgroup memory, no
+// barrier.
 // Linked with: a file with backward, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(SAVED) var<storage, read> saved: array<E>;

@@ -1,10 +1,12 @@
-// output = input * scale where a random number of U(0, 1) is at least p, else input * 0; scale = 1 / (1 - p), or 0 for p 1.
-// The gradient is the same function of grad_output, under the same random numbers. Source: torch.nn.Dropout in training.
-// A dropped NaN stays NaN, as a product with 0 does.
+// output = input * scale if a random number of U(0, 1) is at least p, else input * 0; scale = 1 / (1 - p), or 0 for p =
+// 1. The gradient is the same function of grad_output, with the same random numbers. Source: torch.nn.Dropout in
+// training.
+// A dropped NaN stays NaN, because NaN * 0 is NaN.
 //
-// input, output: [len] of E, any layout, both the same; random: [4] = seed (two words), step, unused. Element i in the order of
-// memory has word i % 4 of Philox's counter (i / 4, step, stream).
-// One invocation owns four elements: one E of four where their number allows it, or four of one. No workgroup memory, no barrier.
+// input, output: [len] of E, any layout, both the same; random: [4] = seed (two words), step, unused. Element i in
+// memory order uses word i % 4 of Philox's counter (i / 4, step, stream).
+// One invocation owns four elements: one E of four if their number allows it, or four of one. No workgroup memory, no
+// barrier.
 // Linked with: lib/each.wgsl, lib/philox.wgsl. Header: ACC, E, E_LEN, E_parts, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;

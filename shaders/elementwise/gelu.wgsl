@@ -1,10 +1,11 @@
-// gelu(x) = x P(x), P the distribution function of the normal distribution, (1 + erf(x / sqrt 2)) / 2, and its gradient
-// dy (P(x) + x p(x)) by the input x, p(x) = exp(-x^2 / 2) / sqrt(2 pi). Source: torch.nn.GELU.
+// gelu(x) = x P(x), where P is the cumulative distribution function of the normal distribution, (1 + erf(x / sqrt 2)) /
+// 2, and its gradient dy (P(x) + x p(x)) by the input x, p(x) = exp(-x^2 / 2) / sqrt(2 pi). Source: torch.nn.GELU.
 //
-// WGSL has no erf. P(-|x|) exp(x^2 / 2) is a smooth function of t = 1 / (1 + 0.325 |x|), here a polynomial, fitted so that
-// the largest error times (1 + |x|) exp(-x^2 / 2) is least: 2.4e-9. P(|x|) is 1 less P(-|x|), and beyond 14 they are 1 and
-// 0. So gelu is within an ulp or two of the larger of itself and 1, and within about 1e-7 below 0. As in PyTorch gelu of
-// minus infinity is NaN, and so is the gradient at either infinity. E is one element or a vector of four.
+// WGSL has no erf. P(-|x|) exp(x^2 / 2) is a smooth function of t = 1 / (1 + 0.325 |x|). Here it is a polynomial,
+// fitted to minimise the largest error times (1 + |x|) exp(-x^2 / 2): 2.4e-9. P(|x|) is 1 - P(-|x|), and beyond 14 they
+// are 1 and 0. The error of gelu is therefore one or two ulp of the larger of itself and 1, and about 1e-7 below 0. As
+// in PyTorch, gelu of minus infinity is NaN, and so is the gradient at either infinity. E is one element or a vector of
+// four.
 // Linked with: lib/nan.wgsl. Header: E.
 
 struct Normal { density: E, below: E }

@@ -1,9 +1,9 @@
 // gelu(x) = x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), and its gradient by the input x. Source:
 // torch.nn.GELU with approximate='tanh'.
 //
-// (1 + tanh(u)) / 2 = s(2 u), s the logistic function, so the gradient is dy (s + x s (1 - s) 2 u'). Only exp(-2 |u|) is
-// taken, and x is held at 20, where s has long ended, so no infinity arises. As in PyTorch gelu of minus infinity is NaN,
-// and so is the gradient at either infinity. E is one element or a vector of four.
+// (1 + tanh(u)) / 2 = s(2 u), where s is the logistic function, so the gradient is dy (s + x s (1 - s) 2 u'). Only
+// exp(-2 |u|) is computed, and x is clamped at 20, where s has long saturated, so no infinity arises. As in PyTorch,
+// gelu of minus infinity is NaN, and so is the gradient at either infinity. E is one element or a vector of four.
 // Linked with: lib/nan.wgsl. Header: E.
 
 struct Logistic { e: E, s: E, slope: E }

@@ -1,6 +1,6 @@
 // relu(x) = max(x, 0), and its gradient dy where the output is above 0, else 0. Source: torch.nn.ReLU.
-// NaN stays NaN, as in PyTorch: some compilers make max(x, 0) of the comparison, which loses it. E is one element or a
-// vector of four.
+// NaN stays NaN, as in PyTorch: some compilers turn the comparison into max(x, 0), which loses it. E is one element or
+// a vector of four.
 // Linked with: lib/nan.wgsl. Header: E.
 
 fn forward(x: E) -> E {

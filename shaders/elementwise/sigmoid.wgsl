@@ -1,6 +1,6 @@
 // sigmoid(x) = 1 / (1 + exp(-x)), and its gradient dy y (1 - y). Source: torch.nn.Sigmoid.
-// Where exp(-x) would overflow the result is written as exp(x) / (1 + exp(x)), so no infinity arises. E is one element or
-// a vector of four.
+// If exp(-x) would overflow, the result is computed as exp(x) / (1 + exp(x)), so no infinity arises. E is one element
+// or a vector of four.
 // Linked with: lib/nan.wgsl. Header: E.
 
 fn forward(x: E) -> E {

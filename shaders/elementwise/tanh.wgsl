@@ -1,7 +1,7 @@
 // tanh(x), and its gradient dy (1 - y^2). Source: torch.nn.Tanh. E is one element or a vector of four.
 // WGSL's own tanh may be (exp(x) - exp(-x)) / (exp(x) + exp(-x)), which loses all digits near 0 and overflows far from
-// it. Below 0.625 this is the odd polynomial of the Cephes library (tanhf.c, relative error 1.3e-7), above it
-// 1 - 2 / (exp(2|x|) + 1), whose exponent is held where the result has long been 1.
+// it. Below 0.625 this is the odd polynomial of the Cephes library (tanhf.c, relative error 1.3e-7); above it is 1 - 2
+// / (exp(2|x|) + 1), whose exponent is clamped where the result has long been 1.
 // Linked with: lib/nan.wgsl. Header: E.
 
 fn forward(x: E) -> E {

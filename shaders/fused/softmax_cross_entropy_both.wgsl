@@ -1,11 +1,14 @@
-// The cross-entropy and its gradient by the logits in one, for few rows and classes, grad_output being 1: the formulas are
-// those of loss/softmax_cross_entropy_row.wgsl, loss/softmax_cross_entropy_totals.wgsl and
+// The fused cross-entropy and its gradient by the logits, for few rows and classes and a grad_output of 1. The formulas
+// are those of loss/softmax_cross_entropy_row.wgsl, loss/softmax_cross_entropy_totals.wgsl and
 // loss/softmax_cross_entropy_grad.wgsl, and so is the order of every sum.
 //
-// totals: [4] = sum of losses, sum of weights, right predictions, rows that count; loss: [1]; grad_logits: [rows, classes].
-// One workgroup. LANES invocations own a row, as in lib/softmax.wgsl, and as many rows as that leaves are done at once; then the
-// results of all rows, of which there are no more than ROWS, are added up; then invocation i owns the logits i, i + WG, ..
-// LANES and WG are powers of two. Workgroup memory: 24 WG and 32 ROWS bytes; a barrier parts the writes of each step from the reads of the next.
+// totals: [4] = sum of losses, sum of weights, correct predictions, counted rows; loss: [1]; grad_logits:
+// [rows, classes].
+// One workgroup. LANES invocations own a row, as in lib/softmax.wgsl, and the rows are processed WG / LANES at a time.
+// Then the results of all rows, of which there are at most ROWS, are added up. Then invocation i owns the logits i,
+// i + WG, ..
+// LANES and WG are powers of two. Workgroup memory: 24 WG and 32 ROWS bytes. A barrier separates the writes of each
+// step from the reads of the next.
 // Linked with: lib/divide.wgsl, lib/largest.wgsl, lib/softmax_largest.wgsl, loss/softmax_cross_entropy_row.wgsl, loss/softmax_cross_entropy_sums.wgsl. Header: ACC, LANES, ROWS, T, WG, params.
 
 @group(0) @binding(TOTALS) var<storage, read_write> totals: array<T>;
@@ -16,9 +19,9 @@ const ROWS_AT_ONCE: u32 = WG / LANES;
 
 var<workgroup> largests: array<Largest, WG>;
 var<workgroup> parts: array<Sums, WG>;
-// Of each row loss, weight, correct, counts; then what is added up of them.
+// Per row: loss, weight, correct, counts; then their partial sums.
 var<workgroup> results: array<vec4<ACC>, ROWS>;
-// Of each row weight, log_sum, weights, counts.
+// Per row: weight, log_sum, weights, counts.
 var<workgroup> kept: array<vec4<T>, ROWS>;
 
 @compute @workgroup_size(WG)
@@ -57,7 +60,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
     for (var number = local; number < params.rows; number += WG) {
         sum += results[number];
     }
-    // Nobody else reads this one.
+    // No other invocation reads this one.
     results[local] = sum;
     for (var count = WG / 2; count > 0; count /= 2u) {
         workgroupBarrier();
@@ -82,7 +85,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
         let number = divide(i, params.classes);
         let row = kept[number];
         let slope = scale * slope_of(number, i - number * params.classes, row.x, row.y, row.z);
-        // What counts for nothing stays 0, though all of it may, and the scale be no number.
+        // Uncounted rows stay 0, even if all rows are uncounted and the scale is not finite.
         grad_logits[i] = select(slope, T(0), row.w == T(0));
     }
 }

@@ -1,16 +1,16 @@
-// The entry point of kernels that join the rows of matrices column by column: into fewer rows, or into one. A workgroup owns
-// BAND columns side by side and a run of rows. LANES invocations share a column. Each takes every LANES-th row of the run, so
-// that neighbours read neighbours. Then half of them join what they have to what the other half has, and so on until one has all of
-// it. The order is fixed by the extents.
+// The entry point of kernels that join the rows of matrices column by column, into fewer rows or into one. A workgroup
+// owns BAND adjacent columns and a run of rows. LANES invocations share a column. Each takes every LANES-th row of the
+// run, so that neighbours read neighbours. Then half of the lanes join the other half's parts to theirs, and so on
+// until one lane has the whole. The extents determine the order.
 //
-// The kernel's own files define Part, what is known of some rows of one column of E, and
-//     runs()                     how many runs there are, those of all matrices
-//     part(run, lane, column)    the part of the rows of one invocation
-//     joined(a, b)               of two parts one
-//     whole(run, column, part)   what is done with that of a whole run
+// The kernel's own files define Part, the summary of some rows of one column of E, and
+//     runs()                     number of runs, over all matrices
+//     part(run, lane, column)    the part of one invocation's rows
+//     joined(a, b)               joins two parts
+//     whole(run, column, part)   handles the part of a whole run
 //
-// BAND and WG are powers of two. Workgroup memory: WG times the size of a Part; a barrier parts the writes of one round from the
-// reads of the next.
+// BAND and WG are powers of two. Workgroup memory: WG times the size of a Part. A barrier separates the writes of one
+// round from the reads of the next.
 // Linked with: lib/divide.wgsl, lib/workgroup.wgsl, norm/batch_norm2d_grad_joined.wgsl or norm/batch_norm2d_moments.wgsl or reduce/reduce.wgsl, norm/batch_norm2d_grad_merge.wgsl or norm/batch_norm2d_grad_sums.wgsl or norm/batch_norm2d_moments.wgsl or reduce/reduce.wgsl, a file with whole. Header: BAND, WG, params.
 
 const LANES: u32 = WG / BAND;

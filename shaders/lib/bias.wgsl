@@ -1,4 +1,4 @@
-// Epilogue: sum + bias[column], the column being the output channel or feature; one E of columns at a time.
+// Epilogue: sum + bias[column], where the column is the output channel or feature; one E of columns at a time.
 // Linked with: nothing. Header: E, EACC, E_LEN.
 
 @group(0) @binding(BIAS) var<storage, read> bias: array<E>;

@@ -1,4 +1,4 @@
-// Epilogue: the sum is stored as it is.
+// Epilogue: the sum is stored unchanged.
 // Linked with: nothing. Header: E, EACC.
 
 fn biased(sum: EACC, column: u32) -> E {

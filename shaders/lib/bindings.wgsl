@@ -1,6 +1,6 @@
-// The number of every binding: one for each name, so that no two of a kernel have the same. The header declares params, which
-// is 0. What a name holds is said where it is declared; the host binds by name and reads the numbers off the linked module.
-// Part of every kernel of the library.
+// Binding numbers: one for each name, so that no two bindings of a kernel share a number. The header declares params,
+// which is 0. The declaration of each name describes its content. The host binds by name and reflects the numbers from
+// the linked module. Part of every kernel of the library.
 
 // Operands of one operation and its gradients.
 const INPUT: u32 = 1;
@@ -71,5 +71,5 @@ const PARTIAL: u32 = 53;
 const GRAD_NORM: u32 = 54;
 const UPDATES: u32 = 55;
 
-// Rows that become fewer.
+// Joined rows.
 const JOINED_PARTIALS: u32 = 56;

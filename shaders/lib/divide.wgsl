@@ -1,8 +1,8 @@
-// a / b for a below 2^31 and b above 0, without the integer division that software devices do one lane after another and
-// many GPUs in dozens of instructions.
+// a / b for a below 2^31 and b above 0, without integer division, which software devices execute one lane after another
+// and many GPUs in dozens of instructions.
 //
-// A quotient in f32 is off by at most a few parts in 2^24; what is left over is divided once more, and the last step puts
-// right what rounding may still have done, by one. The result is exact.
+// A quotient in f32 is off by at most a few parts in 2^24. The remainder is divided once more, and the last step
+// corrects a remaining rounding error of one. The result is exact.
 // Linked with: nothing. Header: nothing.
 
 fn divide(a: u32, b: u32) -> u32 {

@@ -1,8 +1,8 @@
-// The entry point of kernels whose invocations share nothing: each(i) for every i below count(), both of which the kernel's
-// own file defines.
+// The entry point of kernels whose invocations share nothing: each(i) for every i below count(); the kernel's own file
+// defines both.
 //
-// The host folds a dispatch to two dimensions, because one holds at most 65,535 workgroups, so the last invocations may have
-// nothing to do. WG is the workgroup size, all along x.
+// The host folds a dispatch to two dimensions, because one holds at most 65,535 workgroups, so the last invocations may
+// be idle. WG is the workgroup size, all along x.
 // Linked with: a file with each, a file with count. Header: WG.
 
 @compute @workgroup_size(WG)

@@ -1,6 +1,6 @@
-// Adds the element of another tensor: a residual connection, or gradients that meet (elementwise/add.wgsl).
+// Adds the element of another tensor: a residual connection, or the sum of gradients (elementwise/add.wgsl).
 //
-// addend: as the result.
+// addend: same shape as the result.
 // Linked with: nothing. Header: E.
 
 @group(0) @binding(ADDEND) var<storage, read> addend: array<E>;

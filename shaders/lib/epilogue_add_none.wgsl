@@ -1,4 +1,4 @@
-// Nothing is added.
+// Adds nothing.
 // Linked with: nothing. Header: E.
 
 fn epilogue_added(at: u32, value: E) -> E {

@@ -1,6 +1,6 @@
-// relu's gradient, as elementwise/relu.wgsl has it: 0 where relu's output was not above 0.
+// relu's gradient, as in elementwise/relu.wgsl: 0 where relu's output was not above 0.
 //
-// masking: as the result.
+// masking: same shape as the result.
 // Linked with: nothing. Header: E.
 
 @group(0) @binding(MASKING) var<storage, read> masking: array<E>;

@@ -1,4 +1,4 @@
-// The result is stored as it is (lib/epilogue.wgsl says what else may happen).
+// The result is stored unchanged (lib/epilogue.wgsl describes the other epilogues).
 // Linked with: nothing. Header: E.
 
 fn epilogue(at: u32, value: E) -> E {

@@ -1,16 +1,16 @@
-// Mean and sum of squared deviations of a number of values, for V columns at once, and how two of them are merged:
+// Mean and sum of squared deviations of a set of values, for V columns at once, and the merging of two sets:
 //     delta = mean_b - mean_a,   mean = mean_a + delta n_b / n,   m2 = m2_a + m2_b + delta^2 n_a n_b / n
 // Source: Chan, Golub, LeVeque, "Algorithms for computing the sample variance", The American Statistician 37, 1983.
 //
-// The statistics of batch norm begin with chunks of 32 rows: eight blocks of four rows, merged in pairs, pairs of pairs and
-// so on. Every kernel that makes a chunk's does it in this order, so that their results agree to the bit.
+// The statistics of batch norm begin with chunks of 32 rows: eight blocks of four rows, merged in pairs, pairs of pairs
+// and so on. Every kernel that computes a chunk does so in this order, so that their results agree to the bit.
 // Linked with: nothing. Header: ACC, VACC.
 
 const CHUNK: u32 = 32;
 
 struct Moments { mean: VACC, m2: VACC, n: ACC }
 
-// Of a block of four rows, of which `count` exist.
+// Moments of a block of four rows, of which `count` exist.
 fn moments_of(v0: VACC, v1: VACC, v2: VACC, v3: VACC, count: u32) -> Moments {
     let x1 = select(VACC(0), v1, count > 1);
     let x2 = select(VACC(0), v2, count > 2);
@@ -40,7 +40,7 @@ fn merged(a: Moments, b: Moments) -> Moments {
     return Moments(a.mean + delta * share, (a.m2 + b.m2) + delta * delta * (a.n * share), n);
 }
 
-// How many of the four rows from `row` on there are in a matrix of `rows`.
+// Number of the four rows from `row` on that exist in a matrix of `rows`.
 fn rows_from(row: u32, rows: u32) -> u32 {
     return min(rows - min(row, rows), 4u);
 }

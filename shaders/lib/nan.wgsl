@@ -1,6 +1,6 @@
-// NaN and infinities, told by their bits, since compilers may take x != x for false, and x > y for the opposite of x <= y, and
-// some devices' exp() makes a number of NaN. E is one element or a vector of four, EU as many unsigned integers, EBOOL as
-// many truth values.
+// NaN and infinities, detected by their bits, since compilers may assume that x != x is false and that x > y is the
+// opposite of x <= y, and some devices' exp() turns NaN into a number. E is one element or a vector of four, EU as many
+// unsigned integers, EBOOL as many booleans.
 // Linked with: nothing. Header: E, EBOOL, EU.
 
 fn is_nan(x: E) -> EBOOL {
@@ -13,7 +13,7 @@ fn keep_nan(x: E, y: E) -> E {
 }
 
 fn nan() -> E {
-    // A variable, since a constant of this value is refused.
+    // A variable, because a constant NaN is rejected.
     var bits = EU(0x7fc00000u);
     return bitcast<E>(bits);
 }

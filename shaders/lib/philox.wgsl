@@ -1,7 +1,7 @@
 // Philox 4x32-10: four random words for a counter under a key, the same that src/rng.rs draws.
 // Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 //
-// WGSL has no product of 64 bits, so its upper word is put together from products of 16-bit halves.
+// WGSL has no 64-bit product, so the upper word is computed from products of 16-bit halves.
 // Linked with: nothing. Header: nothing.
 
 // The upper 32 bits of a b.
@@ -12,7 +12,7 @@ fn multiply_high(a: u32, b: u32) -> u32 {
     let b_high = b >> 16;
     let inner = a_low * b_high;
     let outer = a_high * b_low;
-    // Below 3 * 2^16: what the lower words carry into the upper one.
+    // Below 3 * 2^16: the carry from the lower words into the upper one.
     let carry = ((a_low * b_low) >> 16) + (inner & 0xffffu) + (outer & 0xffffu);
     return a_high * b_high + (inner >> 16) + (outer >> 16) + (carry >> 16);
 }
@@ -32,7 +32,7 @@ fn philox(counter: vec4u, key: vec2u) -> vec4u {
     return c;
 }
 
-// An integer in 0 .. bound - 1, each equally likely to within 2^-32.
+// An integer in 0 .. bound - 1; all are equally likely to within 2^-32.
 fn below(word: u32, bound: u32) -> u32 {
     return multiply_high(word, bound);
 }

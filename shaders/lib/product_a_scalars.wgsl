@@ -1,4 +1,4 @@
-// What lib/product_workgroup.wgsl loads of A where EA is one element: any extents will do.
+// Loads of A in lib/product_workgroup.wgsl if EA is one element, for any extents.
 // Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/product.wgsl, lib/product_workgroup.wgsl. Header: ACC, EAACC.
 
 fn block_a(product: u32, rows: Rows, k_place: KPlace, k: u32, left: u32) -> Loaded {
@@ -14,7 +14,7 @@ fn block_a(product: u32, rows: Rows, k_place: KPlace, k: u32, left: u32) -> Load
     return Loaded(block, vec4<bool>(true, true, true, true));
 }
 
-// Four rows at one place in K.
+// Four rows at one position in K.
 fn four_a(rows: Rows, k_place: KPlace, there: bool) -> vec4<ACC> {
     return vec4<ACC>(
         one_a(place_a(rows.r0, k_place), there),

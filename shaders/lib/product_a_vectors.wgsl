@@ -1,5 +1,5 @@
-// What lib/product_workgroup.wgsl loads of A where EA is a vector of four: A lies in memory along extents that are multiples of
-// four. A vector holds four places in K, all of one run, or else four rows at one place.
+// Loads of A in lib/product_workgroup.wgsl if EA is a vector of four: A has contiguous extents that are multiples of
+// four. A vector holds four positions in K, all of one run, or four rows at one position.
 // Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/product.wgsl, lib/product_workgroup.wgsl. Header: A_ALONG_K, EAACC.
 
 fn block_a(product: u32, rows: Rows, k_place: KPlace, k: u32, left: u32) -> Loaded {

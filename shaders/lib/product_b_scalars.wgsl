@@ -1,4 +1,4 @@
-// What lib/product_workgroup.wgsl loads of B where EB is one element: any extents will do.
+// Loads of B in lib/product_workgroup.wgsl if EB is one element, for any extents.
 // Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/product.wgsl, lib/product_workgroup.wgsl. Header: ACC, EBACC.
 
 fn block_b(product: u32, column: u32, k_place: KPlace, k: u32, left: u32) -> Loaded {
@@ -14,7 +14,7 @@ fn block_b(product: u32, column: u32, k_place: KPlace, k: u32, left: u32) -> Loa
     return Loaded(block, vec4<bool>(true, true, true, true));
 }
 
-// Four columns at one place in K.
+// Four columns at one position in K.
 fn four_b(k_place: KPlace, n: u32, there: bool) -> vec4<ACC> {
     return vec4<ACC>(
         one_b(place_b(k_place, n), there),

@@ -1,5 +1,5 @@
-// What lib/product_workgroup.wgsl loads of B where EB is a vector of four: B lies in memory along extents that are multiples of
-// four. A vector holds four places in K, all of one run, or else four columns at one place.
+// Loads of B in lib/product_workgroup.wgsl if EB is a vector of four: B has contiguous extents that are multiples of
+// four. A vector holds four positions in K, all of one run, or four columns at one position.
 // Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/product.wgsl, lib/product_workgroup.wgsl. Header: B_ALONG_K, EBACC.
 
 fn block_b(product: u32, column: u32, k_place: KPlace, k: u32, left: u32) -> Loaded {

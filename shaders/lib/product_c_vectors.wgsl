@@ -1,5 +1,5 @@
-// What lib/product_workgroup.wgsl stores where E is a vector of four columns: rows of C have multiples of four. `at` is where the row
-// begins in memory, n the column of C and first_n + n that of the whole result.
+// Stores of lib/product_workgroup.wgsl if E is a vector of four columns: the length of rows of C is a multiple of four.
+// `at` is the start of the row in memory, n the column of C, and first_n + n the column of the whole result.
 // Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl. Header: EACC, params.
 
 fn store_four(at: u32, first_n: u32, n: u32, sum: EACC) {

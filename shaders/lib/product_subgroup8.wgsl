@@ -1,23 +1,23 @@
-// A tiled product for software devices with eight lanes: C[m, n] = sum over k of A[m, k] B[k, n], with neither workgroup
-// memory nor barriers, both of which cost such a device more than they save. It loads lane by lane, in a loop whose cost hardly
-// depends on the width of what is loaded, so what counts is how few loads there are for what is computed.
+// A tiled GEMM for software devices with eight lanes: C[m, n] = sum over k of A[m, k] B[k, n], without workgroup memory
+// or barriers, which cost such a device more than they save. It loads lane by lane, in a loop whose cost hardly depends
+// on the width of a load, so the ratio of loads to arithmetic decides.
 //
-// lib/product.wgsl says what the file that this is linked with gives. All is done on vectors of four, put together from as many
-// EA, EB or E as that takes: of four elements each where the extents that lie along memory allow it, else of two or one.
-// A_ALONG_K and B_ALONG_K say whether neighbours in memory are places in K, or rows of A, columns of B; WHOLE_RUNS
-// that every run of K is a multiple of four long.
+// lib/product.wgsl lists the functions of the linked file. All work is done on vectors of four, assembled from several
+// EA, EB or E: of four elements each if the contiguous extents allow it, else of two or one. A_ALONG_K and B_ALONG_K
+// are true if neighbours in memory are positions in K, and false if they are rows of A, columns of B. WHOLE_RUNS is
+// true if the length of every run of K is a multiple of four.
 //
-// Eight lanes (one subgroup) own one tile of 32 rows and TILE_N columns (8, 16 or 32) of one split: each lane four rows
-// that follow one another. They take four places in K at a time, for which a lane loads its rows of A, and
-// TILE_N / 8 of the vectors of B; it gets the others by shuffle. A workgroup is WG / 8 such subgroups that have nothing to
-// do with one another. Right only where the subgroup size is exactly 8.
+// Eight lanes (one subgroup) own one tile of 32 rows and TILE_N columns (8, 16 or 32) of one split, each lane four
+// consecutive rows. They take four positions in K at a time. A lane loads its rows of A and TILE_N / 8 of the vectors
+// of B for them, and gets the other vectors by shuffle. A workgroup is WG / 8 such independent subgroups. Right only if
+// the subgroup size is exactly 8.
 // Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul.wgsl, conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/moments.wgsl, lib/product.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl, lib/workgroup.wgsl. Header: ACC, A_ALONG_K, B_ALONG_K, EA, EA_LEN, EA_four, EB, EB_LEN, EB_four, E_LEN, E_parts, LINES, TILE_N, WG, WHOLE_RUNS, params.
 
 alias Four = vec4<ACC>;
 
 const QUADS: u32 = TILE_N / 4;
 const LOADS: u32 = TILE_N / 8;
-// How many loads make a vector, and from how many places in a run a lane's four rows of A are loaded.
+// Number of loads per vector, and number of positions in a run from which a lane's four rows of A are loaded.
 const A_PARTS: u32 = 4 / EA_LEN;
 const B_PARTS: u32 = 4 / EB_LEN;
 const PLACES: u32 = select(A_PARTS, 4u, A_ALONG_K);
@@ -37,16 +37,16 @@ fn main(
         rows[i] = row_of(tile.product, first_m + i * (4 / PLACES));
     }
     var k_place = k_place_of(tile.product, tile.first_k);
-    // Four columns of a row each: sums[4 q + r] are columns 4 q .. 4 q + 3 of row r.
+    // Four columns of one row each: sums[4 q + r] are columns 4 q .. 4 q + 3 of row r.
     var sums: array<Four, 4 * QUADS>;
     var k = tile.first_k;
-    // Loops end at their end, not at their beginning: a software device finds out that no lane goes on only when it has run
-    // a body for none of them.
+    // Loops test at their end, not at their beginning: a software device detects that no lane continues only after it
+    // has run the body with none active.
     if k < tile.last_k {
         loop {
             var end: u32;
             var p: array<Place, PLACES>;
-            // At the edges a tap of the window may lie outside the input for all rows of the tile: nothing to add.
+            // At the edges a tap of the window may lie outside the input for all rows of the tile; it adds nothing.
             loop {
                 end = min(k + run_of(k_place), tile.last_k);
                 var any = false;
@@ -66,7 +66,7 @@ fn main(
                 q[j].at += place_of(lane, j) * q[j].step;
             }
             loop {
-                // Rows of A by places in K, or the other way round.
+                // Rows of A by positions in K, or transposed.
                 var a: array<Four, 4>;
                 if A_ALONG_K {
                     for (var i = 0u; i < PLACES; i++) {
@@ -91,7 +91,7 @@ fn main(
                 if A_ALONG_K {
                     a = transposed(a);
                 }
-                // A vector of columns, or of places: then its component for a place is a column.
+                // A vector of columns, or of positions; in the latter case its component for a position is a column.
                 if B_ALONG_K {
                     let c = transposed(quadruple(b));
                     add_columns(a[0], c[0], &sums);
@@ -107,7 +107,7 @@ fn main(
                 k += 4u;
                 if k >= end { break; }
             }
-            // A run may end within four places.
+            // A run may end within four positions.
             k = end;
             k_place = next_run(k_place);
             if k >= tile.last_k { break; }
@@ -115,7 +115,7 @@ fn main(
     }
 
     if !tile.is_there { return; }
-    // No loops here: one that is too long for the driver to unroll would have it keep the sums in memory, which is ten times
+    // No loops here: a loop too long for the driver to unroll would make it keep the sums in memory, which is ten times
     // slower.
     store_row(tile, first_m, 0, &sums);
     store_row(tile, first_m + 1, 1, &sums);
@@ -137,8 +137,8 @@ fn main(
     }
 }
 
-// The statistics of vector `quad` of the tile's columns over its 32 rows, a chunk of batch norm's: every lane has a block,
-// and lane 0 has them all in the end.
+// The statistics of vector `quad` of the tile's columns over its 32 rows, which are a chunk of batch norm. Every lane
+// has a block, and lane 0 has the result.
 fn note_columns(tile: Tile, lane: u32, quad: u32, sums: ptr<function, array<Four, 4 * QUADS>>) {
     let first = 4 * quad % (4 * QUADS);
     let rows = rows_from(tile.first_m + lane * 4, params.m);
@@ -190,7 +190,7 @@ fn store_row(tile: Tile, m: u32, r: u32, sums: ptr<function, array<Four, 4 * QUA
     }
 }
 
-// Stores four columns of a row, those before `last_n`; `first` is the number of the first in the whole result.
+// Stores four columns of a row, those before `last_n`; `first` is the index of the first in the whole result.
 fn store_four(at: u32, n: u32, last_n: u32, first: u32, sum: Four) {
     let parts = E_parts(sum);
     for (var i = 0u; i < 4 / E_LEN; i++) {
@@ -201,7 +201,7 @@ fn store_four(at: u32, n: u32, last_n: u32, first: u32, sum: Four) {
     }
 }
 
-// The column of B, and the place in K among four, from which vector j of this lane begins.
+// The column of B, and the position in K among four, at which vector j of this lane begins.
 fn column_of(lane: u32, j: u32) -> u32 {
     return select((lane + j * 8) % QUADS * 4, lane + j * 8, B_ALONG_K);
 }
@@ -210,12 +210,12 @@ fn place_of(lane: u32, j: u32) -> u32 {
     return select((lane + j * 8) / QUADS, 0u, B_ALONG_K);
 }
 
-// Whether the run, or a part of it where it may end outside, lies inside A.
+// True if the run, or a part of it where it may end outside, lies inside A.
 fn has_inside(p: Place) -> bool {
     return select(is_inside(p), p.limit > 0u, LINES);
 }
 
-// The place if it is one of the run's, else one outside. Where every run is a multiple of four it always is.
+// The position if it is in the run, else one outside. If every run is a multiple of four it always is.
 fn until(p: Place, within: bool) -> Place {
     var place = p;
     if !WHOLE_RUNS {
@@ -225,12 +225,12 @@ fn until(p: Place, within: bool) -> Place {
     return place;
 }
 
-// The place `by` further in K.
+// The position `by` further in K.
 fn next_place_by(p: Place, by: u32) -> Place {
     return Place(p.at + by * p.step, p.step, p.line + by * p.line_step, p.line_step, p.limit);
 }
 
-// Four places in K in one row of A, of which `left` are the run's.
+// Four positions in K in one row of A, of which `left` are in the run.
 fn run_of_a(p: Place, left: u32) -> Four {
     var parts: array<EA, A_PARTS>;
     for (var i = 0u; i < A_PARTS; i++) {
@@ -239,7 +239,7 @@ fn run_of_a(p: Place, left: u32) -> Four {
     return EA_four(parts);
 }
 
-// The lane's four rows of A at one place in K; goes on to the next place.
+// The lane's four rows of A at one position in K; advances to the next position.
 fn rows_of_a(p: ptr<function, array<Place, PLACES>>, within: bool) -> Four {
     var parts: array<EA, A_PARTS>;
     for (var i = 0u; i < A_PARTS; i++) {
@@ -249,7 +249,7 @@ fn rows_of_a(p: ptr<function, array<Place, PLACES>>, within: bool) -> Four {
     return EA_four(parts);
 }
 
-// Four places in K in one column of B, of which `left` are the run's.
+// Four positions in K in one column of B, of which `left` are in the run.
 fn run_of_b(q: Place, left: u32) -> Four {
     var parts: array<EB, B_PARTS>;
     for (var i = 0u; i < B_PARTS; i++) {
@@ -258,7 +258,7 @@ fn run_of_b(q: Place, left: u32) -> Four {
     return EB_four(parts);
 }
 
-// Four columns of B at one place in K; the last ones may not be there.
+// Four columns of B at one position in K; the last ones may not exist.
 fn columns_of_b(q: Place, n: u32, within: bool) -> Four {
     var parts: array<EB, B_PARTS>;
     for (var i = 0u; i < B_PARTS; i++) {
@@ -273,7 +273,7 @@ fn columns_of_b(q: Place, n: u32, within: bool) -> Four {
     return EB_four(parts);
 }
 
-// Adds place d of the four: a holds the lane's rows there, b the columns of all four places, as many a vector.
+// Adds position d of the four: a holds the lane's rows there, b the columns of all four positions, as many per vector.
 fn add_place(d: u32, a: Four, b: ptr<function, array<Four, LOADS>>, sums: ptr<function, array<Four, 4 * QUADS>>) {
     for (var c = 0u; c < QUADS; c++) {
         let held = b[(d * QUADS + c) / 8];
@@ -282,7 +282,7 @@ fn add_place(d: u32, a: Four, b: ptr<function, array<Four, LOADS>>, sums: ptr<fu
     }
 }
 
-// Adds one place: a holds the lane's rows there, component j of b column lane + 8 j.
+// Adds one position: a holds the lane's rows there, component j of b column lane + 8 j.
 fn add_columns(a: Four, b: Four, sums: ptr<function, array<Four, 4 * QUADS>>) {
     for (var c = 0u; c < QUADS; c++) {
         let held = b[c / 2];
@@ -307,7 +307,7 @@ fn transposed(v: array<Four, 4>) -> array<Four, 4> {
     );
 }
 
-// The vectors of B, of which there may be fewer.
+// The vectors of B, padded if there are fewer than four.
 fn quadruple(b: array<Four, LOADS>) -> array<Four, 4> {
     var four: array<Four, 4>;
     for (var j = 0u; j < LOADS; j++) {

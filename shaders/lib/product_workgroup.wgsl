@@ -1,35 +1,36 @@
-// A tiled product for GPUs: C[m, n] = sum over k of A[m, k] B[k, n], the tile's A and B held in workgroup memory and its
+// A tiled GEMM for GPUs: C[m, n] = sum over k of A[m, k] B[k, n], with the tile's A and B in workgroup memory and its
 // sums in registers. The technique is that of CUTLASS (Kerr et al., "Fast Linear Algebra in CUDA C++", 2017).
 //
-// lib/product.wgsl says what the file that this is linked with gives; lib/product_a_*.wgsl, product_b_*.wgsl and product_c_*.wgsl load
-// and store for elements and for vectors of four. A_ALONG_K and B_ALONG_K say whether neighbours in memory are places in K, or
-// rows of A, columns of B.
+// lib/product.wgsl lists the functions of the linked file. lib/product_a_*.wgsl, product_b_*.wgsl and product_c_*.wgsl
+// load and store single elements or vectors of four. A_ALONG_K and B_ALONG_K are true if neighbours in memory are
+// positions in K, and false if they are rows of A, columns of B.
 //
-// One workgroup owns one tile of TILE_M rows and TILE_N columns of one split; each of its WG invocations owns ROWS rows (4 or 8) of
-// COLUMNS columns (4 or 8; 8 with 8 rows only), in blocks of four by four. Every 32 invocations, a warp, own a part of the tile as
-// compact as it can be: LANES_N blocks wide and LANES_M high, and where an invocation has several blocks they lie as far apart,
-// so that neighbours read neighbours in workgroup memory and a warp reads little of it. Warps that follow one another lie below one
-// another, so that a wave of 64 owns a compact part too.
+// One workgroup owns one tile of TILE_M rows and TILE_N columns of one split. Each of its WG invocations owns ROWS rows
+// (4 or 8) of COLUMNS columns (4 or 8; 8 with 8 rows only), in blocks of four by four. Every 32 invocations, a warp,
+// own a part of the tile that is as compact as possible: LANES_N blocks wide and LANES_M high. The blocks of one
+// invocation are that far apart, so that neighbours read neighbours in workgroup memory and a warp reads little of it.
+// Consecutive warps lie below one another, so that a wave of 64 owns a compact part too.
 //
-// For each TILE_K places in K an invocation loads at most a block of four by four of A and one of B, or one of either where there
-// are invocations enough (ONE_EACH), which needs fewer registers. With one half
-// (HALVES = 1) it loads them, waits until nobody reads the workgroup's memory any more, and writes them there. With two it loads
-// the blocks of the next round before it computes with those of the present one, which lie in one half while the next will
-// lie in the other: what was asked of memory arrives meanwhile, and one barrier a round is enough.
+// For each TILE_K positions in K an invocation loads at most one block of four by four of A and one of B; if there are
+// enough invocations (ONE_EACH), it loads one of either, which needs fewer registers. With one half (HALVES = 1) it
+// loads them, waits until all reads of workgroup memory are done, and writes them there. With two halves it loads the
+// blocks of the next round before it computes with those of the current one, and the two rounds use different halves.
+// The loads are then in flight during the computation, and one barrier per round is enough.
 //
-// The innermost loop takes UNROLLED places at once: 4, or 8 where there are few sums for each; 1 on software devices, which compile a
-// long loop slowly.
+// The innermost loop takes UNROLLED positions at once: 4, or 8 if there are few sums for each; 1 on software devices,
+// which compile a long loop slowly.
 //
-// Workgroup memory: 16 HALVES TILE_K (TILE_M / 4 + TILE_N / 4 + 2) bytes, 12,800 with one half of 128 x 64 x 16. Both operands lie
-// there place by place in K, A turned if need be, so that four rows of A and four columns of B are one load each.
-// Barriers: one after the blocks are written, so that all of them are there, and with one half one before, so that none is
-// overwritten while others still read it.
+// Workgroup memory: 16 HALVES TILE_K (TILE_M / 4 + TILE_N / 4 + 2) bytes, 12,800 with one half of 128 x 64 x 16. Both
+// operands are stored position by position in K, A transposed if needed, so that four rows of A and four columns of B
+// are one load each.
+// Barriers: one after the blocks are written, before they are read, and with one half another before the writes, so
+// that no block is overwritten while others still read it.
 // Linked with: conv2d/grad_input_tiled.wgsl or conv2d/grad_weight_tiled.wgsl or conv2d/tiled.wgsl or product/matmul_tiled.wgsl, lib/moments.wgsl, lib/product.wgsl, lib/product_a_scalars.wgsl or lib/product_a_vectors.wgsl, lib/product_b_scalars.wgsl or lib/product_b_vectors.wgsl, lib/product_c_scalars.wgsl or lib/product_c_vectors.wgsl, lib/statistics.wgsl or lib/statistics_none.wgsl, lib/workgroup.wgsl. Header: ACC, A_ALONG_K, B_ALONG_K, COLUMNS, HALVES, ROWS, TILE_K, TILE_M, TILE_N, UNROLLED, WG, params.
 
 const QUADS_M: u32 = TILE_M / 4;
 const QUADS_N: u32 = TILE_N / 4;
 const QUADS_K: u32 = TILE_K / 4;
-// Blocks of an invocation, and invocations, along both axes.
+// Blocks per invocation, and invocations, along both axes.
 const PARTS_M: u32 = ROWS / 4;
 const PARTS_N: u32 = COLUMNS / 4;
 const GRID_M: u32 = TILE_M / ROWS;
@@ -39,35 +40,35 @@ const BLOCKS_B: u32 = QUADS_N * QUADS_K;
 const_assert ((COLUMNS == 4 && (ROWS == 4 || ROWS == 8)) || (COLUMNS == 8 && ROWS == 8));
 const_assert GRID_M * GRID_N == WG && BLOCKS_A <= WG && BLOCKS_B <= WG;
 const ONE_EACH: bool = BLOCKS_A + BLOCKS_B <= WG;
-// A warp's lanes, and how many warps lie below one another.
+// A warp's lanes, and the number of warps below one another.
 const LANES_N: u32 = min(GRID_N, 8u);
 const LANES_M: u32 = 32 / LANES_N;
 const WARPS_M: u32 = GRID_M / LANES_M;
 const_assert WARPS_M * LANES_M == GRID_M && WG % 32 == 0;
-// One vector further than need be from a place in K to the next: writes of turned blocks meet fewer equal banks.
+// One vector more than needed between positions in K, so that writes of transposed blocks have fewer bank conflicts.
 const PITCH_A: u32 = QUADS_M + 1;
 const PITCH_B: u32 = QUADS_N + 1;
 
-// Blocks of what an invocation owns, where their statistics are wanted; how many of the chunk's eight lie below one another.
+// Blocks per invocation, if their statistics are needed; the number of the chunk's eight blocks below one another.
 const PARTS: u32 = select(0u, PARTS_M * PARTS_N, HAS_STATISTICS);
 const BLOCKS: u32 = 8 / PARTS_M;
 const_assert PARTS_M == 1 || LANES_M == 4;
-// Each invocation has a place for the statistics of a block.
+// Each invocation has room for the statistics of a block.
 const LEAST: u32 = select(0u, WG, HAS_STATISTICS);
 
 var<workgroup> tile_a: array<vec4<ACC>, max(HALVES * TILE_K * PITCH_A, LEAST)>;
 var<workgroup> tile_b: array<vec4<ACC>, max(HALVES * TILE_K * PITCH_B, LEAST)>;
 
-// Four vectors of four. No array: nothing then depends on a driver that sees through its indices.
+// Four vectors of four. It is no array, so that nothing depends on a driver's handling of its indices.
 struct Block { v0: vec4<ACC>, v1: vec4<ACC>, v2: vec4<ACC>, v3: vec4<ACC> }
 
-// A block as it was loaded. What is outside was read too, from a place that is there: it is made 0 when the block is
-// written to workgroup memory, so that nothing waits for memory before.
+// A block as loaded. Vectors outside the operand were loaded too, from a position that exists. They are set to 0 when
+// the block is written to workgroup memory, so that nothing waits for memory earlier.
 struct Loaded { block: Block, inside: vec4<bool> }
 
 struct Rows { r0: Row, r1: Row, r2: Row, r3: Row }
 
-// What an invocation owns; without a second block along an axis the sums of that are not used.
+// Sums that an invocation owns; without a second block along an axis its sums are unused.
 struct Sums { s00: Block, s01: Block, s10: Block, s11: Block }
 
 @compute @workgroup_size(WG)
@@ -79,7 +80,8 @@ fn main(
     let tile = tile_of(workgroup_number(workgroup, groups), TILE_M);
     let product = tile.product;
 
-    // The invocations that load blocks of B are counted from behind those that load blocks of A: most load only one, their first.
+    // Invocations that load blocks of B are counted from the end, and those that load blocks of A from the start, so
+    // that most load only one, their first.
     let number_a = local;
     let number_b = (local + WG - BLOCKS_A % WG) % WG;
     let quad_a = quad_of(number_a, QUADS_M, A_ALONG_K);
@@ -97,7 +99,7 @@ fn main(
     let at_a = place_in_a * PITCH_A + quad_a;
     let at_b = place_in_b * PITCH_B + quad_b;
 
-    // Which of the GRID_M by GRID_N invocations this is, and the quads of rows and columns where its first block lies.
+    // The index of this invocation among GRID_M by GRID_N, and the quads of rows and columns of its first block.
     let warp = local / 32;
     let lane = local % 32;
     let grid_m = warp % WARPS_M * LANES_M + lane / LANES_N;
@@ -107,7 +109,7 @@ fn main(
 
     let is_a = number_a < BLOCKS_A;
     let is_b = number_b < BLOCKS_B;
-    // The first block's place in K; only where an invocation may have two is there one of the second.
+    // The first block's position in K. Only an invocation with two blocks has a position of the second.
     let place = select(place_in_a, place_in_b, ONE_EACH && !is_a);
     var k_place = k_place_of(product, tile.first_k + place);
     var k_b = k_place_of(product, tile.first_k + place_in_b);
@@ -144,7 +146,7 @@ fn main(
             first = loaded_first(is_a, is_b, product, rows, column, k_place, k + place + TILE_K, tile.last_k);
             second = loaded_second(is_b, product, column, k_b, k + place_in_b + TILE_K, tile.last_k);
         }
-        // As many places as are there: none is in vain, and no compiler unrolls the loop further.
+        // Only existing positions, so that none is wasted and no compiler unrolls the loop further.
         let places = min(TILE_K, tile.last_k - k);
         var from_a = half * TILE_K * PITCH_A + y;
         var from_b = half * TILE_K * PITCH_B + x;
@@ -166,7 +168,7 @@ fn main(
     let m = tile.first_m + y * 4;
     let n = tile.first_n + x * 4;
     let first_n = first_column(product);
-    // The statistics of batch norm's chunks, block by block of what an invocation owns; without them there is no round.
+    // The statistics of batch norm's chunks, block by block. Without them the loop is empty.
     var earlier: Moments;
     for (var part = 0u; part < PARTS; part++) {
         let low = part % PARTS_M * LANES_M;
@@ -190,14 +192,14 @@ fn main(
             let row = number * CHUNK + low * 4;
             var chunk = merged_blocks(row, local / GRID_N * BLOCKS * GRID_N + local % GRID_N);
             if BLOCKS == 4 {
-                // The other half of the chunk is the part before, or the next one.
+                // The other half of the chunk is the previous part, or the next one.
                 if part % 2 == 0 {
                     earlier = chunk;
                 } else {
                     chunk = merged(earlier, chunk);
                 }
             }
-            // A chunk that lies wholly below the last row is none.
+            // A chunk that lies entirely below the last row does not exist.
             if (BLOCKS == 8 || part % 2 == 1) && number * CHUNK < params.m {
                 let quad = local % GRID_N / LANES_N * LANES_N * PARTS_N + side + local % LANES_N;
                 let at = number * 2 * row_pitch() + first_n;
@@ -218,8 +220,8 @@ fn main(
     }
 }
 
-// Which four rows or columns of the tile block `number` holds, and from which place in K on. Invocations that are
-// neighbours load neighbours in memory.
+// The four rows or columns of the tile that block `number` holds, and its first position in K. Neighbouring invocations
+// load neighbours in memory.
 fn quad_of(number: u32, quads: u32, along_k: bool) -> u32 {
     return select(number % quads, number / QUADS_K, along_k);
 }
@@ -228,7 +230,7 @@ fn place_of(number: u32, quads: u32, along_k: bool) -> u32 {
     return 4 * select(number / quads, number % QUADS_K, along_k);
 }
 
-// The first block of an invocation, whose first place in K is k: one of A, or one of B.
+// The first block of an invocation, whose first position in K is k: one of A, or one of B.
 fn loaded_first(is_a: bool, is_b: bool, product: u32, rows: Rows, column: u32, k_place: KPlace, k: u32, last_k: u32) -> Loaded {
     let left = last_k - min(k, last_k);
     if is_a {
@@ -248,7 +250,7 @@ fn loaded_second(is_b: bool, product: u32, column: u32, k_place: KPlace, k: u32,
     return Loaded();
 }
 
-// Vectors that are outside as 0.
+// Sets vectors outside the operand to 0.
 fn masked(loaded: Loaded) -> Block {
     let block = loaded.block;
     let zero = vec4<ACC>();
@@ -260,7 +262,7 @@ fn masked(loaded: Loaded) -> Block {
     );
 }
 
-// Vectors along K, as vectors across it.
+// Transposes a block, from vectors along K to vectors across it.
 fn turned(b: Block) -> Block {
     return Block(
         vec4<ACC>(b.v0.x, b.v1.x, b.v2.x, b.v3.x),
@@ -284,7 +286,7 @@ fn write_b(at: u32, block: Block) {
     tile_b[at + 3 * PITCH_B] = block.v3;
 }
 
-// Adds four places in K to all sums of an invocation.
+// Adds four positions in K to all sums of an invocation.
 fn add_places(at_a: u32, at_b: u32, sums: ptr<function, Sums>) {
     add_place(at_a, at_b, sums);
     add_place(at_a + PITCH_A, at_b + PITCH_B, sums);
@@ -307,12 +309,12 @@ fn add_place(at_a: u32, at_b: u32, sums: ptr<function, Sums>) {
     }
 }
 
-// Adds one place in K: four rows of A by four columns of B.
+// Adds one position in K: four rows of A by four columns of B.
 fn added(sums: Block, a: vec4<ACC>, b: vec4<ACC>) -> Block {
     return Block(sums.v0 + a.x * b, sums.v1 + a.y * b, sums.v2 + a.z * b, sums.v3 + a.w * b);
 }
 
-// The statistics of BLOCKS blocks of four rows, the first of which begins at `row` and lies in place `at`.
+// The statistics of BLOCKS blocks of four rows. The first begins at `row` and is stored at index `at`.
 fn merged_blocks(row: u32, at: u32) -> Moments {
     let first = merged(
         merged(block_at(row, at), block_at(row + 4, at + GRID_N)),

@@ -1,14 +1,14 @@
-// The entry point of kernels of which LANES invocations own a row together: one that has few numbers has one invocation, longer ones
-// have more. Each takes every LANES-th number, so that neighbours read neighbours. Then half of them join what they have to
-// what the other half has, and so on, in a fixed order.
+// The entry point of kernels in which LANES invocations own a row together: a short row has one invocation, longer ones
+// have more. Each takes every LANES-th number, so that neighbours read neighbours. Then half of the lanes join the
+// other half's parts to theirs, and so on, in a fixed order.
 //
-// The kernel's own files define Part, what is known of some numbers of a row, and
+// The kernel's own files define Part, the summary of some numbers of a row, and
 //     part(row, lane)           the part of the numbers lane, lane + LANES, .. of a row
-//     joined(a, b)              of two parts one
-//     whole(row, lane, part)    what is done with that of the whole row, by every lane
+//     joined(a, b)              joins two parts
+//     whole(row, lane, part)    handles the part of the whole row, in every lane
 //
-// LANES and WG are powers of two. Workgroup memory: WG times the size of a Part; a barrier parts the writes of one round from the
-// reads of the next, and the last one from what follows.
+// LANES and WG are powers of two. Workgroup memory: WG times the size of a Part. A barrier separates the writes of one
+// round from the reads of the next, and the last round from the code after it.
 // Linked with: count/confusion.wgsl or loss/log_softmax_grad.wgsl or loss/nll_loss.wgsl, lib/workgroup.wgsl. Header: LANES, WG, params.
 
 var<workgroup> parts: array<Part, WG>;

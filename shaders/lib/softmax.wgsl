@@ -1,11 +1,11 @@
-// The entry point of kernels of which LANES invocations own a row of logits together (as in lib/row.wgsl): first they find the largest,
-// then they add up what depends on it.
+// The entry point of kernels in which LANES invocations own a row of logits together (as in lib/row.wgsl): first they
+// find the largest, then they add up values that depend on it.
 //
-// The kernel's own files define logit(row, c), Sums, sums_of(row, lane, largest), the sums over the classes lane, lane + LANES, .. of
-// a row, and whole(row, lane, largest, sums), what is done with those of all classes, by every lane.
+// The kernel's own files define logit(row, c), Sums, sums_of(row, lane, largest), the sums over the classes lane, lane
+// + LANES, .. of a row, and whole(row, lane, largest, sums), which handles the sums over all classes, in every lane.
 //
-// LANES and WG are powers of two. Workgroup memory: WG times the size of a Largest and of Sums; a barrier parts the writes of one round
-// from the reads of the next, and the last of each from what follows.
+// LANES and WG are powers of two. Workgroup memory: WG times the size of a Largest and of Sums. A barrier separates the
+// writes of one round from the reads of the next, and the last round of each from the code after it.
 // Linked with: lib/largest.wgsl, lib/softmax_largest.wgsl, lib/workgroup.wgsl, loss/log_softmax.wgsl or loss/softmax_cross_entropy.wgsl, loss/log_softmax.wgsl or loss/softmax_cross_entropy_sums.wgsl. Header: LANES, WG, params.
 
 var<workgroup> largests: array<Largest, WG>;

@@ -1,4 +1,4 @@
-// Where a product that batch norm follows puts the statistics of its result: mean and sum of squared deviations of every
+// Stores the statistics of a product's result for the batch norm after it: mean and sum of squared deviations of every
 // chunk of 32 rows (lib/moments.wgsl), by column. `at` counts elements.
 //
 // partials: [chunks, 2, n].

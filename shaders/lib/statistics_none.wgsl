@@ -1,4 +1,4 @@
-// No statistics of the result are wanted.
+// No statistics of the result.
 // Linked with: nothing. Header: EACC.
 
 const HAS_STATISTICS: bool = false;

@@ -1,4 +1,4 @@
-// The number of a workgroup in a dispatch that the host has folded to two dimensions, because one holds at most 65,535
+// The index of a workgroup in a dispatch that the host has folded to two dimensions, because one holds at most 65,535
 // workgroups.
 // Linked with: nothing. Header: nothing.
 

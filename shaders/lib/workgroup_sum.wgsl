@@ -1,9 +1,10 @@
-// The entry point of kernels whose workgroups each add something up: every invocation its part, part(workgroup, local); then half of
-// them add what the other half has to what they have, and so on; then whole(workgroup, local) goes on, which may read
-// the sum with sum_of_parts(). The kernel's own file defines both, and Sum, the type of a part. All sums have a fixed order.
+// The entry point of kernels in which each workgroup computes a sum. Every invocation computes its part,
+// part(workgroup, local). Then half of them add the other half's parts to theirs, and so on. Then whole(workgroup,
+// local) continues, which may read the sum with sum_of_parts(). The kernel's own file defines both, and Sum, the type
+// of a part. All sums have a fixed order.
 //
-// Workgroup memory: WG times the size of a Sum. WG is a power of two. A barrier parts the writes of one round from the reads of the
-// next, and the last one from what follows.
+// Workgroup memory: WG times the size of a Sum. WG is a power of two. A barrier separates the writes of one round from
+// the reads of the next, and the last round from the code after it.
 // Linked with: batch/transform_gray.wgsl or loss/softmax_cross_entropy_totals.wgsl or update/clip_grad_norm.wgsl or update/clip_grad_norm_total.wgsl, lib/workgroup.wgsl. Header: WG.
 
 var<workgroup> parts: array<Sum, WG>;

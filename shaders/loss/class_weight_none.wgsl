@@ -1,4 +1,4 @@
-// No class weights: every class counts 1.
+// No class weights: every class has weight 1.
 // Linked with: nothing. Header: T.
 
 fn weight_of(class_index: u32) -> T {

@@ -1,7 +1,7 @@
 // log_softmax over classes: output[c] = x[c] - max x - ln(sum exp(x - max x)). Source: torch.nn.LogSoftmax, dim 1.
 //
 // input, output: [rows, classes]; a row is a sample, or a pixel of one.
-// Workgroups, invocations, workgroup memory and barriers: lib/softmax.wgsl, the sums being one number.
+// Workgroups, invocations, workgroup memory and barriers: lib/softmax.wgsl; the sums are one number.
 // Linked with: lib/largest.wgsl, lib/nan.wgsl, lib/softmax.wgsl. Header: ACC, LANES, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;

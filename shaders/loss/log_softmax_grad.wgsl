@@ -2,7 +2,7 @@
 // Source: torch.nn.LogSoftmax, dim 1.
 //
 // output, grad_output, grad_input: [rows, classes].
-// Workgroups, invocations, workgroup memory and barriers: lib/row.wgsl, a Part being a sum.
+// Workgroups, invocations, workgroup memory and barriers: lib/row.wgsl; a Part is a sum.
 // Linked with: lib/nan.wgsl, lib/row.wgsl. Header: ACC, LANES, T, params.
 
 @group(0) @binding(OUTPUT) var<storage, read> output: array<T>;

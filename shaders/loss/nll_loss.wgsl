@@ -1,9 +1,9 @@
-// Of each row of log-probabilities x with target t and class weights w the loss -w[t] x[t]; a row whose target is
-// ignore_index counts for nothing. Source: torch.nn.NLLLoss.
+// The loss -w[t] x[t] of each row of log-probabilities x with target t and class weights w; a row whose target is
+// ignore_index is not counted. Source: torch.nn.NLLLoss.
 //
-// log_probs: [rows, classes]; targets: [rows]; row_results: [rows, 6] = loss, w[t], whether the largest is the target's, whether
-// the row counts, and two zeros: loss/softmax_cross_entropy.wgsl's form, so that the same kernel adds them up.
-// Workgroups, invocations, workgroup memory and barriers: lib/row.wgsl, a Part being the largest and its place.
+// log_probs: [rows, classes]; targets: [rows]; row_results: [rows, 6] = loss, w[t], 1 if the largest is the target's, 1
+// if the row counts, and two zeros: the form of loss/softmax_cross_entropy.wgsl, so that the same kernel adds them up.
+// Workgroups, invocations, workgroup memory and barriers: lib/row.wgsl; a Part is the largest and its index.
 // Linked with: lib/largest.wgsl, lib/nan.wgsl, lib/row.wgsl, loss/class_weight.wgsl or loss/class_weight_none.wgsl. Header: ACC, LANES, T, params.
 
 @group(0) @binding(LOG_PROBS) var<storage, read> log_probs: array<T>;

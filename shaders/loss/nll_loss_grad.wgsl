@@ -19,7 +19,7 @@ fn count() -> u32 {
 fn each(i: u32) {
     let row = divide(i, params.classes);
     var grad = T(0);
-    // Where all targets are ignored the mean divides by 0, but no element gets that.
+    // If all targets are ignored the mean divides by 0, but no element uses the result.
     if row_results[row * 6 + 3] != T(0) && targets[row] == i32(i - row * params.classes) {
         grad = -grad_output[0] * row_results[row * 6 + 1];
         if params.mean != 0u {

@@ -1,7 +1,7 @@
 // The cross-entropy of each row of logits, by the formula of loss/softmax_cross_entropy_row.wgsl, which names logits and targets.
 //
-// row_results: [rows, 6] = loss, w[t], whether the largest logit is the target's, whether the row counts, log_sum, sum of w.
-// Workgroups, invocations, workgroup memory and barriers: lib/softmax.wgsl, the sums taking 16 bytes.
+// row_results: [rows, 6] = loss, w[t], 1 if the largest logit is the target's, 1 if the row counts, log_sum, sum of w.
+// Workgroups, invocations, workgroup memory and barriers: lib/softmax.wgsl; the sums take 16 bytes.
 // Linked with: lib/largest.wgsl, lib/softmax.wgsl, loss/softmax_cross_entropy_sums.wgsl. Header: T.
 
 @group(0) @binding(ROW_RESULTS) var<storage, read_write> row_results: array<T>;

@@ -1,9 +1,10 @@
 // The gradient of the cross-entropy by the logits: s times the slope of loss/softmax_cross_entropy_row.wgsl, with s =
-// grad_output / sum of weights for the mean, grad_output for the sum; 0 in a row that does not count.
+// grad_output / sum of weights for the mean, grad_output for the sum; 0 in a row that is not counted.
 //
 // grad_output: [1]; grad_logits: [rows, classes]; row_results, totals: loss/softmax_cross_entropy.wgsl,
 // loss/softmax_cross_entropy_totals.wgsl.
-// One invocation owns four logits: one E of four where their number allows it, or four of one. No workgroup memory, no barrier.
+// One invocation owns four logits: one E of four if their number allows it, or four of one. No workgroup memory, no
+// barrier.
 // Linked with: lib/divide.wgsl, lib/each.wgsl, loss/softmax_cross_entropy_row.wgsl. Header: ACC, E, E_LEN, E_parts, T, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<T>;
@@ -24,7 +25,7 @@ fn count() -> u32 {
 fn slope_at(i: u32, scale: T) -> ACC {
     let row = divide(i, params.classes);
     let slope = slope_of(row, i - row * params.classes, row_results[row * 6 + 1], row_results[row * 6 + 4], row_results[row * 6 + 5]);
-    // What counts for nothing stays 0, though all of it may, and the scale be no number.
+    // Uncounted rows stay 0, even if all rows are uncounted and the scale is not finite.
     return ACC(select(scale * slope, T(0), row_results[row * 6 + 3] == T(0)));
 }
 

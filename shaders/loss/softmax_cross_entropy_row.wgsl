@@ -1,9 +1,9 @@
-// The cross-entropy of one row of logits x with target t, class weights w and label smoothing e, over C classes, and its
-// gradient by the logits, without the factor that is the same for all rows:
+// The cross-entropy of one row of logits x with target t, class weights w and label smoothing e, over C classes, and
+// its gradient by the logits, without the factor common to all rows:
 //     log_sum = max x + ln(sum exp(x - max x))
 //     loss    = (1 - e) w[t] (log_sum - x[t]) + (e / C) sum over c of w[c] (log_sum - x[c])
 //     grad[c] = (1 - e) w[t] (p[c] - [c = t]) + (e / C) (p[c] sum(w) - w[c]),  p = exp(x - log_sum)
-// A row whose target is ignore_index counts for nothing. Source: torch.nn.CrossEntropyLoss.
+// A row whose target is ignore_index is not counted. Source: torch.nn.CrossEntropyLoss.
 //
 // logits: [rows, classes]; targets: [rows].
 // Linked with: loss/class_weight.wgsl or loss/class_weight_none.wgsl. Header: T, params.

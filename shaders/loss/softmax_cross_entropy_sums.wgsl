@@ -1,12 +1,12 @@
 // The loss of one row of logits by the formula of loss/softmax_cross_entropy_row.wgsl. Its sum over c is taken as
 //     sum of w[c] (log_sum - x[c]) = ln(sum exp(x - max x)) sum(w) + sum of w[c] (max x - x[c])
-// so that one pass makes all sums, and no number in them is below 0.
+// so that one pass computes all sums, and no term in them is negative.
 // Linked with: lib/largest.wgsl, lib/nan.wgsl, lib/softmax.wgsl, loss/class_weight.wgsl or loss/class_weight_none.wgsl, loss/softmax_cross_entropy_row.wgsl. Header: ACC, LANES, T, params.
 
-// correct: whether the largest logit is the target's; counts: whether the row does; weights: the sum of w.
+// correct: 1 if the largest logit is the target's; counts: 1 if the row counts; weights: the sum of w.
 struct Row { loss: T, weight: T, correct: T, counts: T, log_sum: T, weights: T }
 
-// Of some classes the sums of exp(x - max x), of w (max x - x) and of w.
+// Sums of exp(x - max x), of w (max x - x) and of w over some classes.
 alias Sums = vec3<ACC>;
 
 fn sums_of(row: u32, lane: u32, largest: T) -> Sums {

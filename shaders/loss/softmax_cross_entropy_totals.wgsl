@@ -1,7 +1,7 @@
 // The sums over all rows of the cross-entropy, and the loss: their sum, or their mean, over the sum of the weights.
 //
-// row_results: [rows, 6], as loss/softmax_cross_entropy.wgsl has it, or fewer rows of the same sums; totals: [4] = sum of losses,
-// sum of weights, right predictions, rows that count; loss: [1].
+// row_results: [rows, 6], as in loss/softmax_cross_entropy.wgsl, or fewer rows of the same sums; totals: [4] = sum of
+// losses, sum of weights, correct predictions, counted rows; loss: [1].
 // One workgroup; its invocation i adds up the rows i, i + WG, .. in a fixed order.
 // Workgroup memory and barriers: lib/workgroup_sum.wgsl, 16 WG bytes.
 // Linked with: lib/workgroup_sum.wgsl. Header: ACC, T, WG, params.

@@ -1,6 +1,6 @@
-// What kernels of batch_norm2d make of chunks of rows, and what they know of them. Memory: input, output and their gradients
-// [rows, columns], a row being a pixel of an image and a column a channel; columns counts E of the header, one channel or four.
-// partials: [chunks, 2, columns], of each chunk of rows the two numbers that it adds to. statistics: [2, columns] = mean, 1 /
+// Shared part of the batch_norm2d kernels: chunks of rows. Memory: input, output and their gradients [rows, columns],
+// where a row is a pixel of an image and a column a channel; columns counts E of the header, one channel or four.
+// partials: [chunks, 2, columns], the two partial results of each chunk of rows. statistics: [2, columns] = mean, 1 /
 // sqrt(variance + eps).
 // Linked with: nothing. Header: params.
 

@@ -1,7 +1,7 @@
-// batch_norm2d's gradient by its input, in training, where mean and variance depend on the input too:
+// batch_norm2d's gradient by its input in training, where mean and variance depend on the input too:
 //     grad_input = weight / sqrt(variance + eps) * (grad_output - (grad_bias + normalised * grad_weight) / rows)
-// grad_weight and grad_bias being the sums that those gradients are, whether or not there is a weight.
-// Source: Ioffe, Szegedy, "Batch normalization", arXiv 1502.03167, section 3.
+// where grad_weight and grad_bias are the sums of those gradients, whether or not there is a weight. Source: Ioffe,
+// Szegedy, "Batch normalization", arXiv 1502.03167, section 3.
 //
 // input, grad_output, grad_input: [rows, columns]; statistics: [2, columns]; grad_weight, grad_bias: [columns].
 // One invocation owns ROWS_EACH E of grad_input in one column (norm/batch_norm2d_rows.wgsl). No workgroup memory, no barrier.

@@ -1,6 +1,6 @@
-// The last step of batch_norm2d's sums, where there are many rows: adds up the chunks.
+// The last step of batch_norm2d's sums, if there are many rows: adds up the chunks.
 //
-// partials: [chunks, 2, columns], as norm/batch_norm2d_grad_partials.wgsl has them; a run is all of them.
+// partials: [chunks, 2, columns], as in norm/batch_norm2d_grad_partials.wgsl; a run is all of them.
 // Workgroups, invocations, workgroup memory and barriers: lib/bands.wgsl.
 // Linked with: lib/bands.wgsl, norm/batch_norm2d_chunks.wgsl, norm/batch_norm2d_grad_joined.wgsl. Header: E, params.
 

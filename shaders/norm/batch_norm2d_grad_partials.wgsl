@@ -1,4 +1,4 @@
-// The sums of norm/batch_norm2d_grad_sums.wgsl, where they are not yet those of all rows.
+// The sums of norm/batch_norm2d_grad_sums.wgsl, if they do not yet cover all rows.
 //
 // partials: [chunks, 2, columns].
 // Linked with: lib/bands.wgsl, norm/batch_norm2d_grad_joined.wgsl. Header: E, params.

@@ -1,10 +1,11 @@
-// The first step of batch_norm2d's gradients: for each run of rows and channel the sums over rows of
+// The first step of batch_norm2d's gradients: for each run of rows and each channel the sums over rows of
 //     grad_output * normalised,   grad_output        with normalised = (input - mean) / sqrt(variance + eps)
-// A run is a chunk of partial sums (norm/batch_norm2d_grad_partials.wgsl), or all of it (norm/batch_norm2d_grad_totals.wgsl).
+// A run is a chunk of partial sums (norm/batch_norm2d_grad_partials.wgsl), or all of it
+// (norm/batch_norm2d_grad_totals.wgsl).
 //
 // input, grad_output: [rows, columns]; statistics: [2, columns].
-// Workgroups, invocations, workgroup memory and barriers: lib/bands.wgsl, a run being a chunk. Of its rows an invocation loads two
-// before it adds them up, so that it waits for memory once.
+// Workgroups, invocations, workgroup memory and barriers: lib/bands.wgsl; a run is a chunk. An invocation loads two of
+// its rows before it adds them up, so that it waits for memory once.
 // Linked with: lib/bands.wgsl, norm/batch_norm2d_chunks.wgsl, norm/batch_norm2d_grad_joined.wgsl. Header: E, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;

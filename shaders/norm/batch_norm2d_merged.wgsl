@@ -1,4 +1,4 @@
-// Of each run of chunks that norm/batch_norm2d_moments.wgsl has merged one larger chunk.
+// One larger chunk for each run of chunks that norm/batch_norm2d_moments.wgsl has merged.
 //
 // joined_partials: [runs, 2, columns] = mean, m2.
 // Linked with: lib/bands.wgsl, norm/batch_norm2d_moments.wgsl. Header: E, params.

@@ -1,6 +1,6 @@
-// The second step of batch_norm2d in training: merges the chunks of a channel, as lib/moments.wgsl says, for lib/bands.wgsl. The
-// rows that are joined are chunks here, and a run of them becomes one larger chunk (norm/batch_norm2d_merged.wgsl), or the
-// last one becomes statistics (norm/batch_norm2d_statistics.wgsl).
+// The second step of batch_norm2d in training: merges the chunks of a channel by the formula of lib/moments.wgsl, for
+// lib/bands.wgsl. The joined rows are chunks here. A run of them becomes one larger chunk
+// (norm/batch_norm2d_merged.wgsl), or the last one becomes statistics (norm/batch_norm2d_statistics.wgsl).
 //
 // partials: [chunks, 2, columns] = mean, m2; a run is `run` chunks, the last one fewer.
 // Linked with: lib/bands.wgsl, lib/moments.wgsl, norm/batch_norm2d_chunks.wgsl. Header: ACC, E, VACC, params.

@@ -1,6 +1,6 @@
-// Which elements one invocation of a kernel of batch_norm2d owns that goes over all rows: ROWS_EACH E in one column, so that
-// it reads the column's statistics once. They lie count() apart, so that neighbours read neighbours; those from
-// rows columns on are not there.
+// The elements owned by one invocation of a batch_norm2d kernel over all rows: ROWS_EACH E in one column, so that it
+// reads the column's statistics once. They are count() apart, so that neighbours read neighbours; those from rows
+// columns on do not exist.
 // Linked with: lib/divide.wgsl, lib/each.wgsl. Header: ROWS_EACH, params.
 
 fn count() -> u32 {

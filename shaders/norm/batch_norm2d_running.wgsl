@@ -1,4 +1,4 @@
-// The first step of batch_norm2d in evaluation: the running statistics in the form in which a batch's come.
+// The first step of batch_norm2d in evaluation: converts the running statistics to the form of a batch's statistics.
 //
 // running_mean, running_var: [columns]; statistics: [2, columns].
 // One invocation owns one channel. No workgroup memory, no barrier.

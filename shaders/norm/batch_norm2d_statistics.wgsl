@@ -1,8 +1,9 @@
-// Of all chunks that norm/batch_norm2d_moments.wgsl has merged the statistics, and the running statistics, which move:
+// The statistics from all chunks that norm/batch_norm2d_moments.wgsl has merged, and the update of the running
+// statistics:
 //     running = (1 - f) running + f batch,   f = momentum, or 1 / batches for a cumulative average (momentum below 0)
 // The batch is normalised by m2 / n; the running variance is of m2 / (n - 1). Source: torch.nn.BatchNorm2d.
 //
-// batches: [1], which norm/batch_norm2d.wgsl counts up after this; statistics: [2, columns]; running_mean, running_var: [columns].
+// batches: [1], incremented later by norm/batch_norm2d.wgsl; statistics: [2, columns]; running_mean, running_var: [columns].
 // Linked with: lib/bands.wgsl, lib/nan.wgsl, norm/batch_norm2d_moments.wgsl. Header: E, T, params.
 
 @group(0) @binding(BATCHES) var<storage, read> batches: array<i32>;
@@ -13,7 +14,7 @@
 fn whole(run: u32, column: u32, moments: Part) {
     let mean = E(moments.mean);
     let n = moments.n;
-    // Rounding may leave a little less than nothing of equal values.
+    // For equal values rounding may give a slightly negative result.
     let m2 = keep_nan(E(moments.m2), max(E(moments.m2), E(0)));
     statistics[column] = mean;
     statistics[params.columns + column] = 1 / sqrt(m2 / n + params.eps);

@@ -1,5 +1,5 @@
-// The first step of batch_norm2d in training: mean and sum of squared deviations of each chunk of 32 rows, by channel, as
-// lib/moments.wgsl says.
+// The first step of batch_norm2d in training: mean and sum of squared deviations of each chunk of 32 rows, by channel,
+// by the formula of lib/moments.wgsl.
 //
 // input: [rows, columns]; partials: [chunks, 2, columns] = mean, m2.
 // One invocation owns one chunk of one column of E. No workgroup memory, no barrier.
@@ -30,7 +30,7 @@ fn each(i: u32) {
     partials[(chunk * 2 + 1) * params.columns + column] = E(moments.m2);
 }
 
-// The statistics of four rows. Of those beyond the last one the last is read, and not used.
+// The moments of four rows. Beyond the last row, the last row is loaded and discarded.
 fn block(row: u32, column: u32) -> Moments {
     return moments_of(
         value(row, column),

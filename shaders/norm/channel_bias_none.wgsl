@@ -1,4 +1,4 @@
-// No bias for each channel: 0.
+// No bias: 0 for each channel.
 // Linked with: nothing. Header: E.
 
 fn bias_of(column: u32) -> E {

@@ -1,4 +1,4 @@
-// No weight for each channel: 1.
+// No weight: 1 for each channel.
 // Linked with: nothing. Header: E.
 
 fn weight_of(column: u32) -> E {

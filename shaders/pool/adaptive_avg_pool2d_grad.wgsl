@@ -1,5 +1,5 @@
-// The gradient of adaptive_avg_pool2d: grad_input[n, h, w, c] = sum of grad_output[n, oh, ow, c] / size of the window, over
-// the windows that (h, w) lies in.
+// The gradient of adaptive_avg_pool2d: grad_input[n, h, w, c] = sum of grad_output[n, oh, ow, c] / size of the window,
+// over the windows that contain (h, w).
 //
 // grad_output: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels], channels counted in E.
 // One invocation owns one E of grad_input, channels fastest: as many channels as their number allows, up to four. No workgroup

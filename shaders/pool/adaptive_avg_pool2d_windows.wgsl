@@ -1,4 +1,4 @@
-// What both kernels of adaptive_avg_pool2d are told, and the windows: output o covers the inputs
+// Params and windows of both kernels of adaptive_avg_pool2d: output o covers the inputs
 //     floor(o in / out) .. ceil((o + 1) in / out) - 1
 // and input i lies in the windows floor(i out / in) .. ceil((i + 1) out / in) - 1. Source: torch.nn.AdaptiveAvgPool2d.
 // Linked with: lib/divide.wgsl. Header: nothing.

@@ -25,7 +25,7 @@ fn each(i: u32) {
             sum += EACC(input[(line + w) * params.channels + window.channel]);
         }
     }
-    // A window that lies wholly in the padding has nothing to divide.
+    // A window entirely in the padding has no elements to divide.
     let empty = rows.low == rows.high || columns.low == columns.high;
     output[i] = E(select(sum / ACC(divisor(rows, columns)), EACC(0), empty));
 }

@@ -1,5 +1,5 @@
 // The gradient of avg_pool2d: grad_input[n, h, w, c] = the sum of grad_output[n, oh, ow, c] / divisor(oh, ow) over the
-// windows that hold h, w, in the order of the windows.
+// windows that contain h, w, in the order of the windows.
 //
 // grad_output: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels], channels counted in E.
 // One invocation owns one E of grad_input, channels fastest: as many channels as their number allows, up to four. No workgroup

@@ -1,9 +1,10 @@
-// The gradient of avg_pool2d where windows lie side by side (stride = kernel, no padding): every input element is in one
-// window at most, so grad_input over a window is grad_output / divisor, and 0 beyond the last windows.
+// The gradient of avg_pool2d if windows lie side by side (stride = kernel, no padding): every input element is in at
+// most one window, so grad_input over a window is grad_output / divisor, and 0 beyond the last windows.
 // The formula is that of pool/avg_pool2d_grad.wgsl.
 //
 // grad_output: [batch, out_h, out_w, channels]; grad_input: [batch, in_h, in_w, channels], channels counted in E.
-// One invocation owns one window of one E of channels, and the last ones of a row or column also what lies beyond them.
+// One invocation owns one window of one E of channels; the last ones of a row or column also own the elements beyond
+// them.
 // No workgroup memory, no barrier.
 // Linked with: lib/each.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, pool/avg_pool2d_window.wgsl, pool/window.wgsl. Header: E, params.
 

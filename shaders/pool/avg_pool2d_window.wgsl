@@ -1,8 +1,8 @@
 // The window of avg_pool2d and its divisor, for the pooling and for its gradient. Source: torch.nn.AvgPool2d.
 // Linked with: nothing. Header: T, params.
 
-// Along one axis, of a window that starts at `first` in the padded input: its part inside the input, from low to high,
-// and how much of it lies inside the padded input.
+// Along one axis, for a window that starts at `first` in the padded input: its part inside the input, from low to high,
+// and the length of its part inside the padded input.
 struct Side { low: u32, high: u32, padded: u32 }
 
 fn side(first: u32, kernel: u32, pad: u32, size: u32) -> Side {

@@ -1,6 +1,7 @@
-// max_pool2d: output[n, oh, ow, c] = the largest of input[n, oh stride - pad + kh dilation, ow stride - pad + kw dilation, c]
-// over the window's taps that lie inside the input, scanned row by row; a later one wins only if it is larger, or NaN.
-// indices[..] is where the winner lies in its plane, h in_w + w. Source: torch.nn.MaxPool2d.
+// max_pool2d: output[n, oh, ow, c] = the largest of
+// input[n, oh stride - pad + kh dilation, ow stride - pad + kw dilation, c] over the window's taps that lie inside the
+// input, scanned row by row; a later one wins only if it is larger, or NaN. indices[..] is the winner's index in its
+// plane, h in_w + w. Source: torch.nn.MaxPool2d.
 //
 // input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels], channels counted in E.
 // One invocation owns one E of the output, channels fastest: as many channels as their number allows, up to four. No
@@ -17,11 +18,12 @@ fn count() -> u32 {
 
 fn each(i: u32) {
     let window = window_of(i);
-    // Where all taps of a dilated window lie in the padding the result is minus infinity and nobody wins: index -1.
+    // If all taps of a dilated window lie in the padding, the result is minus infinity and there is no winner: index
+    // -1.
     let nobody = EU(0xffffffffu);
     var best = minus_infinity();
     var winner = nobody;
-    // Places above the input and left of it wrap around to huge numbers, so one comparison finds both sides.
+    // Positions above the input and left of it wrap around to large numbers, so one comparison checks both sides.
     let left = window.ow * params.stride_w - params.pad_w;
     var h = window.oh * params.stride_h - params.pad_h;
     for (var kh = 0u; kh < params.kernel_h; kh++) {
@@ -31,7 +33,7 @@ fn each(i: u32) {
             for (var kw = 0u; kw < params.kernel_w; kw++) {
                 if w < params.in_w {
                     let value = input[line + w * params.channels];
-                    // NaN is told by its bits, since compilers may take x != x for false.
+                    // NaN is detected by its bits, since compilers may assume that x != x is false.
                     let wins = (winner == nobody) | (value > best) | is_nan(value);
                     best = select(best, value, wins);
                     winner = select(winner, EU(h * params.in_w + w), wins);

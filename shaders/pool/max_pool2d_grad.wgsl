@@ -1,5 +1,5 @@
-// The gradient of max_pool2d: grad_input[n, h, w, c] = the sum of grad_output over the windows that h, w has won, which
-// are looked for among those that hold it, in a fixed order. Overlapping windows add up. Source: torch.nn.MaxPool2d.
+// The gradient of max_pool2d: grad_input[n, h, w, c] = the sum of grad_output over the windows that h, w has won,
+// searched among the windows that contain it, in a fixed order. Overlapping windows add up. Source: torch.nn.MaxPool2d.
 //
 // grad_output (pool/max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h,
 // in_w, channels], channels counted in E.
@@ -17,7 +17,7 @@ fn count() -> u32 {
 fn each(i: u32) {
     let place = place_of(i);
     let here = EU(place.h * params.in_w + place.w);
-    // A dilated window between these may have no tap here; then nothing here has won it.
+    // A dilated window between these may have no tap here, and is then not won here.
     let rows = windows_over(place.h + params.pad_h, (params.kernel_h - 1) * params.dilation_h, params.stride_h, params.out_h);
     let columns = windows_over(place.w + params.pad_w, (params.kernel_w - 1) * params.dilation_w, params.stride_w, params.out_w);
     var sum = EACC(0);

@@ -1,4 +1,4 @@
-// What reaches the winner of window i: grad_output.
+// The gradient passed to the winner of window i: grad_output.
 //
 // grad_output: [batch, out_h, out_w, channels], counted in E.
 // Linked with: nothing. Header: E.

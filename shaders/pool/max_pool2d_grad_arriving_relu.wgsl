@@ -1,5 +1,5 @@
-// What reaches the winner of window i where the pooling's input is the output of a relu, whose gradient is taken with it:
-// grad_output where the winner, which is the pooling's output, is above 0 or NaN, else 0.
+// The gradient passed to the winner of window i if the pooling's input is the output of a relu, including the relu's
+// gradient: grad_output if the winner's value, which is the pooling's output, is above 0 or NaN, else 0.
 //
 // grad_output, output: [batch, out_h, out_w, channels], counted in E.
 // Linked with: nothing. Header: E.

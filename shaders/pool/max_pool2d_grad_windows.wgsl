@@ -1,10 +1,10 @@
-// The gradient of max_pool2d where windows lie side by side (stride = kernel, no padding, no dilation): every input
-// element is in one window at most, so grad_input over a window is grad_output at the winner and 0 elsewhere.
+// The gradient of max_pool2d if windows lie side by side (stride = kernel, no padding, no dilation): every input
+// element is in at most one window, so grad_input over a window is grad_output at the winner and 0 elsewhere.
 // The formula is that of pool/max_pool2d_grad.wgsl.
 //
-// grad_output (pool/max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input: [batch, in_h,
-// in_w, channels], channels counted in E. One invocation owns one window of one E of channels, and the last ones of a row or
-// column also what lies beyond them.
+// grad_output (pool/max_pool2d_grad_arriving.wgsl), indices: [batch, out_h, out_w, channels]; grad_input:
+// [batch, in_h, in_w, channels], channels counted in E. One invocation owns one window of one E of channels; the last
+// ones of a row or column also own the elements beyond them.
 // No workgroup memory, no barrier.
 // Linked with: lib/each.wgsl, pool/max_pool2d_grad_arriving.wgsl or pool/max_pool2d_grad_arriving_relu.wgsl, pool/window.wgsl. Header: E, EU, params.
 

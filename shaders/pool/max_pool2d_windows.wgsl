@@ -1,5 +1,5 @@
-// max_pool2d where windows lie side by side (stride = kernel, no padding, no dilation) and none reaches beyond the input:
-// every tap is there, so none is checked. The formula is that of pool/max_pool2d.wgsl.
+// max_pool2d if windows lie side by side (stride = kernel, no padding, no dilation) and none reaches beyond the input:
+// every tap exists, so none is checked. The formula is that of pool/max_pool2d.wgsl.
 //
 // input: [batch, in_h, in_w, channels]; output, indices: [batch, out_h, out_w, channels], channels counted in E.
 // One invocation owns one E of the output, channels fastest: as many channels as their number allows, up to four. No
@@ -24,7 +24,7 @@ fn each(i: u32) {
     for (var kh = 0u; kh < params.kernel_h; kh++) {
         for (var kw = 0u; kw < params.kernel_w; kw++) {
             let value = input[at + kw * params.channels];
-            // NaN is told by its bits, since compilers may take x != x for false.
+            // NaN is detected by its bits, since compilers may assume that x != x is false.
             let wins = (value > best) | is_nan(value);
             best = select(best, value, wins);
             winner = select(winner, EU(corner + kh * params.in_w + kw), wins);

@@ -1,5 +1,5 @@
-// The window of a pooling that output element i belongs to, channels fastest: its channel, its place in the output, and the
-// first pixel of its image in the input.
+// The window of a pooling that output element i belongs to, channels fastest: its channel, its position in the output,
+// and the first pixel of its image in the input.
 // Linked with: lib/divide.wgsl. Header: params.
 
 struct Window { channel: u32, oh: u32, ow: u32, image: u32 }

@@ -1,7 +1,7 @@
-// What every kernel of matmul is told. C[m, n] = sum over k of A[m, k] B[k, n], plus bias[n]; either operand may be
-// transposed in memory, which is only another distance between its rows, columns and places in K. Where an
-// operand is too large for one binding a dispatch sees a piece of it, and ACCUMULATE adds to what earlier pieces gave. It is a
-// constant, since a branch at every store would slow the whole kernel down on software devices.
+// C[m, n] = sum over k of A[m, k] B[k, n], plus bias[n]: params and bindings of every kernel of matmul. Either operand
+// may be transposed in memory, which only changes the distances between its rows, columns and positions in K. If an
+// operand is too large for one binding, a dispatch sees a piece of it, and ACCUMULATE adds to the result of earlier
+// pieces. It is a constant, since a branch at every store would slow down the whole kernel on software devices.
 // Linked with: lib/bias.wgsl or lib/bias_none.wgsl, lib/epilogue.wgsl or lib/epilogue_none.wgsl, lib/product_subgroup8.wgsl. Header: ACCUMULATE, E, EA, EACC, EB, E_LEN, params.
 
 @group(0) @binding(A) var<storage, read> a: array<EA>;

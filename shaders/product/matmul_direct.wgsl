@@ -1,4 +1,4 @@
-// matmul, plain: the formula and the bindings are those of product/matmul.wgsl.
+// matmul, direct: the formula and the bindings are those of product/matmul.wgsl.
 // One invocation owns one element of C, columns fastest. No workgroup memory, no barrier.
 // Linked with: lib/each.wgsl, product/matmul.wgsl. Header: ACC, params.
 

@@ -1,4 +1,4 @@
-// matmul as a tiled product: the elements of product/matmul.wgsl's operands for the cores of lib/product_*.wgsl.
+// matmul as a tiled GEMM: the elements of product/matmul.wgsl's operands for the cores of lib/product_*.wgsl.
 // Linked with: lib/product.wgsl, lib/product_subgroup8.wgsl or lib/product_workgroup.wgsl, product/matmul.wgsl. Header: EA, EA_LEN, EB, EB_LEN, params.
 
 struct Row { first: u32, valid: bool }
@@ -17,7 +17,7 @@ fn k_place_of(product: u32, k: u32) -> KPlace {
     return KPlace(k, params.b_first + product * params.b_product + k * params.b_k);
 }
 
-// All of K lies at equal distances in both operands.
+// All of K is at equal distances in both operands.
 fn run_of(k_place: KPlace) -> u32 {
     return params.k - k_place.k;
 }

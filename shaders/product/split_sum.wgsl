@@ -1,5 +1,4 @@
-// The sums of a product whose K dimension was split: output = epilogue(sum over splits of partials, plus bias), in the order of
-// the splits.
+// The sums of a split-K product: output = epilogue(sum over splits of partials, plus bias), in the order of the splits.
 //
 // partials: [splits, len] of E; output: [len] of E, rows of `columns` E.
 // One invocation owns one E. No workgroup memory, no barrier.

@@ -1,10 +1,11 @@
-// output[o, k, c] = scale times the sum of term(o, r, c) over the rows r of run k: a sum over the middle of three axes, one of two
-// or three dispatches where there are many rows. `term` comes from another file (reduce/reduce_term.wgsl, loss/mse_loss.wgsl).
+// output[o, k, c] = scale times the sum of term(o, r, c) over the rows r of run k: a sum over the middle of three axes,
+// one of two or three dispatches if there are many rows. `term` comes from another file (reduce/reduce_term.wgsl,
+// loss/mse_loss.wgsl).
 // Source: torch.sum, torch.mean.
 //
 // term: [outer, rows, columns] of E; output: [outer, runs, columns] of E; a run is `run` rows, the last one fewer.
-// Workgroups, invocations, workgroup memory and barriers: lib/bands.wgsl, a Part being a sum. Of its rows an invocation loads four
-// before it adds them up, so that it waits for memory once.
+// Workgroups, invocations, workgroup memory and barriers: lib/bands.wgsl; a Part is a sum. An invocation loads four of
+// its rows before it adds them up, so that it waits for memory once.
 // Linked with: lib/bands.wgsl, lib/divide.wgsl, loss/mse_loss.wgsl or reduce/reduce_term.wgsl. Header: ACC, E, EACC, params.
 
 @group(0) @binding(OUTPUT) var<storage, read_write> output: array<E>;

@@ -2,7 +2,7 @@
 // Source: torch.sum, torch.mean.
 //
 // grad_output: [outer, inner] of E; grad_input: [outer, count, inner] of E; inner is in E too.
-// One invocation owns one E of grad_input: one element, or four where inner divides by 4. No workgroup memory, no barrier.
+// One invocation owns one E of grad_input: one element, or four if inner divides by 4. No workgroup memory, no barrier.
 // Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(GRAD_OUTPUT) var<storage, read> grad_output: array<E>;

@@ -1,4 +1,4 @@
-// The terms of reduce/reduce.wgsl are the elements of a tensor.
+// The elements of a tensor as terms of reduce/reduce.wgsl.
 //
 // input: [outer, rows, columns] of E.
 // Linked with: nothing. Header: E, EACC.

@@ -1,10 +1,12 @@
-// A run of channels of every pixel, from one tensor into another: output[p, to_first + c] = input[p, from_first + c] for
-// c below count. Once for each operand this is concat along channels; from a tensor into a narrower one it is narrow.
+// output[p, to_first + c] = input[p, from_first + c] for c below count: copies a range of channels of every pixel from
+// one tensor into another. One dispatch per operand is concat along channels; from a tensor into a narrower one it is
+// narrow.
 // Source: torch.cat, torch.narrow, dim 1.
 //
-// input: [pixels, from_channels] of E; output: [pixels, to_channels] of E. Counts and places of channels are in E too.
-// One invocation owns one E of the run: one channel, or four where all counts and places divide by 4. No workgroup memory,
-// no barrier.
+// input: [pixels, from_channels] of E; output: [pixels, to_channels] of E. Counts and positions of channels are in E
+// too.
+// One invocation owns one E of the range: one channel, or four if all counts and positions divide by 4. No workgroup
+// memory, no barrier.
 // Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<E>;

@@ -1,9 +1,10 @@
-// flatten(1) in PyTorch's order: output[n, c H W + p] = input[n, p, c], p the pixel; and the way back, its gradient.
-// Activations lie channels last in memory, so this transposes pixels and channels of each image.
+// flatten(1) in PyTorch's order: output[n, c H W + p] = input[n, p, c], where p is the pixel; and the reverse, its
+// gradient.
+// Activations are channels-last in memory, so this transposes pixels and channels of each image.
 //
 // FORWARD: input [batch, pixels, channels], output [batch, channels, pixels]; otherwise the reverse.
-// One invocation owns four elements of the output: one E of four where their number allows it, or four of one. No workgroup
-// memory, no barrier.
+// One invocation owns four elements of the output: one E of four if their number allows it, or four of one. No
+// workgroup memory, no barrier.
 // Linked with: lib/divide.wgsl, lib/each.wgsl. Header: ACC, E, E_LEN, E_parts, FORWARD, T, params.
 
 @group(0) @binding(INPUT) var<storage, read> input: array<T>;
@@ -21,7 +22,7 @@ fn count() -> u32 {
 
 fn element(i: u32) -> ACC {
     let image = params.channels * params.pixels;
-    // The faster axis of the output is the slower of the input.
+    // The fast axis of the output is the slow axis of the input.
     let fast = select(params.channels, params.pixels, FORWARD);
     let slow = select(params.pixels, params.channels, FORWARD);
     let number = divide(i, image);

@@ -1,9 +1,9 @@
-// The gradient of nearest upsampling: grad_input[n, h, w, c] = the sum of grad_output over the scale_h x scale_w pixels
-// made of it, row by row. Source: torch.nn.Upsample with mode='nearest'.
+// The gradient of nearest-neighbour upsampling: grad_input[n, h, w, c] = the sum of grad_output over the scale_h x
+// scale_w pixels copied from it, row by row. Source: torch.nn.Upsample with mode='nearest'.
 //
-// grad_output: [batch, in_h scale_h, in_w scale_w, channels] of E; grad_input: [batch, in_h, in_w, channels] of E; channels
-// are in E too.
-// One invocation owns one E of grad_input: one channel, or four where their number allows it. No workgroup memory, no
+// grad_output: [batch, in_h scale_h, in_w scale_w, channels] of E; grad_input: [batch, in_h, in_w, channels] of E;
+// channels are in E too.
+// One invocation owns one E of grad_input: one channel, or four if their number allows it. No workgroup memory, no
 // barrier.
 // Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
@@ -16,7 +16,7 @@ fn count() -> u32 {
 
 fn each(i: u32) {
     let pixel = divide(i, params.channels);
-    // Lines of all images, one below another, so that the image need not be told from the line.
+    // Lines of all images are consecutive, so that the image need not be computed from the line.
     let line = divide(pixel, params.in_w);
     let out_w = params.in_w * params.scale_w;
     let first = line * params.scale_h * out_w + (pixel - line * params.in_w) * params.scale_w;

@@ -2,7 +2,7 @@
 // padding crops; the gradient is the same with every side negated. Source: torch.nn.ZeroPad2d.
 //
 // input: [batch, in_h, in_w, channels] of E; output: [batch, out_h, out_w, channels] of E; channels are in E too.
-// One invocation owns one E of the output: one channel, or four where their number allows it. No workgroup memory, no
+// One invocation owns one E of the output: one channel, or four if their number allows it. No workgroup memory, no
 // barrier.
 // Linked with: lib/divide.wgsl, lib/each.wgsl. Header: E, params.
 
@@ -17,7 +17,7 @@ fn each(i: u32) {
     let pixel = divide(i, params.channels);
     let line = divide(pixel, params.out_w);
     let number = divide(line, params.out_h);
-    // Left of and above the input these wrap to numbers beyond it.
+    // Left of and above the input these wrap around to numbers beyond it.
     let h = u32(i32(line - number * params.out_h) - params.top);
     let w = u32(i32(pixel - line * params.out_w) - params.left);
     var value = E(0);

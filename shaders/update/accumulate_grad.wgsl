@@ -1,8 +1,8 @@
-// sum = (first batch ? 0 : sum) + weight grad, then grad = sum: gradients of several batches add up before one update.
-// With weight = images of the batch / images of all these batches, the sum is the gradient of their mean loss.
+// sum = (first batch ? 0 : sum) + weight grad, then grad = sum: accumulates the gradients of several batches before one
+// update. With weight = images of the batch / images of all these batches, the sum is the gradient of their mean loss.
 //
-// share: [4] = weight, whether this is the first batch since the last update, two unused: written before each step.
-// grad, sum: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
+// share: [4] = weight, 1 for the first batch since the last update and else 0, two unused; written before each step.
+// grad, sum: [len] of four, the same piece of the group's flat buffers; a tensor's padding stays 0.
 // One invocation owns four elements. No workgroup memory, no barrier.
 // Linked with: lib/each.wgsl. Header: T, params.
 
@@ -16,7 +16,7 @@ fn count() -> u32 {
 
 fn each(i: u32) {
     var g = share[0] * grad[i];
-    // Not 0 * sum: an infinite sum of batches that are done with would stay as NaN.
+    // Not 0 * sum, because an infinite sum of earlier batches would become NaN.
     if share[1] == T(0) {
         g = sum[i] + g;
     }

@@ -1,8 +1,8 @@
-// partial[first + w] = sum of grad^2 over the part of this piece that workgroup w owns: towards the norm of all gradients.
+// partial[first + w] = sum of grad^2 over the part of this piece that workgroup w owns, for the norm of all gradients.
 // Source: torch.nn.utils.clip_grad_norm_ with norm_type 2.
 //
-// grad: [len] of four, one piece of a group's flat gradient buffer; what pads a tensor is 0 and adds nothing.
-// partial: one number for each workgroup of every piece of every group; this piece's start at `first`.
+// grad: [len] of four, one piece of a group's flat gradient buffer; a tensor's padding is 0 and adds nothing.
+// partial: one number for each workgroup of every piece of every group; those of this piece start at `first`.
 // Invocation i of all adds up the elements i, i + workgroups WG, .. in a fixed order. Workgroup memory and barriers:
 // lib/workgroup_sum.wgsl, 4 WG bytes.
 // Linked with: lib/workgroup_sum.wgsl. Header: ACC, T, WG, params.

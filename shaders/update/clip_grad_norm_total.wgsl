@@ -1,8 +1,8 @@
-// norm = sqrt(sum of partial), factor = min(1, max_norm / (norm + 1e-6)): the norm of all gradients together, and what
-// they are multiplied by. A norm of NaN makes the factor NaN, as in PyTorch; an infinite one makes it 0.
+// norm = sqrt(sum of partial), factor = min(1, max_norm / (norm + 1e-6)): the norm of all gradients together, and the
+// factor by which they are multiplied. A norm of NaN makes the factor NaN, as in PyTorch; an infinite one makes it 0.
 // Source: torch.nn.utils.clip_grad_norm_ with norm_type 2 and error_if_nonfinite=False.
 //
-// partial: [count], as update/clip_grad_norm.wgsl has it; grad_norm: [2] = norm, factor.
+// partial: [count], as in update/clip_grad_norm.wgsl; grad_norm: [2] = norm, factor.
 // One workgroup; its invocation i adds up the numbers i, i + WG, .. in a fixed order. Workgroup memory and barriers:
 // lib/workgroup_sum.wgsl, 4 WG bytes.
 // Linked with: lib/nan.wgsl, lib/workgroup_sum.wgsl. Header: ACC, T, WG, params.
@@ -23,7 +23,7 @@ fn part(workgroup: u32, local: u32) -> Sum {
 fn whole(workgroup: u32, local: u32) {
     if local != 0u { return; }
     let total = sum_of_parts();
-    // Neither sqrt() nor min() need keep NaN.
+    // WGSL lets sqrt() and min() lose NaN.
     let norm = keep_nan(T(total), T(sqrt(total)));
     let quotient = T(params.max_norm) / (norm + T(1e-6));
     grad_norm[0] = norm;

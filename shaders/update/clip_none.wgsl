@@ -1,4 +1,4 @@
-// clipped(g) = g: gradients are used as they are. For update/sgd.wgsl.
+// clipped(g) = g: gradients are used unchanged. For update/sgd.wgsl.
 // Linked with: nothing. Header: E.
 
 fn clipped(g: E) -> E {

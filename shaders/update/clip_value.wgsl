@@ -1,4 +1,4 @@
-// clipped(g) = g brought into -clip_value .. clip_value; NaN stays. For update/sgd.wgsl.
+// clipped(g) = g clamped to -clip_value .. clip_value; NaN stays. For update/sgd.wgsl.
 // Source: torch.nn.utils.clip_grad_value_.
 // Linked with: lib/nan.wgsl. Header: E, params.
 

@@ -1,8 +1,8 @@
-// updates = updates + (1, momentum is not 0): how many updates of the parameters there are, this one included, and how many of
-// them had momentum. It comes before the updates of all groups; update/applied.wgsl reads it.
+// updates = updates + (1, momentum is not 0): the number of updates of the parameters, including this one, and the
+// number of them with momentum. It runs before the updates of all groups; update/applied.wgsl reads it.
 //
-// hyper: as update/sgd.wgsl has it; updates: [2] = updates, updates with momentum.
-// One invocation does it all. No workgroup memory, no barrier.
+// hyper: as in update/sgd.wgsl; updates: [2] = updates, updates with momentum.
+// One invocation does all the work. No workgroup memory, no barrier.
 // Linked with: nothing. Header: T.
 
 @group(0) @binding(HYPER) var<storage, read> hyper: array<T>;

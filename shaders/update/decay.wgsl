@@ -1,5 +1,5 @@
-// decayed(g, p) = g + weight_decay p + l1 sign(p): the gradient with those of the L2 and L1 penalties. A part of every update
-// whose weight decay is L2. Source: torch.optim.SGD; the L1 penalty is not PyTorch's.
+// decayed(g, p) = g + weight_decay p + l1 sign(p): the gradient plus the gradients of the L2 and L1 penalties. Part of
+// every update whose weight decay is L2. Source: torch.optim.SGD; the L1 penalty is not PyTorch's.
 // Linked with: nothing. Header: E, params.
 
 fn decayed(g: E, p: E) -> E {

@@ -7,8 +7,9 @@
 //     p = p - lr g
 // Source: torch.optim.SGD; the L1 penalty is not PyTorch's.
 //
-// hyper: [2] = lr, momentum: written before each step.
-// grad, parameter, momentum_buffer: [len] of four, the same piece of the group's flat buffers; what pads a tensor stays 0.
+// hyper: [2] = lr, momentum; written before each step.
+// grad, parameter, momentum_buffer: [len] of four, the same piece of the group's flat buffers; a tensor's padding stays
+// 0.
 // One invocation owns four parameters; tensors are padded to 64. No workgroup memory, no barrier.
 // Linked with: lib/each.wgsl, update/applied.wgsl, update/clip_none.wgsl or update/clip_norm.wgsl or update/clip_value.wgsl, update/decay.wgsl. Header: T, params.
 

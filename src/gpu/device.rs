@@ -323,8 +323,8 @@ impl Device {
         *locked(&self.inner.rates) = Some(rates);
     }
 
-    /// Peak rates of the device: the latest of [`super::Peak::measure`], else those of its datasheet if it is a [known
-    /// device](known_device), else those of slow devices of its class.
+    /// Peak rates of the device: the latest of [`super::Peak::measure`], else those of its datasheet if it is a
+    /// [known device](known_device), else those of slow devices of its class.
     pub fn rates(&self) -> DeviceRates {
         let of_datasheet = || known_device(&self.inner.info.name).map(|device| device.rates());
         let measured = *locked(&self.inner.rates);

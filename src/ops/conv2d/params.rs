@@ -15,8 +15,8 @@ params! {
     /// Along an axis the taps of one phase of the stride are step apart and meet outputs next apart; inverse gives a
     /// phase's first tap.
     ///
-    /// Memory: input [batch, in_h, in_w, in_c], output [batch, out_h, out_w, out_c], weight [kernel_h, kernel_w, in_c /
-    /// groups, out_c]; their gradients alike.
+    /// Memory: input [batch, in_h, in_w, in_c], output [batch, out_h, out_w, out_c], weight
+    /// [kernel_h, kernel_w, in_c / groups, out_c]; their gradients alike.
     pub(crate) struct Params {
         m: u32, n: u32, k: u32, k_chunk: u32,
         in_h: u32, in_w: u32, in_c: u32, out_h: u32, out_w: u32, out_c: u32,

@@ -33,8 +33,8 @@ impl Default for NllLoss {
 pub struct NllLossGrad(pub NllLoss);
 
 impl Tape {
-    /// Appends the loss of `log_probs` [N, classes] for `target` \[N\], or pixel by pixel of [N, classes, H, W] for [N,
-    /// H, W], with optional class `weight` \[classes\]. The targets are class indices as i32.
+    /// Appends the loss of `log_probs` [N, classes] for `target` \[N\], or pixel by pixel of [N, classes, H, W] for
+    /// [N, H, W], with optional class `weight` \[classes\]. The targets are class indices as i32.
     pub fn nll_loss(
         &mut self,
         name: &str,

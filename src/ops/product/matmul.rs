@@ -104,8 +104,8 @@ impl Matmul {
         tiling.kernel(tiles::names!("matmul"), &files, &operands, false).flag("ACCUMULATE", accumulate)
     }
 
-    /// Distances between rows of A and positions of its K dimension, then those of B and its columns, for operands [m,
-    /// n, k].
+    /// Distances between rows of A and positions of its K dimension, then those of B and its columns, for operands
+    /// [m, n, k].
     fn distances(&self, [m, n, k]: [u32; 3]) -> ([u32; 2], [u32; 2]) {
         (if self.transpose_a { [1, m] } else { [k, 1] }, if self.transpose_b { [1, k] } else { [n, 1] })
     }
