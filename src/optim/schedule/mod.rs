@@ -157,7 +157,7 @@ impl Schedule {
         self.rule.mode()
     }
 
-    /// Takes the metric of a finished epoch, which determines [`ReduceLrOnPlateau`]; other rules ignore it.
+    /// Takes the metric of a finished epoch, on which [`ReduceLrOnPlateau`] depends; other rules ignore it.
     pub fn observe(&mut self, metric: f64) {
         self.rule.observe(self.base.lr, metric);
     }
