@@ -32,7 +32,7 @@ pub struct NamedModel {
     pub classes: usize,
     /// Channels of the first stage, 64 as published; LeNet-5 ignores it.
     pub width: usize,
-    /// True for the form for images of about 32x32, which the form for 224x224 would reduce to nothing.
+    /// True for the variant for images of about 32x32. The variant for 224x224 would shrink them to size 0.
     pub small: bool,
     /// What else a network of one's own is built by, as text under names of its own; the library's networks have none.
     pub settings: BTreeMap<String, String>,
