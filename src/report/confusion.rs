@@ -93,7 +93,7 @@ pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> 
     for i in 0..written {
         let _ = write!(text, "  {:>1$}", heads[i], widths[i]);
     }
-    text += "   images  recall  precision\n";
+    text += "  targets  recall  precision\n";
     for (class, name) in names.iter().enumerate() {
         let _ = write!(text, "{name:<first$}");
         for (i, width) in widths.iter().enumerate().take(written) {

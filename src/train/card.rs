@@ -22,6 +22,7 @@ use crate::shape::ImageSize;
 /// use tilegrad::nn::{Flatten, Linear, Relu, Sequential};
 /// use tilegrad::optim::Sgd;
 /// use tilegrad::shape::ImageSize;
+/// use tilegrad::train::weights::Load;
 /// use tilegrad::train::{CpuEngine, ModelCard, Predictor, TrainOptions, Trainer};
 ///
 /// let mut networks = Networks::new();
@@ -56,6 +57,12 @@ use crate::shape::ImageSize;
 /// let mut predictor = Predictor::load(&file, &card, &*model, &mut engine)?;
 /// let light = ImageSet::new(vec![220; 16], vec![0], size, 2)?;
 /// assert!(predictor.probabilities(&light)?[0][1] > 0.9);
+///
+/// // Or holds it against labelled images: a trainer that does not train.
+/// let mut test = ResidentSource::new("test", images.clone()).normalised(card.normalisation);
+/// let mut tester = Trainer::new(card.build(&networks)?, Sgd::new(0.0), CpuEngine::new(), TrainOptions::default(), &test)?;
+/// tester.load_model(&file, &Load::strict())?;
+/// assert_eq!(tester.evaluate(&mut test)?.accuracy, 1.0);
 /// # std::fs::remove_file(&file).map_err(|error| tilegrad::Error::io(&file, error))?;
 /// # Ok::<(), tilegrad::Error>(())
 /// ```

@@ -3,7 +3,7 @@
 use super::history::{Epoch, History};
 use crate::error::{Error, Result};
 
-/// What epochs are compared by.
+/// What epochs are compared by: the loss as a whole or accuracy. A loss's other metrics can't be monitored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Monitor {
     /// The loss over the validation images; smaller is better.

@@ -52,6 +52,7 @@ pub enum Event<'a> {
 pub enum Flow {
     /// It does.
     Continue,
-    /// It ends after what it is at; a later [`super::Trainer::fit`] goes on from there.
+    /// It ends after what it is at; a later [`super::Trainer::fit`] goes on from there. [`super::Checkpoints`] and
+    /// [`super::Record`] write a checkpoint there, in the middle of an epoch too.
     Stop,
 }

@@ -63,8 +63,10 @@ pub trait Loss: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Appends `model` and everything above, for losses that do something with the input too; on a tape for evaluation, what is
-    /// looked at there.
+    /// Appends `model` and the loss: the only method that the trainer calls for a tape. By default it runs `model.forward`, then
+    /// [`Loss::loss`] and [`Loss::metrics`], and counts no predictions. A loss that has classes overrides it and fills
+    /// [`Objective::classes`], for accuracy and the confusion matrix; so does a loss that changes the input. On a tape for
+    /// evaluation it appends what is looked at there.
     fn append(&self, tape: &mut Tape, model: &dyn Module, input: TensorId, target: TensorId) -> Result<Objective> {
         let output = model.forward(tape, input)?;
         let loss = self.loss(tape, output, target)?;
@@ -84,7 +86,8 @@ pub trait Loss: Send + Sync {
 pub struct Objective {
     /// What training makes small, \[1\].
     pub loss: TensorId,
-    /// Of a loss over classes, by what right predictions are counted.
+    /// Of a loss over classes, or of the part of it that predicts classes, the source of accuracy and confusion matrix; the loss
+    /// that is reported is [`Objective::loss`].
     pub classes: Option<Classes>,
     /// What else is measured, each \[1\].
     pub metrics: Vec<(String, TensorId)>,
@@ -108,7 +111,7 @@ impl<F: Fn(&mut Tape, TensorId, TensorId) -> Result<TensorId> + Send + Sync> Los
 }
 
 /// torch.nn.CrossEntropyLoss over logits [N, classes] with targets \[N\], or, one a pixel, over logits [N, classes, H, W] with
-/// targets [N, H, W]; what a [`super::Trainer`] takes where nothing else is said. In evaluation nothing is smoothed or mixed.
+/// targets [N, H, W], where accuracy and confusion matrix count pixels; what a [`super::Trainer`] takes where nothing else is said. In evaluation nothing is smoothed or mixed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CrossEntropyLoss {
     /// How much of each training target is spread evenly over the classes, 0 to 1.

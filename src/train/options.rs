@@ -33,9 +33,11 @@ pub struct TrainOptions {
     pub early_stopping: Option<EarlyStopping>,
     /// What to do about a loss that is infinite or not a number.
     pub on_non_finite: OnNonFinite,
-    /// How much of each training target is spread evenly over the classes, 0 to 1.
+    /// How much of each training target is spread evenly over the classes, 0 to 1; for [`super::Trainer::new`] alone, since other
+    /// losses have their own settings.
     pub label_smoothing: f32,
-    /// Mixes each batch with itself; accuracy in training then counts the class with the larger share.
+    /// Mixes each batch with itself; accuracy in training then counts the class with the larger share. For [`super::Trainer::new`]
+    /// alone, as label smoothing.
     pub mixup: Option<Mixup>,
 }
 

@@ -60,7 +60,8 @@ impl Progress {
         Progress { sink: Sink::Lines(Box::new(line)), live: false, standing: 0 }
     }
 
-    /// Whether a writer that is a terminal also gets a line for each report within an epoch, which the next one is written over.
+    /// Also writes a line for each report within an epoch, which the next one is written over [default: not]. The writer is not
+    /// asked whether it is a terminal: `.live(std::io::stderr().is_terminal())`.
     pub fn live(mut self, wanted: bool) -> Self {
         self.live = wanted;
         self

@@ -72,7 +72,9 @@ impl Trainer {
     /// run would have done that it was taken of, to the bit; without the choices of kernels in a form of an older version, which a
     /// warning names.
     ///
-    /// [`Error::Data`] names a setting or tensor that is not that of this run, and then nothing is changed.
+    /// [`Error::Data`] names a setting or tensor that is not that of this run, and then nothing is changed. Seed, batch size,
+    /// accumulation, the number of images, and every tensor's name and shape are compared. The images themselves, the loss, the
+    /// schedule's settings, the number of epochs and the device are not: with others the run goes on, but not to the same bits.
     pub fn restore(&mut self, snapshot: &Arc<Snapshot>, path: &Path) -> Result<()> {
         let fields = Fields { path, metadata: &snapshot.settings };
         let options = self.options;

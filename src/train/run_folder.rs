@@ -14,6 +14,23 @@ use crate::files::write_whole;
 /// How often a run writes a checkpoint where nothing is said.
 const OFTEN: Duration = Duration::from_secs(5 * 60);
 
+/// The files that a run leaves, the summary first: what a run that begins in the folder of one that has ended takes away.
+const LEFT: &[&str] = &[
+    SUMMARY,
+    "model.safetensors",
+    BEST,
+    "history.csv",
+    "losses.csv",
+    "curves.svg",
+    "curves.png",
+    "confusion.txt",
+    "confusion.png",
+    "filters.png",
+    "features.png",
+    "mistakes.png",
+    "choices.json",
+];
+
 /// The folder of a run, and what goes into it.
 ///
 /// | file | content |
@@ -118,7 +135,8 @@ impl RunFolder {
     }
 
     /// [`RunFolder::resume`] if the folder holds a run that has not ended, else [`RunFolder::begin`]: for a program that is
-    /// started again and again until its run is done.
+    /// started again and again until its run is done. A run that has ended is begun anew, and its files go; ask
+    /// [`RunFolder::is_finished`] first where they should stay.
     pub fn begin_or_resume(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         if Self::is_unfinished(dir) { Self::resume(dir) } else { Self::begin(dir) }
@@ -128,6 +146,11 @@ impl RunFolder {
     pub fn is_unfinished(dir: impl AsRef<Path>) -> bool {
         let dir = dir.as_ref();
         dir.join(CHECKPOINTS).is_dir() && !dir.join(SUMMARY).exists()
+    }
+
+    /// Whether the folder `dir` holds a run that has ended.
+    pub fn is_finished(dir: impl AsRef<Path>) -> bool {
+        dir.as_ref().join(SUMMARY).exists()
     }
 
     /// Keeps `text`, which says how to repeat the run, as `config.toml`; a run that goes on keeps what it has.
@@ -211,10 +234,15 @@ impl RunFolder {
         if let Some(config) = self.config.filter(|_| !self.goes_on) {
             write_whole(&dir.join("config.toml"), config.as_bytes())?;
         }
-        // A run that had ended and goes on has not, and one that begins has no checkpoint.
-        let summary = dir.join(SUMMARY);
-        if summary.exists() {
-            std::fs::remove_file(&summary).map_err(|source| Error::io(&summary, source))?;
+        // A run that had ended and goes on has not; nothing of one that had ended belongs to one that begins.
+        let ended = Self::is_finished(dir);
+        let old: &[&str] = match (ended, self.goes_on) {
+            (false, _) => &[],
+            (true, true) => &[SUMMARY],
+            (true, false) => LEFT,
+        };
+        for path in old.iter().map(|name| dir.join(name)).filter(|path| path.exists()) {
+            std::fs::remove_file(&path).map_err(|source| Error::io(&path, source))?;
         }
         let old = dir.join(CHECKPOINTS);
         if !restored && old.exists() {

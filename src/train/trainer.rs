@@ -253,9 +253,12 @@ impl Trainer {
         let mut tape = Tape::new(purpose);
         let (input, target) = source.declare(&mut tape, size)?;
         let objective = self.loss.append(&mut tape, &*self.model, input, target)?;
+        let (state, loss) = (losses_of(purpose), objective.loss);
         match objective.classes {
-            Some(classes) => tape.accumulate(losses_of(purpose), classes.counts)?,
-            None => tape.accumulate_mean(losses_of(purpose), objective.loss, size)?,
+            Some(classes) if classes.counts.loss == loss => tape.accumulate(state, classes.counts)?,
+            // What is reported is what is minimised, though only a part of it predicts classes.
+            Some(classes) => tape.accumulate_mean_of(state, loss, size, classes.counts)?,
+            None => tape.accumulate_mean(state, loss, size)?,
         }
         for (name, value) in &objective.metrics {
             tape.accumulate_mean(&state_of(purpose, name), *value, size)?;

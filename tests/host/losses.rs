@@ -6,10 +6,12 @@ use std::sync::mpsc::channel;
 use tilegrad::Result;
 use tilegrad::data::{Batch, BatchSink, BatchSource, ResidentSource, synthetic};
 use tilegrad::graph::{Spec, Tape, TensorId, Values};
-use tilegrad::nn::{Conv2d, Flatten, Linear, Reduction, Relu, Sequential};
+use tilegrad::nn::{Conv2d, Flatten, Linear, Module, Reduction, Relu, Sequential};
 use tilegrad::ops::mixup::Mixup;
 use tilegrad::optim::Sgd;
-use tilegrad::train::{Checkpoints, CpuEngine, CrossEntropyLoss, Event, Flow, Loss, TrainOptions, Trainer};
+use tilegrad::train::{
+    Checkpoints, Classes, CpuEngine, CrossEntropyLoss, Event, Flow, Loss, Objective, TrainOptions, Trainer,
+};
 
 /// Squares of gray, some with a bright half: the class of each pixel, and how bright the image is.
 struct Squares(&'static str, usize);
@@ -166,6 +168,40 @@ fn two_heads_with_a_target_each_are_trained_measured_and_resumed() {
     }
     let refused = whole.confusion().unwrap_err().to_string();
     assert!(refused.contains("evaluate.confusion"), "{refused}");
+}
+
+/// [`TwoHeads`] with the predictions of the head that has classes.
+struct Counting;
+
+impl Loss for Counting {
+    fn loss(&self, tape: &mut Tape, output: TensorId, target: TensorId) -> Result<TensorId> {
+        TwoHeads.loss(tape, output, target)
+    }
+
+    fn append(&self, tape: &mut Tape, model: &dyn Module, input: TensorId, target: TensorId) -> Result<Objective> {
+        let output = model.forward(tape, input)?;
+        let loss = self.loss(tape, output, target)?;
+        let logits = tape.narrow("logits", output, 0, SIZE)?;
+        let counts = tape.softmax_cross_entropy("counted", logits, target, None, Default::default())?;
+        Ok(Objective { loss, classes: Some(Classes { counts, logits, target }), metrics: Vec::new() })
+    }
+}
+
+/// What is reported is what is minimised, though only one head predicts classes.
+#[test]
+fn the_loss_of_a_head_that_counts_is_not_taken_for_the_whole() {
+    let (mut train, mut validation) = (Counted("train", 48), Counted("validation", 20));
+    let sgd = || Sgd::new(0.05).momentum(0.9);
+    let mut plain = Trainer::with_loss(two_heads(), TwoHeads, sgd(), CpuEngine::new(), options(3), &train).unwrap();
+    let mut counting = Trainer::with_loss(two_heads(), Counting, sgd(), CpuEngine::new(), options(3), &train).unwrap();
+    let expected = plain.fit(&mut train, &mut validation).unwrap();
+    let history = counting.fit(&mut train, &mut validation).unwrap();
+    assert_eq!(history.losses, expected.losses);
+    for (epoch, expected) in history.epochs.iter().zip(&expected.epochs) {
+        assert_eq!((epoch.train_loss, epoch.validation_loss), (expected.train_loss, expected.validation_loss));
+        assert!((0.0..=1.0).contains(&epoch.validation_accuracy), "{epoch:?}");
+    }
+    assert_eq!(counting.confusion().unwrap().counts.iter().sum::<u64>(), 20);
 }
 
 struct Folder(PathBuf);

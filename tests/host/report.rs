@@ -282,7 +282,7 @@ fn a_confusion_matrix_is_aligned_text_with_recall_and_precision() {
     let names = ["cat", "dog"].map(String::from);
     let text = confusion::text(2, &[8, 2, 1, 4], &names).unwrap();
     let expected = "\
-true \\ predicted  cat  dog   images  recall  precision
+true \\ predicted  cat  dog  targets  recall  precision
 cat                 8    2       10   0.800      0.889
 dog                 1    4        5   0.800      0.667
 accuracy 0.800, 12 of 15 right

@@ -95,7 +95,10 @@ fn a_run_leaves_its_files_and_one_that_was_interrupted_ends_in_the_same_bytes() 
     let anew = RunFolder::begin_or_resume(&halved).unwrap();
     assert!(!anew.goes_on());
     run(anew, Some(1));
-    assert!(!halved.join("summary.json").exists());
+    assert!(RunFolder::is_finished(&whole) && !RunFolder::is_finished(&halved));
+    for name in ["model.safetensors", "best.safetensors", "history.csv", "losses.csv", "confusion.txt", "curves.png"] {
+        assert!(!halved.join(name).exists(), "{name} is of the run before");
+    }
     assert_eq!(std::fs::read_dir(halved.join("checkpoints")).unwrap().count(), 1);
     for dir in [whole, halved] {
         std::fs::remove_dir_all(dir).unwrap();

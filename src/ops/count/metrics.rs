@@ -14,7 +14,8 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 #[derive(Clone, Copy, Debug)]
 pub struct Accumulate;
 
-/// Totals, \[4\], of a mean over `rows` rows, for [`Accumulate`]: the sum, the rows, and no predictions.
+/// Totals, \[4\], of a mean over `rows` rows, for [`Accumulate`]: the sum, the rows, and the predictions of a
+/// second operand, totals of a cross-entropy, or none.
 #[derive(Clone, Copy, Debug)]
 pub struct MeanTotals {
     /// Number of rows of the operand's mean.
@@ -81,9 +82,25 @@ impl Tape {
     /// Adds the mean over a step's `rows`, `value` of shape \[1\], to the state called `state`, which then holds the
     /// mean over all steps. Its accuracy is NaN.
     pub fn accumulate_mean(&mut self, state: &str, value: TensorId, rows: usize) -> Result<()> {
-        let totals = self.append(state, MeanTotals { rows }, &[value], &[])?[0];
+        self.accumulate_totals(state, rows, &[value])
+    }
+
+    /// Adds the mean over a step's `rows`, `value` of shape \[1\], to the state called `state`, and the predictions that
+    /// `counts` holds: the loss of several parts, of which one predicts classes.
+    pub fn accumulate_mean_of(
+        &mut self,
+        state: &str,
+        value: TensorId,
+        rows: usize,
+        counts: CrossEntropy,
+    ) -> Result<()> {
+        self.accumulate_totals(state, rows, &[value, counts.totals])
+    }
+
+    fn accumulate_totals(&mut self, state: &str, rows: usize, operands: &[TensorId]) -> Result<()> {
+        let totals = self.append(state, MeanTotals { rows }, operands, &[])?[0];
         let id = self.state(state, [HEADER + HISTORY]);
-        self.append(state, Accumulate, &[value, totals], &[id])?;
+        self.append(state, Accumulate, &[operands[0], totals], &[id])?;
         Ok(())
     }
 
@@ -143,7 +160,10 @@ impl Operation for MeanTotals {
     }
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<Vec<Spec>, Misfit> {
-        arity(inputs, &[1])?;
+        arity(inputs, &[1, 2])?;
+        if let Some(counts) = inputs.get(1).filter(|counts| counts.shape.dims() != [4]) {
+            return Err(Misfit::Shape(format!("counts must be [4], they are {}", counts.shape)));
+        }
         match inputs[0].shape.len() {
             1 => Ok(vec![Spec::f32([4])]),
             _ => Err(Misfit::Shape(format!("a mean has one element, it is {}", inputs[0].shape))),
@@ -152,16 +172,19 @@ impl Operation for MeanTotals {
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let (mean, totals) = (lowering.input(0), lowering.output(0));
+        let counts = (lowering.input_count() == 2).then(|| lowering.input(1));
+        let predictions = match counts {
+            Some(_) => source!("count/predictions.wgsl"),
+            None => source!("count/predictions_none.wgsl"),
+        };
         let params = MeanParams { rows: self.rows as f32 };
+        let kernel = Kernel::new("mean_totals", &[source!("count/mean_totals.wgsl"), predictions]);
         lowering.push(
-            Dispatch::new(
-                Kernel::new("mean_totals", &[source!("count/mean_totals.wgsl")]),
-                &params,
-                Extent::Workgroups(1),
-            )
-            .elements(1_u32)
-            .bind("input", mean)
-            .bind("totals", totals),
+            Dispatch::new(kernel, &params, Extent::Workgroups(1))
+                .elements(1_u32)
+                .bind("input", mean)
+                .bind("totals", totals)
+                .bind_all(counts.map(|counts| ("own_totals", counts))),
         );
         Ok(())
     }
@@ -170,6 +193,10 @@ impl Operation for MeanTotals {
 impl Twin for MeanTotals {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         let (mean, rows) = (inputs.real(0)[0], R::of(self.rows as f64));
-        outputs.real(0).copy_from_slice(&[mean * rows, rows, R::default(), R::default()]);
+        let (correct, counted) = match inputs.len() {
+            2 => (inputs.real(1)[2], inputs.real(1)[3]),
+            _ => (R::default(), R::default()),
+        };
+        outputs.real(0).copy_from_slice(&[mean * rows, rows, correct, counted]);
     }
 }

@@ -106,6 +106,7 @@ pub fn lenet(batch: usize) -> Tape {
     let loss = tape.softmax_cross_entropy("loss", logits, target, None, SoftmaxCrossEntropy::default()).unwrap();
     tape.accumulate("train", loss).unwrap();
     tape.accumulate_mean("train.loss", loss.loss, batch).unwrap();
+    tape.accumulate_mean_of("train.both", loss.loss, batch, loss).unwrap();
     let biases = ParamGroup::new(|name| name.ends_with("bias"));
     Sgd::new(0.1).momentum(0.9).weight_decay(1e-4).group(biases).minimize(&mut tape, loss.loss).unwrap();
     tape
