@@ -145,7 +145,9 @@ impl<'a> Quantity<'a> {
     /// The least and largest value of some runs, with a margin.
     fn range(self, runs: &[&[Epoch]]) -> [f64; 2] {
         let all = || runs.iter().flat_map(|epochs| epochs.iter()).flat_map(|epoch| self.values(epoch)).flatten();
-        let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+        // A rate is seen against 0: a constant one has no scale of its own.
+        let least = if matches!(self, Quantity::LearningRate) { 0.0 } else { f64::INFINITY };
+        let (low, high) = (all().fold(least, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
         if low > high {
             // There is no number to show.
             return [0.0, 1.0];
