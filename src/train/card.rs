@@ -1,5 +1,5 @@
-//! What a file of weights says of itself, so that it can be used without anything else: the model, the size and
-//! normalisation of its images, the names of its classes.
+//! The model card in a file of weights: the model, the size and normalisation of its images, and the names of its
+//! classes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,9 +12,9 @@ use crate::nn::Module;
 use crate::nn::models::{NamedModel, Networks};
 use crate::shape::ImageSize;
 
-/// What is needed to use a trained model beside its weights; it travels in the metadata of the safetensors file.
+/// The description of a trained model, stored with its weights in the metadata of the safetensors file.
 ///
-/// The network may be a program's own, under a name that [`Networks`] knows how to build:
+/// The network may be a custom one, under a name registered with [`Networks`]:
 ///
 /// ```
 /// use tilegrad::data::{ImageSet, Normalisation, ResidentSource};
@@ -51,14 +51,14 @@ use crate::shape::ImageSize;
 /// let file = std::env::temp_dir().join(format!("tilegrad-card-{}.safetensors", std::process::id()));
 /// trainer.save_model(&file)?;
 ///
-/// // Another reads the file, and knows nothing else of it but how the network is built.
+/// // Another reads the file. It needs nothing else but the code that builds the network.
 /// let card = ModelCard::read(&file)?;
 /// let (model, mut engine) = (card.build(&networks)?, CpuEngine::new());
 /// let mut predictor = Predictor::load(&file, &card, &*model, &mut engine)?;
 /// let light = ImageSet::new(vec![220; 16], vec![0], size, 2)?;
 /// assert!(predictor.probabilities(&light)?[0][1] > 0.9);
 ///
-/// // Or holds it against labelled images: a trainer that does not train.
+/// // A trainer can also evaluate the file on labelled images, without training.
 /// let mut test = ResidentSource::new("test", images.clone()).normalised(card.normalisation);
 /// let mut tester = Trainer::new(card.build(&networks)?, Sgd::new(0.0), CpuEngine::new(), TrainOptions::default(), &test)?;
 /// tester.load_model(&file, &Load::strict())?;
@@ -70,26 +70,26 @@ use crate::shape::ImageSize;
 pub struct ModelCard {
     /// The network.
     pub model: NamedModel,
-    /// The size of its images.
+    /// Size of the images.
     pub image_size: ImageSize,
-    /// The names of its classes, one for each.
+    /// Names of the classes, one per class.
     pub class_names: Vec<String>,
-    /// How bytes become numbers.
+    /// Normalisation that turns bytes into numbers.
     pub normalisation: Normalisation,
 }
 
-/// Numbers as text, which f32 survives to the bit.
+/// Formats numbers as text from which f32 is restored to the bit.
 fn numbers(values: &[impl ToString]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 impl ModelCard {
-    /// The network, by what `networks` knows; [`Error::Config`] of a name that is not among them says which are.
+    /// Builds the network with `networks`. [`Error::Config`] for an unknown name lists the known ones.
     pub fn build(&self, networks: &Networks) -> Result<Box<dyn Module>> {
         networks.build(&self.model)
     }
 
-    /// The card as metadata.
+    /// Returns the card as metadata.
     pub fn to_metadata(&self) -> Metadata {
         let NamedModel { name, classes, width, small, settings } = &self.model;
         let Normalisation { scale, shift } = &self.normalisation;
@@ -103,12 +103,12 @@ impl ModelCard {
             ("shift", numbers(shift)),
             ("class_names", serde_json::json!(self.class_names).to_string()),
         ];
-        // Only networks of one's own have any.
+        // Only custom networks have settings.
         let settings = (!settings.is_empty()).then(|| ("settings", serde_json::json!(settings).to_string()));
         fields.into_iter().chain(settings).map(|(name, text)| (format!("tilegrad.{name}"), text)).collect()
     }
 
-    /// The card in the metadata of the file at `path`; [`Error::Data`] names what is missing or makes no sense.
+    /// Reads the card from the metadata of the file at `path`. [`Error::Data`] names a missing or invalid entry.
     pub fn read(path: &Path) -> Result<Self> {
         let metadata = weights::metadata(path)?;
         let text = |name: &str| -> Result<&str> {
@@ -152,7 +152,7 @@ impl ModelCard {
     }
 }
 
-/// What [`numbers`] wrote.
+/// Parses the text of [`numbers`].
 fn several<T: FromStr, const N: usize>(text: &str) -> Option<[T; N]> {
     let values: Vec<T> = text.split(',').map(|text| text.parse().ok()).collect::<Option<_>>()?;
     values.try_into().ok()

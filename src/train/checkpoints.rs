@@ -1,4 +1,4 @@
-//! Checkpoints of a run in a folder: written every so often, the last two kept, a damaged one passed over.
+//! Checkpoints of a run in a folder. The last two are kept, and a damaged one is skipped.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use super::{Callback, Event, Flow, OnNonFinite, Snapshot, Trainer};
 use crate::error::{Error, Result};
 
-/// What the names of checkpoints begin and end with; between them is the number of steps, so that names sort by it.
+/// Prefix and suffix of a checkpoint's file name. The number of steps stands between them, so names sort by it.
 const NAME: (&str, &str) = ("checkpoint-", ".safetensors");
-/// How many are kept: if the last one is damaged, there is one before it.
+/// Number of checkpoints kept: if the last one is damaged, the one before it remains.
 const KEPT: usize = 2;
 
-/// Writes a [`Snapshot`] of the run every so many steps or so often, after every epoch if wanted, and at the end.
+/// Writes a [`Snapshot`] of the run at the end, and optionally after each epoch, by a number of steps or by time.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     dir: PathBuf,
@@ -22,18 +22,18 @@ pub struct Checkpoints {
     last: Instant,
 }
 
-/// What [`Checkpoints::latest`] found.
+/// The result of [`Checkpoints::latest`].
 #[derive(Debug)]
 pub struct Found {
     /// The file.
     pub path: PathBuf,
-    /// What is in it.
+    /// The snapshot in the file.
     pub snapshot: Arc<Snapshot>,
-    /// What is wrong with later ones, each with its path.
+    /// The errors of later, damaged checkpoints, each with its path.
     pub damaged: Vec<Error>,
 }
 
-/// The checkpoints in a folder by their steps, the last one first; none if there is no folder.
+/// Lists the checkpoints in a folder with their steps, the last one first. Empty if the folder does not exist.
 fn list(dir: &Path) -> Result<Vec<(u32, PathBuf)>> {
     let mut found = Vec::new();
     let entries = match std::fs::read_dir(dir) {
@@ -54,8 +54,8 @@ fn list(dir: &Path) -> Result<Vec<(u32, PathBuf)>> {
 }
 
 impl Checkpoints {
-    /// Checkpoints in the folder `dir`, which is made: at the end of every epoch and of the run. What an interrupted write
-    /// has left there is removed.
+    /// Creates the folder `dir` for checkpoints at the end of every epoch and of the run. Removes the remains of an
+    /// interrupted write.
     pub fn new(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref().to_path_buf();
         std::fs::create_dir_all(&dir).map_err(|error| Error::io(&dir, error))?;
@@ -69,27 +69,27 @@ impl Checkpoints {
         Ok(Checkpoints { dir, every_steps: None, every: None, each_epoch: true, last: Instant::now() })
     }
 
-    /// Every `steps` steps too.
+    /// Also writes a checkpoint every `steps` steps.
     pub fn every_steps(mut self, steps: u32) -> Self {
         self.every_steps = Some(steps.max(1));
         self
     }
 
-    /// Every so often too, at the next update.
+    /// Also writes a checkpoint at the next update after each period of `time`.
     pub fn every(mut self, time: Duration) -> Self {
         self.every = Some(time);
         self
     }
 
-    /// Whether there is one at the end of every epoch.
+    /// Sets whether a checkpoint is written at the end of every epoch.
     pub fn each_epoch(mut self, wanted: bool) -> Self {
         self.each_epoch = wanted;
         self
     }
 
-    /// The last checkpoint in `dir` that is whole; `None` if there is none and none that is damaged.
+    /// Returns the last intact checkpoint in `dir`, or `None` if there are no checkpoints.
     ///
-    /// [`Error::Data`] if there are checkpoints and all are damaged, with what is wrong with each.
+    /// [`Error::Data`] if there are checkpoints and all are damaged; it gives the fault of each.
     pub fn latest(dir: &Path) -> Result<Option<Found>> {
         let mut damaged = Vec::new();
         for (_, path) in list(dir)? {
@@ -105,19 +105,20 @@ impl Checkpoints {
         Err(Error::data(dir, format!("holds no checkpoint that is whole: {}", all.join("; "))))
     }
 
-    /// Writes one now, and removes those before the last two; not of a run that is about to end for a loss that was not finite.
+    /// Writes a checkpoint now and removes those before the last two. Writes none for a run that is about to end
+    /// because of a non-finite loss.
     pub fn write(&mut self, trainer: &mut Trainer) -> Result<()> {
         let snapshot = trainer.snapshot()?;
-        // Its report is on its way, and what is kept in the folder is better.
+        // The report of the non-finite loss is still pending, and the checkpoints in the folder are better.
         if trainer.has_diverged() && trainer.options().on_non_finite == OnNonFinite::Stop {
             return Ok(());
         }
         let steps = snapshot.steps();
         self.last = Instant::now();
-        // After the last step of an epoch there may be another with the same number, which is further on.
+        // After the last step of an epoch, a checkpoint of the same number may follow; it is further on.
         let path = self.dir.join(format!("{}{steps:010}{}", NAME.0, NAME.1));
         snapshot.write(&path)?;
-        // Later ones are of a run that was further and has been begun anew from an earlier one.
+        // Later checkpoints belong to a run that was further on and has restarted from an earlier one.
         let (later, until_now): (Vec<_>, Vec<_>) =
             list(&self.dir)?.into_iter().partition(|(number, _)| *number > steps);
         for (_, old) in later.into_iter().chain(until_now.into_iter().skip(KEPT)) {

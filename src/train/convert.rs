@@ -1,20 +1,20 @@
-//! Numbers of a file's types as the numbers that a device has.
+//! Conversion of a file's number types to the device's.
 
 use safetensors::tensor::Dtype;
 
-/// The numbers in `bytes`, little-endian, as f32; `None` if they are of no type of floats that is known here.
+/// Converts little-endian `bytes` to f32. `None` if `dtype` is no supported floating-point type.
 pub(super) fn reals(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
     Some(match dtype {
         Dtype::F32 => each(bytes, f32::from_le_bytes),
         Dtype::F64 => each(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
         Dtype::F16 => each(bytes, |bytes| half(u16::from_le_bytes(bytes))),
-        // The upper half of an f32.
+        // A BF16 number is the upper half of an f32.
         Dtype::BF16 => each(bytes, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
         _ => return None,
     })
 }
 
-/// The integers in `bytes`; `None` if they are of another type.
+/// Converts `bytes` to integers. `None` if they are of another type.
 pub(super) fn ints(dtype: Dtype, bytes: &[u8]) -> Option<Vec<i64>> {
     Some(match dtype {
         Dtype::I64 => each(bytes, i64::from_le_bytes),
@@ -27,7 +27,7 @@ fn each<const N: usize, T>(bytes: &[u8], number: impl Fn([u8; N]) -> T) -> Vec<T
     bytes.chunks_exact(N).filter_map(|chunk| chunk.try_into().ok()).map(number).collect()
 }
 
-/// A number of IEEE 754's 16-bit form: one bit of sign, five of exponent, ten of fraction.
+/// Converts a number in IEEE 754's 16-bit format: one sign bit, five exponent bits, ten fraction bits.
 fn half(bits: u16) -> f32 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), u32::from(bits & 0x3ff));
     let size = match exponent {

@@ -1,4 +1,4 @@
-//! The engine that runs tapes on the CPU, by the reference executor.
+//! The engine that runs tapes on the CPU with the reference executor.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use crate::reference;
 use crate::tensor::{Tensor, TensorId, Values};
 use crate::twin::Value;
 
-/// What a tape calls what the optimizer keeps for a parameter.
+/// The name on a tape of an optimizer's state for a parameter.
 fn kept_name(parameter: &str, buffer: &str) -> String {
     format!("{parameter}.{buffer}")
 }
 
-/// Runs tapes on the CPU, by the reference executor.
+/// Runs tapes on the CPU with the reference executor.
 #[derive(Default)]
 pub struct CpuEngine {
     store: reference::HostStore<f32>,
@@ -24,7 +24,7 @@ pub struct CpuEngine {
 }
 
 impl CpuEngine {
-    /// An engine without programs.
+    /// Creates an engine without programs.
     pub fn new() -> Self {
         CpuEngine::default()
     }
@@ -33,7 +33,7 @@ impl CpuEngine {
         self.store.get(name).ok_or_else(|| Error::name(name, "nothing of that name is kept"))
     }
 
-    /// Sets `name`, which has as many values as `parameter`.
+    /// Sets `name`, which has the element count of `parameter`.
     fn set_like(&mut self, name: &str, parameter: &str, values: &[f32]) -> Result<()> {
         let expected = self.kept(parameter)?.real().len();
         if expected != values.len() {
@@ -108,7 +108,7 @@ impl Engine for CpuEngine {
     }
 
     fn clear_state(&mut self, name: &str) -> Result<()> {
-        // A state that no step has made yet is zero already.
+        // A state that no step has created yet is already zero.
         if let Some(value) = self.store.get(name) {
             let zeros = vec![0.0; value.real().len()];
             self.store.set(name, Value::Real(zeros));

@@ -1,86 +1,88 @@
-//! Whether a run looks underfitted, overfitted or well fitted, from which numbers, and what to try.
+//! Diagnosis of a run as underfitted, overfitted or well fitted, with the numbers behind it and advice.
 //!
-//! A run is judged by where its curves end: the median of the last fifth of the epochs, at least three, so that one
-//! odd epoch decides nothing (of one or two epochs, the last). The first rule that holds decides:
+//! A run is judged by the ends of its curves: the median of the last fifth of the epochs, at least three, so that a
+//! single outlier decides nothing (for one or two epochs, the last). The first rule that holds decides:
 //!
-//! 1. **Diverged**: a loss is not finite, or the training loss ends above where it began after having been much lower.
-//! 2. **Overfitted**: training accuracy ends more than 0.05 above validation accuracy; or the validation loss ends more than
-//!    25%, and more than 0.05, above its best while the training loss went on falling.
-//! 3. **Still improving**: over the last third of the epochs, by lines of least squares, training and validation loss
-//!    fall, the former by more than 5%, and validation accuracy rises by more than 0.01, all of it by more than twice the lines'
-//!    standard error; and the learning rate has not been brought to zero, after which more epochs would change nothing.
-//! 4. **Underfitted**: neither training nor validation reaches 0.9 of the way from guessing to all right. This is held against
-//!    the training images because a network that is large enough, trained long enough, learns any of those by heart, with
-//!    however many classes, even with random labels (Zhang et al., "Understanding deep learning requires rethinking
-//!    generalization", 2017); so accuracy that is missing there, and no gap to validation, is what the network or its training
-//!    leaves undone, while on new images a hard data set may allow less. Below 0.1 of the way it is said to guess.
+//! 1. **Diverged**: a loss is not finite, or the training loss ends above its start after having been much lower.
+//! 2. **Overfitted**: training accuracy ends more than 0.05 above validation accuracy; or the validation loss ends more
+//!    than 25%, and more than 0.05, above its minimum while the training loss kept falling.
+//! 3. **Still improving**: over the last third of the epochs, by least-squares lines, training and validation loss
+//!    fall, the former by more than 5%, and validation accuracy rises by more than 0.01. Each change exceeds twice the
+//!    standard error of its line. The learning rate has not been brought to zero; after that, more epochs would change
+//!    nothing.
+//! 4. **Underfitted**: neither training nor validation reaches 0.9 of the way from guessing to all correct. The rule
+//!    uses the training images because a network that is large enough and trained long enough memorises any of them,
+//!    for any number of classes and even with random labels (Zhang et al., "Understanding deep learning requires
+//!    rethinking generalization", 2017). Low training accuracy without a gap to validation is therefore a fault of the
+//!    network or its training, while on new images a hard data set may allow less. Below 0.1 of the way, the model is
+//!    reported to guess.
 //! 5. **Well fitted**.
 //!
-//! The way from guessing to all right is `(accuracy - 1 / classes) / (1 - 1 / classes)`, Cohen's kappa for classes of one
-//! size; where the number of classes is not told, it is the accuracy itself. Limits are rules of thumb. Training accuracy is
-//! measured while the weights move, and under augmentation and dropout, so it is lower than it would be afterwards:
-//! a gap is real, and a training accuracy below validation accuracy is no fault. Source of the terms: Dive into Deep
-//! Learning, chapter 3.6.
+//! The way from guessing to all correct is `(accuracy - 1 / classes) / (1 - 1 / classes)`, Cohen's kappa for classes of
+//! equal size. If the number of classes is unknown, it is the accuracy itself. The limits are rules of thumb. Training
+//! accuracy is measured while the weights change, under augmentation and dropout, so it is lower than it would be
+//! afterwards. A gap is therefore real, and a training accuracy below validation accuracy is no fault. Source of the
+//! terms: Dive into Deep Learning, chapter 3.6.
 
 use std::fmt;
 
 use super::Epoch;
 
-/// Part of the way from guessing to all right below which a run that does not overfit is called underfitted ..
+/// Part of the way from guessing to all correct below which a run that does not overfit is called underfitted.
 const POOR: f64 = 0.9;
-/// .. and below which it is said to guess.
+/// Part of that way below which it is reported to guess.
 const GUESSING: f64 = 0.1;
-/// Distance of training and validation accuracy above which a run is called overfitted.
+/// Difference between training and validation accuracy above which a run is called overfitted.
 const GAP: f64 = 0.05;
-/// How much the validation loss may rise above its best, as a part of it ..
+/// Relative rise of the validation loss above its minimum that counts as overfitting.
 const RISE: f64 = 0.25;
-/// .. and at all: a rise among tiny losses is chance.
+/// Absolute rise that it also needs: a rise among tiny losses is chance.
 const RISE_AT_LEAST: f64 = 0.05;
-/// How much the training loss must fall in the last third of the epochs, as a part of it ..
+/// Relative fall of the training loss over the last third of the epochs that makes more epochs worthwhile.
 const FALL: f64 = 0.05;
-/// .. and validation accuracy rise, for more epochs to be worth their time.
+/// Rise of validation accuracy that this also needs.
 const GAIN: f64 = 0.01;
-/// How far above its best the training loss of a run that ends where it began must be, for it to have diverged.
+/// Factor over its minimum above which the training loss of a run that ends at its start counts as diverged.
 const LOST: f64 = 1.2;
-/// Part of the highest learning rate below which a schedule has come to its end.
+/// Part of the highest learning rate below which a schedule counts as finished.
 const ANNEALED: f64 = 0.01;
 
-/// How a model fits.
+/// The quality of a model's fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// Poor on what it was trained on.
+    /// Poor on the training data.
     Under,
-    /// Much better on what it was trained on than on the rest.
+    /// Much better on the training data than on the validation data.
     Over,
-    /// Neither.
+    /// Neither underfitted nor overfitted.
     Well,
-    /// Not done: training and validation still get better.
+    /// Not finished: training and validation still improve.
     Improving,
-    /// Losses that are no numbers, or have gone back to where they began.
+    /// The losses are not finite, or have returned to their start.
     Diverged,
 }
 
-/// How a model fits, the numbers that say so, and what to try. It is said after a run, and changes none.
+/// The quality of a model's fit, the numbers behind it, and advice. It is made after a run and does not affect it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diagnosis {
     /// The verdict.
     pub fit: Fit,
-    /// The numbers, and what they are held against.
+    /// The numbers and their limits.
     pub reason: String,
-    /// What to try, the most promising first.
+    /// The advice, most promising first.
     pub advice: Vec<String>,
 }
 
 impl Diagnosis {
-    /// Of a run's epochs; `None` if there are none. What guessing would give is not known here: see
+    /// Diagnoses the epochs of a run. `None` if there are none. The accuracy of guessing is unknown here; see
     /// [`Diagnosis::of_classes`].
     pub fn new(epochs: &[Epoch]) -> Option<Self> {
         Self::judge(epochs, 0.0)
     }
 
-    /// As [`Diagnosis::new`], where accuracy is held against guessing among `classes` classes.
+    /// Diagnoses like [`Diagnosis::new`], with accuracy measured against guessing among `classes` classes.
     pub fn of_classes(epochs: &[Epoch], classes: usize) -> Option<Self> {
-        // Of a single class there is nothing to learn, and no way from guessing to all right.
+        // With a single class there is nothing to learn, and no way from guessing to all correct.
         Self::judge(epochs, if classes > 1 { 1.0 / classes as f64 } else { 0.0 })
     }
 
@@ -104,12 +106,12 @@ impl fmt::Display for Diagnosis {
     }
 }
 
-/// A run's four curves, each epoch's value the median of it and some before, and where they end.
+/// The four curves of a run and their ends. Each epoch's value is the median of it and some epochs before it.
 struct Curves<'a> {
     epochs: &'a [Epoch],
     train_loss: Vec<f64>,
     validation_loss: Vec<f64>,
-    /// Where they end.
+    /// The ends of the curves.
     train: f64,
     validation: f64,
     loss: f64,
@@ -117,7 +119,7 @@ struct Curves<'a> {
 
 impl<'a> Curves<'a> {
     fn new(epochs: &'a [Epoch]) -> Option<Self> {
-        // A median of two would be their mean, which one odd epoch moves.
+        // A median of two would be their mean, which a single outlier moves.
         let window = if epochs.len() < 3 { 1 } else { (epochs.len() / 5).clamp(3, 10) };
         let smooth = |value: fn(&Epoch) -> f64| -> Vec<f64> {
             let raw: Vec<f64> = epochs.iter().map(value).collect();
@@ -134,13 +136,13 @@ impl<'a> Curves<'a> {
         })
     }
 
-    /// The index of the lowest validation loss.
+    /// Index of the lowest validation loss.
     fn best(&self) -> usize {
         let losses = &self.validation_loss;
         (0..losses.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap_or(0)
     }
 
-    /// The line through the last third of the epochs, at least three of them; `None` of fewer.
+    /// The line through the last third of the epochs, at least three. `None` for fewer.
     fn trend(&self, value: fn(&Epoch) -> f64) -> Option<Trend> {
         let count = (self.epochs.len() / 3).max(3);
         let last = &self.epochs[self.epochs.len().checked_sub(count)?..];
@@ -148,24 +150,24 @@ impl<'a> Curves<'a> {
     }
 }
 
-/// The middle of some values: of an even number, the mean of the two.
+/// The median; for an even count, the mean of the middle two.
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0
 }
 
-/// How much a line of least squares rises from the first to the last of some values.
+/// The rise of a least-squares line from the first value to the last.
 struct Trend {
-    /// The line at the first.
+    /// The line's value at the first.
     from: f64,
     rise: f64,
-    /// The rise's standard error.
+    /// Standard error of the rise.
     error: f64,
 }
 
 impl Trend {
-    /// Of at least three values.
+    /// Fits the line to at least three values.
     fn new(values: &[f64]) -> Self {
         let count = values.len() as f64;
         let (mean_x, mean_y) = ((count - 1.0) / 2.0, values.iter().sum::<f64>() / count);
@@ -177,7 +179,7 @@ impl Trend {
         Trend { from: mean_y - slope * mean_x, rise: slope * (count - 1.0), error: error * (count - 1.0) }
     }
 
-    /// Whether it rises by more than `limit`, and by more than chance would have it.
+    /// True if it rises by more than `limit`, and by more than chance explains.
     fn rises(&self, limit: f64) -> bool {
         self.rise > limit && self.rise > 2.0 * self.error
     }
@@ -187,7 +189,7 @@ impl Trend {
     }
 }
 
-/// The advice as a list that can be kept.
+/// The advice as an owned list.
 fn list<const N: usize>(advice: [&str; N]) -> Vec<String> {
     advice.map(String::from).to_vec()
 }
@@ -304,7 +306,7 @@ fn underfitted(curves: &Curves<'_>, chance: f64) -> Option<Diagnosis> {
         "more epochs, which with so few decides most",
     ];
     let mut advice = list(advice);
-    // A short run may lack nothing but time; of a longer one the trend has been looked at.
+    // A short run may only need more time; a longer one has had its trend checked.
     if epochs < 3 {
         advice.rotate_right(1);
     } else {

@@ -1,20 +1,21 @@
-//! Which epoch is the best, and when to stop waiting for a better one.
+//! The best epoch of a run, and early stopping.
 
 use super::history::{Epoch, History};
 use crate::error::{Error, Result};
 
-/// What epochs are compared by: the loss as a whole or accuracy. A loss's other metrics can't be monitored.
+/// The criterion for comparing epochs: the loss as a whole, or accuracy. Other metrics of a loss can't be monitored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Monitor {
     /// The loss over the validation images; smaller is better.
     #[default]
     ValidationLoss,
-    /// The share of right predictions over the validation images; larger is better.
+    /// Share of correct predictions over the validation images; larger is better.
     ValidationAccuracy,
 }
 
 impl Monitor {
-    /// The number of an epoch, turned so that smaller is better; not finite counts as infinitely bad.
+    /// The criterion's value of an epoch, with the sign set so that smaller is better. A non-finite value counts as
+    /// infinity.
     fn badness(self, epoch: &Epoch) -> f64 {
         let badness = match self {
             Monitor::ValidationLoss => epoch.validation_loss,
@@ -25,23 +26,23 @@ impl Monitor {
 }
 
 impl History {
-    /// The best epoch, the first of equals.
+    /// Returns the best epoch, the first among equals.
     pub fn best(&self, monitor: Monitor) -> Option<&Epoch> {
-        // The first of those that are equal.
+        // The first among equals.
         self.epochs.iter().min_by(|a, b| monitor.badness(a).total_cmp(&monitor.badness(b)))
     }
 }
 
-/// Ends a run once no epoch has been better than the best for a while. Source: Prechelt, "Early stopping - but when?", 1998;
-/// the names are PyTorch Lightning's.
+/// Ends a run once no epoch has improved on the best for `patience` epochs. Source: Prechelt, "Early stopping - but
+/// when?", 1998. The names are PyTorch Lightning's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct EarlyStopping {
-    /// What is looked at.
+    /// The criterion.
     pub monitor: Monitor,
-    /// How many epochs in a row may bring nothing better.
+    /// Number of consecutive epochs that may bring no improvement.
     pub patience: usize,
-    /// By how much an epoch must be better to count.
+    /// Smallest change that counts as an improvement.
     pub min_delta: f64,
 }
 
@@ -51,13 +52,13 @@ impl EarlyStopping {
         EarlyStopping { monitor: Monitor::default(), patience, min_delta: 0.0 }
     }
 
-    /// Sets what is looked at.
+    /// Sets the criterion.
     pub fn monitor(mut self, monitor: Monitor) -> Self {
         self.monitor = monitor;
         self
     }
 
-    /// Sets by how much an epoch must be better to count.
+    /// Sets the smallest change that counts as an improvement.
     pub fn min_delta(mut self, min_delta: f64) -> Self {
         self.min_delta = min_delta;
         self
@@ -75,7 +76,8 @@ impl EarlyStopping {
         Ok(())
     }
 
-    /// Whether these epochs are enough. It follows from them alone, so that a run that was interrupted ends where it would have.
+    /// True if the run should end after these epochs. The result depends on them alone, so an interrupted run ends at
+    /// the same epoch.
     pub fn is_enough(&self, epochs: &[Epoch]) -> bool {
         let (mut best, mut since) = (f64::INFINITY, 0);
         for epoch in epochs {

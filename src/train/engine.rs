@@ -1,4 +1,4 @@
-//! What runs tapes for the trainer: a GPU, or the reference executor where there is none.
+//! The engine trait: runs tapes for the trainer, on a GPU or with the reference executor.
 
 use std::any::Any;
 use std::path::Path;
@@ -12,25 +12,26 @@ use crate::plan::{Forecast, Memory};
 use crate::tensor::{Tensor, TensorId, Values};
 use crate::twin::Value;
 
-/// A tape that an engine has made ready.
+/// A tape that an engine has compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProgramId(usize);
 
 impl ProgramId {
-    /// The program with this number; an engine numbers its programs as it likes.
+    /// The program with this number. An engine chooses the numbers of its programs.
     pub fn new(number: usize) -> Self {
         ProgramId(number)
     }
 
-    /// Its number.
+    /// The program's number.
     pub fn number(self) -> usize {
         self.0
     }
 }
 
-/// Something that runs tapes over one store of parameters.
+/// Runs tapes over one parameter store.
 ///
-/// A program may have one of its own. What has no default is what a trainer cannot do without. By hand an engine is used so:
+/// A custom engine implements it. Methods without a default are those that a trainer requires. An engine is used by
+/// hand as follows:
 ///
 /// ```
 /// use tilegrad::graph::{Purpose, Spec, Stage, Tape, Values};
@@ -54,30 +55,30 @@ pub trait Engine: Any + Send {
     /// The device's name.
     fn name(&self) -> String;
 
-    /// The bytes of memory that the device has for itself, where it says.
+    /// Bytes of the device's own memory, if known.
     fn device_memory(&self) -> Option<u64> {
         None
     }
 
-    /// Makes the parameter store for the parameters and groups of `tape`, with their first values under `seed`.
+    /// Creates the parameter store for the parameters and groups of `tape`, with initial values drawn under `seed`.
     fn initialise(&mut self, tape: &Tape, seed: u64) -> Result<()>;
 
-    /// Makes a tape ready to run.
+    /// Compiles a tape.
     fn compile(&mut self, tape: Tape) -> Result<ProgramId>;
 
     /// The tape of a program.
     fn tape(&self, program: ProgramId) -> &Tape;
 
-    /// The memory that a program plans for; `None` where memory is not planned.
+    /// The memory that a program plans for; `None` if memory is not planned.
     fn memory(&self, program: ProgramId) -> Option<Memory>;
 
-    /// Keeps a data set of images and their labels under `name`, for every program.
+    /// Keeps a data set of images and their labels under `name`, for all programs.
     fn set_resident(&mut self, name: &str, images: &ImageSet) -> Result<()>;
 
-    /// Writes an input of a program, values in PyTorch's order; the next run sees them.
+    /// Writes an input of a program, with values in PyTorch's order. It takes effect in the next run.
     fn write(&mut self, program: ProgramId, name: &str, values: Values<'_>) -> Result<()>;
 
-    /// [`Engine::write`] of what is large and new in each step, while the step before may still run.
+    /// Writes like [`Engine::write`], for large data that is new in each step, while the step before may still run.
     fn upload(&mut self, program: ProgramId, name: &str, values: Values<'_>) -> Result<()> {
         self.write(program, name, values)
     }
@@ -85,16 +86,16 @@ pub trait Engine: Any + Send {
     /// Runs stages of a program.
     fn run(&mut self, program: ProgramId, stages: &[Stage]) -> Result<()>;
 
-    /// Times every dispatch of a program, `repeats` times, and measures what the device can do at best; `None` where there
-    /// are no dispatches to time.
+    /// Times every dispatch of a program `repeats` times, and measures the device's peak rates. `None` for an engine
+    /// without dispatches.
     ///
-    /// The program really runs, more than `repeats` times, on what was written last: parameters and states change.
+    /// The program runs more than `repeats` times on the inputs last written, so parameters and states change.
     fn profile(&mut self, program: ProgramId, repeats: usize) -> Result<Option<Profile>> {
         let _ = (program, repeats);
         Ok(None)
     }
 
-    /// Waits until everything has run.
+    /// Waits until all submitted work has run.
     fn wait(&mut self) -> Result<()>;
 
     /// Reads a tensor that the tape keeps.
@@ -103,7 +104,7 @@ pub trait Engine: Any + Send {
     /// Reads a state.
     fn state(&mut self, name: &str) -> Result<Vec<f32>>;
 
-    /// Asks for a state as it is after what has been run so far; it may come later, while more runs.
+    /// Requests a state as of the runs so far. The values may arrive later, while more runs are in progress.
     fn request_state(&mut self, name: &str) -> Result<Box<dyn Reading>> {
         Ok(Box::new(Here(Some(self.state(name)?))))
     }
@@ -111,52 +112,53 @@ pub trait Engine: Any + Send {
     /// Sets a state to zeros.
     fn clear_state(&mut self, name: &str) -> Result<()>;
 
-    /// Sets a state, which [`Engine::state`] gave, to the same bits; one that no program has made yet too.
+    /// Sets a state to the exact bits that [`Engine::state`] returned. Also works before any program has created it.
     fn set_state(&mut self, name: &str, values: &[f32]) -> Result<()>;
 
-    /// A parameter in PyTorch's order.
+    /// Reads a parameter in PyTorch's order.
     fn parameter(&mut self, name: &str) -> Result<Vec<f32>>;
 
     /// Sets a parameter.
     fn set_parameter(&mut self, name: &str, values: &[f32]) -> Result<()>;
 
-    /// What the optimizer keeps for a parameter under `buffer`, such as "momentum_buffer", in PyTorch's order; zeros before the
-    /// first update that makes it.
+    /// Reads the optimizer's state `buffer` for a parameter, such as "momentum_buffer", in PyTorch's order. Zeros
+    /// before the first update that creates it.
     fn optimizer_buffer(&mut self, parameter: &str, buffer: &str) -> Result<Vec<f32>>;
 
-    /// Sets what the optimizer keeps for a parameter under `buffer`.
+    /// Sets the optimizer's state `buffer` for a parameter.
     fn set_optimizer_buffer(&mut self, parameter: &str, buffer: &str, values: &[f32]) -> Result<()>;
 
-    /// The values of a model's buffer.
+    /// Reads a model's buffer.
     fn buffer(&mut self, tensor: &Tensor) -> Result<Value<f32>>;
 
     /// Sets a model's buffer.
     fn set_buffer(&mut self, name: &str, values: Value<f32>) -> Result<()>;
 
-    /// Which kernel was taken wherever there was a choice, in all programs so far; `None` where there is none.
+    /// The candidates chosen in all programs so far; `None` for an engine without candidates.
     fn taken(&self) -> Option<Choices> {
         None
     }
 
-    /// What a program of `tape` would need, with an estimate of its time if `timed`, for which the device is measured; `None`
-    /// where nothing is planned. Nothing is made or run. [`Error::Limit`] names what is too large for the device.
+    /// Plans a program of `tape` and returns its requirements, with an estimate of its time if `timed`. The estimate
+    /// measures the device. `None` if the engine plans nothing. Nothing is compiled or run. [`Error::Limit`] names a
+    /// tensor or dispatch that is too large for the device.
     fn forecast(&mut self, tape: &Tape, timed: bool) -> Result<Option<Forecast>> {
         let _ = (tape, timed);
         Ok(None)
     }
 
-    /// Takes these choices for programs from now on.
+    /// Uses these choices for later programs.
     fn take(&mut self, choices: Choices) {
         let _ = choices;
     }
 
-    /// Opens a device that was lost anew, without store and programs, and says whether there is one.
+    /// Opens a lost device again, without store and programs. Returns true if there is a new one.
     fn renew(&mut self) -> Result<bool> {
         Ok(false)
     }
 
-    /// Measures which kernels are fastest for these tapes, each with the same for a smaller batch where there is one, and
-    /// takes them for programs from now on; `None` where there is no choice.
+    /// Measures the fastest candidates for these tapes and uses them for later programs. Each tape comes with the same
+    /// one for a smaller batch, if there is one. `None` for an engine without candidates.
     fn tune(
         &mut self,
         tapes: &[(Tape, Option<Tape>)],
@@ -166,8 +168,8 @@ pub trait Engine: Any + Send {
         Ok(None)
     }
 
-    /// Takes the choices of a file, one that [`Choices::to_json`] has written, for programs from now on, and says how many
-    /// of them are for the first tape's shapes. One that can't be taken is an error, here or when a program is made.
+    /// Uses the choices of a file written by [`Choices::to_json`] for later programs. Returns the number of them that
+    /// match the first tape's shapes. A choice that can't be used is an error, here or when a program is compiled.
     fn pin(&mut self, file: &Path, tapes: &[Tape]) -> Result<usize> {
         let _ = tapes;
         let message = format!("{} has no choice of kernels to repeat; leave it out, or name a GPU", self.name());
@@ -181,16 +183,16 @@ impl<E: Engine> From<E> for Box<dyn Engine> {
     }
 }
 
-/// Numbers on their way to the host.
+/// Values in transit to the host.
 pub trait Reading: Send {
-    /// The numbers if they are there; they are given once.
+    /// Returns the values if they have arrived. They are returned once.
     fn poll(&mut self) -> Result<Option<Vec<f32>>>;
 
-    /// The numbers, waiting for what makes them where they are not there yet, but for nothing later.
+    /// Returns the values. Waits for the runs that compute them, but for no later ones.
     fn wait(&mut self) -> Result<Vec<f32>>;
 }
 
-/// Numbers that are there.
+/// Values that have already arrived.
 struct Here(Option<Vec<f32>>);
 
 impl Reading for Here {
@@ -213,19 +215,19 @@ impl Reading for Readback {
     }
 }
 
-/// Where a source brings its data: to the next step of a program, or to the device to stay there.
+/// The destination of a source's data: the next step of a program, or storage on the device.
 pub struct Sink<'a> {
     engine: &'a mut dyn Engine,
     program: Option<ProgramId>,
 }
 
 impl<'a> Sink<'a> {
-    /// What stays on the device.
+    /// The sink for data that stays on the device.
     pub fn resident(engine: &'a mut dyn Engine) -> Self {
         Sink { engine, program: None }
     }
 
-    /// The next step of `program`.
+    /// The sink for the next step of `program`.
     pub fn step(engine: &'a mut dyn Engine, program: ProgramId) -> Self {
         Sink { engine, program: Some(program) }
     }
@@ -251,7 +253,7 @@ impl BatchSink for Sink<'_> {
     }
 }
 
-/// A session of a loop of one's own takes batches as a program of an engine does.
+/// In a custom loop, a session takes batches as an engine's program does.
 impl BatchSink for Session {
     fn tape(&self) -> Option<&Tape> {
         Some(&self.plan().tape)
@@ -269,9 +271,9 @@ impl BatchSink for Session {
     }
 }
 
-/// Brings images and labels to a store on the GPU.
+/// Copies images and labels to a store on the GPU.
 pub(super) fn set_resident(store: &Store, name: &str, images: &ImageSet) -> Result<()> {
-    // An image starts at a whole word.
+    // Each image starts at a whole word.
     let padded = images.image_bytes().next_multiple_of(4);
     let mut bytes = Vec::with_capacity(padded * images.len());
     for i in 0..images.len() {

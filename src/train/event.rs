@@ -1,58 +1,58 @@
-//! What a training run says of itself while it runs.
+//! Events of a training run.
 
 use super::history::Epoch;
 use crate::error::NonFinite;
 use crate::plan::Memory;
 
-/// What a training run says of itself while it runs.
+/// An event of a training run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The first program is ready: its memory, where it is planned.
+    /// The first program is ready, with its memory if planned.
     Ready(Option<Memory>),
-    /// An update of the parameters has been submitted: the steps so far, each of a batch.
+    /// An update of the parameters has been submitted. Each step is one batch.
     Step {
         /// The epoch, from 1.
         epoch: usize,
-        /// Batches so far, over all epochs.
+        /// Number of batches so far, over all epochs.
         steps: u32,
     },
-    /// Some steps are done.
+    /// Some steps have finished.
     Progress {
         /// The epoch, from 1.
         epoch: usize,
-        /// Images of this epoch that are done.
+        /// Number of images of this epoch that have been processed.
         images: usize,
-        /// Images of an epoch.
+        /// Number of images in an epoch.
         of: usize,
         /// The epoch's mean loss so far.
         loss: f64,
-        /// The epoch's share of right predictions so far, 0 to 1.
+        /// The epoch's share of correct predictions so far, 0 to 1.
         accuracy: f64,
-        /// Over this epoch so far.
+        /// Images per second over this epoch so far.
         images_per_second: f64,
     },
-    /// An epoch is done, validation included.
+    /// An epoch, with its validation, has finished.
     Epoch(&'a Epoch),
-    /// A loss was not finite, and the run goes on: [`super::OnNonFinite::Warn`].
+    /// A loss was not finite, and the run continues: [`super::OnNonFinite::Warn`].
     NonFinite(&'a NonFinite),
-    /// The device was lost, for this reason; the run goes on with a new one from step `steps`.
+    /// The device was lost, and the run continues on a new one from step `steps`.
     Renewed {
-        /// What is known of the loss.
+        /// The known cause of the loss.
         reason: &'a str,
-        /// The steps that the host's last copy has.
+        /// Number of steps in the host's last copy.
         steps: u32,
     },
-    /// The run is over, whatever ended it but an error.
+    /// The run has ended for any reason but an error.
     End,
 }
 
-/// Whether a run goes on.
+/// The decision of a callback about the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// It does.
+    /// The run continues.
     Continue,
-    /// It ends after what it is at; a later [`super::Trainer::fit`] goes on from there. [`super::Checkpoints`] and
-    /// [`super::Record`] write a checkpoint there, in the middle of an epoch too.
+    /// The run ends after the current step; a later [`super::Trainer::fit`] continues from there.
+    /// [`super::Checkpoints`] and [`super::Record`] write a checkpoint there, in the middle of an epoch too.
     Stop,
 }

@@ -1,6 +1,7 @@
-//! The loop over epochs: batches in their order, rates, reports, validation, what ends a run, and a device that was lost.
+//! The loop over epochs: batches in order, rates, reports, validation, the end of a run, and recovery from a lost
+//! device.
 //!
-//! Where a run is follows from its counts alone, so the loop goes on from wherever a snapshot has put them.
+//! The position of a run follows from its counts alone, so the loop continues from wherever a snapshot has set them.
 
 use std::path::Path;
 use std::time::Instant;
@@ -15,33 +16,35 @@ use crate::graph::Purpose;
 use crate::ops::metrics::HISTORY;
 use crate::optim::{Mode, Rates};
 
-/// What errors about a snapshot in memory name.
+/// The name of a snapshot in memory, for errors.
 const IN_MEMORY: &str = "the run's last copy in memory";
 
-/// The metrics of an epoch from those of its training and of its validation.
+/// Combines an epoch's training metrics and validation metrics.
 fn both(train: Vec<(String, f64)>, validation: Vec<(String, f64)>) -> Vec<Measured> {
     let pairs = train.into_iter().zip(validation);
     pairs.map(|((name, train), (_, validation))| Measured { name, train, validation }).collect()
 }
 
-/// What looks on, all together.
+/// All callbacks of a run.
 pub(super) type Callbacks<'a, 'b> = &'a mut [&'b mut dyn Callback];
 
 impl Trainer {
-    /// Goes on from so many seconds, of the run and of its epoch.
+    /// Starts the clocks at these seconds, for the run and for its epoch.
     pub(super) fn start_clocks(&mut self, run: f64, epoch: f64) {
         self.run.clocks.start(run, epoch);
         self.run.noted = self.run.batch;
     }
 
-    /// Trains until the epochs that the options say are done, and validates after each; what [`Trainer::on`] has added looks on.
+    /// Trains until the number of epochs in the options is reached, and validates after each. Callbacks added by
+    /// [`Trainer::on`] receive the events.
     ///
-    /// The history is that of the whole run, what came before [`Trainer::restore`] included; its losses may begin later.
+    /// The history covers the whole run, including the part before [`Trainer::restore`]; its losses may begin later.
     pub fn fit(&mut self, train: &mut dyn BatchSource, validation: &mut dyn BatchSource) -> Result<History> {
         self.fit_with(train, validation, &mut [])
     }
 
-    /// [`Trainer::fit`] with more callbacks, which are only lent: each gets every event, and may end the run.
+    /// Trains like [`Trainer::fit`], with additional borrowed callbacks. Each receives every event, and may end the
+    /// run.
     pub fn fit_with(
         &mut self,
         train: &mut dyn BatchSource,
@@ -52,7 +55,7 @@ impl Trainer {
         let mut callbacks: Vec<&mut dyn Callback> = own.iter_mut().map(|callback| &mut **callback as _).collect();
         callbacks.extend(lent.iter_mut().map(|callback| &mut **callback as &mut dyn Callback));
         let history = self.fit_all(train, validation, &mut callbacks);
-        // What a callback has added meanwhile looks on from the next time.
+        // A callback added during the run receives events from the next call on.
         own.append(&mut self.callbacks);
         self.callbacks = own;
         history
@@ -65,7 +68,7 @@ impl Trainer {
         callbacks: Callbacks<'_, '_>,
     ) -> Result<History> {
         let mut lost_at = None;
-        // Those of a run that an error has ended.
+        // Drops the reports of a run that ended with an error.
         self.asked.clear();
         self.start_clocks(self.run.seconds(), self.run.epoch_seconds());
         self.run.clocks.warm = false;
@@ -73,7 +76,7 @@ impl Trainer {
         loop {
             match self.epochs_with(train, validation, callbacks, &mut step_ms) {
                 Ok(()) => break,
-                // Twice at the same step is no accident.
+                // A second loss at the same step is no accident.
                 Err(Error::DeviceLost(reason)) if lost_at != Some(self.run.steps) => {
                     lost_at = Some(self.run.steps);
                     self.renew(&reason)?;
@@ -86,7 +89,7 @@ impl Trainer {
             }
         }
         self.note_losses()?;
-        // What happens before the next call is no part of the run.
+        // The time until the next call does not count.
         self.run.clocks.stop();
         step_ms.sort_by(f64::total_cmp);
         let history = &mut self.run.history;
@@ -96,12 +99,12 @@ impl Trainer {
         Ok(self.run.history.clone())
     }
 
-    /// The states of what is measured beside the loss in training.
+    /// The states of the metrics measured in training beside the loss.
     fn train_metrics(&self) -> Vec<String> {
         self.metrics.iter().map(|name| state_of(Purpose::Train, name)).collect()
     }
 
-    /// Hands an event to all callbacks.
+    /// Passes an event to all callbacks.
     pub(super) fn tell(&mut self, callbacks: Callbacks<'_, '_>, event: &Event<'_>) -> Result<Flow> {
         let mut flow = Flow::Continue;
         for callback in callbacks.iter_mut() {
@@ -112,7 +115,7 @@ impl Trainer {
         Ok(flow)
     }
 
-    /// A new device in the place of one that was lost, with the run as the host's last copy has it.
+    /// Replaces a lost device, and restores the run from the host's last copy.
     fn renew(&mut self, reason: &str) -> Result<()> {
         log::warn!("the device was lost: {reason}");
         let Some(kept) = self.kept.clone() else { return Err(Error::DeviceLost(reason.into())) };
@@ -125,7 +128,7 @@ impl Trainer {
         self.restore(&kept, Path::new(IN_MEMORY))
     }
 
-    /// Whether no epoch is left, or early stopping has had enough.
+    /// True if no epoch is left, or early stopping ends the run.
     fn is_over(&self) -> bool {
         let TrainOptions { epochs, early_stopping, .. } = self.options;
         self.run.epochs >= epochs || early_stopping.is_some_and(|stopping| stopping.is_enough(&self.run.history.epochs))
@@ -185,8 +188,8 @@ impl Trainer {
 
     /// The rates of batch `i` of the present epoch.
     ///
-    /// A schedule counts updates, of which there are fewer than steps where gradients of several batches are added, and
-    /// those of the epochs before a run was loaded too.
+    /// A schedule counts updates, which are fewer than steps when gradients of several batches are accumulated. It also
+    /// counts the updates of epochs before a run was loaded.
     pub(super) fn rates(&self, images: usize, i: usize) -> Rates {
         let TrainOptions { batch_size, accumulate, .. } = self.options;
         let updates = self.run.epochs * images.div_ceil(batch_size).div_ceil(accumulate);
@@ -198,7 +201,7 @@ impl Trainer {
         epoch_batches(images, self.options.batch_size, self.options.seed, self.run.epochs + 1)
     }
 
-    /// What is left of the present epoch's batches.
+    /// Trains on the rest of the present epoch's batches.
     fn train_epoch(
         &mut self,
         train: &mut dyn BatchSource,
@@ -239,7 +242,7 @@ impl Trainer {
             if self.deliver(train, callbacks, last)? == Flow::Stop {
                 flow = Flow::Stop;
             }
-            // Between the batches of one update gradients are half added up, which no snapshot holds.
+            // Between the batches of one update, gradients are partly accumulated; no snapshot holds them.
             if share.last {
                 let event = Event::Step { epoch, steps: self.run.steps };
                 if self.tell(callbacks, &event)? == Flow::Stop || flow == Flow::Stop {
@@ -251,7 +254,7 @@ impl Trainer {
         Ok(flow)
     }
 
-    /// Finds what made a loss not finite, and ends the run or says so.
+    /// Finds the tensor that made a loss non-finite. Ends the run, or reports the tensor.
     pub(super) fn trip(&mut self, train: &mut dyn BatchSource, callbacks: Callbacks<'_, '_>, loss: f32) -> Result<()> {
         let warn = self.options.on_non_finite == OnNonFinite::Warn;
         if warn && self.run.history.warned {

@@ -31,7 +31,7 @@ pub struct GpuEngine {
 }
 
 impl GpuEngine {
-    /// An engine on `device`.
+    /// Creates an engine on `device`.
     pub fn new(device: Device) -> Self {
         let bound = default_bound(device.caps().class);
         GpuEngine {
@@ -46,21 +46,21 @@ impl GpuEngine {
         }
     }
 
-    /// Sets which candidates to take where not the first.
+    /// Sets the candidates to choose in place of the defaults.
     pub fn choices(mut self, choices: Choices) -> Self {
         self.choices = choices;
         self
     }
 
-    /// Sets how many milliseconds the device is given to do at once, by an estimate; a step that takes longer is submitted in
-    /// parts, with the same results to the bit. `None` submits each step as a whole, as it is on software devices otherwise; on
-    /// others it is half a second, since a watchdog may take a device away after two.
+    /// Sets the longest estimated time of one submission, in milliseconds. A longer step is submitted in parts, with
+    /// the same results to the bit. `None` submits each step as a whole, which is the default on software devices. The
+    /// default on other devices is half a second, since a watchdog may reset a device after two.
     pub fn bound(mut self, milliseconds: Option<f64>) -> Self {
         self.bound = milliseconds;
         self
     }
 
-    /// Sets whether dispatches are put side by side that need not wait for one another; else they are on all but software devices.
+    /// Sets whether independent dispatches may overlap. By default they may on all but software devices.
     pub fn overlap(mut self, wanted: bool) -> Self {
         self.overlap = Some(wanted);
         self

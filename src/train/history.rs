@@ -1,38 +1,38 @@
-//! What a run was like: a record an epoch, and its times.
+//! The history of a run: a record for each epoch, and times.
 
 use crate::plan::Memory;
 
 /// One pass over the training images and the validation after it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Epoch {
-    /// From 1.
+    /// The epoch's number, from 1.
     pub epoch: usize,
-    /// Mean over the epoch's training steps, while the weights moved.
+    /// Mean loss over the epoch's training steps, while the weights changed.
     pub train_loss: f64,
-    /// Share of right predictions in those steps, 0 to 1; NaN where the loss knows no classes.
+    /// Share of correct predictions in those steps, 0 to 1; NaN for a loss without classes.
     pub train_accuracy: f64,
-    /// Over the validation images, with the weights at the epoch's end.
+    /// Mean loss over the validation images, with the weights at the epoch's end.
     pub validation_loss: f64,
-    /// Share of right predictions over the validation images, 0 to 1; NaN where the loss knows no classes.
+    /// Share of correct predictions over the validation images, 0 to 1; NaN for a loss without classes.
     pub validation_accuracy: f64,
     /// The learning rate of the epoch's last step.
     pub lr: f64,
-    /// Training and validation.
+    /// Seconds for training and validation.
     pub seconds: f64,
-    /// Training alone.
+    /// Images per second of training alone.
     pub images_per_second: f64,
-    /// What the loss measures beside itself, by name.
+    /// The metrics of the loss, by name.
     pub metrics: Vec<Measured>,
 }
 
 /// A metric's means over an epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// Its name, as [`super::Loss::metrics`] has it.
+    /// The metric's name, from [`super::Loss::metrics`].
     pub name: String,
-    /// Over the training steps, while the weights moved.
+    /// Mean over the training steps, while the weights changed.
     pub train: f64,
-    /// Over the validation images, with the weights at the epoch's end.
+    /// Mean over the validation images, with the weights at the epoch's end.
     pub validation: f64,
 }
 
@@ -43,23 +43,23 @@ pub struct History {
     pub epochs: Vec<Epoch>,
     /// The loss of every step.
     pub losses: Vec<f32>,
-    /// Steps in all.
+    /// Total number of steps.
     pub steps: usize,
-    /// Seconds in all.
+    /// Total seconds.
     pub seconds: f64,
-    /// The first step, with the compilation of everything that it needs.
+    /// Time of the first step, with all compilation that it needs.
     pub first_step_ms: f64,
-    /// The median of all others.
+    /// Median time of all other steps.
     pub median_step_ms: f64,
-    /// What the training program needs of the device's memory, where that is planned.
+    /// Device memory that the training program needs, if planned.
     pub memory: Option<Memory>,
-    /// Whether a loss that was not finite has been told of.
+    /// True if a non-finite loss has been reported.
     pub(super) warned: bool,
 }
 
 impl History {
-    /// The epochs as comma-separated values with a header line: losses and accuracies, the rate, the metrics of the loss where it
-    /// has any, and in the last two columns the times.
+    /// Returns the epochs as comma-separated values with a header line: losses and accuracies, the rate, the metrics of
+    /// the loss if any, and in the last two columns the times.
     pub fn to_csv(&self) -> String {
         let names = self.epochs.first().map_or(&[][..], |epoch| &epoch.metrics);
         let metrics: String =
@@ -85,7 +85,7 @@ impl History {
         text
     }
 
-    /// The loss of every step as comma-separated values with a header line.
+    /// Returns the loss of every step as comma-separated values with a header line.
     pub fn losses_to_csv(&self) -> String {
         let lines = self.losses.iter().enumerate().map(|(i, loss)| format!("{},{loss:.9}\n", i + 1));
         std::iter::once("step,loss\n".to_string()).chain(lines).collect()

@@ -1,4 +1,4 @@
-//! The model of a run's best epoch in a file.
+//! A callback that keeps the model of a run's best epoch in a file.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use super::event::{Event, Flow};
 use super::trainer::{Callback, Trainer};
 use crate::error::Result;
 
-/// Keeps the parameters and buffers of the best epoch in a file, which is whole at every moment.
+/// Keeps the parameters and buffers of the best epoch in a file, which is complete at every moment.
 #[derive(Clone, Debug)]
 pub struct KeepBest {
     path: PathBuf,
@@ -15,7 +15,7 @@ pub struct KeepBest {
 }
 
 impl KeepBest {
-    /// The model of the best epoch by `monitor` in the file at `path`.
+    /// Keeps the model of the best epoch by `monitor` in the file at `path`.
     pub fn new(path: impl AsRef<Path>, monitor: Monitor) -> Self {
         KeepBest { path: path.as_ref().to_path_buf(), monitor }
     }

@@ -1,4 +1,4 @@
-//! What a network is trained for: losses over its output, the library's and a program's own.
+//! Training objectives: losses over a network's output, built in or custom.
 
 use crate::error::{Error, Result};
 use crate::graph::{Purpose, Tape};
@@ -7,10 +7,10 @@ use crate::ops::mixup::{LAMBDA, Mixup};
 use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
 use crate::tensor::TensorId;
 
-/// What a network is trained for: a loss, and what else is measured.
+/// A training objective: a loss, and further metrics.
 ///
-/// A closure over the network's output and the batch's target is one. Here a network for regression learns to double numbers
-/// (`Doubles` is the source of [`crate::data::BatchSource`]'s example):
+/// A closure over the network's output and the batch's target implements it. In this example a regression network
+/// learns to double numbers (`Doubles` is the source in [`crate::data::BatchSource`]'s example):
 ///
 /// ```
 /// # use tilegrad::data::{Batch, BatchSink, BatchSource};
@@ -50,23 +50,25 @@ use crate::tensor::TensorId;
 /// # Ok::<(), tilegrad::Error>(())
 /// ```
 ///
-/// A type that implements the trait can measure more than its loss ([`Loss::metrics`]), and may take the network's output
-/// apart: a network with two heads gives both side by side ([`Tape::concat`]), and [`Tape::narrow`] gives each its own loss.
+/// A type that implements the trait can measure more than its loss ([`Loss::metrics`]). It may also split the network's
+/// output: a network with two heads concatenates them ([`Tape::concat`]), and [`Tape::narrow`] selects the part for
+/// each loss.
 pub trait Loss: Send + Sync {
-    /// Appends to `tape` what `output`, the network's, costs for `target`, and gives it, of shape \[1\]: the mean over the batch.
+    /// Appends the loss of the network's `output` for `target` to `tape` and returns it: the mean over the batch, of
+    /// shape \[1\].
     fn loss(&self, tape: &mut Tape, output: TensorId, target: TensorId) -> Result<TensorId>;
 
-    /// Appends what else is measured, each of shape \[1\] and a mean over the batch, with its name; the mean over an epoch is in
-    /// [`super::Epoch::metrics`]. Nothing by default.
+    /// Appends further metrics, each of shape \[1\] and a mean over the batch, with its name. Their means over an epoch
+    /// are in [`super::Epoch::metrics`]. None by default.
     fn metrics(&self, tape: &mut Tape, output: TensorId, target: TensorId) -> Result<Vec<(String, TensorId)>> {
         let _ = (tape, output, target);
         Ok(Vec::new())
     }
 
-    /// Appends `model` and the loss: the only method that the trainer calls for a tape. By default it runs `model.forward`, then
-    /// [`Loss::loss`] and [`Loss::metrics`], and counts no predictions. A loss that has classes overrides it and fills
-    /// [`Objective::classes`], for accuracy and the confusion matrix; so does a loss that changes the input. On a tape for
-    /// evaluation it appends what is looked at there.
+    /// Appends `model` and the loss. It is the only method that the trainer calls for a tape. By default it runs
+    /// `model.forward`, then [`Loss::loss`] and [`Loss::metrics`], and counts no predictions. A loss with classes
+    /// overrides it and fills [`Objective::classes`], for accuracy and the confusion matrix. A loss that changes the
+    /// input overrides it too. On a tape for evaluation it appends the values measured there.
     fn append(&self, tape: &mut Tape, model: &dyn Module, input: TensorId, target: TensorId) -> Result<Objective> {
         let output = model.forward(tape, input)?;
         let loss = self.loss(tape, output, target)?;
@@ -74,26 +76,27 @@ pub trait Loss: Send + Sync {
         Ok(Objective { loss, classes: None, metrics })
     }
 
-    /// The inputs of its own that are written before a training step, by what [`crate::rng::draw`] gives for it.
+    /// Returns values for the loss's own inputs, written before each training step, drawn from the step's
+    /// [`crate::rng::draw`].
     fn inputs(&self, random: &[i32; 4]) -> Vec<(String, Vec<f32>)> {
         let _ = random;
         Vec::new()
     }
 }
 
-/// What a [`Loss`] has put on a tape.
+/// The tensors that a [`Loss`] has appended to a tape.
 #[derive(Clone, Debug)]
 pub struct Objective {
-    /// What training makes small, \[1\].
+    /// The value that training minimises, \[1\].
     pub loss: TensorId,
-    /// Of a loss over classes, or of the part of it that predicts classes, the source of accuracy and confusion matrix; the loss
-    /// that is reported is [`Objective::loss`].
+    /// The source of accuracy and confusion matrix, for a loss over classes or for the part of a loss that predicts
+    /// classes. The reported loss is [`Objective::loss`].
     pub classes: Option<Classes>,
-    /// What else is measured, each \[1\].
+    /// Further metrics, each \[1\].
     pub metrics: Vec<(String, TensorId)>,
 }
 
-/// By what right predictions are counted.
+/// The tensors from which correct predictions are counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Classes {
     /// Loss and counts of the batch.
@@ -110,13 +113,14 @@ impl<F: Fn(&mut Tape, TensorId, TensorId) -> Result<TensorId> + Send + Sync> Los
     }
 }
 
-/// torch.nn.CrossEntropyLoss over logits [N, classes] with targets \[N\], or, one a pixel, over logits [N, classes, H, W] with
-/// targets [N, H, W], where accuracy and confusion matrix count pixels; what a [`super::Trainer`] takes where nothing else is said. In evaluation nothing is smoothed or mixed.
+/// torch.nn.CrossEntropyLoss over logits [N, classes] with targets \[N\], or for each pixel over logits [N, classes, H,
+/// W] with targets [N, H, W]; accuracy and confusion matrix then count pixels. It is the default loss of
+/// [`super::Trainer`]. In evaluation nothing is smoothed or mixed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CrossEntropyLoss {
-    /// How much of each training target is spread evenly over the classes, 0 to 1.
+    /// The part of each training target that is spread evenly over the classes, 0 to 1.
     pub label_smoothing: f32,
-    /// Mixes each training batch with itself; accuracy in training then counts the class with the larger share.
+    /// Mixes each training batch with itself. Accuracy in training then counts the class with the larger share.
     pub mixup: Option<Mixup>,
 }
 

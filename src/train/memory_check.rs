@@ -1,4 +1,4 @@
-//! Whether a run fits its device, before it starts, and with which batch it would.
+//! Memory checks before a run: its requirements, and the largest batch that fits the device.
 
 use super::trainer::Trainer;
 use crate::data::BatchSource;
@@ -7,24 +7,25 @@ use crate::graph::Purpose;
 use crate::plan::Forecast;
 
 impl Trainer {
-    /// What training steps on full batches of `train` need, with an estimate of their time; `None` on an engine that plans
-    /// nothing. Nothing runs but, for the estimate, a measurement of the device of half a second.
+    /// Returns the requirements of training steps on full batches of `train`, with an estimate of their time. `None` on
+    /// an engine that plans nothing. Nothing runs except a measurement of the device for the estimate, which takes half
+    /// a second.
     pub fn forecast(&mut self, train: &dyn BatchSource) -> Result<Option<Forecast>> {
         let size = self.options.batch_size.min(train.len());
         let tape = self.tape_for(train, Purpose::Train, size)?;
         self.engine.forecast(&tape, true)
     }
 
-    /// The largest batch of `train` whose training step fits the device, its bindings and, as far as it says, its memory;
-    /// `None` if not even one image does, or nothing is planned.
+    /// Returns the largest batch of `train` whose training step fits the device's bindings and, if known, its memory.
+    /// `None` if a single image does not fit, or if nothing is planned.
     pub fn largest_batch(&mut self, train: &dyn BatchSource) -> Result<Option<usize>> {
         if !self.fits(train, 1)? {
             return Ok(None);
         }
-        // The last that fits and the first that does not, closer and closer.
+        // Bisection between the largest batch known to fit and the smallest known not to.
         let (mut fits, mut beyond) = (1, train.len() + 1);
         while fits + 1 < beyond {
-            // Doubling first: small plans are quick to make.
+            // Doubling comes first, since small plans are quick to make.
             let middle = (2 * fits).min(fits + (beyond - fits) / 2).max(fits + 1);
             if self.fits(train, middle)? { fits = middle } else { beyond = middle }
         }
@@ -40,7 +41,7 @@ impl Trainer {
         }
     }
 
-    /// An error that names the batch that would fit, if a full batch of `train` does not.
+    /// Returns an error that names the largest batch that fits, if a full batch of `train` does not.
     pub(super) fn check_memory(&mut self, train: &dyn BatchSource) -> Result<()> {
         let size = self.options.batch_size.min(train.len());
         let tape = self.tape_for(train, Purpose::Train, size)?;

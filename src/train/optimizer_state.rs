@@ -1,10 +1,10 @@
-//! The optimizer's state in a safetensors file: momentum buffers by parameter, settings, and how far a run is.
+//! The optimizer's state in a safetensors file: momentum buffers by parameter, settings, and the run's counts.
 //!
 //! PyTorch keeps the same in `torch.optim.SGD.state_dict()`, by number in place of name; `scripts/optimizer_state.py`
-//! turns one form into the other. The tensors are `state.<parameter>.momentum_buffer`, in PyTorch's order of elements;
-//! metadata `param_groups` is PyTorch's list as JSON, with names, `step` and `epoch` are numbers, `updates` are the updates applied
-//! and those of them with momentum. What a schedule remembers
-//! is `scheduler.best`, `scheduler.num_bad_epochs`, `scheduler.cooldown_counter` and, once reduced, `scheduler.lr`.
+//! converts one form to the other. The tensors are `state.<parameter>.momentum_buffer`, in PyTorch's order of elements.
+//! The metadata `param_groups` is PyTorch's list as JSON, with names. `step` and `epoch` are numbers. `updates` holds
+//! the number of updates applied and the number of those with momentum. The state of a schedule is `scheduler.best`,
+//! `scheduler.num_bad_epochs`, `scheduler.cooldown_counter` and, once reduced, `scheduler.lr`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,16 +20,17 @@ use crate::optim::{Optimizer, Schedule, UPDATES};
 use crate::tensor::{Role, Tensor};
 use crate::twin::Value;
 
-/// How far a run is: what another run needs, beside parameters, buffers and what the optimizer keeps, to go on from there.
+/// The counts of a run: the part of its position that another run needs to continue, beside parameters, buffers and the
+/// optimizer's state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Batches so far: no two draw the same random numbers.
+    /// Number of batches so far. Each draws different random numbers.
     pub steps: u32,
-    /// Epochs so far: each has an order of images of its own.
+    /// Number of epochs so far. Each has a different order of images.
     pub epochs: usize,
 }
 
-/// What the names of a schedule's fields begin with in the metadata.
+/// Prefix of the names of a schedule's fields in the metadata.
 const SCHEDULER: &str = "scheduler.";
 
 /// The parameters that the optimizer updates, with their groups.
@@ -44,7 +45,7 @@ fn entry(tensor: &Tensor, buffer: &str) -> String {
     format!("state.{}.{buffer}", tensor.name)
 }
 
-/// PyTorch's param_groups, with the names of the parameters for their numbers; a group without any is left out.
+/// PyTorch's param_groups, with names in place of the parameters' numbers. A group without parameters is left out.
 fn param_groups(tape: &Tape, optimizer: &dyn Optimizer) -> serde_json::Value {
     let group = |group: usize| {
         let names: Vec<&str> =
@@ -57,8 +58,8 @@ fn param_groups(tape: &Tape, optimizer: &dyn Optimizer) -> serde_json::Value {
     (0..=optimizer.groups().len()).filter_map(group).collect()
 }
 
-/// What the optimizer keeps for the parameters of `tape` after so many `updates`; before the first there is nothing in PyTorch
-/// either.
+/// The optimizer's state for the parameters of `tape` after these `updates`. Before the first it is empty, as in
+/// PyTorch.
 pub(super) fn kept(
     tape: &Tape,
     optimizer: &dyn Optimizer,
@@ -76,7 +77,7 @@ pub(super) fn kept(
     Ok(content)
 }
 
-/// How many updates `engine` has applied, and how many of them with momentum; none where there has been no step.
+/// Number of updates that `engine` has applied, and number of those with momentum. Empty before the first step.
 pub(super) fn updates(engine: &mut dyn Engine) -> Result<Vec<f32>> {
     match engine.state(UPDATES) {
         Err(Error::Name { .. }) => Ok(vec![0.0; 2]),
@@ -84,12 +85,12 @@ pub(super) fn updates(engine: &mut dyn Engine) -> Result<Vec<f32>> {
     }
 }
 
-/// What a schedule remembers, as metadata: as text, which f64 survives to the bit, infinities too.
+/// A schedule's state as metadata, in text from which f64 is restored to the bit, infinities too.
 pub(super) fn remembered(schedule: &Schedule) -> impl Iterator<Item = (String, String)> {
     schedule.state().into_iter().map(|(name, value)| (format!("{SCHEDULER}{name}"), value.to_string()))
 }
 
-/// What [`remembered`] put into the metadata of the file at `path`.
+/// Reads the output of [`remembered`] from the metadata of the file at `path`.
 pub(super) fn scheduler(path: &Path, metadata: &Metadata) -> Result<BTreeMap<String, f64>> {
     let mut state = BTreeMap::new();
     for (field, text) in metadata {
@@ -132,11 +133,11 @@ pub(super) fn save_scheduled(
     write(path, &content, &metadata)
 }
 
-/// Reads what `optimizer` keeps for the parameters of `tape` from the file at `path`, and how far its run was.
+/// Reads the state of `optimizer` for the parameters of `tape` from the file at `path`, and returns the run's counts.
 ///
-/// A file holds the buffers of all parameters that are updated, or, before an update has made any, none. All names that are
-/// missing, unexpected or of another shape are in the one error, and then nothing is changed. Settings are not read: those
-/// of the run that goes on hold.
+/// A file holds the buffers of all updated parameters, or none before the first update that creates them. One error
+/// lists all names that are missing, unexpected or of another shape; nothing is changed then. Settings are not read:
+/// the settings of the loading run apply.
 pub fn load(path: &Path, tape: &Tape, optimizer: &dyn Optimizer, engine: &mut dyn Engine) -> Result<Counts> {
     load_scheduled(path, tape, optimizer, None, engine)
 }
@@ -164,12 +165,13 @@ pub(super) fn load_scheduled(
             let problem = || Error::data(path, format!("metadata \"updates\" is \"{text}\", expected two numbers"));
             numbers.filter(|numbers| numbers.len() == 2).ok_or_else(problem)?
         }
-        // PyTorch's own state and older files don't count: where there are buffers, an update has made them.
+        // PyTorch's own state and older files have no count. Existing buffers imply an update.
         None => vec![steps as f32, if file.names().is_empty() { 0.0 } else { steps.max(1) as f32 }],
     };
     let Buffers { values, problems, unexpected } = buffers(&file, tape, optimizer, &updates);
     refuse(path, problems, unexpected)?;
-    // A file without such a state is of a run without a plateau, or an older one: the schedule then starts anew.
+    // A file without such a state comes from a run without a plateau schedule, or is older. The schedule then starts
+    // anew.
     if let Some(schedule) = schedule.filter(|_| !remembered.is_empty()) {
         let problem = |error| Error::data(path, format!("metadata of the scheduler: {error}"));
         schedule.restore(&remembered).map_err(problem)?;
@@ -181,7 +183,7 @@ pub(super) fn load_scheduled(
     Ok(Counts { steps, epochs })
 }
 
-/// What a file holds of an optimizer, by parameter and buffer, what is wrong with it, and the names that are none of it.
+/// An optimizer's state in a file, by parameter and buffer, with its problems and the unexpected names.
 #[derive(Default)]
 pub(super) struct Buffers {
     pub values: Vec<(String, &'static str, Vec<f32>)>,
@@ -189,7 +191,7 @@ pub(super) struct Buffers {
     pub unexpected: Vec<String>,
 }
 
-/// What of a file `optimizer` keeps for a parameter of `tape` after so many `updates`.
+/// Reads the state of `optimizer` for the parameters of `tape` after these `updates` from a file.
 pub(super) fn buffers(file: &SafeTensors<'_>, tape: &Tape, optimizer: &dyn Optimizer, updates: &[f32]) -> Buffers {
     let unexpected = file.names().iter().map(|name| name.to_string()).collect();
     let mut found = Buffers { unexpected, ..Buffers::default() };

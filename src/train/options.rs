@@ -1,48 +1,49 @@
-//! How a run trains: how long, in what portions, and what ends it.
+//! Options of a run: length, batch size, and conditions that end it.
 
 use super::early_stopping::EarlyStopping;
 use crate::error::{Error, Result};
 use crate::ops::mixup::Mixup;
 
-/// What to do about a loss that is infinite or not a number.
+/// The response to a loss that is infinite or NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnNonFinite {
-    /// The run ends with [`Error::NonFinite`], which names the step and the first tensor that went wrong.
+    /// The run ends with [`Error::NonFinite`], which names the step and the first non-finite tensor.
     #[default]
     Stop,
-    /// The run goes on, after an [`super::Event::NonFinite`] that says the same.
+    /// The run continues, after an [`super::Event::NonFinite`] with the same information.
     Warn,
 }
 
-/// How long to train, and on what portions.
+/// Options of a training run.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct TrainOptions {
-    /// Passes over the training images in all, those before a run was loaded included.
+    /// Total number of passes over the training images, including those before a run was loaded.
     pub epochs: usize,
-    /// Images a step.
+    /// Number of images per step.
     pub batch_size: usize,
-    /// Of the first weights and of the order of the images.
+    /// Seed of the initial weights and of the order of the images.
     pub seed: u64,
-    /// Steps between two reports of loss and accuracy. A report comes when its numbers have, while later steps run already.
+    /// Number of steps between two reports of loss and accuracy. A report is made once its numbers have arrived, while
+    /// later steps already run.
     pub report_every: usize,
-    /// Batches whose gradients add up to one update: as if they were one batch, for models without batch norm. The last
-    /// update of an epoch takes what is left.
+    /// Number of batches whose gradients are accumulated for one update, as if they were one batch. It is meant for
+    /// models without batch norm. The last update of an epoch takes the remaining batches.
     pub accumulate: usize,
-    /// Ends the run before its last epoch, once nothing gets better.
+    /// Ends the run before its last epoch once nothing improves.
     pub early_stopping: Option<EarlyStopping>,
-    /// What to do about a loss that is infinite or not a number.
+    /// The response to a loss that is infinite or NaN.
     pub on_non_finite: OnNonFinite,
-    /// How much of each training target is spread evenly over the classes, 0 to 1; for [`super::Trainer::new`] alone, since other
-    /// losses have their own settings.
+    /// The part of each training target that is spread evenly over the classes, 0 to 1. It applies to
+    /// [`super::Trainer::new`] only, since other losses have their own settings.
     pub label_smoothing: f32,
-    /// Mixes each batch with itself; accuracy in training then counts the class with the larger share. For [`super::Trainer::new`]
-    /// alone, as label smoothing.
+    /// Mixes each batch with itself. Accuracy in training then counts the class with the larger share. It applies to
+    /// [`super::Trainer::new`] only, like label smoothing.
     pub mixup: Option<Mixup>,
 }
 
 impl Default for TrainOptions {
-    /// One epoch, in batches of 64, an update each, under seed 0, to its end or to a loss that is not finite.
+    /// One epoch in batches of 64, one update per batch, under seed 0. The run stops at a non-finite loss.
     fn default() -> Self {
         TrainOptions {
             epochs: 1,
@@ -59,55 +60,55 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
-    /// Sets the passes over the training images in all.
+    /// Sets the total number of passes over the training images.
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
         self
     }
 
-    /// Sets the images a step.
+    /// Sets the number of images per step.
     pub fn batch_size(mut self, images: usize) -> Self {
         self.batch_size = images;
         self
     }
 
-    /// Sets the seed of the first weights and of the order of the images.
+    /// Sets the seed of the initial weights and of the order of the images.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Sets the steps between two reports of loss and accuracy.
+    /// Sets the number of steps between two reports of loss and accuracy.
     pub fn report_every(mut self, steps: usize) -> Self {
         self.report_every = steps;
         self
     }
 
-    /// Sets the batches whose gradients add up to one update.
+    /// Sets the number of batches whose gradients are accumulated for one update.
     pub fn accumulate(mut self, batches: usize) -> Self {
         self.accumulate = batches;
         self
     }
 
-    /// Sets what ends the run before its last epoch, or nothing.
+    /// Sets or removes the condition that ends the run before its last epoch.
     pub fn early_stopping(mut self, early_stopping: impl Into<Option<EarlyStopping>>) -> Self {
         self.early_stopping = early_stopping.into();
         self
     }
 
-    /// Sets what to do about a loss that is not finite.
+    /// Sets the response to a non-finite loss.
     pub fn on_non_finite(mut self, on_non_finite: OnNonFinite) -> Self {
         self.on_non_finite = on_non_finite;
         self
     }
 
-    /// Sets how much of each training target is spread evenly over the classes, 0 to 1.
+    /// Sets the part of each training target that is spread evenly over the classes, 0 to 1.
     pub fn label_smoothing(mut self, label_smoothing: f32) -> Self {
         self.label_smoothing = label_smoothing;
         self
     }
 
-    /// Sets the mixing of each batch with itself, or none.
+    /// Sets or removes the mixing of each batch with itself.
     pub fn mixup(mut self, mixup: impl Into<Option<Mixup>>) -> Self {
         self.mixup = mixup.into();
         self

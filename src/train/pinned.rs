@@ -1,4 +1,4 @@
-//! Choices that a run must take or stop: those of a file that an earlier run wrote.
+//! Choices that a run must use or else stop: those of a file written by an earlier run.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ pub(super) struct Pinned {
     file: PathBuf,
 }
 
-/// What to do about a choice that can't be taken.
+/// Advice for a choice that can't be used.
 const WAY_OUT: &str = "take the entry out, or make a new file on this device with --tune --out DIR";
 
 impl Pinned {
@@ -20,7 +20,8 @@ impl Pinned {
         Ok(Pinned { choices: Choices::read(file)?, file: file.into() })
     }
 
-    /// How many of the plan's choices the file makes by their shapes; an error for one that this device has not.
+    /// Number of the plan's choices that the file makes by their shapes. An error names a choice that this device does
+    /// not offer.
     pub fn check(&self, plan: &Plan) -> Result<usize> {
         let mut found = std::collections::BTreeSet::new();
         for chosen in &plan.chosen {
@@ -38,7 +39,8 @@ impl Pinned {
         Ok(found.len())
     }
 
-    /// An error if some entry is of no use for any of these plans, except for other shapes, of which a run may have more.
+    /// Returns an error if an entry applies to none of these plans, except entries for other shapes, which a run may
+    /// still need.
     pub fn check_all(&self, plans: &[Plan]) -> Result<usize> {
         let mut found = 0;
         for plan in plans {

@@ -1,4 +1,4 @@
-//! A trained model at work: probabilities of the classes of images, and what its first layer sees.
+//! Predictions of a trained model: class probabilities, and the output of its first layer.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,10 +13,11 @@ use crate::ops::gather::Gather;
 use crate::shape::ImageSize;
 use crate::tensor::{Spec, TensorId, Values};
 
-/// Images that are looked at together.
+/// Number of images in one forward pass.
 const BATCH: usize = 64;
 
-/// A model whose parameters are on an engine, here that of a training; [`Predictor::load`] takes them from a file.
+/// A model whose parameters are on an engine, here an engine after training; [`Predictor::load`] reads them from a
+/// file.
 ///
 /// ```
 /// use tilegrad::data::{Normalisation, ResidentSource, synthetic};
@@ -45,27 +46,27 @@ pub struct Predictor<'a> {
     engine: &'a mut dyn Engine,
     size: ImageSize,
     normalisation: Normalisation,
-    /// The program for a number of images, with its logits and the output of its first convolution.
+    /// By number of images, the program with its logits and the output of its first convolution.
     programs: HashMap<usize, (ProgramId, TensorId, Option<TensorId>)>,
 }
 
 /// The first convolution of a model, on one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FirstLayer {
-    /// The weight's name.
+    /// Name of the weight.
     pub name: String,
-    /// Its shape, [out, in, height, width].
+    /// Shape of the filters, [out, in, height, width].
     pub filters_shape: [usize; 4],
-    /// Its numbers in PyTorch's order.
+    /// The filters in PyTorch's order.
     pub filters: Vec<f32>,
-    /// The size of its output.
+    /// Size of the output.
     pub maps_size: ImageSize,
     /// The output for the image, [channels, height, width].
     pub maps: Vec<f32>,
 }
 
 impl<'a> Predictor<'a> {
-    /// A predictor over the parameters that `engine` has for `model`, whose images are of `size`.
+    /// Creates a predictor over the parameters of `model` on `engine`, for images of `size`.
     pub fn new(
         model: &'a dyn Module,
         engine: &'a mut dyn Engine,
@@ -75,7 +76,8 @@ impl<'a> Predictor<'a> {
         Predictor { model, engine, size, normalisation, programs: HashMap::new() }
     }
 
-    /// A predictor with the parameters of the file at `path`, whose card this is: `model` is what [`ModelCard::build`] gives.
+    /// Creates a predictor with the parameters of the file at `path`. `card` is the file's, and `model` is built by
+    /// [`ModelCard::build`].
     pub fn load(path: &Path, card: &ModelCard, model: &'a dyn Module, engine: &'a mut dyn Engine) -> Result<Self> {
         let predictor = Predictor::new(model, engine, card.image_size, card.normalisation);
         let (tape, ..) = predictor.tape(1)?;
@@ -94,7 +96,7 @@ impl<'a> Predictor<'a> {
         Ok((tape, logits, first))
     }
 
-    /// The logits of the images with these numbers, at most [`BATCH`] of them, and the program that has made them.
+    /// The logits of the images with these numbers, at most [`BATCH`], and the program that computed them.
     fn run(&mut self, images: &ImageSet, numbers: &[usize]) -> Result<(Vec<f32>, ProgramId, Option<TensorId>)> {
         let (found, size) = (images.image_size(), self.size);
         if found != size {
@@ -121,8 +123,7 @@ impl<'a> Predictor<'a> {
         Ok((self.engine.read(program, logits)?, program, first))
     }
 
-    /// What the network makes of each image, as it comes out: logits, or whatever a network of one's own computes, in
-    /// PyTorch's order.
+    /// Returns the network's raw output for each image, in PyTorch's order: logits, or the output of a custom network.
     pub fn outputs(&mut self, images: &ImageSet) -> Result<Vec<Vec<f32>>> {
         let all: Vec<usize> = (0..images.len()).collect();
         let mut found = Vec::with_capacity(all.len());
@@ -133,12 +134,12 @@ impl<'a> Predictor<'a> {
         Ok(found)
     }
 
-    /// The probabilities of the classes, softmax of the logits, for each image.
+    /// Returns the class probabilities of each image, the softmax of the logits.
     pub fn probabilities(&mut self, images: &ImageSet) -> Result<Vec<Vec<f64>>> {
         Ok(self.outputs(images)?.iter().map(|logits| softmax(logits)).collect())
     }
 
-    /// The first convolution and what it makes of image `number`; `None` if the model has none.
+    /// Returns the first convolution and its output for image `number`. `None` if the model has none.
     pub fn first_layer(&mut self, images: &ImageSet, number: usize) -> Result<Option<FirstLayer>> {
         let (_, program, first) = self.run(images, &[number])?;
         let Some(id) = first else { return Ok(None) };
@@ -164,7 +165,7 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// The most probable class, the first of equals; 0 of none.
+/// The most probable class, the first among equals; 0 for an empty slice.
 pub fn most_probable(probabilities: &[f64]) -> usize {
     (0..probabilities.len()).rev().max_by(|&a, &b| probabilities[a].total_cmp(&probabilities[b])).unwrap_or(0)
 }

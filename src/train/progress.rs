@@ -1,4 +1,4 @@
-//! How far a run is, in lines of text: one an epoch, and one that is written over within an epoch where that is wanted.
+//! Progress of a run as lines of text: one for each epoch and, if wanted, one that is overwritten within an epoch.
 
 use std::fmt;
 use std::io::Write;
@@ -8,18 +8,18 @@ use super::history::Epoch;
 use super::trainer::{Callback, Trainer};
 use crate::error::Result;
 
-/// Where the lines go.
+/// The destination of the lines.
 enum Sink {
     Lines(Box<dyn FnMut(&str) + Send>),
     Writer(Box<dyn Write + Send>),
-    /// A writer that has failed: no reason to lose a run.
+    /// A writer that has failed, which does not end the run.
     Broken,
 }
 
-/// Tells how far a run is: a line an epoch with loss, accuracy if there is any, what else is measured, images a second, and how
-/// long the rest of the run takes at most; and a line for what goes wrong.
+/// Reports the progress of a run. Each epoch gets a line with loss, accuracy if any, further metrics, images per
+/// second, and an upper bound of the remaining time. Each fault gets a line too.
 ///
-/// The library prints nothing, so a program says where the lines go:
+/// The library prints nothing, so a program chooses the destination of the lines:
 ///
 /// ```
 /// use std::sync::mpsc::channel;
@@ -45,23 +45,24 @@ enum Sink {
 pub struct Progress {
     sink: Sink,
     live: bool,
-    /// Letters of the line that the next one is written over.
+    /// Number of characters of the line to be overwritten.
     standing: usize,
 }
 
 impl Progress {
-    /// Writes lines to `writer`, such as a terminal or a file; once it fails, which is logged, nothing more is written.
+    /// Writes lines to `writer`, such as a terminal or a file. A failure is logged, and nothing more is written after
+    /// it.
     pub fn to(writer: impl Write + Send + 'static) -> Self {
         Progress { sink: Sink::Writer(Box::new(writer)), live: false, standing: 0 }
     }
 
-    /// Hands lines, without their ends, to `line`.
+    /// Passes lines, without line ends, to `line`.
     pub fn lines(line: impl FnMut(&str) + Send + 'static) -> Self {
         Progress { sink: Sink::Lines(Box::new(line)), live: false, standing: 0 }
     }
 
-    /// Also writes a line for each report within an epoch, which the next one is written over [default: not]. The writer is not
-    /// asked whether it is a terminal: `.live(std::io::stderr().is_terminal())`.
+    /// Sets whether each report within an epoch is also written, as a line that the next one overwrites [default:
+    /// false]. The writer is not checked for being a terminal; use `.live(std::io::stderr().is_terminal())`.
     pub fn live(mut self, wanted: bool) -> Self {
         self.live = wanted;
         self
@@ -80,7 +81,7 @@ impl Progress {
         }
     }
 
-    /// A line that the next one is written over.
+    /// Writes a line that the next one overwrites.
     fn draw(&mut self, text: &str) {
         if self.live && matches!(self.sink, Sink::Writer(_)) {
             let over = format!("\r{text:<width$}", width = self.standing);
@@ -131,14 +132,14 @@ impl Callback for Progress {
     }
 }
 
-/// How long the rest of the run takes if it goes on as until now; early stopping may end it sooner.
+/// The remaining time at the pace so far. Early stopping may end the run sooner.
 fn left(trainer: &Trainer, done: f64) -> String {
     let epochs = trainer.options().epochs as f64;
     let seconds = trainer.run().seconds() / done * (epochs - done).max(0.0);
     format!("{} left", duration(seconds))
 }
 
-/// Seconds as 0:07, 12:05 or 3:00:00.
+/// Formats seconds as 0:07, 12:05 or 3:00:00.
 fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "?".into();
@@ -148,12 +149,12 @@ fn duration(seconds: f64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
-/// A share as a percentage after its name; nothing if there is none, as in a regression.
+/// Formats a name and its share as a percentage. Empty if there is none, as in a regression.
 fn share(name: &str, share: f64) -> String {
     if share.is_nan() { String::new() } else { format!("{name} {:.2}%", share * 100.0) }
 }
 
-/// What an epoch came to, without its number.
+/// The numbers of an epoch, without the epoch's own number.
 struct Numbers<'a>(&'a Epoch);
 
 impl fmt::Display for Numbers<'_> {
@@ -173,7 +174,7 @@ impl fmt::Display for Numbers<'_> {
     }
 }
 
-/// One line: number, losses, accuracies if the loss knows classes, what else is measured, and images a second.
+/// Formats one line: number, losses, accuracies if the loss has classes, further metrics, and images per second.
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "epoch {:>3}  {}", self.epoch, Numbers(self))

@@ -1,4 +1,4 @@
-//! What writes the files of a run: some after each epoch, some at its end.
+//! Writes the files of a run: some after each epoch, some at its end.
 
 use std::path::{Path, PathBuf};
 
@@ -21,19 +21,19 @@ use crate::report::tensorboard::EventWriter;
 use crate::report::{confusion, sheet};
 use crate::tensor::Role;
 
-/// The folder of a run's checkpoints, in its own.
+/// Name of the folder of checkpoints within a run's folder.
 pub(super) const CHECKPOINTS: &str = "checkpoints";
-/// The file of the best epoch's model.
+/// Name of the file with the best epoch's model.
 pub(super) const BEST: &str = "best.safetensors";
-/// The file that is written last.
+/// Name of the file written last.
 pub(super) const SUMMARY: &str = "summary.json";
-/// How many mistakes are shown.
+/// Largest number of mistakes shown.
 const SHOWN: usize = 120;
 
-/// What writes the files of a run into its folder: [`super::RunFolder::start`] gives it.
+/// Writes the files of a run into its folder. [`super::RunFolder::start`] returns it.
 ///
-/// As a callback it writes history, curves, TensorBoard's events, the best model and checkpoints. The rest is written when the run
-/// is over, by [`Record::finish`].
+/// As a callback it writes history, curves, TensorBoard events, the best model and checkpoints. [`Record::finish`]
+/// writes the rest at the end of the run.
 pub struct Record {
     pub(super) dir: PathBuf,
     pub(super) class_names: Vec<String>,
@@ -42,7 +42,7 @@ pub struct Record {
     pub(super) checkpoints: Checkpoints,
 }
 
-/// TensorBoard's events of a run that has done so many epochs.
+/// Opens the TensorBoard events of a run with this number of completed epochs.
 pub(super) fn events(dir: &Path, epochs: usize) -> Result<EventWriter> {
     match epochs {
         0 => EventWriter::create(dir),
@@ -51,12 +51,13 @@ pub(super) fn events(dir: &Path, epochs: usize) -> Result<EventWriter> {
 }
 
 impl Record {
-    /// The folder.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.dir
     }
 
-    /// Takes the parameters and buffers of the best epoch, and gives its number; `None` where the best is not kept.
+    /// Loads the parameters and buffers of the best epoch, and returns its number. `None` if the best model is not
+    /// kept.
     pub fn take_best(&self, trainer: &mut Trainer) -> Result<Option<usize>> {
         let file = self.dir.join(BEST);
         let Some((_, monitor)) = self.best.as_ref().filter(|_| file.exists()) else { return Ok(None) };
@@ -64,14 +65,14 @@ impl Record {
         Ok(trainer.history().best(*monitor).map(|epoch| epoch.epoch))
     }
 
-    /// [`Record::save`], then [`Record::summarise`].
+    /// Calls [`Record::save`], then [`Record::summarise`].
     pub fn finish(&self, trainer: &mut Trainer, tested: Option<&Metrics>) -> Result<()> {
         self.save(trainer)?;
         self.summarise(trainer, tested)
     }
 
-    /// Writes the model, the confusion matrix of the last [`Trainer::evaluate`] where the loss knows classes, and the kernels that
-    /// were taken.
+    /// Writes the model, the confusion matrix of the last [`Trainer::evaluate`] if the loss has classes, and the chosen
+    /// candidates.
     pub fn save(&self, trainer: &mut Trainer) -> Result<()> {
         trainer.save_model(&self.dir.join("model.safetensors"))?;
         if let Some(found) = classes(trainer)? {
@@ -83,8 +84,8 @@ impl Record {
         }
     }
 
-    /// Writes the numbers of the run to `summary.json`, by which its folder is known to hold a run that has ended; `tested` is what
-    /// the last [`Trainer::evaluate`] gave, over images that nothing was chosen by.
+    /// Writes the numbers of the run to `summary.json`, which marks the folder of a finished run. `tested` is the
+    /// result of the last [`Trainer::evaluate`], over images that were not used for any decision.
     pub fn summarise(&self, trainer: &mut Trainer, tested: Option<&Metrics>) -> Result<()> {
         let found = if tested.is_some() { classes(trainer)? } else { None };
         let (parameters, trained) = (trainer.parameters(), trainer.trained_parameters());
@@ -122,9 +123,9 @@ impl Record {
         write_whole(&self.dir.join(SUMMARY), format!("{summary:#}\n").as_bytes())
     }
 
-    /// Draws the filters and feature maps of the first convolution (`filters.png`, `features.png`), where there is one, and those of
-    /// `images` that are taken for another class (`mistakes.png`), where there are any. `images` are as they are fed, and
-    /// `normalisation` is theirs.
+    /// Draws the filters and feature maps of the first convolution (`filters.png`, `features.png`), if there is one.
+    /// Also draws those of `images` that are assigned to the wrong class (`mistakes.png`), if any. `images` are as fed
+    /// to the network, and `normalisation` is theirs.
     pub fn draw(&self, trainer: &mut Trainer, images: &ImageSet, normalisation: Normalisation) -> Result<()> {
         let (model, engine) = trainer.model_and_engine();
         let mut predictor = Predictor::new(model, engine, images.image_size(), normalisation);
@@ -143,7 +144,7 @@ impl Record {
             .map(|(image, (predicted, _))| sheet::Wrong { image, predicted })
             .collect();
         if !wrong.is_empty() {
-            // From all classes, where the images are ordered by them.
+            // Samples all classes, also if the images are ordered by class.
             let step = wrong.len().div_ceil(SHOWN);
             let shown: Vec<sheet::Wrong> = wrong.into_iter().step_by(step).collect();
             sheet::misclassified(images, &shown)?.save(&self.dir.join("mistakes.png"))?;
@@ -171,7 +172,7 @@ impl Callback for Record {
     }
 }
 
-/// What the last evaluation took for what; `None` where the loss knows no classes, or nothing was evaluated.
+/// The confusion matrix of the last evaluation. `None` if the loss has no classes, or nothing was evaluated.
 fn classes(trainer: &mut Trainer) -> Result<Option<Confusion>> {
     match trainer.confusion() {
         Ok(found) => Ok(Some(found)),
@@ -180,19 +181,19 @@ fn classes(trainer: &mut Trainer) -> Result<Option<Confusion>> {
     }
 }
 
-/// Numbers in the parameters of a tape that are wanted.
+/// Total number of elements of the tape's parameters whose role satisfies `wanted`.
 fn numbers(tape: &Tape, wanted: impl Fn(&Role) -> bool) -> usize {
     let parameters = tape.parameters().into_iter().map(|id| tape.tensor(id));
     parameters.filter(|tensor| wanted(&tensor.role)).map(|tensor| tensor.shape.len()).sum()
 }
 
 impl Trainer {
-    /// How many numbers the model's parameters have.
+    /// Total number of elements of the model's parameters.
     pub fn parameters(&self) -> usize {
         numbers(self.tape(), |_| true)
     }
 
-    /// How many of them are trained and not frozen.
+    /// Number of those that are trained and not frozen.
     pub fn trained_parameters(&self) -> usize {
         numbers(self.tape(), |role| matches!(role, Role::Parameter { trainable: true, .. }))
     }

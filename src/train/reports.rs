@@ -1,4 +1,5 @@
-//! Reports of loss and accuracy while the device goes on: asked for after a step, told when the numbers are there.
+//! Reports of loss and accuracy without waiting for the device: requested after a step, made once the numbers have
+//! arrived.
 
 use super::event::{Event, Flow};
 use super::fit::Callbacks;
@@ -9,14 +10,15 @@ use crate::graph::Purpose;
 use crate::ops::metrics::Metrics;
 
 impl Trainer {
-    /// Asks for the numbers as they are after the present epoch's last step so far, without waiting for them.
+    /// Requests the numbers as of the present epoch's last step so far, without waiting for them.
     pub(super) fn ask(&mut self, epoch: usize, images: usize) -> Result<()> {
         let reading = self.engine.request_state(losses_of(Purpose::Train))?;
         self.asked.push_back(Report { epoch, batch: self.run.batch, images, reading });
         Ok(())
     }
 
-    /// Tells the reports whose numbers have arrived, in the order of their steps; waits for the rest too if `all` are wanted.
+    /// Makes the reports whose numbers have arrived, in the order of their steps. Waits for the rest too if `all` is
+    /// true.
     pub(super) fn deliver(
         &mut self,
         train: &mut dyn BatchSource,
@@ -53,7 +55,7 @@ impl Trainer {
         Ok(flow)
     }
 
-    /// Takes the losses of the steps since the last time to the history, waiting for all of them.
+    /// Appends the losses of the steps since the last call to the history, waiting for all of them.
     pub(super) fn note_losses(&mut self) -> Result<()> {
         if self.run.batch > 0 {
             let metrics = Metrics::from_state(&self.engine.state(losses_of(Purpose::Train))?)?;
@@ -62,9 +64,9 @@ impl Trainer {
         Ok(())
     }
 
-    /// Takes what is new in the numbers after `batch` batches of the epoch to the history.
+    /// Appends the new losses after `batch` batches of the epoch to the history.
     fn note(&mut self, batch: usize, metrics: &Metrics) {
-        // What was asked for earlier may arrive after somebody has waited for more.
+        // An earlier request may arrive after a wait for a later one.
         let new = metrics.losses.len().min(batch.saturating_sub(self.run.noted));
         self.run.history.losses.extend(&metrics.losses[metrics.losses.len() - new..]);
         self.run.noted = self.run.noted.max(batch);

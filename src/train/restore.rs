@@ -1,4 +1,4 @@
-//! Taking a snapshot of a run, and going back or on to one.
+//! Taking a snapshot of a run, and restoring it from one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,20 +17,21 @@ use crate::optim::UPDATES;
 use crate::tensor::Role;
 use crate::twin::Value;
 
-/// The accumulators' bits; those of a metric have its name after a dot.
+/// Name of the accumulators' bits. Those of a metric have its name after a dot.
 const METRICS: &str = "trainer.metrics";
-/// How many updates were applied, and how many of them with momentum.
+/// Name of the number of updates applied and the number of those with momentum.
 const APPLIED: &str = "trainer.updates";
 
 impl Trainer {
-    /// The accumulators of training, with what a snapshot calls them: state, then name.
+    /// The accumulators of training, as pairs of the state and its name in a snapshot.
     fn accumulators(&self) -> Vec<(String, String)> {
         let own = (losses_of(Purpose::Train).to_string(), METRICS.to_string());
         let of_metric = |name: &String| (state_of(Purpose::Train, name), format!("{METRICS}.{name}"));
         std::iter::once(own).chain(self.metrics.iter().map(of_metric)).collect()
     }
 
-    /// The run as it is, on the host, which is also what it goes on from if the device is lost; what was submitted has run then.
+    /// Copies the present run to the host and returns the copy. A run whose device is lost continues from its last
+    /// copy. All submitted work has finished by then.
     pub fn snapshot(&mut self) -> Result<Arc<Snapshot>> {
         self.note_losses()?;
         let mut content = weights::model(&self.tape, &mut *self.engine)?;
@@ -41,7 +42,7 @@ impl Trainer {
         };
         words(APPLIED.into(), &updates);
         for (state, name) in self.accumulators() {
-            // Before the first step there is no such state.
+            // The state does not exist before the first step.
             let values = if self.run.batch > 0 { self.engine.state(&state)? } else { Vec::new() };
             words(name, &values);
         }
@@ -56,25 +57,26 @@ impl Trainer {
         }
         settings.extend(optimizer_state::remembered(&self.schedule));
         let snapshot = Arc::new(Snapshot { run: self.run.stopped(), content, settings });
-        // A run that has just gone wrong keeps the copy from before, from which its steps can be done again.
+        // A run whose loss has just become non-finite keeps the previous copy, from which its steps can be repeated.
         if self.run.history.warned || !self.has_diverged() {
             self.kept = Some(Arc::clone(&snapshot));
         }
         Ok(snapshot)
     }
 
-    /// Whether a loss was not finite, as far as losses are known.
+    /// True if one of the losses known so far is not finite.
     pub(super) fn has_diverged(&self) -> bool {
         self.run.history.losses.iter().any(|loss| !loss.is_finite())
     }
 
-    /// Goes back, or on, to where `snapshot` was taken; `path` is what errors name. The next [`Trainer::fit`] does what the
-    /// run would have done that it was taken of, to the bit; without the choices of kernels in a form of an older version, which a
-    /// warning names.
+    /// Restores the position at which `snapshot` was taken; `path` is the file that errors name. The next
+    /// [`Trainer::fit`] continues as the original run would have, to the bit. Choices in the format of an older version
+    /// are not used, and a warning names them.
     ///
-    /// [`Error::Data`] names a setting or tensor that is not that of this run, and then nothing is changed. Seed, batch size,
-    /// accumulation, the number of images, and every tensor's name and shape are compared. The images themselves, the loss, the
-    /// schedule's settings, the number of epochs and the device are not: with others the run goes on, but not to the same bits.
+    /// [`Error::Data`] names a setting or tensor that differs from this run's; nothing is changed then. Seed, batch
+    /// size, accumulation, the number of images, and every tensor's name and shape are compared. The images themselves,
+    /// the loss, the schedule's settings, the number of epochs and the device are not compared. With different ones the
+    /// run continues, but not to the same bits.
     pub fn restore(&mut self, snapshot: &Arc<Snapshot>, path: &Path) -> Result<()> {
         let fields = Fields { path, metadata: &snapshot.settings };
         let options = self.options;
@@ -83,7 +85,7 @@ impl Trainer {
         fields.same("accumulate", &options.accumulate)?;
         fields.same("images", &self.images)?;
         let choices = match snapshot.settings.get("choices") {
-            // Its numbers go on; only the order of some sums may differ from that of the run that wrote it.
+            // The run continues; only the order of some sums may differ from the run that wrote the snapshot.
             Some(text) if Choices::is_old(text) => {
                 log::warn!(
                     "{}: was written by an older version of tilegrad, whose choices of kernels can't be read: this run takes its \
@@ -98,7 +100,7 @@ impl Trainer {
         let remembered = optimizer_state::scheduler(path, &snapshot.settings)?;
         let updates = match (snapshot.words(APPLIED), snapshot.settings.get("has_momentum")) {
             (updates, _) if updates.len() == 2 => updates,
-            // An older version said only whether there was momentum.
+            // An older version stored only a flag for momentum.
             (_, Some(text)) => vec![snapshot.steps() as f32, f32::from(u8::from(text == "true"))],
             _ => return Err(Error::data(path, format!("\"{APPLIED}\" is missing: how many updates were applied"))),
         };
@@ -143,7 +145,7 @@ impl Trainer {
             }
         }
         self.asked.clear();
-        // What this process has seen of the run stays: its first step, its memory, and whether it has been warned of.
+        // The properties of this process are kept: its first step's time, its memory, and the flag for warnings.
         let now = std::mem::take(&mut self.run);
         self.run = snapshot.run.clone();
         self.run.clocks.warm = now.clocks.warm;

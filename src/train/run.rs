@@ -1,4 +1,4 @@
-//! Where a run is: how far, what it was like so far, and for how long it has gone on.
+//! The position of a run: its counts, its history, and its elapsed time.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -8,42 +8,42 @@ use super::history::{Epoch, History, Measured};
 use super::weights::Metadata;
 use crate::error::{Error, Result};
 
-/// Where a run is. With the parameters and what the optimizer, the schedule and the accumulators remember, all that decides
-/// how it goes on; a [`super::Snapshot`] holds it.
+/// The position of a run. Together with the parameters and the state of the optimizer, the schedule and the
+/// accumulators, it determines everything that follows. A [`super::Snapshot`] holds it.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
-    /// Batches so far: no two draw the same random numbers.
+    /// Number of batches so far. Each draws different random numbers.
     pub steps: u32,
-    /// Epochs that are done.
+    /// Number of completed epochs.
     pub epochs: usize,
-    /// Batches of the present epoch that are done.
+    /// Number of completed batches of the present epoch.
     pub batch: usize,
-    /// Those of them whose losses are in the history.
+    /// Number of those whose losses are in the history.
     pub(super) noted: usize,
-    /// What it was like so far.
+    /// The history so far.
     pub history: History,
     pub(super) clocks: Clocks,
 }
 
 impl Run {
-    /// Seconds of the run so far, interruptions left out.
+    /// Seconds of the run so far, without interruptions.
     pub fn seconds(&self) -> f64 {
         self.clocks.seconds()
     }
 
-    /// Seconds of its present epoch.
+    /// Seconds of the present epoch.
     pub fn epoch_seconds(&self) -> f64 {
         self.clocks.epoch_seconds()
     }
 
-    /// The run as it is now, with clocks that stand still.
+    /// A copy of the run with stopped clocks.
     pub(super) fn stopped(&self) -> Run {
         let mut run = self.clone();
         run.clocks.stop();
         run
     }
 
-    /// As metadata of a file; the losses are not in it.
+    /// The run as metadata of a file, without its losses.
     pub(super) fn to_metadata(&self) -> Metadata {
         let epochs: Vec<String> = self.history.epochs.iter().map(line).collect();
         let mut fields = Metadata::new();
@@ -60,7 +60,7 @@ impl Run {
         fields
     }
 
-    /// What [`Run::to_metadata`] wrote, with the losses of its steps; `path` is what errors name.
+    /// Parses the metadata of [`Run::to_metadata`], with the losses of its steps. `path` is the file that errors name.
     pub(super) fn of_metadata(path: &Path, metadata: &Metadata, losses: Vec<f32>) -> Result<Run> {
         let fields = Fields { path, metadata };
         let epochs = fields.text("history")?.lines().map(epoch_of).collect::<Option<Vec<Epoch>>>();
@@ -78,7 +78,7 @@ impl Run {
     }
 }
 
-/// The numbers of an epoch in one line; text keeps f64 to the bit.
+/// Formats the numbers of an epoch as one line, in text from which f64 is restored to the bit.
 fn line(epoch: &Epoch) -> String {
     let Epoch {
         train_loss, train_accuracy, validation_loss, validation_accuracy, lr, seconds, images_per_second, ..
@@ -89,7 +89,7 @@ fn line(epoch: &Epoch) -> String {
     )
 }
 
-/// What [`line`] wrote.
+/// Parses the output of [`line`].
 fn epoch_of(line: &str) -> Option<Epoch> {
     let (epoch, rest) = line.split_once(',')?;
     let numbers = rest.split(',').map(|text| text.parse().ok()).collect::<Option<Vec<f64>>>()?;
@@ -111,14 +111,14 @@ fn epoch_of(line: &str) -> Option<Epoch> {
     })
 }
 
-/// The metrics of every epoch as JSON: name and both numbers as text, which f64 survives to the bit.
+/// The metrics of every epoch as JSON: name and both numbers as text, from which f64 is restored to the bit.
 fn metrics_of(epochs: &[Epoch]) -> String {
     let texts = |metric: &Measured| [metric.name.clone(), metric.train.to_string(), metric.validation.to_string()];
     let all: Vec<Vec<[String; 3]>> = epochs.iter().map(|epoch| epoch.metrics.iter().map(texts).collect()).collect();
     serde_json::json!(all).to_string()
 }
 
-/// What [`metrics_of`] wrote.
+/// Parses the output of [`metrics_of`].
 fn read_metrics(text: &str) -> Option<Vec<Vec<Measured>>> {
     let all: Vec<Vec<[String; 3]>> = serde_json::from_str(text).ok()?;
     let metric = |[name, train, validation]: [String; 3]| {
@@ -127,7 +127,7 @@ fn read_metrics(text: &str) -> Option<Vec<Vec<Measured>>> {
     all.into_iter().map(|metrics| metrics.into_iter().map(metric).collect()).collect()
 }
 
-/// The metadata of a file that is being read.
+/// The metadata of a file being read.
 pub(super) struct Fields<'a> {
     pub path: &'a Path,
     pub metadata: &'a Metadata,
@@ -144,7 +144,7 @@ impl Fields<'_> {
         text.parse().map_err(|_| Error::data(self.path, format!("metadata \"{name}\" is \"{text}\"")))
     }
 
-    /// An error unless the run that goes on has the same setting.
+    /// Returns an error unless the present run has the same setting.
     pub fn same(&self, name: &str, own: &impl std::fmt::Display) -> Result<()> {
         let (found, own) = (self.text(name)?, own.to_string());
         if found == own {

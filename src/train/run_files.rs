@@ -1,4 +1,4 @@
-//! A run's model and optimizer to files and from them.
+//! Saving and loading of a run's model and optimizer.
 
 use std::path::Path;
 
@@ -8,18 +8,18 @@ use super::weights::{self, Load};
 use crate::error::Result;
 
 impl Trainer {
-    /// [`weights::save_with`] of this run's parameters and buffers, those that are frozen included, and what
-    /// [`Trainer::described`] said.
+    /// Writes all parameters, including frozen ones, and buffers by [`weights::save_with`], with the metadata of
+    /// [`Trainer::described`].
     pub fn save_model(&mut self, path: &Path) -> Result<()> {
         weights::save_with(path, &self.tape, &mut *self.engine, &self.metadata)
     }
 
-    /// [`weights::load_with`] of this run's parameters and buffers, in place of the values they have.
+    /// Reads parameters and buffers by [`weights::load_with`], in place of the present values.
     pub fn load_model(&mut self, path: &Path, load: &Load) -> Result<()> {
         weights::load_with(path, &self.tape, &mut *self.engine, load)
     }
 
-    /// [`optimizer_state::save`] of this run's optimizer, with what its schedule remembers; save the parameters beside it.
+    /// Writes the optimizer's state by [`optimizer_state::save`], with its schedule's. Save the parameters as well.
     pub fn save_optimizer(&mut self, path: &Path) -> Result<()> {
         let counts = Counts { steps: self.run.steps, epochs: self.run.epochs };
         optimizer_state::save_scheduled(
@@ -32,8 +32,9 @@ impl Trainer {
         )
     }
 
-    /// [`optimizer_state::load`] of a run to go on with: [`Trainer::fit`] then starts with the epoch after those that it had. A schedule that
-    /// looks at results goes on from what it remembered, so set it before. The parameters are loaded apart.
+    /// Reads the optimizer's state by [`optimizer_state::load`]. [`Trainer::fit`] then continues after the epochs of
+    /// the loaded run. Set a schedule that depends on results first, so that its state is restored. The parameters are
+    /// loaded separately.
     pub fn load_optimizer(&mut self, path: &Path) -> Result<()> {
         let (optimizer, engine) = (&*self.optimizer, &mut *self.engine);
         let counts = optimizer_state::load_scheduled(path, &self.tape, optimizer, Some(&mut self.schedule), engine)?;

@@ -1,4 +1,4 @@
-//! The folder of a run: how one begins, goes on, and what is to be written into it.
+//! The folder of a run: begin, resume, and the files in it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::files::write_whole;
 
-/// How often a run writes a checkpoint where nothing is said.
+/// Default time between two checkpoints.
 const OFTEN: Duration = Duration::from_secs(5 * 60);
 
-/// The files that a run leaves, the summary first: what a run that begins in the folder of one that has ended takes away.
+/// Files and folders that a run leaves, the summary first. A new run in the folder of a finished run removes them.
 const LEFT: &[&str] = &[
     SUMMARY,
     "model.safetensors",
@@ -31,22 +31,22 @@ const LEFT: &[&str] = &[
     "choices.json",
 ];
 
-/// The folder of a run, and what goes into it.
+/// The folder of a run, and its files.
 ///
 /// | file | content |
 /// |---|---|
-/// | `config.toml` | what repeats the run, as [`RunFolder::config`] has it |
-/// | `history.csv`, `losses.csv` | [`super::History::to_csv`] and the loss of every step, anew after each epoch |
-/// | `curves.svg`, `curves.png` | loss, accuracy, metrics and learning rate, with the feature `curves`, anew after each epoch |
-/// | `checkpoints/` | what [`RunFolder::resume`] goes on from |
+/// | `config.toml` | the text of [`RunFolder::config`], from which the run can be repeated |
+/// | `history.csv`, `losses.csv` | [`super::History::to_csv`] and the loss of every step, rewritten after each epoch |
+/// | `curves.svg`, `curves.png` | loss, accuracy, metrics and learning rate, with the feature `curves`, rewritten after each epoch |
+/// | `checkpoints/` | the checkpoints from which [`RunFolder::resume`] continues |
 /// | `best.safetensors` | the model of the best epoch, with [`RunFolder::keep_best`] |
 /// | `tensorboard/` | event files, with [`RunFolder::tensorboard`] |
 /// | `model.safetensors` | the model at the end |
-/// | `confusion.txt`, `confusion.png` | which classes were taken for which, of a loss that knows classes |
-/// | `choices.json` | the kernel that each operation took, from an engine that has a choice |
-/// | `summary.json` | device, seed, last numbers and times; written last, so that it tells a run that has ended |
+/// | `confusion.txt`, `confusion.png` | the confusion matrix, for a loss with classes |
+/// | `choices.json` | the candidate chosen for each operation, from an engine with candidates |
+/// | `summary.json` | device, seed, last numbers and times; written last, so that it marks a finished run |
 ///
-/// A run that is interrupted goes on where it was, and ends in the same bytes:
+/// An interrupted run continues from its last checkpoint, and ends in the same bytes:
 ///
 /// ```
 /// use tilegrad::data::{ResidentSource, synthetic};
@@ -87,7 +87,7 @@ const LEFT: &[&str] = &[
 pub struct RunFolder {
     dir: PathBuf,
     goes_on: bool,
-    /// Whether there was a checkpoint, once somebody has looked.
+    /// True if a checkpoint was found; `None` before the search.
     restored: Option<bool>,
     config: Option<String>,
     class_names: Vec<String>,
@@ -114,8 +114,8 @@ impl RunFolder {
         }
     }
 
-    /// The folder `dir` of a run that begins; nothing is made before [`RunFolder::start`]. [`Error::Config`] if it holds a run that
-    /// has not ended, which this one would write over.
+    /// Opens the folder `dir` for a new run. Nothing is created before [`RunFolder::start`]. [`Error::Config`] if the
+    /// folder holds an unfinished run, which the new one would overwrite.
     pub fn begin(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         if Self::is_unfinished(dir) {
@@ -126,87 +126,88 @@ impl RunFolder {
         Ok(Self::new(dir, false))
     }
 
-    /// The folder `dir` of a run that goes on from its last checkpoint, or from its start where it has none yet. [`Error::Io`] if
-    /// there is no such folder.
+    /// Opens the folder `dir` for a run that continues from its last checkpoint, or from its start if it has none yet.
+    /// [`Error::Io`] if the folder does not exist.
     pub fn resume(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         std::fs::read_dir(dir).map_err(|source| Error::io(dir, source))?;
         Ok(Self::new(dir, true))
     }
 
-    /// [`RunFolder::resume`] if the folder holds a run that has not ended, else [`RunFolder::begin`]: for a program that is
-    /// started again and again until its run is done. A run that has ended is begun anew, and its files go; ask
-    /// [`RunFolder::is_finished`] first where they should stay.
+    /// Calls [`RunFolder::resume`] if the folder holds an unfinished run, else [`RunFolder::begin`]. It suits a program
+    /// that is restarted until its run is finished. A finished run is started anew and its files are removed; to keep
+    /// them, check [`RunFolder::is_finished`] first.
     pub fn begin_or_resume(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
         if Self::is_unfinished(dir) { Self::resume(dir) } else { Self::begin(dir) }
     }
 
-    /// Whether the folder `dir` holds a run that has begun and not ended.
+    /// True if the folder `dir` holds a run that has begun and not finished.
     pub fn is_unfinished(dir: impl AsRef<Path>) -> bool {
         let dir = dir.as_ref();
         dir.join(CHECKPOINTS).is_dir() && !dir.join(SUMMARY).exists()
     }
 
-    /// Whether the folder `dir` holds a run that has ended.
+    /// True if the folder `dir` holds a finished run.
     pub fn is_finished(dir: impl AsRef<Path>) -> bool {
         dir.as_ref().join(SUMMARY).exists()
     }
 
-    /// Keeps `text`, which says how to repeat the run, as `config.toml`; a run that goes on keeps what it has.
+    /// Stores `text`, from which the run can be repeated, as `config.toml`. A resumed run keeps its existing file.
     pub fn config(mut self, text: impl Into<String>) -> Self {
         self.config = Some(text.into());
         self
     }
 
-    /// Names the classes of the confusion matrix, which else has their numbers.
+    /// Sets the class names for the confusion matrix, which otherwise shows class numbers.
     pub fn class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.class_names = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Whether TensorBoard's event files are written.
+    /// Sets whether TensorBoard event files are written.
     pub fn tensorboard(mut self, wanted: bool) -> Self {
         self.tensorboard = wanted;
         self
     }
 
-    /// Keeps the model of the best epoch by `monitor`, which [`Record::take_best`] takes at the end.
+    /// Keeps the model of the best epoch by `monitor`, which [`Record::take_best`] loads at the end.
     pub fn keep_best(mut self, monitor: Monitor) -> Self {
         self.best = Some(monitor);
         self
     }
 
-    /// Sets how often there is a checkpoint: at the next update after so long [default: five minutes], and always at the end.
+    /// Sets the time between two checkpoints, each written at the next update [default: five minutes]. One is always
+    /// written at the end.
     pub fn checkpoint_every(mut self, time: Duration) -> Self {
         self.every = time;
         self
     }
 
-    /// A checkpoint every so many steps too.
+    /// Also writes a checkpoint every `steps` steps.
     pub fn checkpoint_every_steps(mut self, steps: u32) -> Self {
         self.every_steps = Some(steps);
         self
     }
 
-    /// Whether there is a checkpoint at the end of every epoch too.
+    /// Sets whether a checkpoint is also written at the end of every epoch.
     pub fn checkpoint_each_epoch(mut self, wanted: bool) -> Self {
         self.each_epoch = wanted;
         self
     }
 
-    /// The folder.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         &self.dir
     }
 
-    /// Whether it was asked to go on with a run.
+    /// True if the folder was opened to continue a run.
     pub fn goes_on(&self) -> bool {
         self.goes_on
     }
 
-    /// Brings `trainer` to where the run's last checkpoint was taken, if it goes on and there is one. [`RunFolder::start`] does this
-    /// if it has not been done; a program that wants to know of it, or has to do something in between, does it before.
+    /// Restores `trainer` from the run's last checkpoint, if the run is resumed and has one. [`RunFolder::start`] does
+    /// the same unless it has been done. Call it before to inspect the result, or to act in between.
     ///
     /// Errors are those of [`Checkpoints::latest`] and [`Trainer::restore`].
     pub fn restore(&mut self, trainer: &mut Trainer) -> Result<Option<Found>> {
@@ -218,8 +219,8 @@ impl RunFolder {
         Ok(found)
     }
 
-    /// Makes the folder, or takes out of it what is not true of a run that begins or goes on, and gives what writes into it: lend that
-    /// to [`Trainer::fit_with`]. [`Error::Io`] names what can't be made.
+    /// Creates the folder, or removes files that a new or resumed run invalidates. Returns the writer of the run's
+    /// files; pass it to [`Trainer::fit_with`]. [`Error::Io`] names a path that can't be created.
     pub fn start(mut self, trainer: &mut Trainer) -> Result<Record> {
         let restored = match self.restored {
             Some(restored) => restored,
@@ -234,7 +235,7 @@ impl RunFolder {
         if let Some(config) = self.config.filter(|_| !self.goes_on) {
             write_whole(&dir.join("config.toml"), config.as_bytes())?;
         }
-        // A run that had ended and goes on has not; nothing of one that had ended belongs to one that begins.
+        // A finished run that is resumed becomes unfinished. A new run keeps nothing of a finished one.
         let ended = Self::is_finished(dir);
         let old: &[&str] = match (ended, self.goes_on) {
             (false, _) => &[],

@@ -1,8 +1,9 @@
-//! A whole run at a moment between two updates: all that decides what comes next, to the bit.
+//! A whole run at a moment between two updates: everything that determines the rest of the run, to the bit.
 //!
-//! It is one safetensors file: the model's tensors under their own names, the optimizer's as `optimizer_state.rs` names
-//! them, `trainer.metrics` (the accumulators' bits), `trainer.updates` (how many updates were applied) and `trainer.losses`; the counts, the schedule's state, the history and
-//! the settings that must be the same are metadata, with a checksum over everything.
+//! It is one safetensors file. The model's tensors have their own names, and the optimizer's are named as in
+//! `optimizer_state.rs`. The other tensors are `trainer.metrics` (the accumulators' bits), `trainer.updates` (the
+//! number of updates applied) and `trainer.losses`. The counts, the schedule's state, the history and the settings that
+//! must be the same are metadata, with a checksum over everything.
 
 use std::path::Path;
 
@@ -13,23 +14,23 @@ use super::weights::{self, Content, Metadata};
 use crate::error::{Error, Result};
 use crate::rng::fnv1a;
 
-/// The loss of every step.
+/// Name of the tensor with the loss of every step.
 const LOSSES: &str = "trainer.losses";
 
-/// What the metadata of every snapshot begins with.
+/// First entry in the metadata of every snapshot.
 pub(super) const FORMAT: &str = "tilegrad run 1";
-/// A whole run at a moment, on the host.
+/// A whole run at one moment, on the host.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Where the run was.
+    /// The position of the run.
     pub(super) run: Run,
-    /// Parameters, buffers, what the optimizer keeps, and the accumulators.
+    /// Parameters, buffers, the optimizer's state, and the accumulators.
     pub(super) content: Content,
-    /// The settings that must be the same where it goes on, the schedule's state and the choices of kernels.
+    /// The settings that must be the same to continue, the schedule's state, and the choices of candidates.
     pub(super) settings: Metadata,
 }
 
-/// A hash over the tensors and the metadata but itself.
+/// A hash over the tensors and all metadata except the hash itself.
 fn checksum(content: &Content, metadata: &Metadata) -> String {
     let mut text = String::new();
     for (name, (dtype, shape, bytes)) in content {
@@ -42,22 +43,22 @@ fn checksum(content: &Content, metadata: &Metadata) -> String {
 }
 
 impl Snapshot {
-    /// Where the run was.
+    /// The position of the run.
     pub fn run(&self) -> &Run {
         &self.run
     }
 
-    /// The steps of the run until then.
+    /// Number of steps of the run at the snapshot.
     pub fn steps(&self) -> u32 {
         self.run.steps
     }
 
-    /// The numbers of one of its tensors, by their bits; none where there is no such tensor.
+    /// The values of one of its tensors, by their bits. Empty if there is no such tensor.
     pub(super) fn words(&self, name: &str) -> Vec<f32> {
         words(&self.content, name)
     }
 
-    /// Writes it to the file at `path`, which is whole or untouched.
+    /// Writes the snapshot to the file at `path`, completely or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
         let (mut content, mut metadata) = (self.content.clone(), self.settings.clone());
         let losses = &self.run.history.losses;
@@ -68,7 +69,7 @@ impl Snapshot {
         weights::write(path, &content, &metadata)
     }
 
-    /// Reads the file at `path`; [`Error::Data`] if a bit of it is not what was written.
+    /// Reads the file at `path`. [`Error::Data`] if any bit differs from the written file.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = weights::read(path)?;
         let file = weights::parse(path, &bytes)?;
@@ -92,7 +93,7 @@ impl Snapshot {
     }
 }
 
-/// The bytes of numbers, which keep their bits.
+/// Converts values to bytes, to the bit.
 pub(super) fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect()
 }

@@ -1,4 +1,4 @@
-//! What a run consists of: the model, its tapes for every batch size over one parameter store, a step, an evaluation.
+//! The parts of a run: the model, its tapes for every batch size over one parameter store, a step, an evaluation.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
@@ -23,10 +23,10 @@ use crate::optim::{ACCUMULATE, Optimizer, Rates, Schedule};
 use crate::rng;
 use crate::tensor::Values;
 
-/// The state that right and wrong predictions of an evaluation are counted in.
+/// Name of the state that counts an evaluation's correct and wrong predictions.
 const CONFUSION: &str = "evaluate.confusion";
 
-/// The state that losses are added up in.
+/// Name of the state that accumulates losses.
 pub(super) fn losses_of(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Train => "train.metrics",
@@ -34,14 +34,14 @@ pub(super) fn losses_of(purpose: Purpose) -> &'static str {
     }
 }
 
-/// The state of a metric.
+/// Name of a metric's state.
 pub(super) fn state_of(purpose: Purpose, metric: &str) -> String {
     format!("{}.{metric}", losses_of(purpose))
 }
 
-/// What looks on while a model is trained, and may end it.
+/// Observes a training run, and may end it.
 ///
-/// A closure over the event and the trainer is one:
+/// A closure over the event and the trainer implements it:
 ///
 /// ```
 /// use tilegrad::train::{Callback, Event, Flow, Trainer};
@@ -53,7 +53,7 @@ pub(super) fn state_of(purpose: Purpose, metric: &str) -> String {
 /// });
 /// ```
 pub trait Callback {
-    /// Takes an event; the trainer is between two steps and may be asked for anything. An error ends the run.
+    /// Receives an event. The trainer is between two steps, and every method can be called. An error ends the run.
     fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow>;
 }
 
@@ -63,7 +63,7 @@ impl<F: FnMut(&Event<'_>, &mut Trainer) -> Result<Flow>> Callback for F {
     }
 }
 
-/// Trains a model on an engine: it owns both, and what looks on.
+/// Trains a model on an engine. It owns both, and the callbacks.
 ///
 /// It can be kept in a struct and sent to another thread.
 pub struct Trainer {
@@ -73,46 +73,46 @@ pub struct Trainer {
     pub(super) schedule: Schedule,
     pub(super) engine: Box<dyn Engine>,
     pub(super) options: TrainOptions,
-    /// The tape that the parameters were made for.
+    /// The tape from which the parameters were created.
     pub(super) tape: Tape,
-    /// The names of what is measured beside the loss.
+    /// Names of the metrics measured beside the loss.
     pub(super) metrics: Vec<String>,
-    /// By data source, purpose and batch size.
+    /// Programs by data source, purpose and batch size.
     pub(super) programs: HashMap<(String, Purpose, usize), ProgramId>,
     pub(super) prepared: HashSet<String>,
-    /// How many images there are to train on.
+    /// Number of training images.
     pub(super) images: usize,
-    /// What goes into the metadata of the model's files.
+    /// Metadata of the model's files.
     pub(super) metadata: Metadata,
     pub(super) callbacks: Vec<Box<dyn Callback + Send>>,
-    /// Where the run is.
+    /// The position of the run.
     pub(super) run: Run,
-    /// Reports whose numbers are on their way.
+    /// Reports whose numbers have not arrived.
     pub(super) asked: VecDeque<Report>,
     /// The host's last copy of the run.
     pub(super) kept: Option<Arc<Snapshot>>,
 }
 
-/// A report whose numbers are on their way.
+/// A report whose numbers have not arrived.
 pub(super) struct Report {
     pub epoch: usize,
-    /// Batches of the epoch that it is about.
+    /// Number of batches of the epoch that it covers.
     pub batch: usize,
-    /// Their images.
+    /// Number of images in those batches.
     pub images: usize,
     pub reading: Box<dyn Reading>,
 }
 
-/// What part of an update's images a batch is.
+/// A batch's part in an update.
 pub(super) struct Share {
-    /// Its images as a part of all of them.
+    /// The batch's images as a fraction of the update's.
     pub weight: f32,
     pub first: bool,
     pub last: bool,
 }
 
 impl Share {
-    /// Of batch `i`, where `count` in a row make an update.
+    /// The part of batch `i`, if `count` consecutive batches form an update.
     pub fn new(batches: &[Vec<u32>], i: usize, count: usize) -> Self {
         let begin = i - i % count;
         let end = batches.len().min(begin + count);
@@ -122,7 +122,8 @@ impl Share {
 }
 
 impl Trainer {
-    /// A trainer of a classifier, by [`CrossEntropyLoss`], whose parameters have their first values; `train` says what a batch is.
+    /// Creates a trainer of a classifier with [`CrossEntropyLoss`] and initial parameters. `train` determines the form
+    /// of a batch.
     pub fn new(
         model: impl Module + 'static,
         optimizer: impl Optimizer + 'static,
@@ -135,7 +136,7 @@ impl Trainer {
         Self::made(Box::new(model), Box::new(loss), Box::new(optimizer), engine.into(), options, train)
     }
 
-    /// [`Trainer::new`] for a loss of any kind.
+    /// Creates a trainer like [`Trainer::new`], with any loss.
     pub fn with_loss(
         model: impl Module + 'static,
         loss: impl Loss + 'static,
@@ -190,35 +191,35 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Adds what looks on from now on, and may end a run.
+    /// Adds a callback, which receives events from now on and may end a run.
     pub fn on(&mut self, callback: impl Callback + Send + 'static) -> &mut Self {
         self.callbacks.push(Box::new(callback));
         self
     }
 
-    /// Takes every step's learning rate and momentum from `schedule` in place of the optimizer.
+    /// Sets a schedule that gives every step's learning rate and momentum in place of the optimizer.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = schedule;
         self
     }
 
-    /// Puts these texts into the metadata of the model's files: names of classes, say.
+    /// Sets texts for the metadata of the model's files, such as class names.
     pub fn described(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
         self
     }
 
-    /// Where the run is.
+    /// The position of the run.
     pub fn run(&self) -> &Run {
         &self.run
     }
 
-    /// What the run was like so far.
+    /// The history of the run so far.
     pub fn history(&self) -> &History {
         &self.run.history
     }
 
-    /// The options.
+    /// The options of the run.
     pub fn options(&self) -> &TrainOptions {
         &self.options
     }
@@ -233,22 +234,22 @@ impl Trainer {
         &mut *self.engine
     }
 
-    /// The model and the engine that has its parameters, for what comes after training.
+    /// The model and the engine that holds its parameters, for use after training.
     pub fn model_and_engine(&mut self) -> (&dyn Module, &mut dyn Engine) {
         (&*self.model, &mut *self.engine)
     }
 
-    /// The engine, with the parameters as training has left them.
+    /// Returns the engine, with the parameters as trained.
     pub fn into_engine(self) -> Box<dyn Engine> {
         self.engine
     }
 
-    /// The tape that the parameters and buffers were made for: what to save and load them by.
+    /// The tape from which the parameters and buffers were created, for saving and loading them.
     pub fn tape(&self) -> &Tape {
         &self.tape
     }
 
-    /// A tape for batches of `size` of `source`, and what its loss has put on it.
+    /// Builds a tape for batches of `size` of `source`, with its loss and metrics.
     fn measured_tape(&self, source: &dyn BatchSource, purpose: Purpose, size: usize) -> Result<(Tape, Objective)> {
         let mut tape = Tape::new(purpose);
         let (input, target) = source.declare(&mut tape, size)?;
@@ -256,7 +257,7 @@ impl Trainer {
         let (state, loss) = (losses_of(purpose), objective.loss);
         match objective.classes {
             Some(classes) if classes.counts.loss == loss => tape.accumulate(state, classes.counts)?,
-            // What is reported is what is minimised, though only a part of it predicts classes.
+            // The reported loss is the minimised one, even if only a part of it predicts classes.
             Some(classes) => tape.accumulate_mean_of(state, loss, size, classes.counts)?,
             None => tape.accumulate_mean(state, loss, size)?,
         }
@@ -280,15 +281,15 @@ impl Trainer {
         Ok(self.measured_tape(source, purpose, size)?.0)
     }
 
-    /// What a run over `train` spends its time in: the tapes for training and for evaluation at the full batch size.
+    /// The tapes that take most of a run's time over `train`: training and evaluation at the full batch size.
     fn tapes(&self, train: &dyn BatchSource, size: usize) -> Result<[Tape; 2]> {
         Ok([self.tape_for(train, Purpose::Train, size)?, self.tape_for(train, Purpose::Evaluate, size)?])
     }
 
-    /// Measures which kernels are fastest for batches of `train`, and takes them from now on; `None` where the engine has
-    /// no choice. Before the first step: what is compiled already stays as it is.
+    /// Measures the fastest candidates for batches of `train`, and uses them from now on. `None` if the engine has no
+    /// candidates. Call it before the first step, since compiled programs keep their candidates.
     ///
-    /// The last batch of an epoch, where it is smaller, is not worth measuring and takes what is good without.
+    /// A smaller last batch of an epoch is not measured. It takes the default choices.
     pub fn tune(&mut self, train: &dyn BatchSource, observe: &mut dyn FnMut(TuneEvent<'_>)) -> Result<Option<Tuning>> {
         let size = self.options.batch_size.min(train.len());
         // Large enough for batch norm, small enough for the reference executor.
@@ -302,14 +303,14 @@ impl Trainer {
         self.engine.tune(&tapes, observe)
     }
 
-    /// Takes the choices of a file that an earlier run wrote, and says how many of them are for full batches of `train`:
-    /// [`Engine::pin`].
+    /// Uses the choices of a file written by an earlier run, by [`Engine::pin`]. Returns the number of them for full
+    /// batches of `train`.
     pub fn pin(&mut self, file: &Path, train: &dyn BatchSource) -> Result<usize> {
         let tapes = self.tapes(train, self.options.batch_size.min(train.len()))?;
         self.engine.pin(file, &tapes)
     }
 
-    /// The program for a source, a purpose and a batch size, made on first use.
+    /// The program for a source, a purpose and a batch size, compiled on first use.
     pub(super) fn program(&mut self, source: &dyn BatchSource, purpose: Purpose, size: usize) -> Result<ProgramId> {
         let key = (source.name().to_string(), purpose, size);
         if let Some(&program) = self.programs.get(&key) {
@@ -320,7 +321,7 @@ impl Trainer {
         Ok(program)
     }
 
-    /// Brings to the device what of `source` stays there, once.
+    /// Copies the resident data of `source` to the device, once.
     pub(super) fn prepare(&mut self, source: &dyn BatchSource) -> Result<()> {
         if self.prepared.insert(source.name().to_string()) {
             source.prepare(&mut Sink::resident(&mut *self.engine))?;
@@ -328,7 +329,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// One step on the images `indices`; the update comes after the last share of it.
+    /// Runs one step on the images `indices`. The update follows the last batch of its share.
     pub(super) fn step(
         &mut self,
         source: &mut dyn BatchSource,
@@ -342,7 +343,7 @@ impl Trainer {
         self.engine.run(program, if share.last { &stages } else { &stages[..3] })
     }
 
-    /// Brings everything to the device that the next step of `program` reads, and counts the step.
+    /// Writes all inputs of the next step of `program`, and counts the step.
     pub(super) fn feed(
         &mut self,
         source: &mut dyn BatchSource,
@@ -368,11 +369,11 @@ impl Trainer {
         source.feed(&Batch::train(indices, random), &mut Sink::step(&mut *self.engine, program))
     }
 
-    /// Where the time of a training step on the first full batch of `source` goes: medians of `repeats` steps, and what the
-    /// device can do at best; `None` on an engine without dispatches to time.
+    /// Profiles a training step on the first full batch of `source`: medians over `repeats` steps, and the device's
+    /// peak rates. `None` on an engine without dispatches.
     ///
-    /// The steps have learning rate 0, so that parameters stay as they are. Momentum buffers and states, such as running
-    /// statistics, change as in any step: profile after everything that is to be tested or saved.
+    /// The steps have learning rate 0, so that parameters do not change. Momentum buffers and states, such as running
+    /// statistics, change as in any step. Profile after everything that is to be tested or saved.
     pub fn profile(&mut self, source: &mut dyn BatchSource, repeats: usize) -> Result<Option<Profile>> {
         self.prepare(source)?;
         let indices: Vec<u32> = (0..self.options.batch_size.min(source.len()) as u32).collect();
@@ -382,7 +383,7 @@ impl Trainer {
         self.engine.profile(program, repeats)
     }
 
-    /// Loss, accuracy and what else is measured, over all images of `source`.
+    /// Returns loss, accuracy and further metrics over all images of `source`.
     pub fn evaluate(&mut self, source: &mut dyn BatchSource) -> Result<Metrics> {
         self.prepare(source)?;
         let names: Vec<String> = self.metrics.iter().map(|name| state_of(Purpose::Evaluate, name)).collect();
@@ -399,7 +400,7 @@ impl Trainer {
         self.measured(Purpose::Evaluate)
     }
 
-    /// Loss, accuracy and what else is measured since the states of `purpose` were cleared.
+    /// Loss, accuracy and further metrics since the states of `purpose` were cleared.
     pub(super) fn measured(&mut self, purpose: Purpose) -> Result<Metrics> {
         let mut metrics = Metrics::from_state(&self.engine.state(losses_of(purpose))?)?;
         for name in &self.metrics {
@@ -409,8 +410,9 @@ impl Trainer {
         Ok(metrics)
     }
 
-    /// Which classes were taken for which in the last [`Trainer::evaluate`], a validation included, and how often the right
-    /// one was among the five best. [`Error::Name`] where the loss knows no classes, or nothing has been evaluated yet.
+    /// Returns the confusion matrix of the last [`Trainer::evaluate`] or validation, and the number of times that the
+    /// true class was among the five best. [`Error::Name`] if the loss has no classes, or nothing has been evaluated
+    /// yet.
     pub fn confusion(&mut self) -> Result<Confusion> {
         Ok(Confusion::from_state(&self.engine.state(CONFUSION)?))
     }

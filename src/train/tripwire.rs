@@ -1,4 +1,5 @@
-//! The first tensor that went wrong: the steps since the host's last copy again, and the one that failed with every tensor kept.
+//! The tripwire: finds the first non-finite tensor. It repeats the steps since the host's last copy, and keeps every
+//! tensor of the failed one.
 
 use std::path::Path;
 
@@ -9,12 +10,12 @@ use crate::graph::{Purpose, Stage, Tape};
 use crate::shape::DType;
 use crate::tensor::{Role, TensorId};
 
-/// How many of the numbers are infinite or NaN, told by their bits.
+/// Number of values that are infinite or NaN, by their bits.
 fn wrong(values: &[f32]) -> usize {
     values.iter().filter(|value| value.to_bits() & 0x7fff_ffff >= 0x7f80_0000).count()
 }
 
-/// The tensors that a step makes, in its order, with what they are called.
+/// The tensors that a step computes, in order, with their names.
 fn made(tape: &Tape) -> Vec<(TensorId, String)> {
     let mut made = Vec::new();
     for node in tape.nodes().iter().filter(|node| node.stage != Stage::Update) {
@@ -34,15 +35,15 @@ fn made(tape: &Tape) -> Vec<(TensorId, String)> {
 }
 
 impl Trainer {
-    /// Finds what made `loss`, or a loss before it, not finite: the run goes back to the host's last copy, does the same steps
-    /// again, to the bit, and looks at everything that the last two make. It is left where it was.
+    /// Finds the tensor that made `loss`, or a loss before it, non-finite. Restores the host's last copy, repeats the
+    /// same steps to the bit, and checks all tensors of the last two. Then it returns to the present position.
     pub(super) fn find_non_finite(&mut self, train: &mut dyn BatchSource, loss: f32) -> Result<NonFinite> {
-        // The steps after the one that was reported have been run too.
+        // The steps after the reported one have already run too.
         self.note_losses()?;
         let asked = std::mem::take(&mut self.asked);
         let before = self.kept.clone();
         let losses = &self.run.history.losses;
-        // Losses are those of the last steps; after the last of them only what it left can be at fault.
+        // The known losses are those of the last steps. After the last of them, only its update can be at fault.
         let unknown = self.run.steps as usize - losses.len();
         let at = losses.iter().position(|loss| !loss.is_finite()).map_or(self.run.steps as usize, |i| unknown + i + 1);
         let present = self.snapshot()?;
@@ -66,7 +67,7 @@ impl Trainer {
         Ok(NonFinite { step, epoch: (step.max(1) - 1) / images + 1, lr, loss, tensor })
     }
 
-    /// The learning rate of a step, where an epoch has so many.
+    /// The learning rate of a step, for epochs of `per_epoch` steps.
     fn rates_of(&self, step: usize, per_epoch: usize) -> f64 {
         let accumulate = self.options.accumulate;
         let (epochs, batch) = ((step.max(1) - 1) / per_epoch, (step.max(1) - 1) % per_epoch);
@@ -74,7 +75,7 @@ impl Trainer {
         self.schedule.rates(updates, epochs).lr
     }
 
-    /// The steps from `kept` on again, up to step `at`; the last two with checks.
+    /// Repeats the steps from `kept` up to step `at`, and checks the last two.
     fn search(
         &mut self,
         train: &mut dyn BatchSource,

@@ -36,37 +36,37 @@ use crate::shape::{DType, Shape};
 use crate::tensor::{Role, Tensor};
 use crate::twin::Value;
 
-/// Which names of a file and of a model a load is about.
+/// The names of a file and of a model that a load covers.
 #[derive(Clone, Debug, Default)]
 pub struct Load {
     skipped: Vec<String>,
 }
 
 impl Load {
-    /// Everything: each name of the model must be in the file, and the file holds no other.
+    /// Loads everything: each name of the model must be in the file, and the file holds no other.
     pub fn strict() -> Self {
         Load::default()
     }
 
-    /// Neither requires nor reads the names of `module`: "fc" and "fc." stand for fc.weight and fc.bias (not for
+    /// Neither requires nor reads the names of `module`. "fc" and "fc." stand for fc.weight and fc.bias (not for
     /// fc1.weight), "fc.bias" for itself. It is an error if neither the file nor the model has such a name.
     pub fn skip(mut self, module: impl Into<String>) -> Self {
         self.skipped.push(module.into());
         self
     }
 
-    /// [`Load::skip`] for several.
+    /// Applies [`Load::skip`] to several modules.
     pub fn without(self, modules: impl IntoIterator<Item = impl Into<String>>) -> Self {
         modules.into_iter().fold(self, |load, module| load.skip(module))
     }
 
-    /// Whether a load passes over `name`.
+    /// True if a load skips `name`.
     fn skips(&self, name: &str) -> bool {
         self.skipped.iter().any(|module| within(name, module))
     }
 }
 
-/// Whether `name` is `module` or belongs to it.
+/// True if `name` is `module` or belongs to it.
 fn within(name: &str, module: &str) -> bool {
     let rest = name.strip_prefix(module.trim_end_matches('.'));
     !module.is_empty() && rest.is_some_and(|rest| rest.starts_with('.') || (rest.is_empty() && !module.ends_with('.')))
@@ -101,7 +101,7 @@ pub(super) type Content = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 /// A file's texts by name.
 pub type Metadata = BTreeMap<String, String>;
 
-/// Tensors and metadata as the bytes of a safetensors file; the same ones give the same bytes.
+/// Encodes tensors and metadata as a safetensors file. The same content gives the same bytes.
 pub(super) fn bytes(path: &Path, content: &Content, metadata: &Metadata) -> Result<Vec<u8>> {
     let problem = |error: &dyn std::fmt::Display| Error::data(path, format!("cannot be written: {error}"));
     let mut views = Vec::new();
@@ -118,7 +118,7 @@ pub(super) fn bytes(path: &Path, content: &Content, metadata: &Metadata) -> Resu
         serde_json::from_slice(header).map_err(|error| problem(&error))?;
     header.insert("__metadata__".into(), serde_json::json!(metadata));
     let mut header = serde_json::Value::from(header).to_string().into_bytes();
-    // Tensors begin at whole words.
+    // Tensors start at whole words.
     header.resize(header.len().next_multiple_of(8), b' ');
     Ok([&(header.len() as u64).to_le_bytes(), &header[..], data].concat())
 }
@@ -128,17 +128,17 @@ pub(super) fn write(path: &Path, content: &Content, metadata: &Metadata) -> Resu
     write_whole(path, &bytes(path, content, metadata)?)
 }
 
-/// The bytes of the file at `path`, for [`parse`].
+/// Reads the bytes of the file at `path`, for [`parse`].
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| Error::io(path, source))
 }
 
-/// The tensors in `content`, the bytes of the file at `path`.
+/// Parses the tensors in `content`, the bytes of the file at `path`.
 pub(super) fn parse<'a>(path: &Path, content: &'a [u8]) -> Result<SafeTensors<'a>> {
     SafeTensors::deserialize(content).map_err(|error| Error::data(path, format!("is no safetensors file: {error}")))
 }
 
-/// The metadata of every file, as PyTorch's own have it.
+/// The metadata of every file, as in PyTorch's own files.
 pub(super) fn format() -> Metadata {
     Metadata::from([("format".into(), "pt".into())])
 }
@@ -148,26 +148,26 @@ pub fn save(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
     save_with(path, tape, engine, &Metadata::new())
 }
 
-/// [`save`] with texts of the caller's own in the file's metadata, which [`metadata`] gives back: the names of classes, say.
+/// Writes like [`save`], with the caller's texts in the file's metadata, such as class names; [`metadata`] reads them.
 pub fn save_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, own: &Metadata) -> Result<()> {
     let mut metadata = format();
     metadata.extend(own.iter().map(|(name, text)| (name.clone(), text.clone())));
     write(path, &model(tape, engine)?, &metadata)
 }
 
-/// The texts in the metadata of the file at `path`.
+/// Reads the texts in the metadata of the file at `path`.
 pub fn metadata(path: &Path) -> Result<Metadata> {
     metadata_of(path, &read(path)?)
 }
 
-/// The texts in the metadata of `content`, the bytes of the file at `path`.
+/// Reads the texts in the metadata of `content`, the bytes of the file at `path`.
 pub(super) fn metadata_of(path: &Path, content: &[u8]) -> Result<Metadata> {
     let (_, header) = SafeTensors::read_metadata(content)
         .map_err(|error| Error::data(path, format!("is no safetensors file: {error}")))?;
     Ok(header.metadata().iter().flatten().map(|(name, text)| (name.clone(), text.clone())).collect())
 }
 
-/// All parameters and buffers of `tape`.
+/// Reads all parameters and buffers of `tape`.
 pub(super) fn model(tape: &Tape, engine: &mut dyn Engine) -> Result<Content> {
     let mut content = Content::new();
     for tensor in kept(tape) {
@@ -185,10 +185,10 @@ pub(super) fn model(tape: &Tape, engine: &mut dyn Engine) -> Result<Content> {
     Ok(content)
 }
 
-/// The names in the file at `path` with their shapes: what says how wide a network is, and for how many classes, before
-/// it is built.
+/// Reads the names in the file at `path` with their shapes. They give a network's width and number of classes before it
+/// is built.
 ///
-/// A counter has no extents. [`Error::Io`] and [`Error::Data`] name the file that cannot be read or is not whole.
+/// A counter has no extents. [`Error::Io`] and [`Error::Data`] name the file that can't be read or is incomplete.
 pub fn shapes(path: &Path) -> Result<BTreeMap<String, Vec<usize>>> {
     let content = read(path)?;
     let file = parse(path, &content)?;
@@ -200,10 +200,10 @@ pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
     load_with(path, tape, engine, &Load::strict())
 }
 
-/// Reads the file at `path` into the parameters and buffers of `tape` that `load` is about.
+/// Reads the file at `path` into the parameters and buffers of `tape` that `load` covers.
 ///
-/// Numbers may be F32, F64, F16 or BF16, counters I64 or I32. Every name that is missing, unexpected, of another shape or
-/// type, or skipped in vain is in the one error, and then nothing is changed.
+/// Numbers may be F32, F64, F16 or BF16, counters I64 or I32. One error lists every name that is missing, unexpected,
+/// of another shape or type, or skipped in vain; nothing is changed then.
 pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load) -> Result<()> {
     let content = read(path)?;
     let file = parse(path, &content)?;
@@ -243,7 +243,7 @@ pub(super) fn refuse(path: &Path, mut problems: Vec<String>, mut unexpected: Vec
     }
 }
 
-/// What the file has under `name` for `tensor`, or what is wrong with it.
+/// Reads the file's value for `tensor` under `name`, or describes the problem with it.
 pub(super) fn value(file: &SafeTensors<'_>, name: &str, tensor: &Tensor) -> Result<Value<f32>, String> {
     let view = file.tensor(name).map_err(|_| format!("\"{name}\" is missing"))?;
     let expected = file_shape(tensor);
