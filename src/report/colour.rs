@@ -1,17 +1,17 @@
-//! The colours of all pictures, and what lies between two of them.
+//! The colours of all pictures, and interpolation between them.
 
 /// Red, green and blue.
 pub type Rgb = [u8; 3];
 
 pub const PAPER: Rgb = [255, 255, 255];
 pub const INK: Rgb = [0x22, 0x22, 0x22];
-/// Text that is not what one looks at first, and lines.
+/// Colour of secondary text and of lines.
 pub const FAINT: Rgb = [0x99, 0x99, 0x99];
-/// What is right: the blue of a training curve.
+/// Colour of correct results: the blue of a training curve.
 pub const RIGHT: Rgb = [0x1f, 0x77, 0xb4];
-/// What is wrong: the orange of a validation curve.
+/// Colour of wrong results: the orange of a validation curve.
 pub const WRONG: Rgb = [0xd9, 0x5f, 0x02];
-/// A value that is no number, in a colour that no map has.
+/// Colour of NaN, which occurs in no colour map.
 pub const NAN: Rgb = [0xff, 0x00, 0xff];
 
 /// Eleven colours of matplotlib's map viridis, from 0 to 1 at equal distances.
@@ -29,25 +29,25 @@ const VIRIDIS: [Rgb; 11] = [
     [253, 231, 37],
 ];
 
-/// From `a` at 0 to `b` at 1.
+/// Mixes from `a` at 0 to `b` at 1.
 pub fn mix(a: Rgb, b: Rgb, t: f64) -> Rgb {
     let t = t.clamp(0.0, 1.0);
     std::array::from_fn(|i| (f64::from(a[i]) * (1.0 - t) + f64::from(b[i]) * t).round() as u8)
 }
 
-/// The gray at `t` from 0 to 1.
+/// Returns the gray at `t` from 0 to 1.
 pub fn gray(t: f32) -> Rgb {
     [(t.clamp(0.0, 1.0) * 255.0).round() as u8; 3]
 }
 
-/// The colour of viridis at `t` from 0 to 1, between the nearest two of those written above.
+/// Returns the colour of viridis at `t` from 0 to 1, interpolated between the two nearest in the table.
 pub fn viridis(t: f32) -> Rgb {
     let at = f64::from(t.clamp(0.0, 1.0)) * (VIRIDIS.len() - 1) as f64;
     let below = (at as usize).min(VIRIDIS.len() - 2);
     mix(VIRIDIS[below], VIRIDIS[below + 1], at - below as f64)
 }
 
-/// The ink that can be read on `ground`, by the lightness that the eye gives the three parts (Rec. 601).
+/// Returns the text colour that is readable on `ground`, by the perceived lightness of the three channels (Rec. 601).
 pub fn on(ground: Rgb) -> Rgb {
     let [r, g, b] = ground.map(f64::from);
     if 0.299 * r + 0.587 * g + 0.114 * b > 140.0 { INK } else { PAPER }

@@ -1,4 +1,4 @@
-//! A confusion matrix as aligned text and as a picture: how many images of each true class were taken for which.
+//! A confusion matrix as aligned text and as a picture: the number of images by true and predicted class.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -9,14 +9,14 @@ use super::picture::{LETTER, shortened, text_width};
 use crate::error::{Error, Result};
 use crate::files::write_whole;
 
-/// Classes up to which the text has the whole matrix; beyond it, lines would be too long to compare.
+/// Largest number of classes for which the text holds the whole matrix. More would make lines too long to compare.
 const WRITTEN: usize = 20;
-/// The most frequent confusions that the text names where it has no matrix.
+/// Number of the most frequent confusions that the text lists in place of a matrix.
 const NAMED: usize = 15;
-/// Letters of a name in the text, in its header, and in the picture.
+/// Number of characters of a name in the text, in its header, and in the picture.
 const LETTERS: [usize; 3] = [20, 10, 16];
 
-/// Counts of classes, checked.
+/// A checked confusion matrix.
 struct Matrix<'a> {
     classes: usize,
     counts: &'a [u64],
@@ -41,11 +41,12 @@ impl<'a> Matrix<'a> {
         self.counts[truth * self.classes + predicted]
     }
 
-    /// Images whose true class it is, and images that were taken for it.
+    /// Number of images with this true class.
     fn row(&self, class: usize) -> u64 {
         sum((0..self.classes).map(|other| self.at(class, other)))
     }
 
+    /// Number of images with this predicted class.
     fn column(&self, class: usize) -> u64 {
         sum((0..self.classes).map(|other| self.at(other, class)))
     }
@@ -58,28 +59,30 @@ impl<'a> Matrix<'a> {
         sum(self.counts.iter().copied())
     }
 
-    /// "accuracy 0.981, 9810 of 10000 right".
+    /// Formats the accuracy, such as "accuracy 0.981, 9810 of 10000 right".
     fn accuracy(&self) -> String {
         let (right, total) = (self.right(), self.total());
         format!("accuracy {}, {right} of {total} right", ratio(right, total))
     }
 }
 
-/// A sum that stays at the largest number rather than beginning anew.
+/// Saturating sum.
 fn sum(counts: impl Iterator<Item = u64>) -> u64 {
     counts.fold(0, u64::saturating_add)
 }
 
-/// A part of a whole with three decimals, or a dash of nothing.
+/// Formats a fraction with three decimals, or a dash if the whole is 0.
 fn ratio(part: u64, whole: u64) -> String {
     if whole == 0 { "-".to_string() } else { format!("{:.3}", part as f64 / whole as f64) }
 }
 
-/// The matrix as text: a row for each true class, a column for each predicted one, then recall (of the images of the class,
-/// the share that was named so) and precision (of the images named so, the share that is of the class).
+/// Formats the matrix as text, with a row for each true class and a column for each predicted class. Recall and
+/// precision follow. Recall is the share of the class's images that were predicted as the class. Precision is the share
+/// of the images predicted as the class that belong to it.
 ///
-/// `counts` is \[true, predicted\]; without names the classes have their numbers. From 21 classes on the matrix is left out,
-/// and the most frequent confusions stand below. [`Error::Config`] if the counts or names don't fit the number of classes.
+/// `counts` is \[true, predicted\]. Without names, classes are shown by number. From 21 classes on, the most frequent
+/// confusions are listed in place of the matrix. [`Error::Config`] if the counts or names don't fit the number of
+/// classes.
 pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> {
     let matrix = Matrix::new(classes, counts, names)?;
     let written = if classes <= WRITTEN { classes } else { 0 };
@@ -109,7 +112,7 @@ pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> 
             .map(|i| (counts[i], i / classes, i % classes))
             .filter(|&(count, truth, predicted)| count > 0 && truth != predicted)
             .collect();
-        // The most frequent first, and among equals by class.
+        // The most frequent first; among equals, in order of class.
         confusions.sort_by_key(|&(count, truth, predicted)| (std::cmp::Reverse(count), truth, predicted));
         for (count, truth, predicted) in confusions.into_iter().take(NAMED) {
             let _ = writeln!(text, "{:<first$}  taken for {:<first$}  {count:>7}", names[truth], names[predicted]);
@@ -118,11 +121,12 @@ pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> 
     Ok(text)
 }
 
-/// The matrix as a picture: a row for each true class, shaded by which part of its images went where, right ones in blue and
-/// wrong ones in orange. The shade is the square root of the part, so that a rare confusion is seen too.
+/// Draws the matrix as a picture, with a row for each true class, shaded by the fraction of its images in each cell.
+/// Correct predictions are blue, wrong ones orange. The shade is the square root of the fraction, so that a rare
+/// confusion is visible.
 ///
-/// Counts are written in up to 20 classes, names beside the cells up to 120. Errors are those of [`text`], or a picture
-/// that would be too large.
+/// Counts are written for up to 20 classes, and names beside the cells for up to 120. Errors are those of [`text`], and
+/// a picture that would be too large.
 pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Picture> {
     let matrix = Matrix::new(classes, counts, names)?;
     let cell = match classes {
@@ -137,7 +141,7 @@ pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Pictu
     let names: Vec<String> = matrix.names.iter().map(|name| shortened(name, LETTERS[2])).collect();
     let widest = names.iter().map(|name| text_width(name)).max().unwrap_or(0);
     let label = if named { widest + 8 } else { 0 };
-    // Short names stand upright over their column, long ones run upward.
+    // Short names stand upright over their columns; long ones run upward.
     let upright = widest <= cell;
     let margin = 14;
     let title = format!("{}  (rows: true, columns: predicted)", matrix.accuracy());
@@ -149,7 +153,7 @@ pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Pictu
     picture.text([margin, margin], &title, INK);
     for (class, name) in names.iter().enumerate() {
         if named {
-            // Letters stand in the middle of their row or column.
+            // Text is centred in its row or column.
             let middle = (cell - LETTER[1]) / 2;
             picture.text([left - 8 - text_width(name), top + class * cell + middle], name, INK);
             if upright {
@@ -178,14 +182,14 @@ pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Pictu
     Ok(picture)
 }
 
-/// Writes [`text`] and [`picture`] into the folder `dir`, as confusion.txt and confusion.png. Errors are theirs, and
-/// [`Error::Io`], which names the file that can't be written.
+/// Writes [`text`] and [`picture`] into the folder `dir`, as confusion.txt and confusion.png. Errors are those of both,
+/// and [`Error::Io`], which names the file that can't be written.
 pub fn write(dir: &Path, classes: usize, counts: &[u64], names: &[String]) -> Result<()> {
     write_whole(&dir.join("confusion.txt"), text(classes, counts, names)?.as_bytes())?;
     picture(classes, counts, names)?.save(&dir.join("confusion.png"))
 }
 
-/// A count in at most five letters, so that it fits its cell.
+/// Formats a count in at most five characters, so that it fits its cell.
 fn short(count: u64) -> String {
     match count {
         0..100_000 => count.to_string(),

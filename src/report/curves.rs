@@ -1,6 +1,6 @@
-//! Curves of a run by epoch, as SVG and PNG: loss, accuracy, what else its loss measures, and the learning rate.
+//! Curves of a run by epoch, as SVG and PNG: loss, accuracy, further metrics of the loss, and the learning rate.
 //!
-//! Letters of the PNG come from a font that is compiled in, so that a machine needs none.
+//! The PNG's font is compiled in, so no installed font is needed.
 
 use std::error::Error as Any;
 use std::path::Path;
@@ -14,31 +14,31 @@ use crate::error::{Error, Result};
 use crate::files::write_whole;
 use crate::train::Epoch;
 
-/// Where training is and where validation is, in colours that also differ in lightness.
+/// Colours of training and validation, which also differ in lightness.
 const TRAIN: RGBColor = RGBColor(0x1f, 0x77, 0xb4);
 const VALIDATION: RGBColor = RGBColor(0xd9, 0x5f, 0x02);
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
-/// Pixels of one panel.
+/// Size of one panel in pixels.
 const PANEL: [usize; 2] = [480, 400];
-/// Of one of several side by side.
+/// Size in pixels of a panel among several side by side.
 const SMALL: [usize; 2] = [330, 270];
-/// Panels of one run that stand side by side.
+/// Number of panels of one run side by side.
 const ACROSS: usize = 3;
-/// Pixels across beyond which there is no figure.
+/// Largest width of a figure in pixels.
 const WIDEST: usize = 16_384;
 
 type Drawn<T = ()> = std::result::Result<T, Box<dyn Any>>;
 
-/// Writes the curves of a run to `path` with the endings .svg and .png, each whole or not at all.
+/// Writes the curves of a run to `path` with the extensions .svg and .png, each completely or not at all.
 ///
-/// There is a panel for the loss, one for the accuracy if the loss knows classes, one for each of [`Epoch::metrics`], and one
-/// for the learning rate. What is not finite is left out. [`Error::Io`] names a path that can't be written.
+/// There is a panel for the loss, one for the accuracy if the loss has classes, one for each of [`Epoch::metrics`], and
+/// one for the learning rate. Non-finite values are omitted. [`Error::Io`] names a path that can't be written.
 ///
 /// ```
 /// use tilegrad::report::curves;
 /// use tilegrad::train::{Epoch, Measured};
 ///
-/// // Of a regression, so that there is no accuracy.
+/// // A regression, without accuracy.
 /// let epoch = |epoch: usize| Epoch {
 ///     epoch,
 ///     train_loss: 1.0 / epoch as f64,
@@ -66,10 +66,11 @@ pub fn write(path: &Path, epochs: &[Epoch]) -> Result<()> {
     both(path, &Figure::one(epochs))
 }
 
-/// Writes several runs side by side, each under its name, a row for each of what all of them have but the learning rate, and
-/// each row on one scale: to `path` with the endings .svg and .png.
+/// Writes the curves of several runs side by side, each under its name, to `path` with the extensions .svg and .png.
+/// Each quantity that all runs have forms one row on a common scale, except the learning rate.
 ///
-/// [`Error::Config`] if there are more runs than a picture is wide; [`Error::Io`] names a path that can't be written.
+/// [`Error::Config`] if the figure would be too wide for so many runs. [`Error::Io`] names a path that can't be
+/// written.
 pub fn write_several(path: &Path, runs: &[(&str, &[Epoch])]) -> Result<()> {
     let wide = runs.len().saturating_mul(SMALL[0]);
     if wide > WIDEST {
@@ -79,12 +80,12 @@ pub fn write_several(path: &Path, runs: &[(&str, &[Epoch])]) -> Result<()> {
     both(path, &Figure::several(runs))
 }
 
-/// The text of the SVG file that [`write()`] writes.
+/// Returns the text of the SVG file that [`write()`] writes.
 pub fn svg(epochs: &[Epoch]) -> Result<String> {
     Figure::one(epochs).svg().map_err(failed)
 }
 
-/// The bytes of the PNG file that [`write()`] writes.
+/// Returns the bytes of the PNG file that [`write()`] writes.
 pub fn png(epochs: &[Epoch]) -> Result<Vec<u8>> {
     Figure::one(epochs).png().map_err(failed)
 }
@@ -99,7 +100,7 @@ fn both(path: &Path, figure: &Figure<'_>) -> Result<()> {
     write_whole(&path.with_extension("png"), &figure.png().map_err(failed)?)
 }
 
-/// What a panel shows of an epoch.
+/// The quantity that a panel shows.
 #[derive(Clone, Copy, PartialEq)]
 enum Quantity<'a> {
     Loss,
@@ -109,7 +110,7 @@ enum Quantity<'a> {
 }
 
 impl<'a> Quantity<'a> {
-    /// What these epochs have to show.
+    /// The quantities of these epochs.
     fn of(epochs: &'a [Epoch]) -> Vec<Self> {
         let accuracy =
             epochs.iter().any(|epoch| epoch.train_accuracy.is_finite() || epoch.validation_accuracy.is_finite());
@@ -128,7 +129,7 @@ impl<'a> Quantity<'a> {
         }
     }
 
-    /// In training and in validation; what there is only one of is that of training.
+    /// The values in training and in validation. A quantity with a single value uses the first.
     fn values(self, epoch: &Epoch) -> [Option<f64>; 2] {
         let values = match self {
             Quantity::Loss => [Some(epoch.train_loss), Some(epoch.validation_loss)],
@@ -142,7 +143,7 @@ impl<'a> Quantity<'a> {
         values.map(|value| value.filter(|value| value.is_finite()))
     }
 
-    /// The least and largest value of some runs, with a margin.
+    /// The smallest and largest value of some runs, with a margin.
     fn range(self, runs: &[&[Epoch]]) -> [f64; 2] {
         let all = || runs.iter().flat_map(|epochs| epochs.iter()).flat_map(|epoch| self.values(epoch)).flatten();
         // A rate is seen against 0: a constant one has no scale of its own.
@@ -152,13 +153,13 @@ impl<'a> Quantity<'a> {
             // There is no number to show.
             return [0.0, 1.0];
         }
-        // Curves that hardly move should look like it, however small their numbers are.
+        // Nearly constant curves should look flat, however small their numbers are.
         let margin = ((high - low) * 0.05).max(high.abs().max(low.abs()) * 0.005).max(f64::MIN_POSITIVE);
         [low - margin, high + margin]
     }
 }
 
-/// Panels in rows, and what is drawn into them.
+/// Panels in rows, and their contents.
 struct Figure<'a> {
     columns: usize,
     size: [usize; 2],
@@ -187,7 +188,7 @@ impl<'a> Figure<'a> {
         Figure { columns: panels.len().min(ACROSS), size: PANEL, letters: 20, panels }
     }
 
-    /// A column for each run.
+    /// A figure with a column for each run.
     fn several(runs: &'a [(&'a str, &'a [Epoch])]) -> Self {
         let all: Vec<&[Epoch]> = runs.iter().map(|(_, epochs)| *epochs).collect();
         let mut quantities: Vec<Quantity<'_>> = Vec::new();
@@ -201,7 +202,7 @@ impl<'a> Figure<'a> {
             let range = quantity.range(&all);
             for (i, (name, epochs)) in runs.iter().enumerate() {
                 let title = format!("{name}: {}", quantity.title());
-                // One legend a row is enough.
+                // One legend per row is enough.
                 panels.push(Panel { title, quantity, epochs, range, legend: i == 0 });
             }
         }
@@ -225,7 +226,7 @@ impl<'a> Figure<'a> {
         Ok(text)
     }
 
-    /// As many pixels as the SVG says.
+    /// The PNG in the SVG's size in pixels.
     fn png(&self) -> Drawn<Vec<u8>> {
         let (width, height) = self.pixels();
         let mut pixels = vec![0; width as usize * height as usize * 3];
@@ -245,7 +246,7 @@ impl<'a> Figure<'a> {
     {
         static FONT: Once = Once::new();
         FONT.call_once(|| {
-            // The SVG is measured by it, and names the family, which its viewer may have.
+            // The SVG is laid out with this font, and names only its family, which its viewer may have.
             let _ = register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular());
         });
         root.fill(&WHITE)?;
@@ -257,7 +258,7 @@ impl<'a> Figure<'a> {
 }
 
 impl Panel<'_> {
-    /// A pair of curves, or one.
+    /// Draws one curve or a pair.
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, letters: u32) -> Drawn
     where
         B::ErrorType: 'static,
@@ -316,13 +317,13 @@ impl Panel<'_> {
     }
 }
 
-/// A number of an axis that is so long, with as many digits as tell its marks apart.
+/// Formats a number of an axis of this length, with enough digits to distinguish its tick labels.
 fn number(value: f64, length: f64) -> String {
     let largest = value.abs().max(length);
     if !(1e-4..1e5).contains(&largest) {
         return format!("{value:.1e}");
     }
-    // There are eight marks or so.
+    // An axis has about eight ticks.
     let digits = (-(length / 8.0).log10().floor()).clamp(2.0, 6.0) as usize;
     format!("{value:.digits$}")
 }

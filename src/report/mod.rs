@@ -1,7 +1,7 @@
-//! What a run shows of itself: TensorBoard's event files, sheets of pictures, confusion matrices, and curves with the
-//! feature `curves`.
+//! Reports of a run: TensorBoard event files, sheets of pictures, confusion matrices, and curves with the feature
+//! `curves`.
 //!
-//! Plain data in, files or PNG bytes out: nothing here knows a device, and nothing changes a run.
+//! They take plain data and produce files or PNG bytes. They use no device and do not affect a run.
 
 mod colour;
 pub mod confusion;

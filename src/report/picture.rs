@@ -1,4 +1,4 @@
-//! A picture in memory: pixels, rectangles and a line of text, and how it becomes a PNG.
+//! A picture in memory: pixels, rectangles, a line of text, and PNG encoding.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -10,14 +10,14 @@ use super::colour::{Rgb, mix};
 use crate::error::{Error, Result};
 use crate::files::write_whole;
 
-/// Pixels of a letter, across and down.
+/// Width and height of a character in pixels.
 pub(super) const LETTER: [usize; 2] =
     [get_raster_width(FontWeight::Regular, RasterHeight::Size16), RasterHeight::Size16.val()];
 
-/// The most pixels of a picture: 8192x8192, what viewers still open.
+/// Largest number of pixels of a picture: 8192x8192, which common viewers still open.
 const LARGEST: usize = 1 << 26;
 
-/// A picture of red, green and blue.
+/// An RGB picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     width: usize,
@@ -26,7 +26,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A picture in one colour. [`Error::Config`] if it has no pixel, or more than 67 million.
+    /// Creates a picture in one colour. [`Error::Config`] if it has no pixel, or more than 67 million.
     pub fn new(width: usize, height: usize, colour: [u8; 3]) -> Result<Self> {
         let pixels = width.checked_mul(height).filter(|pixels| (1..=LARGEST).contains(pixels)).ok_or_else(|| {
             Error::config(
@@ -37,12 +37,12 @@ impl Picture {
         Ok(Picture { width, height, pixels: vec![colour; pixels] })
     }
 
-    /// Pixels of a row.
+    /// Width in pixels.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows.
+    /// Height in pixels.
     pub fn height(&self) -> usize {
         self.height
     }
@@ -52,14 +52,14 @@ impl Picture {
         if x < self.width { self.pixels.get(y * self.width + x).copied() } else { None }
     }
 
-    /// Sets one pixel; outside of the picture there is nothing to set.
+    /// Sets one pixel. Does nothing outside the picture.
     pub(super) fn set(&mut self, x: usize, y: usize, colour: Rgb) {
         if x < self.width && y < self.height {
             self.pixels[y * self.width + x] = colour;
         }
     }
 
-    /// Fills a rectangle, as far as it is inside.
+    /// Fills the part of a rectangle that lies inside the picture.
     pub(super) fn rectangle(&mut self, [x, y]: [usize; 2], [width, height]: [usize; 2], colour: Rgb) {
         for row in y..y.saturating_add(height).min(self.height) {
             for column in x..x.saturating_add(width).min(self.width) {
@@ -68,7 +68,7 @@ impl Picture {
         }
     }
 
-    /// Copies `other` with its upper left corner at this place, each pixel `zoom` times across and down.
+    /// Copies `other` with its upper left corner at this position, each pixel enlarged to `zoom` by `zoom`.
     pub(super) fn paste(&mut self, [x, y]: [usize; 2], other: &Picture, zoom: usize) {
         for (i, &colour) in other.pixels.iter().enumerate() {
             let corner = [x + i % other.width * zoom, y + i / other.width * zoom];
@@ -76,17 +76,18 @@ impl Picture {
         }
     }
 
-    /// Writes a line of text from its upper left corner on; what the font does not have becomes a question mark.
+    /// Writes a line of text from its upper left corner. Characters that the font lacks become question marks.
     pub(super) fn text(&mut self, [x, y]: [usize; 2], text: &str, colour: Rgb) {
         self.letters(text, colour, |along, down| Some([x + along, y + down]));
     }
 
-    /// Writes upward from the lower left corner on, as the names of columns stand.
+    /// Writes a line of text upward from its lower left corner, as for names of columns.
     pub(super) fn text_upward(&mut self, [x, y]: [usize; 2], text: &str, colour: Rgb) {
         self.letters(text, colour, |along, down| Some([x + down, y.checked_sub(along + 1)?]));
     }
 
-    /// Blends every point of the letters, along the line and down from its top, into where `place` says.
+    /// Blends every pixel of the text at the position that `place` gives for its offset along the line and down from
+    /// its top.
     fn letters(&mut self, text: &str, colour: Rgb, place: impl Fn(usize, usize) -> Option<[usize; 2]>) {
         for (i, letter) in text.chars().enumerate() {
             let raster = |letter| get_raster(letter, FontWeight::Regular, RasterHeight::Size16);
@@ -102,7 +103,7 @@ impl Picture {
         }
     }
 
-    /// The bytes of a PNG file.
+    /// Encodes the picture as a PNG file.
     pub fn png(&self) -> Result<Vec<u8>> {
         let mut bytes = Cursor::new(Vec::new());
         let (width, height) = (self.width as u32, self.height as u32);
@@ -112,18 +113,18 @@ impl Picture {
         Ok(bytes.into_inner())
     }
 
-    /// Writes a PNG file, whole or not at all; [`Error::Io`] names the path that can't be written.
+    /// Writes a PNG file, completely or not at all. [`Error::Io`] names a path that can't be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         write_whole(path, &self.png()?)
     }
 }
 
-/// Pixels that a text takes across.
+/// Width of a text in pixels.
 pub(super) fn text_width(text: &str) -> usize {
     text.chars().count() * LETTER[0]
 }
 
-/// At most `letters` of a text; where some are left out, two dots say so.
+/// Shortens a text to at most `letters` characters; two dots mark an omission.
 pub(super) fn shortened(text: &str, letters: usize) -> String {
     if text.chars().count() <= letters {
         return text.to_string();

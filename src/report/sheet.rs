@@ -1,4 +1,4 @@
-//! Sheets of pictures: a network's first filters, its feature maps, and the images that it gets wrong.
+//! Sheets of pictures: a network's first filters, its feature maps, and its misclassified images.
 
 use super::Picture;
 use super::colour::{self, INK, NAN, PAPER, RIGHT, Rgb, WRONG};
@@ -10,24 +10,24 @@ use crate::shape::ImageSize;
 /// Pixels between two tiles, and around the sheet.
 const GAP: usize = 6;
 const MARGIN: usize = 14;
-/// Pixels that the longer side of a tile gets, about, by enlarging it a whole number of times.
+/// Approximate length of a tile's longer side in pixels, after enlargement by a whole factor.
 const FILTER: usize = 48;
 const MAP: usize = 84;
 const PHOTO: usize = 112;
-/// Tiles of a sheet at most; its title says how many there were.
+/// Largest number of tiles of a sheet. Its title gives the full number.
 const MOST: usize = 256;
 
-/// What the values of a tile are held against.
+/// The range of values to which a tile is scaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scaling {
-    /// Each tile by its own values: shows the shape of faint ones too.
+    /// Each tile by its own values, which also shows the shape of faint ones.
     #[default]
     Each,
-    /// All tiles by the values of all: shows which are faint.
+    /// All tiles by the values of all, which shows which tiles are faint.
     All,
 }
 
-/// How a value becomes a colour.
+/// The colour map for values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Colours {
     /// Black to white.
@@ -37,16 +37,16 @@ pub enum Colours {
     Viridis,
 }
 
-/// An image that was named wrongly.
+/// A misclassified image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// Its place in the set.
+    /// Index of the image in the set.
     pub image: usize,
-    /// The class that it was taken for.
+    /// The predicted class.
     pub predicted: usize,
 }
 
-/// One tile with the lines below it.
+/// A tile with the lines below it.
 struct Tile {
     picture: Picture,
     caption: Vec<(String, Rgb)>,
@@ -58,11 +58,11 @@ impl Tile {
     }
 }
 
-/// The filters of a convolution of `shape` \[out, in, height, width\], in PyTorch's order of elements.
+/// Draws the filters of a convolution of `shape` \[out, in, height, width\], in PyTorch's order of elements.
 ///
-/// Zero is middle gray, white the largest size of a weight among those that `scaling` compares, black its negative.
-/// Filters with three inputs are shown in colour; with others each input is a tile, and a filter a row. NaN is magenta.
-/// [`Error::Config`] if `weights` is not as long as the shape says.
+/// Zero is middle gray. White is the largest absolute weight among those that `scaling` compares, and black its
+/// negative. Filters with three inputs are shown in colour. Otherwise each input is a tile, and each filter a row. NaN
+/// is magenta. [`Error::Config`] if the length of `weights` does not match the shape.
 pub fn filters(title: &str, weights: &[f32], shape: [usize; 4], scaling: Scaling) -> Result<Picture> {
     let [outputs, inputs, height, width] = shape;
     check(weights, &shape)?;
@@ -75,7 +75,7 @@ pub fn filters(title: &str, weights: &[f32], shape: [usize; 4], scaling: Scaling
     let mut tiles = Vec::new();
     for filter in weights.chunks_exact(inputs * plane).take(rows) {
         let limit = if scaling == Scaling::All { of_all } else { largest(filter) };
-        // Weights that are all zero are all in the middle.
+        // Weights that are all zero become middle gray.
         let part = |value: f32| if limit > 0.0 { 0.5 + 0.5 * value / limit } else { value + 0.5 };
         if in_colour {
             let colour = |i: usize| match [0, 1, 2].map(|c| part(filter[c * plane + i])) {
@@ -97,11 +97,11 @@ pub fn filters(title: &str, weights: &[f32], shape: [usize; 4], scaling: Scaling
     sheet(&title, &tiles, columns, FILTER)
 }
 
-/// The feature maps of one image, \[channels, height, width\] of `size`.
+/// Draws the feature maps of one image, \[channels, height, width\] of `size`.
 ///
-/// The smallest value is black (or viridis' blue) and the largest white (or yellow), among those that `scaling` compares.
-/// A map whose values are all one value is all dark; NaN is magenta. [`Error::Config`] if `maps` is not as long as the
-/// shape says.
+/// The smallest value is black (or viridis' blue) and the largest white (or yellow), among those that `scaling`
+/// compares. A constant map is dark everywhere. NaN is magenta. [`Error::Config`] if the length of `maps` does not
+/// match the shape.
 pub fn feature_maps(title: &str, maps: &[f32], size: ImageSize, scaling: Scaling, colours: Colours) -> Result<Picture> {
     let ImageSize { height, width, channels } = size;
     check(maps, &size.chw())?;
@@ -125,9 +125,9 @@ pub fn feature_maps(title: &str, maps: &[f32], size: ImageSize, scaling: Scaling
     sheet(&title, &tiles, square(shown), MAP)
 }
 
-/// Images that were named wrongly, each with its true class and the one that it was taken for.
+/// Draws misclassified images, each with its true class and its predicted class.
 ///
-/// [`Error::Config`] if one of them is not in the set, or its class is none of the set's.
+/// [`Error::Config`] if an image is not in the set, or its predicted class is none of the set's.
 pub fn misclassified(images: &ImageSet, wrong: &[Wrong]) -> Result<Picture> {
     let name = |class: usize| images.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
     let shown = &wrong[..wrong.len().min(MOST)];
@@ -139,7 +139,7 @@ pub fn misclassified(images: &ImageSet, wrong: &[Wrong]) -> Result<Picture> {
         return Err(Error::config("misclassified", message));
     }
     let names = |wrong: &Wrong| [name(images.labels[wrong.image] as usize), name(wrong.predicted)];
-    // One line where every caption is narrower than a tile, else two.
+    // One line if every caption is narrower than a tile, else two.
     let side = images.height.max(images.width);
     let letters = images.width * (PHOTO / side).max(1) / LETTER[0];
     let short = |wrong: &Wrong| names(wrong).concat().chars().count() + 3 <= letters;
@@ -181,7 +181,7 @@ fn check(values: &[f32], shape: &[usize]) -> Result<()> {
     }
 }
 
-/// Columns that make a sheet somewhat broader than high.
+/// Number of columns that makes a sheet somewhat wider than tall.
 fn square(tiles: usize) -> usize {
     ((tiles as f64 * 1.5).sqrt().round() as usize).clamp(1, tiles.max(1))
 }
@@ -194,14 +194,14 @@ fn shade(part: f32, colours: Colours) -> Rgb {
     }
 }
 
-/// A picture whose pixel `i`, counted by rows, has the colour that the function gives.
+/// Creates a picture whose pixel `i`, counted by rows, has the colour that `colour` returns.
 fn painted([height, width]: [usize; 2], colour: impl Fn(usize) -> Rgb) -> Result<Picture> {
     let mut picture = Picture::new(width, height, PAPER)?;
     (0..width * height).for_each(|i| picture.set(i % width, i / width, colour(i)));
     Ok(picture)
 }
 
-/// Lays out tiles of one size below a title, their longer side enlarged to about `side` pixels.
+/// Lays out tiles of one size below a title, with their longer side enlarged to about `side` pixels.
 fn sheet(title: &str, tiles: &[Tile], columns: usize, side: usize) -> Result<Picture> {
     let (width, height) = tiles.first().map_or((0, 0), |tile| (tile.picture.width(), tile.picture.height()));
     let zoom = (side / width.max(height).max(1)).max(1);

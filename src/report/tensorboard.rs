@@ -1,9 +1,9 @@
 //! TensorBoard's event files: records of scalars and pictures by step.
 //!
-//! A file is a row of records: length (u64), its checksum, the bytes, their checksum, all little-endian; a checksum is CRC32C,
-//! turned and added to so that a record may hold records. Source: tensorflow/core/lib/io/record_writer.h. The bytes are an
-//! `Event` in protocol buffers' coding, of which the few fields in use are written by hand. Source:
-//! tensorflow/core/util/event.proto and framework/summary.proto.
+//! A file is a sequence of records: length (u64), its checksum, the bytes, their checksum, all little-endian. A
+//! checksum is CRC32C, rotated and offset so that a record may contain records. Source:
+//! tensorflow/core/lib/io/record_writer.h. The bytes are an `Event` in protocol buffers' encoding; the few fields in
+//! use are encoded by hand. Source: tensorflow/core/util/event.proto and framework/summary.proto.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,18 +14,19 @@ use super::Picture;
 use crate::error::{Error, Result};
 use crate::train::Epoch;
 
-/// What an event file's name begins with.
+/// Prefix of an event file's name.
 const PREFIX: &str = "events.out.tfevents.";
 
-/// Writes the events of one run. Each goes to the file at once, so that TensorBoard shows a run while it goes on, and a run
-/// that is killed loses at most the event that is being written, which TensorBoard passes over.
+/// Writes the events of one run. Each event goes to the file at once, so TensorBoard shows a run while it is in
+/// progress. A killed run loses at most the event being written, which TensorBoard skips.
 pub struct EventWriter {
     file: File,
     path: PathBuf,
 }
 
 impl EventWriter {
-    /// Begins a file in the folder `dir`, which is made if need be. [`Error::Io`] names what the system refuses.
+    /// Starts a file in the folder `dir`, which is created if necessary. [`Error::Io`] names a path that can't be
+    /// created.
     pub fn create(dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(|source| Error::io(dir, source))?;
         // TensorBoard reads the files of a folder in the order of their names, so a later file has a later second.
@@ -45,21 +46,22 @@ impl EventWriter {
         }
     }
 
-    /// Goes on with the run in `dir` that was resumed at `step`, in a further file: what earlier files hold of this step and
-    /// later ones, TensorBoard then forgets. It may be showing the folder meanwhile, so those files are left as they are.
+    /// Continues the run in `dir` that was resumed at `step`, in a new file. TensorBoard then discards the earlier
+    /// files' events of this step and later ones. The earlier files are left unchanged, since TensorBoard may be
+    /// reading them.
     pub fn resume(dir: &Path, step: u64) -> Result<Self> {
         let mut writer = EventWriter::create(dir)?;
-        // A SessionLog whose status is START.
+        // A SessionLog with status START.
         writer.record(&[double(1, now()), integer(2, step), bytes(7, &integer(1, 1))].concat())?;
         Ok(writer)
     }
 
-    /// The file.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes one value of the curve `tag` (such as "loss/train"; what stands before the slash makes a group).
+    /// Writes one value of the curve `tag`, such as "loss/train". The part before the slash names a group.
     pub fn scalar(&mut self, tag: &str, step: u64, value: f64) -> Result<()> {
         self.summary(step, &[(tag, simple_value(value))])
     }
@@ -72,8 +74,8 @@ impl EventWriter {
         self.summary(step, &[(tag, bytes(4, &image))])
     }
 
-    /// Writes the numbers of an epoch, whose number is their step: losses, accuracies where the loss knows classes, learning rate,
-    /// speed, and what else is measured, each metric as a group of its own name.
+    /// Writes the numbers of an epoch, with the epoch's number as the step: losses, accuracies if the loss has classes,
+    /// learning rate, speed, and further metrics. Each metric forms a group of its own name.
     pub fn epoch(&mut self, epoch: &Epoch) -> Result<()> {
         let pair = |name: &str, train, validation| {
             [(format!("{name}/train"), train), (format!("{name}/validation"), validation)]
@@ -92,7 +94,7 @@ impl EventWriter {
         self.summary(epoch.epoch as u64, &values)
     }
 
-    /// An event with a summary of these tags and the coded fields of their values.
+    /// Writes an event with a summary of these tags and the encoded fields of their values.
     fn summary(&mut self, step: u64, values: &[(&str, Vec<u8>)]) -> Result<()> {
         let values: Vec<u8> = values
             .iter()
@@ -101,7 +103,7 @@ impl EventWriter {
         self.record(&[double(1, now()), integer(2, step), bytes(5, &values)].concat())
     }
 
-    /// Appends a record, in one write.
+    /// Appends a record in one write.
     fn record(&mut self, event: &[u8]) -> Result<()> {
         let length = (event.len() as u64).to_le_bytes();
         let record = [&length[..], &checksum(&length), event, &checksum(event)].concat();
@@ -109,7 +111,7 @@ impl EventWriter {
     }
 }
 
-/// CRC32C as records have it.
+/// CRC32C in the form that records use.
 fn checksum(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }
@@ -127,11 +129,11 @@ fn newest(dir: &Path) -> Result<u64> {
         let second = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('.').next()?.parse().ok());
         newest = newest.max(second.unwrap_or(0));
     }
-    // A name that isn't ours may hold any number.
+    // A foreign name may hold any number.
     Ok(newest.min(9_999_999_998))
 }
 
-/// The machine's name, for the file's; only letters, digits and dashes of it.
+/// The machine's name for the file's name, reduced to letters, digits and dashes.
 fn host() -> String {
     let named = ["HOSTNAME", "COMPUTERNAME"].into_iter().find_map(|variable| std::env::var(variable).ok());
     let name = named.or_else(|| std::fs::read_to_string("/etc/hostname").ok()).unwrap_or_default();
@@ -139,7 +141,7 @@ fn host() -> String {
     if name.is_empty() { "localhost".to_string() } else { name }
 }
 
-/// A number in base 128, the lowest part first; the high bit says that more follows.
+/// Encodes a number in base 128, least significant part first; the high bit marks that more follows.
 fn varint(mut value: u64) -> Vec<u8> {
     let mut coded = Vec::new();
     while value > 0x7f {
@@ -150,22 +152,22 @@ fn varint(mut value: u64) -> Vec<u8> {
     coded
 }
 
-/// Field `number` with an integer.
+/// Encodes field `number` with an integer.
 fn integer(number: u8, value: u64) -> Vec<u8> {
     [vec![number << 3], varint(value)].concat()
 }
 
-/// The field of a summary's value that holds a number.
+/// Encodes the field of a summary's value that holds a number.
 fn simple_value(value: f64) -> Vec<u8> {
     [&[2 << 3 | 5][..], &(value as f32).to_le_bytes()].concat()
 }
 
-/// Field `number` with a float of 64 bits.
+/// Encodes field `number` with a 64-bit float.
 fn double(number: u8, value: f64) -> Vec<u8> {
     [&[number << 3 | 1][..], &value.to_le_bytes()].concat()
 }
 
-/// Field `number` with bytes, text or a message.
+/// Encodes field `number` with bytes, text or a message.
 fn bytes(number: u8, value: &[u8]) -> Vec<u8> {
     [vec![number << 3 | 2], varint(value.len() as u64), value.to_vec()].concat()
 }

@@ -17,7 +17,7 @@ use crate::rng::fnv1a;
 /// Name of the tensor with the loss of every step.
 const LOSSES: &str = "trainer.losses";
 
-/// First entry in the metadata of every snapshot.
+/// Value of the entry "format" in the metadata of every snapshot.
 pub(super) const FORMAT: &str = "tilegrad run 1";
 /// A whole run at one moment, on the host.
 #[derive(Clone, Debug)]
