@@ -1,11 +1,11 @@
-//! What a command line and a file say of a network: its name, and what its size depends on.
+//! Models given by name and size, as in a command line or a file.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// The library's own names, each with what it stands for; [`super::Networks`] adds others.
+/// Names of the built-in networks, each with its description. [`super::Networks`] adds others.
 pub const NAMES: &[(&str, &str)] = &[
     ("lenet5", "LeNet-5 with ReLU and max pooling, for images of 28x28"),
     ("lenet5-classic", "LeNet-5 with sigmoid and average pooling"),
@@ -26,7 +26,7 @@ pub const NAMES: &[(&str, &str)] = &[
 /// A model given by its name and size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedModel {
-    /// One of [`NAMES`], or a name that [`super::Networks::add`] was given.
+    /// One of [`NAMES`], or a name added by [`super::Networks::add`].
     pub name: String,
     /// Number of classes.
     pub classes: usize,
@@ -34,35 +34,35 @@ pub struct NamedModel {
     pub width: usize,
     /// True for the variant for images of about 32x32. The variant for 224x224 would shrink them to size 0.
     pub small: bool,
-    /// What else a network of one's own is built by, as text under names of its own; the library's networks have none.
+    /// Further settings of a custom network, as text by name. Empty for built-in networks.
     pub settings: BTreeMap<String, String>,
 }
 
 impl NamedModel {
-    /// A model as it was published: 64 channels wide, for images of about 224x224.
+    /// Creates a model as published: 64 channels wide, for images of about 224x224.
     pub fn new(name: impl Into<String>, classes: usize) -> Self {
         NamedModel { name: name.into(), classes, width: 64, small: false, settings: BTreeMap::new() }
     }
 
-    /// Sets the channels of the first stage.
+    /// Sets the number of channels of the first stage.
     pub fn width(mut self, width: usize) -> Self {
         self.width = width;
         self
     }
 
-    /// Whether it is the form for images of about 32x32.
+    /// Sets whether the model is the variant for images of about 32x32.
     pub fn small(mut self, small: bool) -> Self {
         self.small = small;
         self
     }
 
-    /// Sets one of the settings that a network of one's own is built by.
+    /// Sets a setting of a custom network.
     pub fn with(mut self, setting: impl Into<String>, value: impl ToString) -> Self {
         self.settings.insert(setting.into(), value.to_string());
         self
     }
 
-    /// The value of a setting; [`Error::Config`] where it is missing or cannot be read as a `T`.
+    /// Returns the value of a setting. [`Error::Config`] if it is missing or can't be parsed as a `T`.
     pub fn setting<T: FromStr>(&self, setting: &str) -> Result<T> {
         let wrong = |what: String| {
             Error::config(format!("{}.{setting}", self.name), format!("{what}: NamedModel::with gives it a value"))

@@ -1,4 +1,4 @@
-//! Which name stands for which network: the library's own from the start, and those that a program adds.
+//! Networks by name: the built-in ones, and those that a program adds.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use super::{LeNet5, ResNet, Vgg};
 use crate::error::{Error, Result};
 use crate::nn::Module;
 
-/// What builds a network by what a card says of it.
+/// Builds a network from the description in a card.
 type Build = Box<dyn Fn(&NamedModel) -> Result<Box<dyn Module>> + Send + Sync>;
 
-/// Networks by name: the library's own, [`NAMES`], and those that a program adds, so that a file's card can name them.
+/// Networks by name: the built-in ones ([`NAMES`]), and those that a program adds, so that a file's card can name them.
 ///
-/// A program that trains a network and one that uses its file add the same closure:
+/// A program that trains a network and a program that uses its file add the same closure:
 ///
 /// ```
 /// use tilegrad::nn::models::{NamedModel, Networks};
@@ -32,7 +32,7 @@ type Build = Box<dyn Fn(&NamedModel) -> Result<Box<dyn Module>> + Send + Sync>;
 ///
 /// let model = networks.build(&NamedModel::new("plain", 10).width(4).with("depth", 2))?;
 /// assert_eq!(Summary::new(&*model, ImageSize::new(8, 8, 3))?.parameters, 112 + 2 * 148 + 50);
-/// // A name that nobody has added is an error that says which there are.
+/// // An unknown name is an error that lists the known ones.
 /// assert!(networks.build(&NamedModel::new("plane", 10)).is_err_and(|error| error.to_string().contains("plain")));
 /// # Ok::<(), tilegrad::Error>(())
 /// ```
@@ -41,7 +41,7 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// The library's own networks.
+    /// Creates the registry with the built-in networks.
     pub fn new() -> Self {
         let mut networks = Networks { networks: Vec::new() };
         for (name, _) in NAMES {
@@ -50,8 +50,8 @@ impl Networks {
         networks
     }
 
-    /// Adds a network under `name`, in the place of one that has it already. `build` gets what a card says of the network:
-    /// [`NamedModel::setting`] reads what is not among its fields.
+    /// Adds a network under `name`, or replaces the one of that name. `build` receives the network's description from a
+    /// card; [`NamedModel::setting`] reads values that are not among its fields.
     pub fn add<M: Module + 'static>(
         &mut self,
         name: impl Into<String>,
@@ -63,13 +63,13 @@ impl Networks {
         self
     }
 
-    /// The names, in the order in which they were added.
+    /// The names in order of addition.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.networks.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The network that `model` names; [`Error::Config`] of an unknown name says which there are and how to add one, and
-    /// the network's own errors are passed on.
+    /// Builds the network that `model` names. [`Error::Config`] for an unknown name lists the known ones and explains
+    /// how to add one. The network's own errors are passed on.
     pub fn build(&self, model: &NamedModel) -> Result<Box<dyn Module>> {
         match self.networks.iter().find(|(name, _)| *name == model.name) {
             Some((_, build)) => build(model),
@@ -99,14 +99,14 @@ impl fmt::Debug for Networks {
 }
 
 impl NamedModel {
-    /// The network, one of the library's own: [`Networks::build`] without anything added. [`Error::Config`] names a name that is
-    /// none, with those that are, or a size of 0.
+    /// Builds a built-in network, like [`Networks::build`] without additions. [`Error::Config`] reports an unknown name
+    /// together with the known ones, or a size of 0.
     pub fn build(&self) -> Result<Box<dyn Module>> {
         Networks::new().build(self)
     }
 }
 
-/// One of the library's networks.
+/// Builds a built-in network.
 fn own(model: &NamedModel) -> Result<Box<dyn Module>> {
     let NamedModel { name, classes, width, small, .. } = model;
     for (field, value) in [("classes", *classes), ("width", *width)] {
