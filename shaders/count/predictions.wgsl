@@ -1,6 +1,6 @@
-// The number of right predictions of a batch and of the targets that count, for count/mean_totals.wgsl.
+// Number of correct predictions of a batch and number of counted targets, for count/mean_totals.wgsl.
 //
-// own_totals: [4], as loss/softmax_cross_entropy_totals.wgsl has it.
+// own_totals: [4], as in loss/softmax_cross_entropy_totals.wgsl.
 // Linked with: nothing. Header: T.
 
 @group(0) @binding(OWN_TOTALS) var<storage, read> own_totals: array<T>;

@@ -1,4 +1,4 @@
-// No predictions, for count/mean_totals.wgsl.
+// Counts of zero for a mean without predictions, for count/mean_totals.wgsl.
 // Linked with: nothing. Header: T.
 
 fn correct() -> T {

@@ -115,9 +115,9 @@ pub trait BatchSource: Send {
         let _ = batches;
     }
 
-    /// Writes the batch to the inputs that [`BatchSource::declare`] declared; [`BatchSource::feed`] calls it. Images go as f32 in
-    /// the order [N, C, H, W], with [`Normalisation`] applied (`scale[c] * byte + shift[c]`), as
-    /// [`crate::train::Predictor`] does it.
+    /// Writes the batch to the inputs declared by [`BatchSource::declare`]; called by [`BatchSource::feed`]. Images are
+    /// f32 in the order [N, C, H, W], with [`Normalisation`] applied (`scale[c] * byte + shift[c]`), as in
+    /// [`crate::train::Predictor`].
     fn send(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> Result<()>;
 
     /// Sends the batch to the device. [`Error::Config`] names an image that does not exist, or a purpose that differs

@@ -34,7 +34,8 @@ impl SessionOptions {
         self
     }
 
-    /// Sets whether tensors lie apart between bands of NaN, by which [`Session::breach`] finds what is written beyond them.
+    /// Sets whether tensors lie apart between guard bands of NaN, by which [`Session::breach`] finds writes beyond
+    /// them.
     pub fn guarded(mut self, guarded: bool) -> Self {
         self.guarded = guarded;
         self
@@ -43,7 +44,7 @@ impl SessionOptions {
 
 /// A plan that is ready to run.
 ///
-/// The example runs one step of a linear model; `examples/loop_by_hand.rs` is a whole training:
+/// The example runs one step of a linear model; `examples/loop_by_hand.rs` is a complete training run:
 /// ```
 /// use std::sync::Arc;
 /// use tilegrad::gpu::{Device, DeviceOptions, Session, SessionOptions, Store};
@@ -87,7 +88,7 @@ pub struct Session {
     guarded: bool,
     slots: HashMap<SlotKey, Allocation>,
     inputs: HashMap<String, Input>,
-    /// The data sets that its kernels read.
+    /// Names of the data sets that the session's kernels read.
     data_sets: BTreeSet<String>,
     rings: HashMap<String, Ring>,
     steps: Vec<Ready>,

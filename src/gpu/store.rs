@@ -19,7 +19,7 @@ pub struct Store {
     layout: Arc<ParameterLayout>,
     guarded: bool,
     buffers: Mutex<HashMap<Buffer, Arc<Allocation>>>,
-    /// The names of the data sets that have been brought here.
+    /// Names of the data sets uploaded so far.
     resident: Mutex<HashSet<String>>,
 }
 
@@ -231,8 +231,8 @@ impl Store {
         self.device.check()
     }
 
-    /// Returns the memory of a piece of a data set: the memory that sessions have bound already, or, for a set of another size, new
-    /// memory.
+    /// Returns the memory of a piece of a data set. It is the memory that sessions have already bound or, if the size
+    /// has changed, new memory.
     fn place_of(&self, name: &str, piece: usize, bytes: u64) -> Result<Arc<Allocation>> {
         let key = Buffer::Resident { name: name.into(), piece };
         match self.find(&key) {

@@ -14,8 +14,8 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 #[derive(Clone, Copy, Debug)]
 pub struct Accumulate;
 
-/// Totals, \[4\], of a mean over `rows` rows, for [`Accumulate`]: the sum, the rows, and the predictions of a
-/// second operand, totals of a cross-entropy, or none.
+/// Totals, \[4\], of a mean over `rows` rows, for [`Accumulate`]: the sum, the rows, and the counts of predictions. The
+/// counts come from a second operand, the totals of a cross-entropy, or are zero without one.
 #[derive(Clone, Copy, Debug)]
 pub struct MeanTotals {
     /// Number of rows of the operand's mean.
@@ -85,8 +85,8 @@ impl Tape {
         self.accumulate_totals(state, rows, &[value])
     }
 
-    /// Adds the mean over a step's `rows`, `value` of shape \[1\], to the state called `state`, and the predictions that
-    /// `counts` holds: the loss of several parts, of which one predicts classes.
+    /// Adds the mean over a step's `rows`, `value` of shape \[1\], to the state called `state`, and the predictions
+    /// counted in `counts`. It suits a loss of several parts, one of which predicts classes.
     pub fn accumulate_mean_of(
         &mut self,
         state: &str,

@@ -96,7 +96,7 @@ impl Operation for PixelsOfRows {
     }
 }
 
-/// Pushes a copy for when a view is not enough, as for the gradient of a parameter: the same values in the same order.
+/// Pushes a copy if a view is not enough, as for the gradient of a parameter: the same values in the same order.
 fn copy(lowering: &mut Lowering<'_>) -> Result<()> {
     let files = [source!("elementwise/copy.wgsl"), source!("elementwise/activation.wgsl"), source!("lib/each.wgsl")];
     elementwise(lowering, Kernel::new("copy", &files).constant("WG", 64), &["input"])
