@@ -1,4 +1,4 @@
-//! Holds a saved model against labelled images: accuracy, confusion matrix, precision and recall of each class.
+//! Evaluates a saved model on labelled images: accuracy, confusion matrix, precision and recall of each class.
 //!
 //!     cargo run --release --example evaluate -- runs/mine/model.safetensors --data DIR --out runs/mine
 
@@ -88,7 +88,7 @@ fn evaluate(arguments: &Arguments) -> Result<()> {
     let found: Confusion = trainer.confusion()?;
     println!("\n{}", confusion::text(found.classes, &found.counts, &card.class_names)?);
     let share = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.2}%", share * 100.0));
-    // Of fewer classes every one is among the first five.
+    // With fewer classes, every one is among the first five.
     let top = match found.classes > found.top_k {
         true => format!(", among the first {} {}", found.top_k, share(found.top_k_accuracy())),
         false => String::new(),

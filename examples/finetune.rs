@@ -1,17 +1,19 @@
-//! How far does a trained ResNet-18 carry on images of other classes? Loads one's state_dict, puts a new last layer (fc) in
-//! place of the old, freezes everything else, trains, and tests before and after.
+//! Transfers a trained ResNet-18 to images of other classes. Loads a state_dict, replaces the last layer (fc) by a new
+//! one, freezes everything else, trains, and tests before and after.
 //!
-//! Without arguments it first trains a narrow network on six synthetic shapes, a minute or two on two cores without a GPU,
-//! and saves it; then fc learns four other shapes from 900 images in ten seconds. Expect a test accuracy of about 55%,
-//! where guessing gives 25%, and so does `--random`, which freezes random first weights in place of the loaded ones. With
-//! `--weights` it is any ResNet-18 under torchvision's names (scripts/pth_to_safetensors.py turns a .pth into the file);
-//! width and stem are read off it, its number of classes is of no account:
+//! Without arguments it first trains a narrow network on six synthetic shapes and saves it, which takes a minute or two
+//! on two cores without a GPU. Then fc learns four other shapes from 900 images in ten seconds. Expect a test accuracy
+//! of about 55%, against 25% by guessing. `--random` reaches the same; it freezes random initial weights in place of
+//! the loaded ones. With `--weights` the network is any ResNet-18 under torchvision's names
+//! (scripts/pth_to_safetensors.py converts a .pth to the file). Width and stem are read from the file; its number of
+//! classes does not matter:
 //!
 //!     cargo run --release --example finetune
 //!     cargo run --release --example finetune -- --weights resnet18.safetensors --data DIR --resize 224 --out runs/new
 //!
-//! As in PyTorch, frozen is what has `requires_grad` off: batch norms are in training mode, normalise by the batch, and
-//! move their running statistics to the new images. So what `--out` gets differs from the loaded file in them and in fc.
+//! Frozen means `requires_grad` off, as in PyTorch: batch norms are in training mode, normalise by the batch, and
+//! update their running statistics with the new images. The model saved in `--out` therefore differs from the loaded
+//! file in these statistics and in fc.
 
 mod support;
 
@@ -29,10 +31,11 @@ use tilegrad::nn::models::NamedModel;
 use tilegrad::train::weights::{self, Load};
 use tilegrad::{Error, Result};
 
-/// Of the synthetic shapes, those that the network is trained on first, and those that fc then learns.
+/// Classes of the synthetic shapes: those that the network is trained on first, and those that fc then learns.
 const CLASSES: [Range<usize>; 2] = [0..6, 6..10];
-/// Images of each class to train on (validation included), for the network and for fc, and to test on.
+/// Number of training images per class (validation included), for the network and for fc.
 const TRAIN: [usize; 2] = [800, 250];
+/// Number of test images per class.
 const TEST: usize = 250;
 
 const PRETRAINING: Defaults = Defaults { epochs: 6, lr: 0.05, momentum: 0.9, schedule: "onecycle" };
@@ -66,7 +69,7 @@ fn main() -> ExitCode {
 }
 
 fn finetune(Arguments { source, weights, random }: &Arguments) -> Result<()> {
-    // All that can be wrong is looked at before a network is trained for it.
+    // All inputs are checked before a network is trained.
     let options = &source.options;
     options.check(&FINETUNING)?;
     let Read { description, train: images, test, .. } = match source.read()? {
@@ -96,14 +99,14 @@ fn finetune(Arguments { source, weights, random }: &Arguments) -> Result<()> {
     train(options, &FINETUNING, |_| Ok(problem))
 }
 
-/// Trains all of a narrow network on the first of the synthetic shapes, and gives the file that it is saved in.
+/// Trains a narrow network on the first group of synthetic shapes, and returns the file that it is saved in.
 fn pretrain(options: &Options) -> Result<PathBuf> {
     let out = match &options.out {
         Some(out) => out.join("pretrained"),
         None => std::env::temp_dir().join("tilegrad-finetune"),
     };
     let file = out.join("model.safetensors");
-    // Rates and penalties on the command line are those of fc.
+    // Rates and penalties of the command line apply to fc.
     let (epochs, lr, momentum, schedule) = (None, None, None, None);
     let own = Options { epochs, lr, momentum, schedule, dampening: 0.0, nesterov: false, l1: 0.0, ..options.clone() };
     let own = Options {
@@ -128,10 +131,10 @@ fn pretrain(options: &Options) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// What a ResNet-18's file says of it.
+/// The description of a ResNet-18, from its file.
 struct Network {
     width: usize,
-    /// Whether the stem is that for 32x32, of 3x3.
+    /// True if the stem is the 3x3 variant for 32x32 images.
     cifar: bool,
 }
 
@@ -157,10 +160,10 @@ impl Network {
     }
 }
 
-/// What the synthetic shapes of one part of the classes are, those to train on and those to test on.
+/// Generates the synthetic shapes of one part of the classes: training and test images.
 fn synthetic(seed: u64, part: usize) -> Result<Read> {
     let (count, classes) = (shapes::CLASS_NAMES.len() * TRAIN[part], CLASSES[part].clone());
-    // Every ten images hold each class once, and no image is in both stretches.
+    // Every ten images hold each class once, and no image is in both parts.
     let all = shapes::shapes(seed, count + shapes::CLASS_NAMES.len() * TEST);
     let names = &shapes::CLASS_NAMES[classes.clone()];
     let of = |range: Range<usize>| {

@@ -1,4 +1,5 @@
-//! One kernel from its WGSL file (hello_kernel.wgsl) to a checked result: what every operation of the library is made of.
+//! One kernel from its WGSL file (hello_kernel.wgsl) to a checked result, with the parts of every operation of the
+//! library.
 //!
 //!     cargo run --release --example hello_kernel
 //!     cargo run --release --example hello_kernel -- --profile trace.json
@@ -13,18 +14,18 @@ use tilegrad::reference::{HostStore, Program};
 use tilegrad::twin::{Inputs, Outputs, Real, Twin, Value};
 use tilegrad::{Error, Result};
 
-/// An operation is its attributes ..
+/// An operation, defined by its attributes.
 #[derive(Debug)]
 struct Hello {
     a: f32,
 }
 
 tilegrad::params! {
-    /// What the kernel is told beside its tensors; the WGSL file reads `params.len` and `params.a`.
+    /// Parameters of the kernel beside its tensors. The WGSL file reads `params.len` and `params.a`.
     struct Params { len: u32, a: f32 }
 }
 
-/// .. with a shape rule, and the dispatch that computes it on the GPU ..
+/// Its shape rule, and the dispatch that computes it on the GPU.
 impl Operation for Hello {
     fn name(&self) -> &'static str {
         "hello"
@@ -48,7 +49,7 @@ impl Operation for Hello {
     }
 }
 
-/// .. and a twin, which says in plain Rust what the kernel is to compute.
+/// Its twin, which defines in plain Rust the result that the kernel must compute.
 impl Twin for Hello {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
         for (y, &x) in outputs.real(0).iter_mut().zip(inputs.real(0)) {
@@ -58,7 +59,7 @@ impl Twin for Hello {
 }
 
 fn main() -> Result<()> {
-    // A tape is the program, as data; a plan says which memory and which dispatches; a session runs it on a device.
+    // A tape is the program as data. A plan determines its memory and dispatches. A session runs it on a device.
     let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([1, 1000]))?;
     let output = tape.append("hello", Hello { a: 2.0 }, &[input], &[])?[0];
@@ -84,7 +85,7 @@ fn main() -> Result<()> {
     println!("f(9.99) = {} on the GPU, {} by the twin; the largest difference is {worst:e}", gpu[999], exact[999]);
     assert!(worst < 1e-4, "the kernel and its twin disagree");
 
-    // How long the kernel takes, and the same as a trace for https://ui.perfetto.dev.
+    // The kernel's time, also as a trace for https://ui.perfetto.dev.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [] => {}

@@ -1,4 +1,4 @@
-//! Trains LeNet-5 and tests it: on synthetic digits made in memory, or with `--data DIR` on MNIST or Fashion-MNIST.
+//! Trains LeNet-5 and tests it, on synthetic digits made in memory or with `--data DIR` on MNIST or Fashion-MNIST.
 //!
 //! Expect a test accuracy above 97% on the synthetic digits after five epochs (a linear model stays below 92%), and about
 //! 98% on MNIST's 10,000 test images after ten epochs over 9,000.
@@ -17,7 +17,7 @@ use tilegrad::Result;
 use tilegrad::data::{ImageSet, Normalisation, idx, synthetic};
 use tilegrad::nn::models::NamedModel;
 
-/// Synthetic images to train on, validation included, and to test on.
+/// Number of synthetic images for training, validation included, and for the test.
 const SYNTHETIC: [usize; 2] = [10_000, 2_000];
 
 /// Trains LeNet-5 on the GPU (or the CPU where there is none). Without arguments: on synthetic digits; with --data: on
@@ -62,14 +62,14 @@ fn problem(options: &Options, classic: bool) -> Result<Problem> {
         description,
         train: train.into(),
         test: test.into(),
-        // The book's LeNet sees 0..1.
+        // The book's LeNet expects inputs in 0..1.
         normalisation: classic.then(Normalisation::default),
         augment: None,
         weights: None,
     })
 }
 
-/// Training and test images are two stretches of one stream, so no image is in both.
+/// Generates training and test images as two parts of one sequence, so no image is in both.
 fn synthetic_digits(seed: u64) -> (ImageSet, ImageSet) {
     let all = synthetic::digits(seed, SYNTHETIC.iter().sum());
     let indices: Vec<u32> = (0..all.len() as u32).collect();

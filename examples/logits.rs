@@ -1,13 +1,14 @@
-//! Says what a ResNet or VGG in torchvision's form makes of images: the classes with the largest logits, and all logits
-//! in a file. Weights come from a safetensors file under torchvision's names, or are drawn; `--save` writes them.
+//! Runs a ResNet or VGG with torchvision's layout on images. Prints the classes with the largest logits, and writes all
+//! logits to a file. Weights are read from a safetensors file under torchvision's names, or drawn at random; `--save`
+//! writes them.
 //!
-//! Without arguments it is a ResNet-18 with drawn weights on drawn noise: expect five classes with logits that mean
-//! nothing, after a second or two. With files (`scripts/pth_to_safetensors.py` turns torchvision's into safetensors):
+//! Without arguments it runs a ResNet-18 with random weights on random noise. Expect five classes with meaningless
+//! logits after a second or two. With files (`scripts/pth_to_safetensors.py` converts torchvision's to safetensors):
 //!
 //!     cargo run --release --example logits
 //!     cargo run --release --example logits -- --model vgg16 --weights vgg16.safetensors --input images.safetensors --output logits.safetensors
 //!
-//! `scripts/check_torchvision.py` compares it with torchvision, both ways.
+//! `scripts/check_torchvision.py` compares the results with torchvision's, in both directions.
 
 mod support;
 
@@ -143,7 +144,7 @@ fn model(name: &str, classes: usize) -> Result<Box<dyn Module>> {
     }
 }
 
-/// The images of a file, and their shape.
+/// Reads the images of a file, and their shape.
 fn read_images(path: &Path) -> Result<([usize; 4], Vec<f32>)> {
     let content = std::fs::read(path).map_err(|source| Error::io(path, source))?;
     let bad = |error| Error::data(path, format!("cannot be read: {error}"));

@@ -1,6 +1,7 @@
-//! What does a training step consist of? LeNet-5 on synthetic digits without the trainer: every call in its order, and why.
+//! A training loop without the trainer: LeNet-5 on synthetic digits, with every call in order and its reason.
 //!
-//! Expect a loss that falls from about 2 to below 0.1 in four epochs, and a test accuracy of about 97%, within seconds on any device.
+//! Expect a loss that falls from about 2 to below 0.1 in four epochs, and a test accuracy of about 97%, within seconds
+//! on any device.
 //!
 //!     cargo run --release --example loop_by_hand
 
@@ -26,21 +27,22 @@ fn main() -> tilegrad::Result<()> {
     let mut train = ResidentSource::new("train", synthetic::digits(1, 4_000));
     let mut test = ResidentSource::new("test", synthetic::digits(2, 1_000));
 
-    // A tape is a program for one batch size and one purpose, as plain data: nothing runs yet.
+    // A tape is a program for one batch size and one purpose, as plain data. Nothing runs yet.
     let training = tape(Purpose::Train, "train", &model, &sgd, &train)?;
 
-    // The store holds what outlives a step: parameters, gradients, momentum, data sets. All tapes of a model share one.
+    // The store holds data that outlives a step: parameters, gradients, momentum, data sets. All tapes of a model share
+    // it.
     let device = Device::new(DeviceOptions::default())?;
     println!("device  {}", device.name());
     let layout = Arc::new(ParameterLayout::new(&training, device.caps())?);
     let store = Arc::new(Store::new(&device, layout)?);
     store.initialise(&training, SEED)?;
 
-    // A session is a tape that is ready to run: its kernels chosen, compiled and bound to memory.
+    // A session is a tape that is ready to run, with its kernels chosen, compiled and bound to memory.
     let mut session = ready(&store, training)?;
-    // Images go to the device once; later a step sends only their numbers.
+    // Images are uploaded once. Each step then sends only their indices.
     train.prepare(&mut session)?;
-    // Learning rate and momentum of each parameter group; to be written again whenever they change.
+    // Learning rate and momentum of each parameter group. Write them again whenever they change.
     for (name, values) in sgd.hyperparameters(&session.plan().tape, sgd.rates()) {
         session.write(&name, &values)?;
     }
@@ -49,22 +51,22 @@ fn main() -> tilegrad::Result<()> {
     for epoch in 1..=4 {
         store.clear_state("train")?;
         for batch in epoch_batches(train.len(), BATCH, SEED, epoch) {
-            // Random numbers are counted by seed and step, so that a run repeats to the bit.
+            // Random numbers are derived from seed and step, so a run repeats to the bit.
             let random = rng::draw(SEED, step);
             if session.plan().tape.find_input(RANDOM).is_some() {
                 session.write(RANDOM, &random)?;
             }
             train.feed(&Batch::train(&batch, random), &mut session)?;
-            // Gather, forward, backward, update: recorded and submitted, not waited for.
+            // Records and submits gather, forward, backward and update, without waiting for them.
             session.step()?;
             step += 1;
         }
-        // Loss and right predictions have added up on the device; reading them waits for its steps.
+        // The loss and the correct predictions have accumulated on the device. Reading them waits for its steps.
         let metrics = Metrics::from_state(&store.state("train")?)?;
         println!("epoch {epoch}  train loss {:.4}  accuracy {:.2}%", metrics.loss, metrics.accuracy * 100.0);
     }
 
-    // An evaluation has a tape of its own over the same store: no gradients, no dropout, running statistics.
+    // Evaluation has its own tape over the same store: no gradients, no dropout, running statistics.
     let mut session = ready(&store, tape(Purpose::Evaluate, "test", &model, &sgd, &test)?)?;
     test.prepare(&mut session)?;
     for batch in ordered_batches(test.len(), BATCH) {
@@ -83,7 +85,7 @@ fn tape(purpose: Purpose, state: &str, model: &LeNet5, sgd: &Sgd, source: &dyn B
     let loss = tape.softmax_cross_entropy("loss", logits, target, None, Default::default())?;
     tape.accumulate(state, loss)?;
     if purpose == Purpose::Train {
-        // The gradients of everything that is trained, then one update in place for each parameter group.
+        // Appends the gradients of all trained parameters, then one in-place update for each parameter group.
         sgd.minimize(&mut tape, loss.loss)?;
     }
     Ok(tape)

@@ -1,6 +1,6 @@
-//! Names what is on images, with a model that a training example has saved.
+//! Classifies images with a model saved by a training example.
 //!
-//! The file says what model it is, how its images are normalised and what its classes are called:
+//! The file describes the model, the normalisation of its images, and its class names:
 //!
 //!     cargo run --release --example predict -- runs/mine/model.safetensors photo.jpg another.png
 //!     cargo run --release --example predict -- runs/mine/model.safetensors DIR --json
@@ -17,7 +17,7 @@ use tilegrad::nn::models::Networks;
 use tilegrad::train::{ModelCard, Predictor, most_probable};
 use tilegrad::{Error, Result};
 
-/// Images that are read and looked at together.
+/// Number of images read and processed together.
 const AT_ONCE: usize = 256;
 
 /// Names what is on images: the most probable classes of each.
@@ -67,7 +67,7 @@ fn predict(arguments: &Arguments) -> Result<()> {
                     images.extend(bytes);
                     read.push(file);
                 }
-                // One bad file of a folder is no reason to say nothing of the others.
+                // One bad file among several does not stop the rest.
                 Err(error) if arguments.images.len() > 1 || arguments.images[0].is_dir() => {
                     eprintln!("skipped  {error}");
                     skipped += 1;
@@ -112,7 +112,7 @@ fn predict(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The image files at `path`: itself, or all in the folder and those within, sorted.
+/// Finds the image files at `path`: the file itself, or all files in the folder and its subfolders, sorted.
 fn find(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let system = |error| Error::io(path, error);
     if !std::fs::metadata(path).map_err(system)?.is_dir() {

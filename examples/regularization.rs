@@ -1,10 +1,10 @@
-//! What does a penalty do against overfitting? Trains one network four times on a few images, as it is, with weight decay,
-//! with L1 and with dropout, and holds each against many images that it has never seen.
+//! The effect of penalties on overfitting. Trains a network four times on a few images: without a penalty, with weight
+//! decay, with L1 and with dropout. Evaluates each on many images that it has never seen.
 //!
-//! Without arguments it takes 300 synthetic digits, a tenth of them with labels drawn at random, to train on and 1,000 to
-//! validate; with `--data DIR`, MNIST's or Fashion-MNIST's files. Expect the first run to learn all its images by heart,
-//! wrong labels included, and to be overfitted; each penalty narrows the gap between the losses, dropout by far the
-//! most. One to two minutes on two cores without a GPU. docs/regularization.md explains what is seen.
+//! Without arguments it trains on 300 synthetic digits, a tenth of them with random labels, and validates on 1,000;
+//! with `--data DIR` it uses MNIST's or Fashion-MNIST's files. Expect the first run to memorise all its images, wrong
+//! labels included, and to overfit. Each penalty narrows the gap between the losses, dropout by far the most. It takes
+//! one to two minutes on two cores without a GPU. docs/regularization.md explains the results.
 //!
 //!     cargo run --release --example regularization
 //!     cargo run --release --example regularization -- --data DIR --out runs/regularization
@@ -27,10 +27,10 @@ use tilegrad::shape::ImageSize;
 use tilegrad::train::{Diagnosis, Epoch, Event, Flow, History, TrainOptions, Trainer};
 use tilegrad::{Error, Result};
 
-/// Weights nearer to zero than this have been brought there by a penalty.
+/// Weights closer to zero than this count as driven there by a penalty.
 const NEAR_ZERO: f32 = 1e-3;
 
-/// Epochs at the end whose mean the table has.
+/// Number of last epochs whose mean is in the table.
 const LAST: usize = 5;
 
 /// Trains a network on a few images without and with weight decay, L1 and dropout, and compares the gaps between training
@@ -78,18 +78,18 @@ struct Arguments {
     out: PathBuf,
 }
 
-/// One of the four.
+/// One of the four training runs.
 struct Run {
     name: &'static str,
     sgd: Sgd,
     dropout: Option<f64>,
 }
 
-/// What is left of one of them.
+/// The results of one run.
 struct Outcome {
     name: &'static str,
     history: History,
-    /// Over all weights, biases left out.
+    /// Sum over all weights, without biases.
     sum_of_squares: f64,
     near_zero: f64,
 }
@@ -120,7 +120,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
     println!("\n              accuracy                     loss");
     println!("              train  validation    gap     train  validation     gap   sum w^2  near zero");
     for Outcome { name, history, sum_of_squares, near_zero } in &outcomes {
-        // Single epochs scatter.
+        // Single epochs vary.
         let last = &history.epochs[history.epochs.len().saturating_sub(LAST)..];
         let mean = |value: fn(&Epoch) -> f64| last.iter().map(value).sum::<f64>() / last.len() as f64;
         let [train, validation] = [mean(|e| e.train_accuracy), mean(|e| e.validation_accuracy)];
@@ -146,10 +146,10 @@ fn compare(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Few images to train on, and many to validate.
+/// Returns a few images for training, and many for validation.
 fn images(arguments: &Arguments) -> Result<(ImageSet, ImageSet)> {
     let (count, held_out) = (arguments.images, arguments.validation);
-    // Looked at before the first run, and not by the fourth.
+    // Both are checked before the first run, not only in the fourth.
     for (field, value) in [("noise", arguments.noise), ("dropout", arguments.dropout)] {
         if !(0.0..=1.0).contains(&value) {
             return Err(Error::config(field, format!("must be 0 to 1, it is {value}")));
@@ -176,7 +176,7 @@ fn images(arguments: &Arguments) -> Result<(ImageSet, ImageSet)> {
     Ok((train, first(others, held_out, "validation")?))
 }
 
-/// A network with room to learn a few hundred images by heart.
+/// Builds a network large enough to memorise a few hundred images.
 fn network(ImageSize { height, width, channels }: ImageSize, classes: usize, dropout: Option<f64>) -> impl Module {
     let mut model = Sequential::new()
         .with("conv1", Conv2d::new(channels, 8, 3).padding(1).init(KaimingNormal))
@@ -204,7 +204,7 @@ fn fit(run: Run, arguments: &Arguments, train: &ImageSet, validation: &ImageSet)
     let (mut train, mut validation) = (source("train", train), source("validation", validation));
     let options = TrainOptions::default().epochs(arguments.epochs).batch_size(50).seed(arguments.seed);
     let engine = engine(&arguments.device)?;
-    // The rate falls to 0, so that the end is where the penalty leads to and not where the last step happened to go.
+    // The rate falls to 0, so that the end reflects the penalty and not the noise of the last step.
     let schedule = Schedule::named("cosine", &sgd, options.epochs, train.len().div_ceil(options.batch_size))?;
     let mut trainer = Trainer::new(model, sgd, engine, options, &train)?.schedule(schedule);
     println!("\n{name}");

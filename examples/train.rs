@@ -1,8 +1,8 @@
-//! Trains any model of the library on any images: a folder of images by class, MNIST, Fashion-MNIST, CIFAR-10 or CIFAR-100,
-//! or synthetic shapes made in memory; with every option, from the command line or a file, and goes on with what was
-//! interrupted.
+//! Trains any model of the library on any images: a folder of images by class, MNIST, Fashion-MNIST, CIFAR-10 or
+//! CIFAR-100, or synthetic shapes made in memory. Every option can be given on the command line or in a file.
+//! Interrupted runs can be resumed.
 //!
-//! The folder of the run has the model, curves, confusion matrix, checkpoints, and the options that repeat it:
+//! The folder of the run holds the model, curves, confusion matrix, checkpoints, and the options that repeat it:
 //!
 //!     cargo run --release --example train -- --model resnet18 --data DIR --resize 64 --augment --out runs/mine
 //!     cargo run --release --example train -- --resume runs/mine

@@ -1,9 +1,10 @@
-//! Trains a VGG with batch norm (Simonyan, Zisserman, arXiv 1409.1556) and tests it, on synthetic coloured shapes
-//! made in memory, or with `--data DIR` on CIFAR-10 (the binary version) or on a folder of images by class:
+//! Trains a VGG with batch norm (Simonyan, Zisserman, arXiv 1409.1556) and tests it, on synthetic coloured shapes made
+//! in memory, or with `--data DIR` on CIFAR-10 (the binary version) or on a folder of images by class:
 //! train/<class>/*.jpg and test/<class>/*.png.
 //!
-//! Without arguments it is a narrow network on 4,500 images: expect a test accuracy of about 75% after its four epochs,
-//! under a minute on two cores without a GPU; more epochs raise it. The second line is the recipe for CIFAR-10 on a GPU:
+//! Without arguments it trains a narrow network on 4,500 images. Expect a test accuracy of about 75% after its four
+//! epochs, under a minute on two cores without a GPU; more epochs raise it. The second line is the recipe for CIFAR-10
+//! on a GPU:
 //!
 //!     cargo run --release --example vgg
 //!     cargo run --release --example vgg -- --data DIR --augment --epochs 200 --lr 0.1 --batch-size 128 --schedule cosine

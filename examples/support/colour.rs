@@ -1,5 +1,5 @@
-//! What the examples with large networks share: their options, and their colour images, which are CIFAR-10, a folder of
-//! images by class, or synthetic shapes.
+//! Shared parts of the examples with large networks: their options, and their colour images (CIFAR-10, a folder of
+//! images by class, or synthetic shapes).
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use tilegrad::{Error, Result};
 
 use super::{Defaults, Options, Problem, Supply, run};
 
-/// Synthetic images to train on, validation included, and to test on.
+/// Number of synthetic images for training, validation included, and for the test.
 const SYNTHETIC: [usize; 2] = [5_000, 1_000];
 
 /// The options of examples with colour images.
@@ -66,17 +66,17 @@ pub struct Colour {
     pub width: Option<usize>,
 }
 
-/// What a network is made for.
+/// The properties of the images that determine a network.
 pub struct Images {
-    /// How many classes there are.
+    /// Number of classes.
     pub classes: usize,
     /// Channels of the first stage.
     pub width: usize,
-    /// Whether the images would be gone after the layers that are made for 224 by 224.
+    /// True if a network for 224 by 224 would reduce the images to nothing.
     pub small: bool,
 }
 
-/// Trains the network that `model` names.
+/// Trains the network that `model` returns.
 pub fn train(mut colour: Colour, toml: String, model: impl FnOnce(&Images) -> Result<NamedModel>) -> ExitCode {
     colour.source.options.toml = toml;
     let options = &colour.source.options;
@@ -101,15 +101,15 @@ pub fn train(mut colour: Colour, toml: String, model: impl FnOnce(&Images) -> Re
     })
 }
 
-/// The images of a folder, or made.
+/// Images read from a folder, or generated.
 pub struct Read {
-    /// What they are.
+    /// Description of the images.
     pub description: String,
-    /// Those to train on, validation included.
+    /// Training images, validation included.
     pub train: Supply,
-    /// Those to test on.
+    /// Test images.
     pub test: Supply,
-    /// What is usual for a known set.
+    /// The usual normalisation of a known set.
     pub normalisation: Option<Normalisation>,
 }
 
@@ -131,7 +131,7 @@ impl Colour {
     }
 }
 
-/// Synthetic shapes; training and test images are two stretches of one stream, so no image is in both.
+/// Generates synthetic shapes. Training and test images are two parts of one sequence, so no image is in both.
 pub fn synthetic(seed: u64) -> Read {
     let all = shapes::shapes(seed, SYNTHETIC.iter().sum());
     let indices: Vec<u32> = (0..all.len() as u32).collect();
@@ -141,7 +141,7 @@ pub fn synthetic(seed: u64) -> Read {
 }
 
 impl Source {
-    /// What is done to the images that are trained on.
+    /// The augmentation of the training images.
     pub fn augment(&self) -> Option<Augmentation> {
         let (padding, flip) = match (self.augment, self.resized_crop) {
             (true, false) => (4, 0.5),
@@ -154,7 +154,7 @@ impl Source {
         (augmentation != Augmentation::default()).then_some(augmentation)
     }
 
-    /// The folder with images, after it has been fetched if that is asked for.
+    /// The folder with images, downloaded first if requested.
     pub fn folder(&self) -> Result<Option<PathBuf>> {
         match &self.options.download {
             Some(name) => super::download(&self.options, name).map(Some),
@@ -162,7 +162,7 @@ impl Source {
         }
     }
 
-    /// The images of `--data` or `--download`; none where neither is given.
+    /// Reads the images of `--data` or `--download`; `None` without either.
     pub fn read(&self) -> Result<Option<Read>> {
         let Some(dir) = self.folder()? else { return Ok(None) };
         let settings = FolderOptions::default()

@@ -1,4 +1,4 @@
-//! `--config FILE.toml`: the same options as on the command line, by their names; what the command line says goes first.
+//! `--config FILE.toml`: the options of the command line, by name. The command line takes precedence.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -6,24 +6,24 @@ use std::path::Path;
 use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use tilegrad::{Error, Result};
 
-/// Options that say what to do with a run, not what it is: a config that repeats it does without.
+/// Options that control a run without defining it. A config that repeats the run omits them.
 const NOT_OF_THE_RUN: [&str; 7] = ["config", "out", "resume", "plan", "help", "version", "quiet"];
 
-/// The options of a program, and the TOML that says the same.
+/// The options of a program, and the same as TOML.
 pub struct Parsed<A> {
     /// The options.
     pub arguments: A,
-    /// What config.toml holds.
+    /// Text of config.toml.
     pub toml: String,
 }
 
-/// The command line, with what the files of `--config` and `--resume` say where it says nothing. `--help` and wrong options end
-/// the program, as with clap.
+/// Parses the command line, completed by the files of `--config` and `--resume`. `--help` and wrong options end the
+/// program, as with clap.
 pub fn parse<A: CommandFactory + FromArgMatches>() -> Result<Parsed<A>> {
     let command = A::command().args_override_self(true);
     let own: Vec<OsString> = std::env::args_os().collect();
     let first = command.clone().get_matches_from(&own);
-    // A run that goes on has its options in its folder.
+    // A resumed run has its options in its folder.
     let path = |name: &str| first.try_get_one::<std::path::PathBuf>(name).ok().flatten();
     let file = match (path("config"), path("resume")) {
         (Some(file), _) => Some(file.clone()),
@@ -36,7 +36,7 @@ pub fn parse<A: CommandFactory + FromArgMatches>() -> Result<Parsed<A>> {
     all.extend(arguments(&command, &file, &text)?);
     all.extend(own[1..].iter().cloned());
     let matches = command.clone().try_get_matches_from(all).unwrap_or_else(|error| {
-        // Which of the two is wrong only clap's message says.
+        // The file or the command line may be at fault; only clap's message tells.
         eprintln!("error: with the options of {}:", file.display());
         error.exit()
     });
@@ -48,7 +48,7 @@ fn finish<A: FromArgMatches>(command: &Command, matches: ArgMatches) -> Result<P
     Ok(Parsed { arguments, toml: toml(command, &matches) })
 }
 
-/// The file's options as command line arguments.
+/// Converts the file's options to command line arguments.
 fn arguments(command: &Command, file: &Path, text: &str) -> Result<Vec<OsString>> {
     let table: toml::Table = text.parse().map_err(|error| Error::data(file, format!("is no TOML: {error}")))?;
     let mut all = Vec::new();
@@ -71,7 +71,7 @@ fn arguments(command: &Command, file: &Path, text: &str) -> Result<Vec<OsString>
     Ok(all)
 }
 
-/// All options that have a value, as TOML; a number as a number.
+/// Formats all options that have a value as TOML, numbers as numbers.
 fn toml(command: &Command, matches: &ArgMatches) -> String {
     let mut table = toml::Table::new();
     for arg in command.get_arguments() {

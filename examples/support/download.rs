@@ -1,4 +1,4 @@
-//! `--download NAME`: a known data set, fetched once.
+//! `--download NAME`: downloads a known data set once.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use tilegrad::data::download::Known;
 
 use super::Options;
 
-/// Where data sets are kept, below the folder that the example is run in.
+/// Folder of data sets, relative to the current folder.
 const FOLDER: &str = "data";
 
-/// The folder of the data set of that name, which is fetched if it is not there.
+/// Returns the folder of the data set `name`, downloaded first if it is missing.
 pub fn download(options: &Options, name: &str) -> Result<PathBuf> {
     let known: Known = name.parse()?;
     let bar = if options.quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };

@@ -1,4 +1,5 @@
-//! What the examples with networks share: their command line, the choice of a device, progress, and the files of a run.
+//! Shared parts of the examples with networks: their command line, the choice of a device, progress, and the files of a
+//! run.
 
 #![allow(dead_code, unused_imports, reason = "each example uses a part of it")]
 

@@ -9,11 +9,11 @@ use tilegrad::optim::{Optimizer, ParamGroup, Schedule, Sgd};
 use tilegrad::train::{EarlyStopping, Monitor, OnNonFinite, TrainOptions};
 use tilegrad::{Error, Result};
 
-/// What `--help` ends with.
+/// Text at the end of `--help`.
 pub const SGD_HELP: &str = "For each parameter p with gradient g, SGD does: g += weight_decay * p + l1 * sign(p); \
 b = momentum * b + (1 - dampening) * g (b = g in the first step); p -= lr * b, or with --nesterov p -= lr * (g + momentum * b).";
 
-/// What an example takes where the command line says nothing.
+/// Defaults of an example for options missing on the command line.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
     /// Passes over the training images.
@@ -173,17 +173,17 @@ pub struct Options {
 }
 
 impl Options {
-    /// How many epochs.
+    /// Number of epochs.
     pub fn epochs(&self, defaults: &Defaults) -> usize {
         self.epochs.unwrap_or(defaults.epochs)
     }
 
-    /// The name of the schedule.
+    /// Name of the schedule.
     pub fn schedule<'a>(&'a self, defaults: &'a Defaults) -> &'a str {
         self.schedule.as_deref().unwrap_or(defaults.schedule)
     }
 
-    /// How long to train, once every number and name has been looked at.
+    /// Checks every number and name, and returns the training options.
     pub fn check(&self, defaults: &Defaults) -> Result<TrainOptions> {
         if let Some(file) = &self.pin {
             if self.tune {
@@ -229,7 +229,7 @@ impl Options {
         self.resume.as_ref().or(self.out.as_ref())
     }
 
-    /// What the best epoch is told by.
+    /// The criterion for the best epoch.
     pub const BEST: Monitor = Monitor::ValidationAccuracy;
 
     /// Prints, unless --quiet.
@@ -239,7 +239,7 @@ impl Options {
         }
     }
 
-    /// The optimizer; biases have no weight decay.
+    /// Builds the optimizer. Biases have no weight decay.
     pub fn optimizer(&self, defaults: &Defaults) -> Sgd {
         let sgd = Sgd::new(self.lr.unwrap_or(defaults.lr))
             .momentum(self.momentum.unwrap_or(defaults.momentum))
@@ -255,7 +255,7 @@ impl Options {
     }
 }
 
-/// Whether weight decay is for the parameter called `name`, which it is for no bias.
+/// True if weight decay applies to the parameter called `name`, that is if it is no bias.
 pub fn decays(name: &str) -> bool {
     !name.ends_with(".bias")
 }

@@ -1,4 +1,4 @@
-//! What `--profile FILE` does: tables on the terminal, and a trace in FILE.
+//! `--profile FILE`: prints tables on the terminal, and writes a trace to FILE.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use tilegrad::files::write_whole;
 use tilegrad::gpu::Profile;
 use tilegrad::{Error, Result};
 
-/// Makes the folder of FILE, before a run whose end it would spoil if it can't be made.
+/// Creates the folder of FILE before the run, so that a failure does not come at its end.
 pub fn check_profile(file: &Path) -> Result<()> {
     match file.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         Some(parent) => std::fs::create_dir_all(parent).map_err(|source| Error::io(parent, source)),
@@ -14,7 +14,7 @@ pub fn check_profile(file: &Path) -> Result<()> {
     }
 }
 
-/// Prints where the time goes and writes the trace; where nothing was timed it says so.
+/// Prints the profile and writes the trace. Prints a notice if nothing was timed.
 pub fn write_profile(profile: Option<Profile>, file: &Path) -> Result<()> {
     let Some(profile) = profile else {
         println!("\nprofile  none: the reference executor on the CPU has no dispatches to time, --profile wants a GPU");

@@ -1,4 +1,4 @@
-//! What a run has come to, for people.
+//! The results of a run, as text.
 
 use tilegrad::ops::confusion::Confusion;
 use tilegrad::ops::metrics::Metrics;
@@ -6,18 +6,18 @@ use tilegrad::train::{Diagnosis, History};
 
 use super::Options;
 
-/// What a run has come to.
+/// The results of a run.
 pub struct Results {
-    /// Over the test images.
+    /// Metrics over the test images.
     pub tested: Metrics,
-    /// Over the same.
+    /// Confusion matrix over the test images.
     pub confusion: Confusion,
     pub history: History,
     pub class_names: Vec<String>,
 }
 
 impl Results {
-    /// Prints test, verdict and times.
+    /// Prints test results, diagnosis and times.
     pub fn say(&self, options: &Options) {
         let Results { tested, confusion, history, class_names } = self;
         let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);

@@ -1,4 +1,4 @@
-//! A whole run: device, training with progress, test, verdict, files.
+//! A whole run: device, training with progress, test, diagnosis, files.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,43 +22,43 @@ use super::{Defaults, Options, Supply, check_profile, tuning, write_profile};
 
 /// Share of the training images that is held out for validation.
 const HELD_OUT: f64 = 0.1;
-/// Steps of which a profile has the medians.
+/// Number of steps for a profile's medians.
 const PROFILED: usize = 15;
-/// Test images that pictures are made of.
+/// Number of test images used for pictures.
 const PICTURED: usize = 2_000;
 
-/// A network and what to train it on.
+/// A network and its data.
 pub struct Problem {
     /// The network.
     pub model: Box<dyn Module>,
-    /// What its file says of it, where it is one that a file can name.
+    /// The network's description in its file, if it is a network by name.
     pub named: Option<NamedModel>,
-    /// What the images are, for the first line.
+    /// Description of the images, for the first line of output.
     pub description: String,
     /// Training and validation images together.
     pub train: Supply,
     /// Test images.
     pub test: Supply,
-    /// How bytes become numbers; measured on the images to train on where nothing is said.
+    /// Conversion of bytes to numbers. By default measured on the training images.
     pub normalisation: Option<Normalisation>,
-    /// What is done to the images that are trained on.
+    /// Augmentation of the training images.
     pub augment: Option<Augmentation>,
-    /// The file that training begins with, and what of it is loaded; without it, random first weights.
+    /// The file with initial parameters, and the names to load. Without it, initial weights are random.
     pub weights: Option<(PathBuf, Load)>,
 }
 
-/// Sends the log to the terminal: errors, or what RUST_LOG says.
+/// Sends the log to the terminal: errors, or the levels of RUST_LOG.
 pub fn log() {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,tilegrad=warn,wgpu_hal=off"))
         .init();
 }
 
-/// Trains and tests; an error is printed with the way out, and ends in exit code 2.
+/// Trains and tests. An error is printed with advice, and gives exit code 2.
 pub fn run(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options) -> Result<Problem>) -> ExitCode {
     report(train(options, defaults, problem))
 }
 
-/// The exit code of an example; an error is printed with the way out.
+/// Returns the exit code of an example. An error is printed with advice.
 pub fn report(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,7 +70,7 @@ pub fn report(result: Result<()>) -> ExitCode {
     }
 }
 
-/// The folder of the run, if it has one; an error if it holds a run that this one would write over.
+/// The folder of the run, if it has one. An error if it holds a run that would be overwritten.
 fn folder(options: &Options) -> Result<Option<RunFolder>> {
     let folder = match (&options.resume, &options.out) {
         (Some(dir), _) => RunFolder::resume(dir)?,
@@ -97,7 +97,7 @@ fn folder(options: &Options) -> Result<Option<RunFolder>> {
 
 /// Trains and tests.
 pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Options) -> Result<Problem>) -> Result<()> {
-    // Everything that can be wrong with the request is looked at before anything is made.
+    // Every input is checked before any file is created.
     let train_options = options.check(defaults)?;
     let (optimizer, schedule) = (options.optimizer(defaults), options.schedule(defaults));
     let folder = folder(options)?;
@@ -115,9 +115,9 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let summary = Summary::new(&*model, image_size)?;
     options.say(format_args!("\n{summary}\n"));
 
-    // The training images alone say what mean 0 and standard deviation 1 are.
+    // The normalisation to mean 0 and standard deviation 1 uses the training images alone.
     let normalisation = normalisation.map_or_else(|| train.measured(), Ok)?;
-    // Half of the device's memory is for the rest.
+    // Half of the device's memory is left for everything else.
     let resident = engine.device_memory().map_or(u64::MAX, |bytes| bytes / 2);
     let source = |name, supply: &Supply, augment| supply.source(name, normalisation, augment, resident);
     let mut train_source = source("train", &train, augment);
@@ -143,7 +143,8 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     if !resumed {
         tuning::pin(options, &mut trainer, &*train_source)?;
     }
-    // Before the training, so that a folder that can't be made costs no run; after all checks, so that they leave none.
+    // It comes before the training, so that a folder that can't be created costs no run. It comes after all checks, so
+    // that a failed check leaves no folder.
     let mut record = folder.map(|folder| folder.start(&mut trainer)).transpose()?;
     if let Some(file) = &options.profile {
         check_profile(file)?;
@@ -173,14 +174,14 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         record.summarise(&mut trainer, Some(&results.tested))?;
         options.say(format_args!("written  {}", record.path().display()));
     }
-    // Last of all, since the steps that are timed move the momentum and the running statistics.
+    // The profile comes last, since its steps change momentum and running statistics.
     if let Some(file) = &options.profile {
         write_profile(trainer.profile(&mut *train_source, PROFILED)?, file)?;
     }
     Ok(())
 }
 
-/// Where a part of the model is trained and not all of it, says so, and what the model can do before.
+/// If only a part of the model is trained, prints that part, and the test results before training.
 fn say_trained(options: &Options, trainer: &mut Trainer, test: &mut dyn BatchSource) -> Result<()> {
     let (trained, parameters) = (trainer.trained_parameters(), trainer.parameters());
     if trained < parameters {
@@ -192,7 +193,7 @@ fn say_trained(options: &Options, trainer: &mut Trainer, test: &mut dyn BatchSou
     Ok(())
 }
 
-/// Trains, and takes the parameters of the best epoch if its file is kept; no history of a run that was interrupted.
+/// Trains, and loads the parameters of the best epoch if its file is kept. Returns `None` for an interrupted run.
 fn fit(
     options: &Options,
     trainer: &mut Trainer,
@@ -218,7 +219,7 @@ fn fit(
     Ok(Some(history))
 }
 
-/// What `--plan` prints.
+/// Prints the forecast for `--plan`.
 fn plan(options: &Options, trainer: &mut Trainer, train: &dyn BatchSource) -> Result<()> {
     match trainer.forecast(train) {
         Ok(Some(forecast)) => println!("{forecast}"),
@@ -232,7 +233,7 @@ fn plan(options: &Options, trainer: &mut Trainer, train: &dyn BatchSource) -> Re
     Ok(())
 }
 
-/// Goes on from the last checkpoint in the folder of `--resume`; whether there was one.
+/// Continues from the last checkpoint in the folder of `--resume`. Returns true if there was one.
 fn resume(options: &Options, folder: &mut RunFolder, trainer: &mut Trainer) -> Result<bool> {
     if !folder.goes_on() {
         return Ok(false);
@@ -249,7 +250,7 @@ fn resume(options: &Options, folder: &mut RunFolder, trainer: &mut Trainer) -> R
     Ok(true)
 }
 
-/// The engine for `--device`: only `auto` may end on the CPU, and says so.
+/// Creates the engine for `--device`. Only `auto` falls back to the CPU, and then prints a notice.
 pub fn engine(device: &str) -> Result<Box<dyn Engine>> {
     let adapter = match device {
         "cpu" => return Ok(Box::new(CpuEngine::new())),
@@ -269,16 +270,16 @@ pub fn engine(device: &str) -> Result<Box<dyn Engine>> {
     }
 }
 
-/// Whether a tensor with this role is trained.
+/// True if a tensor with this role is trained.
 fn trains(role: &Role) -> bool {
     matches!(role, Role::Parameter { trainable: true, .. })
 }
 
-/// What the penalties add to the objective at the end; `None` if there are none.
+/// Formats the penalties' contribution to the objective at the end; `None` if there is none.
 fn penalties(optimizer: &Sgd, trainer: &mut Trainer) -> Result<Option<String>> {
     let tape = trainer.tape().clone();
     let (mut l1, mut l2) = (0.0, 0.0);
-    // What is frozen has no penalty that training could lower.
+    // Frozen parameters have no penalty that training could reduce.
     for tensor in tape.parameters().into_iter().map(|id| tape.tensor(id)).filter(|tensor| trains(&tensor.role)) {
         let name = &tensor.name;
         let values = trainer.engine().parameter(name)?;

@@ -1,4 +1,4 @@
-//! The images of a run: in memory, or on a disk and decoded ahead of the device.
+//! The images of a run: in memory, or on disk and decoded ahead of the device.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use tilegrad::data::{
 };
 use tilegrad::shape::ImageSize;
 
-/// Images of a data set on a disk that are looked at to measure its normalisation.
+/// Number of images of a data set on disk from which its normalisation is measured.
 const MEASURED: usize = 2_000;
 
-/// Images, wherever they are.
+/// Images in memory or on disk.
 pub enum Supply {
     /// In the host's memory.
     Memory(ImageSet),
-    /// Got when they are asked for.
+    /// Decoded on demand.
     Disk(Arc<dyn Dataset>),
 }
 
@@ -33,7 +33,7 @@ impl Supply {
         }
     }
 
-    /// How many there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.dataset().len()
     }
@@ -43,12 +43,12 @@ impl Supply {
         self.dataset().image_size()
     }
 
-    /// How many classes there are.
+    /// Number of classes.
     pub fn classes(&self) -> usize {
         self.dataset().classes()
     }
 
-    /// A name for each class, its number where it has none.
+    /// Names of the classes; unnamed classes have their numbers.
     pub fn class_names(&self) -> Vec<String> {
         let names = self.dataset().class_names();
         if names.len() == self.classes() {
@@ -58,7 +58,7 @@ impl Supply {
         }
     }
 
-    /// (training, validation): a part is held out.
+    /// Splits the images into (training, validation).
     pub fn split(self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
         Ok(match self {
             Supply::Memory(images) => {
@@ -72,7 +72,7 @@ impl Supply {
         })
     }
 
-    /// At most `count` images, evenly spread over all of them, in memory.
+    /// Returns at most `count` images in memory, evenly spaced over all of them.
     pub fn some(&self, count: usize) -> Result<ImageSet> {
         let (len, count) = (self.len(), self.len().min(count));
         let spread: Vec<u32> = (0..count).map(|i| (i * len / count) as u32).collect();
@@ -82,7 +82,7 @@ impl Supply {
         }
     }
 
-    /// Mean 0 and standard deviation 1: over all images, or over some of those on a disk.
+    /// Measures the normalisation to mean 0 and standard deviation 1, over all images in memory or over some on disk.
     pub fn measured(&self) -> Result<Normalisation> {
         Ok(match self {
             Supply::Memory(images) => Normalisation::of(images),
@@ -90,7 +90,7 @@ impl Supply {
         })
     }
 
-    /// Batches of them: what is in memory lies on the device, if it takes at most `resident` bytes.
+    /// Creates a source of batches. Images in memory are stored on the device if they take at most `resident` bytes.
     pub fn source(
         &self,
         name: &str,
@@ -98,7 +98,7 @@ impl Supply {
         augmentation: Option<Augmentation>,
         resident: u64,
     ) -> Box<dyn BatchSource> {
-        // What only looks different has a constructor of its own each.
+        // The calls look alike, but each type of source has its own constructor.
         macro_rules! boxed {
             ($source:expr) => {{
                 let source = $source.normalised(normalisation);

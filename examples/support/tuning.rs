@@ -1,4 +1,4 @@
-//! `--tune` and `--pin`: which kernels a run takes.
+//! `--tune` and `--pin`: the choice of candidates for a run.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use tilegrad::train::Trainer;
 
 use super::Options;
 
-/// Takes the choices of `--pin`.
+/// Uses the choices of `--pin`.
 pub fn pin(options: &Options, trainer: &mut Trainer, train: &dyn BatchSource) -> Result<()> {
     if let Some(file) = &options.pin {
         let count = trainer.pin(file, train)?;
@@ -18,7 +18,7 @@ pub fn pin(options: &Options, trainer: &mut Trainer, train: &dyn BatchSource) ->
     Ok(())
 }
 
-/// Measures for `--tune`.
+/// Tunes for `--tune`.
 pub fn tune(options: &Options, trainer: &mut Trainer, train: &dyn BatchSource) -> Result<()> {
     if !options.tune {
         return Ok(());

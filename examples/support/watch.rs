@@ -1,4 +1,4 @@
-//! What looks on during a run: a bar and lines, and Ctrl-C.
+//! Callbacks during a run: a progress bar, lines, and Ctrl-C.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,12 +6,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tilegrad::Result;
 use tilegrad::train::{Callback, Event, Flow, Trainer};
 
-/// Whether the run was asked to end.
+/// True once the user has interrupted the run.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Ends the run at the next update where the user interrupts it; a second time ends the process at once.
+/// Ends the run at the next update after an interrupt. A second interrupt ends the process at once.
 pub fn catch_interrupts() {
-    // Where there is no handler, an interrupt ends the process, as it does without this.
+    // Without a handler, an interrupt ends the process as usual.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
@@ -20,19 +20,19 @@ pub fn catch_interrupts() {
     });
 }
 
-/// Whether the user has interrupted the run.
+/// True if the user has interrupted the run.
 pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// A bar on a terminal, and a line for each epoch.
+/// A progress bar on a terminal, and a line for each epoch.
 pub struct Progress {
     bar: ProgressBar,
     quiet: bool,
 }
 
 impl Progress {
-    /// Of a run; nothing is shown if `quiet`.
+    /// Creates the display for a run; nothing is shown if `quiet`.
     pub fn new(quiet: bool) -> Self {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let style = "epoch {prefix} {bar:30} {pos}/{len} {msg}, {eta} left";
