@@ -3,10 +3,9 @@
 //!
 //! Without arguments it first trains a narrow network on six synthetic shapes and saves it, which takes a minute or two
 //! on two cores without a GPU. Then fc learns four other shapes from 900 images in ten seconds. Expect a test accuracy
-//! of about 55%, against 25% by guessing. `--random` reaches the same; it freezes random initial weights in place of
-//! the loaded ones. With `--weights` the network is any ResNet-18 under torchvision's names
-//! (scripts/pth_to_safetensors.py converts a .pth to the file). Width and stem are read from the file; its number of
-//! classes does not matter:
+//! of about 55%. Guessing gives 25%, and so does `--random`, which freezes random initial weights in place of the
+//! loaded ones. With `--weights` the network is any ResNet-18 under torchvision's names (scripts/pth_to_safetensors.py
+//! converts a .pth to the file). Width and stem are read from the file; its number of classes does not matter:
 //!
 //!     cargo run --release --example finetune
 //!     cargo run --release --example finetune -- --weights resnet18.safetensors --data DIR --resize 224 --out runs/new
