@@ -329,7 +329,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Runs one step on the images `indices`. The update follows the last batch of its share.
+    /// Runs one step on the images `indices`. An update follows after its last batch.
     pub(super) fn step(
         &mut self,
         source: &mut dyn BatchSource,
