@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the tests that need a GPU on the software implementations of Vulkan and OpenGL, and prints a table for README.md:
+# Runs the tests that need a GPU on the software implementations of Vulkan and OpenGL, and prints a table for docs/devices.md:
 #
 #     scripts/test_adapters.sh [--limit SECONDS] [--binary FILE] [lavapipe] [newer-mesa] [swiftshader] [opengl] [-- ARGS..]
 #
