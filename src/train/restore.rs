@@ -7,7 +7,7 @@ use safetensors::tensor::Dtype;
 
 use super::optimizer_state;
 use super::run::Fields;
-use super::snapshot::{Snapshot, bytes};
+use super::snapshot::{LOSSES, Snapshot, bytes};
 use super::trainer::{Trainer, losses_of, state_of};
 use super::weights::{self, Metadata};
 use crate::error::{Error, Result};
@@ -46,6 +46,8 @@ impl Trainer {
             let values = if self.run.batch > 0 { self.engine.state(&state)? } else { Vec::new() };
             words(name, &values);
         }
+        let losses = &self.run.history.losses;
+        content.insert(LOSSES.into(), (Dtype::F32, vec![losses.len()], bytes(losses)));
         let mut settings = Metadata::new();
         let mut setting = |name: &str, value: String| settings.insert(name.to_string(), value);
         setting("seed", self.options.seed.to_string());
@@ -119,7 +121,7 @@ impl Trainer {
             }
         }
         let accumulators = self.accumulators();
-        unexpected.retain(|name| name != APPLIED && !accumulators.iter().any(|(_, own)| own == name));
+        unexpected.retain(|name| name != APPLIED && name != LOSSES && !accumulators.iter().any(|(_, own)| own == name));
         weights::refuse(path, problems, unexpected)?;
 
         if !remembered.is_empty() {

@@ -7,15 +7,13 @@
 
 use std::path::Path;
 
-use safetensors::tensor::Dtype;
-
 use super::run::Run;
 use super::weights::{self, Content, Metadata};
 use crate::error::{Error, Result};
 use crate::rng::fnv1a;
 
 /// Name of the tensor with the loss of every step.
-const LOSSES: &str = "trainer.losses";
+pub(super) const LOSSES: &str = "trainer.losses";
 
 /// Value of the entry "format" in the metadata of every snapshot.
 pub(super) const FORMAT: &str = "tilegrad run 1";
@@ -60,13 +58,11 @@ impl Snapshot {
 
     /// Writes the snapshot to the file at `path`, completely or not at all.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let (mut content, mut metadata) = (self.content.clone(), self.settings.clone());
-        let losses = &self.run.history.losses;
-        content.insert(LOSSES.into(), (Dtype::F32, vec![losses.len()], bytes(losses)));
+        let mut metadata = self.settings.clone();
         metadata.insert("format".into(), FORMAT.into());
         metadata.extend(self.run.to_metadata());
-        metadata.insert("checksum".into(), checksum(&content, &metadata));
-        weights::write(path, &content, &metadata)
+        metadata.insert("checksum".into(), checksum(&self.content, &metadata));
+        weights::write(path, &self.content, &metadata)
     }
 
     /// Reads the file at `path`. [`Error::Data`] if any bit differs from the written file.
@@ -88,7 +84,6 @@ impl Snapshot {
             return Err(Error::data(path, "is damaged: its checksum is not that of its content"));
         }
         let run = Run::of_metadata(path, &metadata, words(&content, LOSSES))?;
-        content.remove(LOSSES);
         Ok(Snapshot { run, content, settings: metadata })
     }
 }
