@@ -292,11 +292,12 @@ impl Session {
 
     /// Returns an error if the dispatches of `stages` read an unwritten input, or a data set that is not on the device.
     fn check_written(&self, stages: &[Stage]) -> Result<()> {
-        let is_missing = |name: &str| self.inputs.get(name).is_some_and(|input| !input.written.load(Ordering::Relaxed));
+        let unwritten = |input: &Input| !input.written.load(Ordering::Relaxed);
         let is_away = |name: &str| !self.store.is_resident(name);
-        if !self.inputs.keys().any(|name| is_missing(name)) && !self.data_sets.iter().any(|name| is_away(name)) {
+        if !self.inputs.values().any(unwritten) && !self.data_sets.iter().any(|name| is_away(name)) {
             return Ok(());
         }
+        let is_missing = |name: &str| self.inputs.get(name).is_some_and(unwritten);
         for step in self.plan.steps.iter().filter(|step| stages.contains(&step.stage)) {
             for (_, span) in &step.bindings {
                 match &span.buffer {

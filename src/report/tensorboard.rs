@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::train::Epoch;
 
 /// Prefix of an event file's name.
-const PREFIX: &str = "events.out.tfevents.";
+pub(crate) const PREFIX: &str = "events.out.tfevents.";
 
 /// Writes the events of one run. Each event goes to the file at once, so TensorBoard shows a run while it is in
 /// progress. A killed run loses at most the event being written, which TensorBoard skips.

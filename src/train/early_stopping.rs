@@ -13,6 +13,11 @@ pub enum Monitor {
     ValidationAccuracy,
 }
 
+/// The error of a setting that looks at the accuracy of a loss that predicts no classes.
+pub(super) fn no_accuracy(field: &str) -> Error {
+    Error::config(field, "looks at the accuracy, and the loss predicts no classes: look at the validation loss")
+}
+
 impl Monitor {
     /// The criterion's value of an epoch, with the sign set so that smaller is better. A non-finite value counts as
     /// infinity.

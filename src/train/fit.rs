@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::early_stopping::{Monitor, no_accuracy};
 use super::event::{Event, Flow};
 use super::history::{Epoch, History, Measured};
 use super::options::{OnNonFinite, TrainOptions};
@@ -67,6 +68,7 @@ impl Trainer {
         validation: &mut dyn BatchSource,
         callbacks: Callbacks<'_, '_>,
     ) -> Result<History> {
+        self.check_monitors()?;
         let mut lost_at = None;
         // Drops the reports of a run that ended with an error.
         self.asked.clear();
@@ -97,6 +99,21 @@ impl Trainer {
         self.run.history.seconds = self.run.seconds();
         self.tell(callbacks, &Event::End)?;
         Ok(self.run.history.clone())
+    }
+
+    /// Returns an error if the end of the run or its learning rate depends on an accuracy that the loss does not have.
+    fn check_monitors(&self) -> Result<()> {
+        if self.has_classes {
+            return Ok(());
+        }
+        let stopping = self.options.early_stopping.map(|stopping| stopping.monitor);
+        if stopping == Some(Monitor::ValidationAccuracy) {
+            return Err(no_accuracy("early_stopping"));
+        }
+        if self.schedule.mode() == Mode::Max {
+            return Err(no_accuracy("schedule"));
+        }
+        Ok(())
     }
 
     /// The states of the metrics measured in training beside the loss.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::early_stopping::Monitor;
+use super::early_stopping::{Monitor, no_accuracy};
 use super::event::{Event, Flow};
 use super::trainer::{Callback, Trainer};
 use crate::error::Result;
@@ -23,6 +23,9 @@ impl KeepBest {
 
 impl Callback for KeepBest {
     fn on_event(&mut self, event: &Event<'_>, trainer: &mut Trainer) -> Result<Flow> {
+        if self.monitor == Monitor::ValidationAccuracy && !trainer.has_classes {
+            return Err(no_accuracy("monitor"));
+        }
         if let Event::Epoch(epoch) = event
             && trainer.history().best(self.monitor).is_some_and(|best| best.epoch == epoch.epoch)
         {

@@ -54,6 +54,7 @@ impl Trainer {
         setting("batch_size", self.options.batch_size.to_string());
         setting("accumulate", self.options.accumulate.to_string());
         setting("images", self.images.to_string());
+        setting("optimizer", self.optimizer.name().to_string());
         if let Some(taken) = self.engine.taken() {
             setting("choices", taken.to_json());
         }
@@ -76,9 +77,9 @@ impl Trainer {
     /// are not used, and a warning names them.
     ///
     /// [`Error::Data`] names a setting or tensor that differs from this run's; nothing is changed then. Seed, batch
-    /// size, accumulation, the number of images, and every tensor's name and shape are compared. The images themselves,
-    /// the loss, the schedule's settings, the number of epochs and the device are not compared. With different ones the
-    /// run continues, but not to the same bits.
+    /// size, accumulation, the number of images, the optimizer's name, and every tensor's name and shape are compared.
+    /// The images themselves, the loss, the schedule's settings, the number of epochs and the device are not compared.
+    /// With different ones the run continues, but not to the same bits.
     pub fn restore(&mut self, snapshot: &Arc<Snapshot>, path: &Path) -> Result<()> {
         let fields = Fields { path, metadata: &snapshot.settings };
         let options = self.options;
@@ -86,6 +87,10 @@ impl Trainer {
         fields.same("batch_size", &options.batch_size)?;
         fields.same("accumulate", &options.accumulate)?;
         fields.same("images", &self.images)?;
+        // Older versions had one optimizer, and did not name it.
+        if snapshot.settings.contains_key("optimizer") {
+            fields.same("optimizer", &self.optimizer.name())?;
+        }
         let choices = match snapshot.settings.get("choices") {
             // The run continues; only the order of some sums may differ from the run that wrote the snapshot.
             Some(text) if Choices::is_old(text) => {

@@ -10,6 +10,7 @@ use super::record::{BEST, CHECKPOINTS, Record, SUMMARY, events};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::files::write_whole;
+use crate::report::tensorboard::PREFIX;
 
 /// Default time between two checkpoints.
 const OFTEN: Duration = Duration::from_secs(5 * 60);
@@ -30,6 +31,18 @@ const LEFT: &[&str] = &[
     "mistakes.png",
     "choices.json",
 ];
+
+/// Removes TensorBoard's event files from the folder `dir`, if there is one.
+fn remove_events(dir: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
+    for entry in entries {
+        let path = entry.map_err(|source| Error::io(dir, source))?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)) {
+            std::fs::remove_file(&path).map_err(|source| Error::io(&path, source))?;
+        }
+    }
+    Ok(())
+}
 
 /// The folder of a run, and its files.
 ///
@@ -244,6 +257,9 @@ impl RunFolder {
         };
         for path in old.iter().map(|name| dir.join(name)).filter(|path| path.exists()) {
             std::fs::remove_file(&path).map_err(|source| Error::io(&path, source))?;
+        }
+        if ended && !self.goes_on {
+            remove_events(&dir.join("tensorboard"))?;
         }
         let old = dir.join(CHECKPOINTS);
         if !restored && old.exists() {

@@ -77,6 +77,8 @@ pub struct Trainer {
     pub(super) tape: Tape,
     /// Names of the metrics measured beside the loss.
     pub(super) metrics: Vec<String>,
+    /// True if the loss predicts classes, and so has an accuracy.
+    pub(super) has_classes: bool,
     /// Programs by data source, purpose and batch size.
     pub(super) programs: HashMap<(String, Purpose, usize), ProgramId>,
     pub(super) prepared: HashSet<String>,
@@ -175,6 +177,7 @@ impl Trainer {
             options,
             tape: Tape::new(Purpose::Train),
             metrics: Vec::new(),
+            has_classes: false,
             programs: HashMap::new(),
             prepared: HashSet::new(),
             images: train.len(),
@@ -186,6 +189,7 @@ impl Trainer {
         };
         let (tape, objective) = trainer.measured_tape(train, Purpose::Train, options.batch_size.min(train.len()))?;
         trainer.tape = tape;
+        trainer.has_classes = objective.classes.is_some();
         trainer.metrics = objective.metrics.into_iter().map(|(name, _)| name).collect();
         trainer.engine.initialise(&trainer.tape, options.seed)?;
         Ok(trainer)

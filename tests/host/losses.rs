@@ -8,9 +8,10 @@ use tilegrad::data::{Batch, BatchSink, BatchSource, ResidentSource, synthetic};
 use tilegrad::graph::{Spec, Tape, TensorId, Values};
 use tilegrad::nn::{Conv2d, Flatten, Linear, Module, Reduction, Relu, Sequential};
 use tilegrad::ops::mixup::Mixup;
-use tilegrad::optim::Sgd;
+use tilegrad::optim::{Mode, Optimizer, ParamGroup, Rates, ReduceLrOnPlateau, Schedule, Sgd, Update};
 use tilegrad::train::{
-    Checkpoints, Classes, CpuEngine, CrossEntropyLoss, Event, Flow, Loss, Objective, TrainOptions, Trainer,
+    Callback, Checkpoints, Classes, CpuEngine, CrossEntropyLoss, EarlyStopping, Event, Flow, KeepBest, Loss, Monitor,
+    Objective, TrainOptions, Trainer,
 };
 
 /// Squares of gray, some with a bright half: the class of each pixel, and how bright the image is.
@@ -202,6 +203,75 @@ fn the_loss_of_a_head_that_counts_is_not_taken_for_the_whole() {
         assert!((0.0..=1.0).contains(&epoch.validation_accuracy), "{epoch:?}");
     }
     assert_eq!(counting.confusion().unwrap().counts.iter().sum::<u64>(), 20);
+}
+
+/// Nothing waits for an accuracy that never comes.
+#[test]
+fn a_setting_that_looks_at_an_accuracy_is_refused_where_there_is_none() {
+    let (mut train, mut validation) = (Counted("train", 48), Counted("validation", 20));
+    let trainer = |options| {
+        Trainer::with_loss(two_heads(), TwoHeads, Sgd::new(0.05), CpuEngine::new(), options, &Counted("train", 48))
+            .unwrap()
+    };
+    let mut message = |mut trainer: Trainer, lent: &mut [&mut dyn Callback]| {
+        trainer.fit_with(&mut train, &mut validation, lent).unwrap_err().to_string()
+    };
+    let what = "looks at the accuracy, and the loss predicts no classes: look at the validation loss";
+    let accuracy = EarlyStopping::new(2).monitor(Monitor::ValidationAccuracy);
+    let stopped = message(trainer(options(2).early_stopping(accuracy)), &mut []);
+    assert_eq!(stopped, format!("early_stopping: {what}"));
+    let plateau = Schedule::new(&Sgd::new(0.05), ReduceLrOnPlateau::new().mode(Mode::Max)).unwrap();
+    assert_eq!(message(trainer(options(2)).schedule(plateau), &mut []), format!("schedule: {what}"));
+    let mut best = KeepBest::new("nowhere", Monitor::ValidationAccuracy);
+    assert_eq!(message(trainer(options(2)), &mut [&mut best]), format!("monitor: {what}"));
+}
+
+/// SGD under another name, as another optimizer would come.
+#[derive(Debug)]
+struct Other(Sgd);
+
+impl Optimizer for Other {
+    fn name(&self) -> &'static str {
+        "Other"
+    }
+    fn validate(&self) -> Result<()> {
+        self.0.validate()
+    }
+    fn rates(&self) -> Rates {
+        self.0.rates()
+    }
+    fn groups(&self) -> &[ParamGroup] {
+        self.0.groups()
+    }
+    fn buffers(&self) -> &'static [&'static str] {
+        self.0.buffers()
+    }
+    fn hyperparameter_count(&self) -> usize {
+        self.0.hyperparameter_count()
+    }
+    fn values(&self, group: usize, rates: Rates) -> Vec<f32> {
+        self.0.values(group, rates)
+    }
+    fn append_update(&self, tape: &mut Tape, update: Update) -> Result<()> {
+        self.0.append_update(tape, update)
+    }
+    fn param_group(&self, group: usize) -> Vec<(&'static str, serde_json::Value)> {
+        self.0.param_group(group)
+    }
+}
+
+#[test]
+fn an_optimizer_of_ones_own_trains_and_does_not_take_the_state_of_another() {
+    let (mut train, mut validation) = (Counted("train", 48), Counted("validation", 20));
+    let sgd = || Sgd::new(0.05).momentum(0.9);
+    let mut plain = Trainer::with_loss(two_heads(), TwoHeads, sgd(), CpuEngine::new(), options(2), &train).unwrap();
+    let mut other =
+        Trainer::with_loss(two_heads(), TwoHeads, Other(sgd()), CpuEngine::new(), options(2), &train).unwrap();
+    let expected = plain.fit(&mut train, &mut validation).unwrap().losses;
+    assert_eq!(other.fit(&mut train, &mut validation).unwrap().losses, expected);
+    let snapshot = plain.snapshot().unwrap();
+    let error = other.restore(&snapshot, std::path::Path::new("here")).unwrap_err().to_string();
+    assert!(error.contains("optimizer SGD, this one has Other"), "{error}");
 }
 
 struct Folder(PathBuf);
