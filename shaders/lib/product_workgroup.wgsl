@@ -9,7 +9,9 @@
 // (4 or 8) of COLUMNS columns (4 or 8; 8 with 8 rows only), in blocks of four by four. Every 32 invocations, a warp,
 // own a part of the tile that is as compact as possible: LANES_N blocks wide and LANES_M high. The blocks of one
 // invocation are that far apart, so that neighbours read neighbours in workgroup memory and a warp reads little of it.
-// Consecutive warps lie below one another, so that a wave of 64 owns a compact part too.
+// Consecutive warps lie below one another, so that a wave of 64 owns a compact part too. Neighbouring lanes take turns
+// between two rows of blocks: two lanes of each pair then read the same B, and lanes two apart the same A, which lets
+// NVIDIA's workgroup memory serve more lanes at once (CUTLASS interleaves its lanes so).
 //
 // For each TILE_K positions in K an invocation loads at most one block of four by four of A and one of B; if there are
 // enough invocations (ONE_EACH), it loads one of either, which needs fewer registers. With one half (HALVES = 1) it
@@ -102,10 +104,12 @@ fn main(
     // The index of this invocation among GRID_M by GRID_N, and the quads of rows and columns of its first block.
     let warp = local / 32;
     let lane = local % 32;
-    let grid_m = warp % WARPS_M * LANES_M + lane / LANES_N;
-    let grid_n = warp / WARPS_M * LANES_N + lane % LANES_N;
-    let y = warp % WARPS_M * LANES_M * PARTS_M + lane / LANES_N;
-    let x = warp / WARPS_M * LANES_N * PARTS_N + lane % LANES_N;
+    let lane_m = lane / (2 * LANES_N) * 2 + lane % 2;
+    let lane_n = lane % (2 * LANES_N) / 2;
+    let grid_m = warp % WARPS_M * LANES_M + lane_m;
+    let grid_n = warp / WARPS_M * LANES_N + lane_n;
+    let y = warp % WARPS_M * LANES_M * PARTS_M + lane_m;
+    let x = warp / WARPS_M * LANES_N * PARTS_N + lane_n;
 
     let is_a = number_a < BLOCKS_A;
     let is_b = number_b < BLOCKS_B;

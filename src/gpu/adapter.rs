@@ -2,7 +2,7 @@
 
 use super::units;
 use crate::error::{Error, Result};
-use crate::kernel::{Caps, DeviceClass};
+use crate::kernel::{Caps, DeviceClass, MULTIPLY_ADDS_PER_BYTE};
 
 /// Chooses the best adapter whose name contains `asked`: discrete before integrated before software.
 pub(super) fn choose(
@@ -63,11 +63,11 @@ pub(super) fn caps(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo, device: &w
     let software = ["llvmpipe", "softpipe", "swiftshader"].iter().any(|name| info.name.to_lowercase().contains(name));
     let has_subgroups = device.features().contains(wgpu::Features::SUBGROUP);
     let class = if software { DeviceClass::Software } else { class(info.device_type) };
-    let by_name = || units::known_device(&info.name).map(|device| device.compute_units);
+    let known = units::known_device(&info.name).filter(|_| class != DeviceClass::Software);
     let compute_units = match class {
         // Plans must not depend on the number of threads: they are the same on every machine.
         DeviceClass::Software => None,
-        _ => units::of_driver(adapter).or_else(by_name),
+        _ => units::of_driver(adapter).or(known.map(|device| device.compute_units)),
     };
     Caps {
         class,
@@ -81,6 +81,8 @@ pub(super) fn caps(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo, device: &w
         subgroups: has_subgroups.then_some((info.subgroup_min_size, info.subgroup_max_size)),
         compute_units: compute_units.unwrap_or(class.compute_units()),
         registers: registers(info),
+        multiply_adds_per_byte: known.map_or(MULTIPLY_ADDS_PER_BYTE, |device| device.multiply_adds_per_byte()),
+        nvidia: info.vendor == NVIDIA && class != DeviceClass::Software,
     }
 }
 
@@ -110,6 +112,9 @@ pub(super) fn own_memory(adapter: &wgpu::Adapter) -> Option<u64> {
 pub(super) fn own_memory(_adapter: &wgpu::Adapter) -> Option<u64> {
     None
 }
+
+/// Vendor number of NVIDIA.
+const NVIDIA: u32 = 0x10de;
 
 /// Number of 32-bit registers that an invocation can use when 16 invocations run together.
 fn registers(info: &wgpu::AdapterInfo) -> u32 {

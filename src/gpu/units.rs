@@ -17,6 +17,12 @@ pub struct KnownDevice {
 }
 
 impl KnownDevice {
+    /// Number of multiply-adds in the time of one byte of memory traffic, rounded.
+    pub fn multiply_adds_per_byte(&self) -> u32 {
+        let DeviceRates { multiply_adds, bytes } = self.rates();
+        (multiply_adds / bytes).round().max(1.0) as u32
+    }
+
     /// Its rates; two operations are one multiply-add.
     pub fn rates(&self) -> DeviceRates {
         DeviceRates { multiply_adds: 1e12 * self.tflops / 2.0, bytes: 1e9 * self.gigabytes }

@@ -12,6 +12,7 @@ mod pieces;
 mod wgsl;
 
 pub use candidate::{Candidate, Make, Needs, in_order};
+pub(crate) use caps::MULTIPLY_ADDS_PER_BYTE;
 pub use caps::{Caps, DeviceClass};
 pub use choices::{Choice, Choices, Key};
 pub use dispatch::{Binding, Dispatch, Extent, FlatBuffer, Operand, Serial};

@@ -46,6 +46,8 @@ pub fn h100() -> Card {
         subgroups: Some((32, 32)),
         compute_units: 132,
         registers: 255,
+        multiply_adds_per_byte: 10,
+        nvidia: true,
     };
     Card { name: "H100", caps }
 }
@@ -63,6 +65,8 @@ pub fn rx6800xt() -> Card {
         subgroups: Some((32, 64)),
         compute_units: 72,
         registers: 255,
+        multiply_adds_per_byte: 20,
+        nvidia: false,
     };
     Card { name: "RX 6800 XT", caps }
 }
@@ -81,6 +85,8 @@ pub fn b580() -> Card {
         subgroups: Some((16, 32)),
         compute_units: 20,
         registers: 128,
+        multiply_adds_per_byte: 21,
+        nvidia: false,
     };
     Card { name: "Arc B580", caps }
 }
@@ -100,6 +106,8 @@ pub fn m2() -> Card {
         subgroups: Some((4, 64)),
         compute_units: 10,
         registers: 128,
+        multiply_adds_per_byte: 18,
+        nvidia: false,
     };
     Card { name: "M2", caps }
 }
@@ -118,6 +126,8 @@ pub fn lavapipe() -> Card {
         subgroups: Some((8, 8)),
         compute_units: 2,
         registers: 255,
+        multiply_adds_per_byte: 20,
+        nvidia: false,
     };
     Card { name: "lavapipe", caps }
 }

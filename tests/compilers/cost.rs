@@ -123,8 +123,9 @@ impl Cost {
         };
         let waves = workgroups * code.workgroup.div_ceil(code.lanes);
         let done = of_wave.multiply_adds * (waves * code.lanes) as f64;
-        // Winograd's algorithm makes do with fewer than the node has.
-        let short = done < step.multiply_adds as f64 && !code.label.contains("winograd");
+        // Winograd's algorithm makes do with fewer than the node has; its products are those of matrices.
+        let winograd = step.operation.starts_with("conv2d") && !code.label.starts_with("conv2d");
+        let short = done < step.multiply_adds as f64 && !winograd && !code.label.contains("winograd");
         // Of the SIMD that has most.
         let times = waves.div_ceil(units * SIMDS) as f64 / CYCLES;
         let (issue, memory) = (times * of_wave.issue, step.bytes() as f64 / BYTES);

@@ -163,3 +163,14 @@ pub fn check_as_card(device: &Device, case: &Case) {
         }
     }
 }
+
+/// Holds numbers against those that the host has made of the same bytes: to the bit on a software device. A GPU's compiler may
+/// make one rounding of a multiplication and the addition after it, which WGSL can't forbid.
+pub fn same_as_host(device: &Device, actual: &[f32], expected: &[f32], label: &str) {
+    assert_eq!(actual.len(), expected.len(), "{label}");
+    let software = device.caps().class == DeviceClass::Software;
+    for (i, (a, b)) in actual.iter().zip(expected).enumerate() {
+        let near = !software && (a - b).abs() <= 2e-5 * b.abs().max(1.0);
+        assert!(near || a.to_bits() == b.to_bits(), "{label}: {i} is {a}, the host has {b}");
+    }
+}

@@ -195,7 +195,9 @@ fn a_run_with_dispatches_side_by_side_ends_in_the_same_bits() {
     let (expected, passes) = run(false, None);
     assert_eq!(passes, 1);
     let (bits, passes) = run(true, None);
-    assert!(passes > 1 && bits == expected, "{passes} passes");
+    // How many there are depends on what is known of the device.
+    let software = device.caps().class == DeviceClass::Software;
+    assert!((passes > 1 || !software) && bits == expected, "{passes} passes");
     // Each dispatch alone, and parts in which some begin together; how many depends on what is known of the device.
     let (bits, alone) = run(true, Some(0.0));
     assert!(alone > passes && bits == expected, "{alone} passes");

@@ -19,7 +19,7 @@ use tilegrad::shape::{DType, ImageSize};
 use tilegrad::train::{CpuEngine, Engine, GpuEngine, Sink};
 use tilegrad::twin::Value;
 
-use crate::check::device;
+use crate::check::{device, same_as_host};
 use crate::common::augmentations::each;
 use crate::common::cases::{Draw, uniform};
 
@@ -42,6 +42,10 @@ fn images(count: usize, [channels, height, width]: [usize; 3]) -> ImageSet {
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn numbers(bits: &[u32]) -> Vec<f32> {
+    bits.iter().map(|&bits| f32::from_bits(bits)).collect()
 }
 
 /// The images that an engine sees of the batches of two training steps, then of one in evaluation.
@@ -109,10 +113,14 @@ fn a_thousand_images_are_the_same_to_the_bit_from_both_sources_on_both_engines()
             if channels == 3 || name != "saturation" {
                 assert_ne!(expected[0], expected[1], "{label}: two steps");
             }
-            assert!(fed(&mut GpuEngine::new(device.clone()), &mut resident(), &indices) == expected, "{label}: device");
+            let same = |seen: [Vec<u32>; 3], what: &str| {
+                for (actual, expected) in seen.iter().zip(&expected) {
+                    same_as_host(&device, &numbers(actual), &numbers(expected), &format!("{label}: {what}"));
+                }
+            };
+            same(fed(&mut GpuEngine::new(device.clone()), &mut resident(), &indices), "device");
             assert!(fed(&mut CpuEngine::new(), &mut uploaded(), &indices) == expected, "{label}: uploaded");
-            let sent = fed(&mut GpuEngine::new(device.clone()), &mut uploaded(), &indices);
-            assert!(sent == expected, "{label}: uploaded to the device");
+            same(fed(&mut GpuEngine::new(device.clone()), &mut uploaded(), &indices), "uploaded to the device");
             let plain = ResidentSource::new("set", set.clone()).normalised(normalisation);
             let plain = fed(&mut CpuEngine::new(), &mut { plain }, &indices);
             assert!(plain[2] == expected[2], "{label}: evaluation sees the images as they are");

@@ -37,11 +37,12 @@ fn forward_order(class: DeviceClass) -> &'static [Make<Problem>] {
         ],
         DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::forward,
+            winograd::forward_where_it_wins,
             |of| direct::where_better_than_tiles(of, &Product::forward(of), direct::forward),
             |of| tiled::forward(tiles::GPU, of),
-            winograd::forward, // not measured on a GPU, like the last one
+            winograd::forward,
             direct::forward,
-            few_channels::forward,
+            few_channels::forward, // not measured on a GPU
         ],
     }
 }
@@ -60,6 +61,7 @@ fn grad_input_order(class: DeviceClass) -> &'static [Make<Problem>] {
         ],
         DeviceClass::Integrated | DeviceClass::Discrete => &[
             depthwise::grad_input,
+            winograd::grad_input_where_it_wins,
             |of| direct::where_better_than_tiles(of, &Product::grad_input(of), direct::grad_input),
             |of| tiled::grad_input(tiles::GPU, of),
             winograd::grad_input,

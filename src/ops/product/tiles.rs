@@ -64,38 +64,32 @@ static SUBGROUP8: &[Tile] = &[
     tile("32x8", [32, 8, 4], 8, [4, 8]),
 ];
 
-/// Workgroup tiles, with the number of halves of workgroup memory. A name is rows, columns and k, plus the thread tile
-/// where that distinguishes two tiles.
-static WORKGROUP: &[(Tile, Halves)] = &[
-    (tile("128x128x16", [128, 128, 16], 256, [8, 8]), Halves::Two),
-    (tile("128x128x8", [128, 128, 8], 256, [8, 8]), Halves::OneOrTwo),
-    (tile("128x64x8", [128, 64, 8], 128, [8, 8]), Halves::Two),
-    (tile("64x128x8", [64, 128, 8], 128, [8, 8]), Halves::Two),
-    (tile("128x64x16", [128, 64, 16], 256, [8, 4]), Halves::OneOrTwo),
-    (tile("64x64x32", [64, 64, 32], 128, [8, 4]), Halves::One),
-    (tile("64x64x16", [64, 64, 16], 128, [8, 4]), Halves::OneOrTwo),
-    (tile("64x64x16-8x8", [64, 64, 16], 64, [8, 8]), Halves::One),
-    (tile("64x64x8", [64, 64, 8], 64, [8, 8]), Halves::Two),
-    (tile("64x64x16-4x4", [64, 64, 16], 256, [4, 4]), Halves::Two),
-    (tile("32x64x16", [32, 64, 16], 64, [8, 4]), Halves::One),
-    (tile("64x32x16", [64, 32, 16], 64, [8, 4]), Halves::OneOrTwo),
-    (tile("64x32x16-4x4", [64, 32, 16], 128, [4, 4]), Halves::Two),
-    (tile("32x32x32", [32, 32, 32], 64, [4, 4]), Halves::Two),
-    (tile("32x32x16", [32, 32, 16], 64, [4, 4]), Halves::One),
-    (tile("128x16x16", [128, 16, 16], 128, [4, 4]), Halves::Two),
-    (tile("64x16x16", [64, 16, 16], 64, [4, 4]), Halves::One),
-    (tile("128x8x8", [128, 8, 8], 64, [4, 4]), Halves::One),
+/// Workgroup tiles, each with its efficiency on a fully occupied compute unit of an NVIDIA card, by one half of workgroup
+/// memory and by two; `None` where that is no candidate. A name is rows, columns and k, plus the thread tile where that
+/// distinguishes two tiles.
+///
+/// The efficiencies are shares of the best, measured on an H100: products and the convolutions of ResNet-18 with their
+/// gradients (`benches/results/h100.md`).
+static WORKGROUP: &[(Tile, [Option<f64>; 2])] = &[
+    (tile("128x128x16", [128, 128, 16], 256, [8, 8]), [None, Some(0.95)]),
+    (tile("128x128x8", [128, 128, 8], 256, [8, 8]), [Some(0.97), Some(0.83)]),
+    (tile("128x64x8", [128, 64, 8], 128, [8, 8]), [None, Some(0.87)]),
+    (tile("64x128x8", [64, 128, 8], 128, [8, 8]), [None, Some(0.87)]),
+    (tile("128x64x16", [128, 64, 16], 256, [8, 4]), [Some(1.00), Some(0.84)]),
+    (tile("64x64x32", [64, 64, 32], 128, [8, 4]), [Some(0.83), None]),
+    (tile("64x64x16", [64, 64, 16], 128, [8, 4]), [Some(1.00), Some(0.82)]),
+    (tile("64x64x16-8x8", [64, 64, 16], 64, [8, 8]), [Some(0.92), None]),
+    (tile("64x64x8", [64, 64, 8], 64, [8, 8]), [None, Some(0.85)]),
+    (tile("64x64x16-4x4", [64, 64, 16], 256, [4, 4]), [None, Some(0.78)]),
+    (tile("32x64x16", [32, 64, 16], 64, [8, 4]), [Some(0.80), None]),
+    (tile("64x32x16", [64, 32, 16], 64, [8, 4]), [Some(0.80), Some(0.57)]),
+    (tile("64x32x16-4x4", [64, 32, 16], 128, [4, 4]), [None, Some(0.62)]),
+    (tile("32x32x32", [32, 32, 32], 64, [4, 4]), [None, Some(0.50)]),
+    (tile("32x32x16", [32, 32, 16], 64, [4, 4]), [Some(0.74), None]),
+    (tile("128x16x16", [128, 16, 16], 128, [4, 4]), [None, Some(0.50)]),
+    (tile("64x16x16", [64, 16, 16], 64, [4, 4]), [Some(0.62), None]),
+    (tile("128x8x8", [128, 8, 8], 64, [4, 4]), [Some(0.45), None]),
 ];
-
-/// Numbers of halves of workgroup memory with which a tile is a candidate. One half is used for small workgroups, many
-/// of which run at a time, and where two need more memory than every device has; two halves are used where there are
-/// many sums.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Halves {
-    One,
-    Two,
-    OneOrTwo,
-}
 
 impl Tile {
     /// Number of sums that an invocation owns.
@@ -125,9 +119,9 @@ impl Tile {
         (threads / self.threads).max(1)
     }
 
-    /// Efficiency on a fully occupied compute unit, from the ratio of arithmetic to loads. The steps are those between
+    /// Efficiency on a fully occupied compute unit that was not measured, from the ratio of arithmetic to loads. The steps are those between
     /// register tiles and larger ones in published series of SGEMM kernels.
-    fn efficiency(&self, core: Core) -> f64 {
+    fn estimated(&self, core: Core) -> f64 {
         let of_thread = match self.sums() {
             64.. => 1.0,
             32.. => 0.87,
@@ -161,13 +155,15 @@ impl Core {
         }
     }
 
-    fn table(self) -> Vec<&'static Tile> {
-        let but =
-            |halves| WORKGROUP.iter().filter(move |(_, of_tile)| *of_tile != halves).map(|(tile, _)| tile).collect();
+    /// Its tiles, each with its efficiency on NVIDIA's cards.
+    fn table(self) -> Vec<(&'static Tile, f64)> {
+        let with = |halves: usize| {
+            WORKGROUP.iter().filter_map(move |(tile, efficiency)| Some((tile, efficiency[halves - 1]?))).collect()
+        };
         match self {
-            Core::Workgroup => but(Halves::Two),
-            Core::Pipelined => but(Halves::One),
-            Core::Subgroup8 => SUBGROUP8.iter().collect(),
+            Core::Workgroup => with(1),
+            Core::Pipelined => with(2),
+            Core::Subgroup8 => SUBGROUP8.iter().map(|tile| (tile, 1.0)).collect(),
         }
     }
 
@@ -195,7 +191,10 @@ impl Core {
     /// Tilings of `shape` by its tiles, in order of preference, with the K dimension split as suits the device and each
     /// tile.
     fn tilings(self, caps: &Caps, shape: &GemmShape) -> Vec<Tiling> {
-        let tiling = |tile| Tiling::new(self, tile, shape, caps);
+        let tiling = |(tile, measured): (&'static Tile, f64)| {
+            let efficiency = if caps.nvidia { measured } else { tile.estimated(self) };
+            Tiling::new(self, tile, efficiency, shape, caps)
+        };
         let mut tilings: Vec<Tiling> = self.table().into_iter().map(tiling).collect();
         match self {
             // Half of a wide tile may lie beyond the last column; eight columns are enough for narrow results.
@@ -243,6 +242,8 @@ pub(crate) fn candidates(
 pub(crate) struct Tiling {
     core: Core,
     tile: &'static Tile,
+    /// Share of the best tile's rate on a fully occupied compute unit.
+    efficiency: f64,
     /// Number of tiles of all products.
     tiles: u64,
     /// Number of pieces of the K dimension.
@@ -341,7 +342,7 @@ impl GemmShape {
         let waiting = f64::from(BUSY) / (rest * u64::from(tile.threads)).max(1) as f64;
         let rounds = (full * resident) as f64 + rest as f64 * waiting.max(1.0);
         let places = tiling.k_chunk.next_multiple_of(tile.k) + ENDS;
-        let work = rounds * tile.area() as f64 * f64::from(places) / tile.efficiency(tiling.core);
+        let work = rounds * tile.area() as f64 * f64::from(places) / tiling.efficiency;
         // Values beyond the registers spill to memory.
         let spills = if tile.registers(tiling.core) > caps.registers { 4.0 } else { 1.0 };
         // Few invocations with long loops leave most of a device idle, even if it reports few units.
@@ -416,14 +417,14 @@ fn widths(mut kernel: Kernel, of: [HeaderConstant; 3]) -> Kernel {
 }
 
 impl Tiling {
-    fn new(core: Core, tile: &'static Tile, shape: &GemmShape, caps: &Caps) -> Self {
+    fn new(core: Core, tile: &'static Tile, efficiency: f64, shape: &GemmShape, caps: &Caps) -> Self {
         let unrolled = match (caps.class, tile.sums()) {
             // A software device compiles a long loop slowly.
             (DeviceClass::Software, _) => 1,
             (_, ..32) => 8,
             _ => 4,
         };
-        let tiling = Tiling { core, tile, tiles: shape.tiles(tile), splits: 1, k_chunk: shape.k, unrolled };
+        let tiling = Tiling { core, tile, efficiency, tiles: shape.tiles(tile), splits: 1, k_chunk: shape.k, unrolled };
         tiling.split(caps, shape)
     }
 
@@ -432,7 +433,9 @@ impl Tiling {
         let cores = if caps.shuffles_eight_lanes() { &[Core::Subgroup8] } else { GPU };
         let first = tilings(cores, caps, &GemmShape { splits: false, ..*shape }).into_iter().next();
         // Every device that WebGPU allows runs the smallest tile.
-        first.unwrap_or_else(|| Tiling::new(Core::Workgroup, &WORKGROUP[WORKGROUP.len() - 1].0, shape, caps)).of(shape)
+        first
+            .unwrap_or_else(|| Tiling::new(Core::Workgroup, &WORKGROUP[WORKGROUP.len() - 1].0, 1.0, shape, caps))
+            .of(shape)
     }
 
     /// The same tiling for a piece of the product, without splits.
