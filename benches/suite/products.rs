@@ -11,7 +11,8 @@ use crate::Bench;
 use crate::report::{ms, percent, rate};
 use crate::timing::Job;
 
-const SIZES: [usize; 5] = [256, 512, 1024, 2048, 4096];
+/// Large ones first: they say most of a GPU, and its time may be over before the last.
+const SIZES: [usize; 5] = [4096, 2048, 1024, 512, 256];
 
 pub fn run(bench: &mut Bench) -> Result<()> {
     let columns = [("size", 6), ("form", -6), ("kernel", -28), ("ms", 9), ("GFLOP/s", 9), ("of peak", 8)];

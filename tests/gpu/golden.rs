@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tilegrad::gpu::{Device, Session, SessionOptions, Store};
 use tilegrad::graph::{Role, Stage, Tape, TensorId};
-use tilegrad::kernel::Choices;
+use tilegrad::kernel::{Choices, DeviceClass};
 use tilegrad::nn::Module;
 use tilegrad::nn::models::{LeNet5, ResNet, Vgg};
 use tilegrad::plan::{ParameterLayout, Plan};
@@ -31,6 +31,10 @@ impl OnDevice {
 }
 
 impl Machine for OnDevice {
+    fn rounds_otherwise(&self) -> bool {
+        self.device.caps().class != DeviceClass::Software
+    }
+
     fn load(&mut self, tape: Tape, parameters: &[(String, Vec<f32>)]) {
         let layout = Arc::new(ParameterLayout::new(&tape, self.device.caps()).unwrap());
         let store = Arc::new(Store::new(&self.device, Arc::clone(&layout)).unwrap());

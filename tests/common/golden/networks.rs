@@ -17,6 +17,10 @@ const LOGITS: f64 = 1e-4;
 const LOSS: f64 = 1e-4;
 /// Of gradients, as a part of the layer's largest; of running statistics and parameters, as a part of their largest.
 const NETWORK: f64 = 1e-3;
+/// Of single elements of a gradient where sums may round otherwise. Among the two million inputs of ResNet-18's relus one or two
+/// lie so near to 0 that the last bit decides which side they are on, and each decides a hundredth of its channel's gradients: an
+/// H100 had 0.5% in one element. Norms and sums stay within [`NETWORK`].
+const ONE_RELU: f64 = 1e-2;
 
 /// The values that the case gives a parameter before the first step.
 fn first_values(case: &Case) -> Vec<(String, Vec<f32>)> {
@@ -106,7 +110,8 @@ pub fn network(machine: &mut dyn Machine, name: &str, model: &dyn Module) {
             for (name, gradient) in &gradients {
                 let actual = machine.read(*gradient);
                 let label = format!("{name}.grad");
-                case.compare_beside(&label, &actual, &grads[name], NETWORK, scales[layer(name)]);
+                let of_elements = if machine.rounds_otherwise() { ONE_RELU } else { NETWORK };
+                case.compare_gradient(&label, &actual, &grads[name], [of_elements, NETWORK], scales[layer(name)]);
             }
             first_buffers = compare_buffers(machine, &case, "running_first");
         }
