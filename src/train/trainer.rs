@@ -134,7 +134,8 @@ impl Trainer {
         train: &dyn BatchSource,
     ) -> Result<Self> {
         options.validate()?;
-        let loss = CrossEntropyLoss { label_smoothing: options.label_smoothing, mixup: options.mixup };
+        let loss =
+            CrossEntropyLoss { label_smoothing: options.label_smoothing, mixup: options.mixup, class_weights: None };
         Self::made(Box::new(model), Box::new(loss), Box::new(optimizer), engine.into(), options, train)
     }
 
