@@ -151,12 +151,7 @@ impl fmt::Display for ClassReport {
             let counts = &self.classes[place].counts;
             row(f, name, figures(counts), counts.support)?;
             if i + 1 == FIRST && shown.len() < self.classes.len() {
-                writeln!(
-                    f,
-                    "{:>width$}  and of the {} others those of the lowest F1:",
-                    "..",
-                    self.classes.len() - FIRST
-                )?;
+                writeln!(f, "and of the {} others those of the lowest F1:", self.classes.len() - FIRST)?;
             }
         }
         let Averages { precision, recall, f1 } = self.macro_avg;

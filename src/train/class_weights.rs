@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::sampling::labels;
+use crate::data::BatchSource;
 use crate::error::{Error, Result};
 
 /// Weights of classes in the loss: the `weight` of torch.nn.CrossEntropyLoss. The mean of a batch divides by the sum of
@@ -32,7 +34,7 @@ fn refuse<T>(message: String) -> Result<T> {
 }
 
 /// Number of images of each class. Negative labels are ignored, as in the loss.
-fn counts(labels: &[i32], classes: usize) -> Result<Vec<usize>> {
+fn counts(labels: &[i32], classes: usize, names: &[String]) -> Result<Vec<usize>> {
     let mut counts = vec![0_usize; classes];
     for class in labels.iter().filter_map(|&label| usize::try_from(label).ok()) {
         match counts.get_mut(class) {
@@ -40,7 +42,8 @@ fn counts(labels: &[i32], classes: usize) -> Result<Vec<usize>> {
             None => return refuse(format!("a training image has label {class}, there are {classes} classes")),
         }
     }
-    let without: Vec<usize> = (0..classes).filter(|&class| counts[class] == 0).collect();
+    let name = |class: usize| names.get(class).map_or_else(|| class.to_string(), |name| format!("\"{name}\""));
+    let without: Vec<String> = (0..classes).filter(|&class| counts[class] == 0).map(name).collect();
     if !without.is_empty() {
         let (some, more) = listed(&without);
         return refuse(format!(
@@ -78,7 +81,11 @@ impl ClassWeights {
     ///
     /// The mean weight of an image is 1. [`Error::Config`] names a class without an image.
     pub fn balanced(labels: &[i32], classes: usize) -> Result<Self> {
-        let counts = counts(labels, classes)?;
+        Self::of_counts_balanced(&counts(labels, classes, &[])?)
+    }
+
+    fn of_counts_balanced(counts: &[usize]) -> Result<Self> {
+        let classes = counts.len();
         let images: usize = counts.iter().sum();
         let weight = |&count: &usize| (images as f64 / (classes as f64 * count as f64)) as f32;
         Self::new(counts.iter().map(weight).collect::<Vec<_>>())
@@ -89,11 +96,32 @@ impl ClassWeights {
     ///
     /// [`Error::Config`] names a class without an image.
     pub fn sqrt(labels: &[i32], classes: usize) -> Result<Self> {
-        let counts = counts(labels, classes)?;
+        Self::of_counts_sqrt(&counts(labels, classes, &[])?)
+    }
+
+    fn of_counts_sqrt(counts: &[usize]) -> Result<Self> {
         let images: usize = counts.iter().sum();
         let roots: f64 = counts.iter().map(|&count| (count as f64).sqrt()).sum();
         let weight = |&count: &usize| (images as f64 / ((count as f64).sqrt() * roots)) as f32;
         Self::new(counts.iter().map(weight).collect::<Vec<_>>())
+    }
+
+    /// The weights that `given` names, as on a command line: "balanced" or "sqrt", from the labels of `train`, or the
+    /// file of weights at that path, for the classes called `names`. Errors are those of the three functions, and
+    /// [`Error::Config`] if `train` doesn't know its labels.
+    pub fn named(given: &str, train: &dyn BatchSource, names: &[String]) -> Result<Self> {
+        match given {
+            "balanced" => Self::of_counts_balanced(&counts(&labels(train, FIELD)?, names.len(), names)?),
+            "sqrt" => Self::of_counts_sqrt(&counts(&labels(train, FIELD)?, names.len(), names)?),
+            file => Self::read(Path::new(file), names),
+        }
+        .map_err(|error| match error {
+            Error::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => Error::config(
+                FIELD,
+                format!("must be balanced, sqrt or a file of weights, and there is no file {}", path.display()),
+            ),
+            other => other,
+        })
     }
 
     /// Reads the weights of the classes called `names` from the text file at `path`: a line `name,weight` for each

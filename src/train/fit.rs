@@ -92,6 +92,10 @@ impl Trainer {
             }
         }
         self.note_losses()?;
+        if self.has_classes && !self.run.history.epochs.is_empty() {
+            // A run that had ended before has no validation here.
+            self.validated = self.confusion().ok();
+        }
         // The time until the next call does not count.
         self.run.clocks.stop();
         step_ms.sort_by(f64::total_cmp);
@@ -212,6 +216,12 @@ impl Trainer {
         let TrainOptions { batch_size, accumulate, .. } = self.options;
         let updates = self.run.epochs * images.div_ceil(batch_size).div_ceil(accumulate);
         self.schedule.rates(updates + i / accumulate, self.run.epochs)
+    }
+
+    /// The batches of the present epoch.
+    pub(super) fn batches(&self, train: &dyn BatchSource) -> Result<Vec<Vec<u32>>> {
+        let TrainOptions { batch_size, seed, sampling, .. } = self.options;
+        sampling.batches(train, batch_size, seed, self.run.epochs + 1)
     }
 
     /// Trains on the rest of the present epoch's batches.

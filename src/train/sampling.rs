@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::trainer::Trainer;
 use crate::data::{BatchSource, balanced_batches, epoch_batches};
 use crate::error::{Error, Result};
 
@@ -28,7 +27,7 @@ impl fmt::Display for Sampling {
 }
 
 /// The labels of `train`, one for each image. [`Error::Config`] for `field` if the source doesn't know them.
-fn labels(train: &dyn BatchSource, field: &str) -> Result<Vec<i32>> {
+pub(super) fn labels(train: &dyn BatchSource, field: &str) -> Result<Vec<i32>> {
     let Some(labels) = train.labels() else {
         let message = format!(
             "needs the label of every training image, which \"{}\" does not tell: implement BatchSource::labels, or Dataset::labels of its data set",
@@ -51,13 +50,16 @@ impl Sampling {
         }
         Ok(())
     }
-}
 
-impl Trainer {
-    /// The batches of the present epoch.
-    pub(super) fn batches(&self, train: &dyn BatchSource) -> Result<Vec<Vec<u32>>> {
-        let (size, seed, epoch) = (self.options.batch_size, self.options.seed, self.run.epochs + 1);
-        match self.options.sampling {
+    /// The batches of an epoch of `train`.
+    pub(super) fn batches(
+        self,
+        train: &dyn BatchSource,
+        size: usize,
+        seed: u64,
+        epoch: usize,
+    ) -> Result<Vec<Vec<u32>>> {
+        match self {
             Sampling::Shuffled => Ok(epoch_batches(train.len(), size, seed, epoch)),
             Sampling::Balanced => Ok(balanced_batches(&labels(train, "sampling")?, size, seed, epoch)),
         }
