@@ -1,7 +1,7 @@
 //! The remedies against imbalanced data. Trains one network on images of which half of the classes have 1 where the
 //! others have 20: as it is, with class weights (balanced, and their square roots), and with balanced sampling.
 //!
-//! Without arguments it thins out synthetic shapes; with `--data DIR` it uses the images of MNIST's or Fashion-MNIST's
+//! Without arguments it thins out synthetic digits; with `--data DIR` it uses the images of MNIST's or Fashion-MNIST's
 //! files. It prints the balanced accuracy, the accuracy, the macro F1 and the recall of the rare classes over test
 //! images with as many of each class, for each seed and as a mean. docs/training.md has the results. It takes a few
 //! minutes on two cores without a GPU.
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use support::{engine, report};
 use tilegrad::Result;
-use tilegrad::data::{ImageSet, Normalisation, ResidentSource, idx, shapes};
+use tilegrad::data::{ImageSet, Normalisation, ResidentSource, idx, synthetic};
 use tilegrad::nn::{BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::optim::{Schedule, Sgd};
@@ -28,7 +28,7 @@ use tilegrad::train::{ClassWeights, CrossEntropyLoss, Sampling, TrainOptions, Tr
 #[derive(Parser, Debug)]
 #[command(version)]
 struct Arguments {
-    /// Folder with MNIST's or Fashion-MNIST's IDX files, plain or .gz; without it, synthetic shapes are made in memory.
+    /// Folder with MNIST's or Fashion-MNIST's IDX files, plain or .gz; without it, synthetic digits are made in memory.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Training images of a common class; a rare one has a twentieth.
@@ -125,7 +125,7 @@ fn run(
 fn compare(arguments: &Arguments) -> Result<()> {
     let whole = match &arguments.data {
         Some(dir) => idx::read(dir)?.0,
-        None => shapes::shapes(1, 14 * (arguments.images + TESTED)),
+        None => synthetic::digits(1, 14 * (arguments.images + TESTED)),
     };
     let test = first(&whole, 0, |_| TESTED);
     let rare = (arguments.images / RARER).max(1);

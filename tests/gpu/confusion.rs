@@ -1,8 +1,12 @@
 //! The confusion matrix and the top-k count that add up on the device, word for word those of the twin and of a count by hand.
 
+use tilegrad::data::{ImageSet, ResidentSource};
 use tilegrad::graph::{Purpose, Spec, Stage, Tape};
+use tilegrad::nn::{Flatten, Linear, Sequential};
 use tilegrad::ops::confusion::{AccumulateConfusion, Confusion, MOST_CLASSES};
-use tilegrad::train::{CpuEngine, Engine, GpuEngine};
+use tilegrad::optim::Sgd;
+use tilegrad::shape::ImageSize;
+use tilegrad::train::{CpuEngine, Engine, GpuEngine, TrainOptions, Trainer};
 use tilegrad::twin::Value;
 
 use crate::check::{device, session};
@@ -156,6 +160,24 @@ fn many_classes_are_counted_one_by_one() {
         assert_eq!(read, case.by_hand(), "{classes}");
         assert!(!read.has_matrix() && read.right() > 20 && read.most_confused(3).is_empty(), "{classes}");
         assert_eq!((read.count(), read.unknown), (54, 6), "{classes}");
+    }
+}
+
+/// A run over so many classes is forecast, trained and validated, and a forecast says nothing else than the run.
+#[test]
+fn a_run_over_many_classes_ends() {
+    let Some(device) = device() else { return };
+    for classes in [6_000, 20_000] {
+        let labels: Vec<i32> = (0..8).map(|i| i * 700).collect();
+        let images = ImageSet::new(vec![9; 4 * 8], labels, ImageSize::new(2, 2, 1), classes).unwrap();
+        let [mut train, mut validation] = ["train", "validation"].map(|name| ResidentSource::new(name, images.clone()));
+        let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(4, classes));
+        let (engine, options) = (GpuEngine::new(device.clone()), TrainOptions::default().batch_size(4));
+        let mut trainer = Trainer::new(model, Sgd::new(0.1), engine, options, &train).unwrap();
+        assert!(trainer.omits_matrix() && trainer.forecast(&train).unwrap().is_some());
+        trainer.fit(&mut train, &mut validation).unwrap();
+        let found = trainer.confusion().unwrap();
+        assert_eq!((found.classes, found.count(), found.has_matrix()), (classes, 8, false));
     }
 }
 

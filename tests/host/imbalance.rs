@@ -4,9 +4,10 @@
 use tilegrad::data::{
     Batch, BatchSink, BatchSource, Dataset, DatasetSource, ImageSet, ResidentSource, Subset, balanced_batches,
 };
-use tilegrad::graph::{Tape, TensorId};
+use tilegrad::graph::{Purpose, Spec, Tape, TensorId};
+use tilegrad::kernel::{Caps, Choices, DeviceClass};
 use tilegrad::nn::{Flatten, Linear, Sequential};
-use tilegrad::ops::confusion::{Confusion, MOST_CLASSES};
+use tilegrad::ops::confusion::{AccumulateConfusion, Confusion, MOST_CLASSES};
 use tilegrad::optim::Sgd;
 use tilegrad::rng::Rng;
 use tilegrad::shape::ImageSize;
@@ -17,6 +18,7 @@ use tilegrad::{Error, Result};
 
 use crate::common::golden::{cases, floats, sizes};
 use crate::common::scratch::Scratch;
+use crate::zoo;
 
 /// Images of 2x2 pixels whose shade tells little of their class, with these labels.
 fn images(labels: &[i32], classes: usize) -> ImageSet {
@@ -297,5 +299,19 @@ fn more_classes_than_a_matrix_holds_are_trained_and_counted() {
         assert_eq!((found.classes, found.count(), found.has_matrix()), (classes, 8, classes <= MOST_CLASSES));
         assert_eq!(trainer.omits_matrix(), classes > MOST_CLASSES);
         assert_eq!(found.accuracy(), Some(history.epochs[0].validation_accuracy));
+    }
+}
+
+/// Within the limits that every device of WebGPU has; the matrix of so many classes would exceed a binding of 128 MiB.
+#[test]
+fn predictions_of_any_number_of_classes_fit_the_smallest_limits() {
+    let caps = Caps::webgpu(DeviceClass::Discrete);
+    for classes in [MOST_CLASSES, MOST_CLASSES + 1, 6_000, 20_000] {
+        let mut tape = Tape::new(Purpose::Evaluate);
+        let logits = tape.input("logits", Spec::f32([4, classes])).unwrap();
+        let target = tape.input("target", Spec::i32([4])).unwrap();
+        tape.accumulate_confusion("counts", logits, target, AccumulateConfusion::default()).unwrap();
+        let plan = zoo::plan(&tape, &caps, &Choices::default());
+        assert!(plan.is_ok(), "{classes}: {:?}", plan.err());
     }
 }
