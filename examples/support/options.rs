@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tilegrad::data::BatchSource;
 use tilegrad::kernel::Choices;
 use tilegrad::ops::mixup::Mixup;
 use tilegrad::optim::{Optimizer, ParamGroup, Schedule, Sgd};
-use tilegrad::train::{EarlyStopping, Monitor, OnNonFinite, TrainOptions};
+use tilegrad::train::{ClassWeights, CrossEntropyLoss, EarlyStopping, Monitor, OnNonFinite, Sampling, TrainOptions};
 use tilegrad::{Error, Result};
 
 /// Text at the end of `--help`.
@@ -107,6 +108,15 @@ pub struct Options {
     /// How much of each training target is spread evenly over the classes, 0 to 1.
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub label_smoothing: f32,
+
+    /// Weights of the classes in the training loss, as in PyTorch: balanced is images / (classes * images of the class), sqrt
+    /// the square roots of those with a mean of 1 over the images; FILE has lines name,weight or weights in order.
+    #[arg(long, value_name = "balanced|sqrt|FILE")]
+    pub class_weights: Option<String>,
+
+    /// Draws the images of an epoch with replacement, every class equally often, in place of each image once.
+    #[arg(long)]
+    pub balanced_sampling: bool,
 
     /// Mixes each batch with itself, by shares drawn from Beta(ALPHA, ALPHA); 0.2 is usual.
     #[arg(long, value_name = "ALPHA")]
@@ -219,9 +229,20 @@ impl Options {
             .early_stopping(self.patience.map(EarlyStopping::new))
             .on_non_finite(if self.on_nan == "warn" { OnNonFinite::Warn } else { OnNonFinite::Stop })
             .label_smoothing(self.label_smoothing)
-            .mixup(self.mixup.map(|alpha| Mixup { alpha }));
+            .mixup(self.mixup.map(|alpha| Mixup { alpha }))
+            .sampling(if self.balanced_sampling { Sampling::Balanced } else { Sampling::Shuffled });
         options.validate()?;
         Ok(options)
+    }
+
+    /// The loss: that of `options`, with the weights of `--class-weights` for the classes called `names`.
+    pub fn loss(&self, options: &TrainOptions, train: &dyn BatchSource, names: &[String]) -> Result<CrossEntropyLoss> {
+        let weights =
+            self.class_weights.as_deref().map(|given| ClassWeights::named(given, train, names)).transpose()?;
+        Ok(CrossEntropyLoss::default()
+            .label_smoothing(options.label_smoothing)
+            .mixup(options.mixup)
+            .class_weights(weights))
     }
 
     /// The folder of the run.

@@ -2,6 +2,7 @@
 
 use tilegrad::ops::confusion::Confusion;
 use tilegrad::ops::metrics::Metrics;
+use tilegrad::report::ClassReport;
 use tilegrad::train::{Diagnosis, History};
 
 use super::Options;
@@ -18,13 +19,21 @@ pub struct Results {
 
 impl Results {
     /// Prints test results, diagnosis and times.
-    pub fn say(&self, options: &Options) {
+    pub fn say(&self, options: &Options, diagnosis: Option<Diagnosis>) {
         let Results { tested, confusion, history, class_names } = self;
         let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
         let top5 = confusion.top_k_accuracy().filter(|_| class_names.len() > 10);
         let top5 = top5.map_or(String::new(), |share| format!(", among the first five {:.2}%", share * 100.0));
         options.say(format_args!("\ntest     loss {loss:.4}, accuracy {accuracy:.2}%{top5}"));
-        if let Some(diagnosis) = Diagnosis::of_classes(&history.epochs, class_names.len()) {
+        match ClassReport::new(confusion, class_names) {
+            Ok(report) => options.say(format_args!(
+                "\n{report}\n{:>14}{balanced:.3}\n",
+                "balanced accuracy ",
+                balanced = report.balanced_accuracy.unwrap_or(0.0)
+            )),
+            Err(error) => eprintln!("{error}"),
+        }
+        if let Some(diagnosis) = diagnosis {
             options.say(format_args!("fit      {diagnosis}"));
             diagnosis.advice.iter().for_each(|advice| options.say(format_args!("         try {advice}")));
         }

@@ -127,7 +127,10 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let schedule = Schedule::named(schedule, &optimizer, train_options.epochs, steps)?;
     options.say(format_args!("rate     {schedule}"));
     let card = named.map(|model| ModelCard { model, image_size, class_names: class_names.clone(), normalisation });
-    let mut trainer = Trainer::new(model, optimizer, engine, train_options, &*train_source)?
+    let loss = options.loss(&train_options, &*train_source, &class_names)?;
+    // These are the loss's now.
+    let train_options = train_options.label_smoothing(0.0).mixup(None);
+    let mut trainer = Trainer::with_loss(model, loss, optimizer, engine, train_options, &*train_source)?
         .schedule(schedule)
         .described(card.as_ref().map(ModelCard::to_metadata).unwrap_or_default());
     if options.plan {
@@ -159,7 +162,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let tested = trainer.evaluate(&mut *test_source)?;
     let confusion = trainer.confusion()?;
     let results = Results { tested, confusion, history, class_names };
-    results.say(options);
+    results.say(options, trainer.diagnosis(&results.class_names));
     let penalties = penalties(&options.optimizer(defaults), &mut trainer)?;
     if let Some(penalties) = penalties {
         options.say(format_args!("penalty  {penalties} (not part of the losses above)"));
@@ -226,6 +229,9 @@ fn plan(options: &Options, trainer: &mut Trainer, train: &dyn BatchSource) -> Re
         Ok(None) => println!("the reference executor on the CPU plans nothing"),
         Err(error @ Error::Limit { .. }) => println!("does not fit: {error}"),
         Err(error) => return Err(error),
+    }
+    if trainer.omits_matrix() {
+        println!("confusion       counted by class: there are too many classes for a matrix");
     }
     if let Some(batch) = trainer.largest_batch(train)? {
         println!("largest batch   {batch} of {} images (asked for: {})", train.len(), options.batch_size);

@@ -1,18 +1,18 @@
-// Counts predictions: state[4 + t C + p] += 1 for each row with target t and predicted class p, and state[0] += 1 if t
-// is among the k largest logits, that is if fewer than k are greater. Source: scikit-learn's confusion_matrix,
-// torch.topk.
+// Counts predictions of each row with target t and predicted class p, and state[0] += 1 if t is among the k largest
+// logits, that is if fewer than k are greater. Source: scikit-learn's confusion_matrix, torch.topk.
+// The counts of pairs are those of count/confusion_matrix.wgsl or count/confusion_by_class.wgsl.
 // p is the first of the largest logits, as in loss/softmax_cross_entropy_row.wgsl. Compared with the target's logit, a
 // NaN logit is greater than every number; a target whose own logit is NaN is not among the k largest.
 //
-// logits: [rows, classes]; targets: [rows], negative ones and ignore_index omitted; state: [4 + classes, classes] =
-// top-k correct predictions, k, targets that are no class, unused, then the matrix; integers, which f32 cannot hold.
+// logits: [rows, classes]; targets: [rows], negative ones and ignore_index omitted; state: [4 + counts] =
+// top-k correct predictions, k, targets that are no class, the classes if there is no matrix, then the counts; integers,
+// which f32 cannot hold.
 // Counts are shared among invocations, but sums of integers are the same in any order. Workgroups, invocations,
 // workgroup memory and barriers: lib/row.wgsl; a Part takes 12 bytes.
-// Linked with: lib/largest.wgsl, lib/nan.wgsl, lib/row.wgsl. Header: LANES, T, params.
+// Linked with: count/confusion_by_class.wgsl or count/confusion_matrix.wgsl, lib/largest.wgsl, lib/nan.wgsl, lib/row.wgsl. Header: LANES, T, params.
 
 @group(0) @binding(LOGITS) var<storage, read> logits: array<T>;
 @group(0) @binding(TARGETS) var<storage, read> targets: array<i32>;
-@group(0) @binding(STATE) var<storage, read_write> state: array<atomic<u32>>;
 
 // greater: number of logits greater than the target's.
 struct Part { largest: Largest, greater: u32 }
@@ -42,6 +42,7 @@ fn whole(row: u32, lane: u32, part: Part) {
     if lane > 0 { return; }
     // All invocations store the same word.
     atomicStore(&state[1], params.top_k);
+    atomicStore(&state[3], classes_without_matrix());
     let label = targets[row];
     if label < 0 || label == params.ignore_index { return; }
     if !is_class(label) {
@@ -49,7 +50,7 @@ fn whole(row: u32, lane: u32, part: Part) {
         return;
     }
     let own = logits[row * params.classes + u32(label)];
-    atomicAdd(&state[4u + u32(label) * params.classes + part.largest.at], 1u);
+    count_pair(u32(label), part.largest.at);
     if !is_nan(own) && part.greater < params.top_k {
         atomicAdd(&state[0], 1u);
     }

@@ -21,7 +21,7 @@ var<workgroup> largests: array<Largest, WG>;
 var<workgroup> parts: array<Sums, WG>;
 // Per row: loss, weight, correct, counts; then their partial sums.
 var<workgroup> results: array<vec4<ACC>, ROWS>;
-// Per row: weight, log_sum, weights, counts.
+// Per row: weight, shift, rest, weights.
 var<workgroup> kept: array<vec4<T>, ROWS>;
 
 @compute @workgroup_size(WG)
@@ -52,7 +52,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
         if is_there && lane == 0 {
             let row = row_of(number, largests[local], parts[local]);
             results[number] = vec4<ACC>(row.loss, row.weight, row.correct, row.counts);
-            kept[number] = vec4<T>(row.weight, row.log_sum, row.weights, row.counts);
+            kept[number] = vec4<T>(row.weight, row.shift, row.rest, row.weights);
         }
     }
     workgroupBarrier();
@@ -84,8 +84,8 @@ fn main(@builtin(local_invocation_index) local: u32) {
     for (var i = local; i < params.rows * params.classes; i += WG) {
         let number = divide(i, params.classes);
         let row = kept[number];
-        let slope = scale * slope_of(number, i - number * params.classes, row.x, row.y, row.z);
+        let slope = scale * slope_of(number, i - number * params.classes, row.x, LogSum(row.y, row.z), row.w);
         // Uncounted rows stay 0, even if all rows are uncounted and the scale is not finite.
-        grad_logits[i] = select(slope, T(0), row.w == T(0));
+        grad_logits[i] = select(slope, T(0), targets[number] == params.ignore_index);
     }
 }

@@ -1,8 +1,8 @@
 // The loss -w[t] x[t] of each row of log-probabilities x with target t and class weights w; a row whose target is
 // ignore_index is not counted. Source: torch.nn.NLLLoss.
 //
-// log_probs: [rows, classes]; targets: [rows]; row_results: [rows, 6] = loss, w[t], 1 if the largest is the target's, 1
-// if the row counts, and two zeros: the form of loss/softmax_cross_entropy.wgsl, so that the same kernel adds them up.
+// log_probs: [rows, classes]; targets: [rows]; row_results: [rows, 7] = loss, w[t], 1 if the largest is the target's, 1
+// if the row counts, and three zeros: the form of loss/softmax_cross_entropy.wgsl, so that the same kernel adds them up.
 // Workgroups, invocations, workgroup memory and barriers: lib/row.wgsl; a Part is the largest and its index.
 // Linked with: lib/largest.wgsl, lib/nan.wgsl, lib/row.wgsl, loss/class_weight.wgsl or loss/class_weight_none.wgsl. Header: ACC, LANES, T, params.
 
@@ -39,10 +39,11 @@ fn whole(row: u32, lane: u32, largest: Part) {
         // A label that is no class makes the loss NaN rather than something plausible.
         loss = nan();
     }
-    row_results[row * 6] = T(loss);
-    row_results[row * 6 + 1] = weight;
-    row_results[row * 6 + 2] = correct;
-    row_results[row * 6 + 3] = select(T(0), T(1), counts);
-    row_results[row * 6 + 4] = T(0);
-    row_results[row * 6 + 5] = T(0);
+    row_results[row * 7] = T(loss);
+    row_results[row * 7 + 1] = weight;
+    row_results[row * 7 + 2] = correct;
+    row_results[row * 7 + 3] = select(T(0), T(1), counts);
+    row_results[row * 7 + 4] = T(0);
+    row_results[row * 7 + 5] = T(0);
+    row_results[row * 7 + 6] = T(0);
 }

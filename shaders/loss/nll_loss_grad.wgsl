@@ -20,8 +20,8 @@ fn each(i: u32) {
     let row = divide(i, params.classes);
     var grad = T(0);
     // If all targets are ignored the mean divides by 0, but no element uses the result.
-    if row_results[row * 6 + 3] != T(0) && targets[row] == i32(i - row * params.classes) {
-        grad = -grad_output[0] * row_results[row * 6 + 1];
+    if row_results[row * 7 + 3] != T(0) && targets[row] == i32(i - row * params.classes) {
+        grad = -grad_output[0] * row_results[row * 7 + 1];
         if params.mean != 0u {
             grad /= totals[1];
         }

@@ -1,6 +1,7 @@
 // The cross-entropy of each row of logits, by the formula of loss/softmax_cross_entropy_row.wgsl, which names logits and targets.
 //
-// row_results: [rows, 6] = loss, w[t], 1 if the largest logit is the target's, 1 if the row counts, log_sum, sum of w.
+// row_results: [rows, 7] = loss, w[t], 1 if the largest logit is the target's, 1 if the row counts, shift, rest,
+// sum of w.
 // Workgroups, invocations, workgroup memory and barriers: lib/softmax.wgsl; the sums take 16 bytes.
 // Linked with: lib/largest.wgsl, lib/softmax.wgsl, loss/softmax_cross_entropy_sums.wgsl. Header: T.
 
@@ -9,10 +10,11 @@
 fn whole(number: u32, lane: u32, largest: Largest, sums: Sums) {
     if lane > 0 { return; }
     let row = row_of(number, largest, sums);
-    row_results[number * 6] = row.loss;
-    row_results[number * 6 + 1] = row.weight;
-    row_results[number * 6 + 2] = row.correct;
-    row_results[number * 6 + 3] = row.counts;
-    row_results[number * 6 + 4] = row.log_sum;
-    row_results[number * 6 + 5] = row.weights;
+    row_results[number * 7] = row.loss;
+    row_results[number * 7 + 1] = row.weight;
+    row_results[number * 7 + 2] = row.correct;
+    row_results[number * 7 + 3] = row.counts;
+    row_results[number * 7 + 4] = row.shift;
+    row_results[number * 7 + 5] = row.rest;
+    row_results[number * 7 + 6] = row.weights;
 }

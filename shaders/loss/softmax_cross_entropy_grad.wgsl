@@ -24,9 +24,10 @@ fn count() -> u32 {
 
 fn slope_at(i: u32, scale: T) -> ACC {
     let row = divide(i, params.classes);
-    let slope = slope_of(row, i - row * params.classes, row_results[row * 6 + 1], row_results[row * 6 + 4], row_results[row * 6 + 5]);
+    let log_sum = LogSum(row_results[row * 7 + 4], row_results[row * 7 + 5]);
+    let slope = slope_of(row, i - row * params.classes, row_results[row * 7 + 1], log_sum, row_results[row * 7 + 6]);
     // Uncounted rows stay 0, even if all rows are uncounted and the scale is not finite.
-    return ACC(select(scale * slope, T(0), row_results[row * 6 + 3] == T(0)));
+    return ACC(select(scale * slope, T(0), row_results[row * 7 + 3] == T(0)));
 }
 
 fn each(item: u32) {

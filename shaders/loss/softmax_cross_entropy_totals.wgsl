@@ -1,6 +1,6 @@
 // The sums over all rows of the cross-entropy, and the loss: their sum, or their mean, over the sum of the weights.
 //
-// row_results: [rows, 6], as in loss/softmax_cross_entropy.wgsl, or fewer rows of the same sums; totals: [4] = sum of
+// row_results: [rows, 7], as in loss/softmax_cross_entropy.wgsl, or fewer rows of the same sums; totals: [4] = sum of
 // losses, sum of weights, correct predictions, counted rows; loss: [1].
 // One workgroup; its invocation i adds up the rows i, i + WG, .. in a fixed order.
 // Workgroup memory and barriers: lib/workgroup_sum.wgsl, 16 WG bytes.
@@ -15,7 +15,7 @@ alias Sum = vec4<ACC>;
 fn part(workgroup: u32, local: u32) -> Sum {
     var sum = Sum();
     for (var row = local; row < params.rows; row += WG) {
-        sum += vec4<ACC>(row_results[row * 6], row_results[row * 6 + 1], row_results[row * 6 + 2], row_results[row * 6 + 3]);
+        sum += vec4<ACC>(row_results[row * 7], row_results[row * 7 + 1], row_results[row * 7 + 2], row_results[row * 7 + 3]);
     }
     return sum;
 }

@@ -65,6 +65,12 @@ pub trait Dataset: Send + Sync {
     ///
     /// An error ends the run, so it should name the file at fault.
     fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)>;
+
+    /// The label of every image, for sampling and weights by class. `None`, the default, if labels are only known with
+    /// the images.
+    fn labels(&self) -> Option<Vec<i32>> {
+        None
+    }
 }
 
 impl Dataset for ImageSet {
@@ -90,6 +96,10 @@ impl Dataset for ImageSet {
             None => Err(beyond(i, self.labels.len())),
         }
     }
+
+    fn labels(&self) -> Option<Vec<i32>> {
+        Some(self.labels.clone())
+    }
 }
 
 impl<D: Dataset + ?Sized> Dataset for Arc<D> {
@@ -111,6 +121,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)> {
         (**self).get(i)
+    }
+
+    fn labels(&self) -> Option<Vec<i32>> {
+        (**self).labels()
     }
 }
 
@@ -169,6 +183,11 @@ impl<D: Dataset> Dataset for Subset<D> {
             Some(&index) => self.whole.get(index as usize),
             None => Err(beyond(i, self.indices.len())),
         }
+    }
+
+    fn labels(&self) -> Option<Vec<i32>> {
+        let labels = self.whole.labels()?;
+        self.indices.iter().map(|&i| labels.get(i as usize).copied()).collect()
     }
 }
 

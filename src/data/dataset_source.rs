@@ -68,6 +68,10 @@ impl BatchSource for DatasetSource {
         self.dataset.len()
     }
 
+    fn labels(&self) -> Option<Vec<i32>> {
+        self.dataset.labels()
+    }
+
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {
         self.uploads.declare(tape, self.dataset.image_size(), size)
     }

@@ -23,7 +23,7 @@ pub use dataset_source::DatasetSource;
 pub use folder::{FolderDataset, FolderOptions, Resize, image_file};
 pub use formats::{Format, Opened, detect, open, open_lazily};
 pub use normalisation::Normalisation;
-pub use source::{Batch, BatchSink, BatchSource, ResidentSource, epoch_batches, ordered_batches};
+pub use source::{Batch, BatchSink, BatchSource, ResidentSource, balanced_batches, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
 
 use crate::error::{Error, Quantity, Result};

@@ -1,5 +1,7 @@
 //! Sources of batches and their way to the device, and the source with a resident data set.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
 use super::{ImageSet, Normalisation};
@@ -99,6 +101,12 @@ pub trait BatchSource: Send {
         self.len() == 0
     }
 
+    /// The class of every image, for sampling and weights by class; negative where there is none. `None`, the default,
+    /// if the images have no classes, or the source doesn't know them before it reads the images.
+    fn labels(&self) -> Option<Vec<i32>> {
+        None
+    }
+
     /// Uploads the data that stays on the device.
     fn prepare(&self, sink: &mut dyn BatchSink) -> Result<()> {
         let _ = sink;
@@ -172,6 +180,10 @@ impl BatchSource for ResidentSource {
 
     fn len(&self) -> usize {
         self.images.len()
+    }
+
+    fn labels(&self) -> Option<Vec<i32>> {
+        Some(self.images.labels.clone())
     }
 
     fn prepare(&self, sink: &mut dyn BatchSink) -> Result<()> {
@@ -293,6 +305,29 @@ pub(crate) fn labels_name(name: &str) -> String {
 /// Batches of one epoch: all images once, shuffled by seed and epoch; the last batch may be smaller.
 pub fn epoch_batches(len: usize, batch_size: usize, seed: u64, epoch: usize) -> Vec<Vec<u32>> {
     let order = Rng::new(seed, &format!("shuffle of epoch {epoch}")).permutation(len);
+    order.chunks(batch_size.max(1)).map(<[u32]>::to_vec).collect()
+}
+
+/// Batches of one epoch in which every class is equally likely: as many images as there are `labels`, drawn with
+/// replacement by seed and epoch; the last batch may be smaller. Source: torch.utils.data's WeightedRandomSampler with a
+/// weight of 1 / (number of images of the class).
+///
+/// Images with a negative label, which a loss ignores, are not drawn. No batches if there are no others.
+pub fn balanced_batches(labels: &[i32], batch_size: usize, seed: u64, epoch: usize) -> Vec<Vec<u32>> {
+    let mut classes: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
+    for (i, &label) in labels.iter().enumerate().filter(|(_, label)| **label >= 0) {
+        classes.entry(label).or_default().push(i as u32);
+    }
+    let classes: Vec<Vec<u32>> = classes.into_values().collect();
+    if classes.is_empty() {
+        return Vec::new();
+    }
+    let rng = Rng::new(seed, &format!("balanced draw of epoch {epoch}"));
+    let drawn = |i: u64| {
+        let class = &classes[rng.below(2 * i, classes.len() as u32) as usize];
+        class[rng.below(2 * i + 1, class.len() as u32) as usize]
+    };
+    let order: Vec<u32> = (0..labels.len() as u64).map(drawn).collect();
     order.chunks(batch_size.max(1)).map(<[u32]>::to_vec).collect()
 }
 

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::Picture;
 use super::colour::{FAINT, INK, PAPER, RIGHT, WRONG, mix, on};
 use super::picture::{LETTER, shortened, text_width};
+use super::{ClassReport, Picture};
 use crate::error::{Error, Result};
 use crate::files::write_whole;
+use crate::ops::confusion::{Confusion, MOST_CLASSES};
 
 /// Largest number of classes for which the text holds the whole matrix. More would make lines too long to compare.
 const WRITTEN: usize = 20;
@@ -66,6 +67,11 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// True if the counts are those of each class, since there are too many classes for a matrix.
+fn is_by_class(classes: usize, counts: &[u64]) -> bool {
+    classes > MOST_CLASSES && counts.len() == classes.saturating_mul(3)
+}
+
 /// Saturating sum.
 fn sum(counts: impl Iterator<Item = u64>) -> u64 {
     counts.fold(0, u64::saturating_add)
@@ -81,9 +87,17 @@ fn ratio(part: u64, whole: u64) -> String {
 /// of the images predicted as the class that belong to it.
 ///
 /// `counts` is \[true, predicted\]. Without names, classes are shown by number. From 21 classes on, the most frequent
-/// confusions are listed in place of the matrix. [`Error::Config`] if the counts or names don't fit the number of
+/// confusions are listed in place of the matrix. From [`MOST_CLASSES`] on, where `counts` are those of each class
+/// ([`Confusion::counts`]), the text is that of [`ClassReport`]. [`Error::Config`] if the counts or names don't fit the number of
 /// classes.
 pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> {
+    if is_by_class(classes, counts) {
+        let found = Confusion { classes, counts: counts.to_vec(), ..Confusion::default() };
+        let report = ClassReport::new(&found, names)?;
+        return Ok(format!(
+            "{report}\nThe confusion matrix is left out: it is counted for up to {MOST_CLASSES} classes, here are {classes}.\n"
+        ));
+    }
     let matrix = Matrix::new(classes, counts, names)?;
     let written = if classes <= WRITTEN { classes } else { 0 };
     let names: Vec<String> = matrix.names.iter().map(|name| shortened(name, LETTERS[0])).collect();
@@ -182,10 +196,14 @@ pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Pictu
     Ok(picture)
 }
 
-/// Writes [`text`] and [`picture`] into the folder `dir`, as confusion.txt and confusion.png. Errors are those of both,
+/// Writes [`text`] and [`picture`] into the folder `dir`, as confusion.txt and confusion.png. The picture is left out for
+/// more than [`MOST_CLASSES`] classes, as the text says. Errors are those of both,
 /// and [`Error::Io`], which names the file that can't be written.
 pub fn write(dir: &Path, classes: usize, counts: &[u64], names: &[String]) -> Result<()> {
     write_whole(&dir.join("confusion.txt"), text(classes, counts, names)?.as_bytes())?;
+    if is_by_class(classes, counts) {
+        return Ok(());
+    }
     picture(classes, counts, names)?.save(&dir.join("confusion.png"))
 }
 

@@ -1,8 +1,9 @@
-//! Reports of a run: TensorBoard event files, sheets of pictures, confusion matrices, and curves with the feature
-//! `curves`.
+//! Reports of a run: TensorBoard event files, sheets of pictures, confusion matrices and reports by class, and
+//! curves with the feature `curves`.
 //!
 //! They take plain data and produce files or PNG bytes. They use no device and do not affect a run.
 
+mod class_report;
 mod colour;
 pub mod confusion;
 #[cfg(feature = "curves")]
@@ -11,4 +12,5 @@ mod picture;
 pub mod sheet;
 pub mod tensorboard;
 
+pub use class_report::{Averages, ClassReport, ReportedClass};
 pub use picture::Picture;

@@ -18,6 +18,9 @@
 //!    reported to guess.
 //! 5. **Well fitted**.
 //!
+//! With the counts of the validation images ([`Diagnosis::validated`]), every verdict names the classes of recall 0, and
+//! says how many images it is from if they are few.
+//!
 //! The way from guessing to all correct is `(accuracy - 1 / classes) / (1 - 1 / classes)`, Cohen's kappa for classes of
 //! equal size. If the number of classes is unknown, it is the accuracy itself. The limits are rules of thumb. Training
 //! accuracy is measured while the weights change, under augmentation and dropout, so it is lower than it would be
@@ -27,6 +30,7 @@
 use std::fmt;
 
 use super::Epoch;
+use crate::ops::confusion::Confusion;
 
 /// Part of the way from guessing to all correct below which a run that does not overfit is called underfitted.
 const POOR: f64 = 0.9;
@@ -46,6 +50,12 @@ const GAIN: f64 = 0.01;
 const LOST: f64 = 1.2;
 /// Part of the highest learning rate below which a schedule counts as finished.
 const ANNEALED: f64 = 0.01;
+
+/// Number of validation images below which a verdict says how few they were. The standard error of an accuracy of so
+/// many is up to 0.05, the limit of a gap.
+const FEW: u64 = 100;
+/// Number of classes that a verdict names.
+const NAMED: usize = 5;
 
 /// The quality of a model's fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +94,35 @@ impl Diagnosis {
     pub fn of_classes(epochs: &[Epoch], classes: usize) -> Option<Self> {
         // With a single class there is nothing to learn, and no way from guessing to all correct.
         Self::judge(epochs, if classes > 1 { 1.0 / classes as f64 } else { 0.0 })
+    }
+
+    /// Adds what the counts of the validation images tell: the classes of recall 0, those without an image, and how
+    /// many images there were, if they are too few for a verdict. Without `names`, classes are named by number.
+    pub fn validated(mut self, found: &Confusion, names: &[String]) -> Self {
+        let counts = found.by_class();
+        let missing = (0..found.classes).filter(|&class| counts[class].support == 0).collect();
+        let images = found.count();
+        if images == 0 {
+            self.reason += "; but no validation image has a class";
+            return self;
+        }
+        if let Some(classes) = listed(found.never_right(), names) {
+            self.reason += &format!("; but recall is 0 for {classes}: no validation image of it was predicted right");
+            self.advice.insert(
+                0,
+                "more images of the classes of recall 0, or class weights or balanced sampling if they are rare".into(),
+            );
+        }
+        if let Some(classes) = listed(missing, names) {
+            self.reason += &format!("; no validation image shows {classes}");
+        }
+        if images < FEW {
+            let error = 0.5 / (images as f64).sqrt();
+            self.reason += &format!(
+                "; but there are only {images} validation images, whose accuracy may be {error:.2} off by chance"
+            );
+        }
+        self
     }
 
     fn judge(epochs: &[Epoch], chance: f64) -> Option<Self> {
@@ -187,6 +226,18 @@ impl Trend {
     fn falls(&self, limit: f64) -> bool {
         -self.rise > limit && -self.rise > 2.0 * self.error
     }
+}
+
+/// The first of these classes by name, and the number of the others. `None` if there are none.
+fn listed(classes: Vec<usize>, names: &[String]) -> Option<String> {
+    let name = |class: &usize| names.get(*class).map_or_else(|| class.to_string(), |name| format!("\"{name}\""));
+    let first: Vec<String> = classes.iter().take(NAMED).map(name).collect();
+    let kind = if classes.len() == 1 { "class" } else { "classes" };
+    let more = match classes.len() - first.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!first.is_empty()).then(|| format!("{kind} {}{more}", first.join(", ")))
 }
 
 /// The advice as an owned list.

@@ -11,7 +11,7 @@ use super::event::{Event, Flow};
 use super::history::{Epoch, History, Measured};
 use super::options::{OnNonFinite, TrainOptions};
 use super::trainer::{Callback, Share, Trainer, losses_of, state_of};
-use crate::data::{BatchSource, epoch_batches};
+use crate::data::BatchSource;
 use crate::error::{Error, Result};
 use crate::graph::Purpose;
 use crate::ops::metrics::HISTORY;
@@ -69,6 +69,7 @@ impl Trainer {
         callbacks: Callbacks<'_, '_>,
     ) -> Result<History> {
         self.check_monitors()?;
+        self.options.sampling.check(train)?;
         let mut lost_at = None;
         // Drops the reports of a run that ended with an error.
         self.asked.clear();
@@ -91,6 +92,10 @@ impl Trainer {
             }
         }
         self.note_losses()?;
+        if self.has_classes && !self.run.history.epochs.is_empty() {
+            // A run that had ended before has no validation here.
+            self.validated = self.confusion().ok();
+        }
         // The time until the next call does not count.
         self.run.clocks.stop();
         step_ms.sort_by(f64::total_cmp);
@@ -214,8 +219,9 @@ impl Trainer {
     }
 
     /// The batches of the present epoch.
-    pub(super) fn batches(&self, images: usize) -> Vec<Vec<u32>> {
-        epoch_batches(images, self.options.batch_size, self.options.seed, self.run.epochs + 1)
+    pub(super) fn batches(&self, train: &dyn BatchSource) -> Result<Vec<Vec<u32>>> {
+        let TrainOptions { batch_size, seed, sampling, .. } = self.options;
+        sampling.batches(train, batch_size, seed, self.run.epochs + 1)
     }
 
     /// Trains on the rest of the present epoch's batches.
@@ -232,7 +238,7 @@ impl Trainer {
                 self.engine.clear_state(&state)?;
             }
         }
-        let batches = self.batches(train.len());
+        let batches = self.batches(train)?;
         train.plan(&batches[self.run.batch.min(batches.len())..]);
         let epoch = self.run.epochs + 1;
         for (i, batch) in batches.iter().enumerate().skip(self.run.batch) {

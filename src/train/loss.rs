@@ -1,11 +1,12 @@
 //! Training objectives: losses over a network's output, built in or custom.
 
+use super::class_weights::ClassWeights;
 use crate::error::{Error, Result};
 use crate::graph::{Purpose, Tape};
 use crate::nn::Module;
 use crate::ops::mixup::{LAMBDA, Mixup};
 use crate::ops::softmax_cross_entropy::{CrossEntropy, SoftmaxCrossEntropy};
-use crate::tensor::TensorId;
+use crate::tensor::{Spec, TensorId};
 
 /// A training objective: a loss, and further metrics.
 ///
@@ -115,19 +116,62 @@ impl<F: Fn(&mut Tape, TensorId, TensorId) -> Result<TensorId> + Send + Sync> Los
 
 /// torch.nn.CrossEntropyLoss over logits [N, classes] with targets \[N\], or for each pixel over logits [N, classes, H,
 /// W] with targets [N, H, W]; accuracy and confusion matrix then count pixels. It is the default loss of
-/// [`super::Trainer`]. In evaluation nothing is smoothed or mixed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// [`super::Trainer`]. In evaluation nothing is smoothed, mixed or weighted.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CrossEntropyLoss {
     /// The part of each training target that is spread evenly over the classes, 0 to 1.
     pub label_smoothing: f32,
     /// Mixes each training batch with itself. Accuracy in training then counts the class with the larger share.
     pub mixup: Option<Mixup>,
+    /// Weights of the classes in training. The mean of a batch divides by the sum of its targets' weights. Where
+    /// gradients of several batches are accumulated, each batch is such a mean, as in PyTorch.
+    pub class_weights: Option<ClassWeights>,
+}
+
+/// Name of the input with the weights of the classes.
+const CLASS_WEIGHTS: &str = "class_weights";
+
+impl CrossEntropyLoss {
+    /// Sets the part of each training target that is spread evenly over the classes, 0 to 1.
+    pub fn label_smoothing(mut self, label_smoothing: f32) -> Self {
+        self.label_smoothing = label_smoothing;
+        self
+    }
+
+    /// Sets or removes the mixing of each batch with itself.
+    pub fn mixup(mut self, mixup: impl Into<Option<Mixup>>) -> Self {
+        self.mixup = mixup.into();
+        self
+    }
+
+    /// Sets or removes the weights of the classes.
+    pub fn class_weights(mut self, weights: impl Into<Option<ClassWeights>>) -> Self {
+        self.class_weights = weights.into();
+        self
+    }
+
+    /// The input with the weights of the classes of `logits`, on a tape for training.
+    fn weight(&self, tape: &mut Tape, logits: TensorId) -> Result<Option<TensorId>> {
+        let Some(weights) = self.class_weights.as_ref().filter(|_| tape.purpose() == Purpose::Train) else {
+            return Ok(None);
+        };
+        let classes = tape.shape(logits).dims().get(1).copied().unwrap_or(0);
+        if classes != weights.len() {
+            let message = format!("are of {} classes, the network has {classes} outputs", weights.len());
+            return Err(Error::config(CLASS_WEIGHTS, message).between(classes, weights.len()));
+        }
+        match tape.find_input(CLASS_WEIGHTS) {
+            Some(id) => Ok(Some(id)),
+            None => Ok(Some(tape.input(CLASS_WEIGHTS, Spec::f32([classes]))?)),
+        }
+    }
 }
 
 impl Loss for CrossEntropyLoss {
     fn loss(&self, tape: &mut Tape, output: TensorId, target: TensorId) -> Result<TensorId> {
         let op = SoftmaxCrossEntropy { label_smoothing: self.label_smoothing, ..Default::default() };
-        Ok(tape.softmax_cross_entropy("loss", output, target, None, op)?.loss)
+        let weight = self.weight(tape, output)?;
+        Ok(tape.softmax_cross_entropy("loss", output, target, weight, op)?.loss)
     }
 
     fn append(&self, tape: &mut Tape, model: &dyn Module, mut input: TensorId, target: TensorId) -> Result<Objective> {
@@ -150,14 +194,17 @@ impl Loss for CrossEntropyLoss {
             ));
         }
         let (logits, target) = tape.rows_of_pixels(logits, target)?;
+        let weight = self.weight(tape, logits)?;
         let counts = match mixed {
-            Some(lambda) => tape.mixed_cross_entropy("loss", logits, target, None, lambda, op)?,
-            None => tape.softmax_cross_entropy("loss", logits, target, None, op)?,
+            Some(lambda) => tape.mixed_cross_entropy("loss", logits, target, weight, lambda, op)?,
+            None => tape.softmax_cross_entropy("loss", logits, target, weight, op)?,
         };
         Ok(Objective { loss: counts.loss, classes: Some(Classes { counts, logits, target }), metrics: Vec::new() })
     }
 
     fn inputs(&self, random: &[i32; 4]) -> Vec<(String, Vec<f32>)> {
-        self.mixup.map(|mixup| (LAMBDA.to_string(), vec![mixup.lambda(random)])).into_iter().collect()
+        let lambda = self.mixup.map(|mixup| (LAMBDA.to_string(), vec![mixup.lambda(random)]));
+        let weights = self.class_weights.as_ref().map(|weights| (CLASS_WEIGHTS.to_string(), weights.values().to_vec()));
+        lambda.into_iter().chain(weights).collect()
     }
 }

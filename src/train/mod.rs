@@ -2,6 +2,7 @@
 
 mod card;
 mod checkpoints;
+mod class_weights;
 mod clocks;
 mod convert;
 mod cpu_engine;
@@ -26,6 +27,7 @@ mod restore;
 mod run;
 mod run_files;
 mod run_folder;
+mod sampling;
 mod snapshot;
 mod trainer;
 mod tripwire;
@@ -33,6 +35,7 @@ pub mod weights;
 
 pub use card::ModelCard;
 pub use checkpoints::{Checkpoints, Found};
+pub use class_weights::ClassWeights;
 pub use cpu_engine::CpuEngine;
 pub use diagnosis::{Diagnosis, Fit};
 pub use early_stopping::{EarlyStopping, Monitor};
@@ -48,5 +51,6 @@ pub use progress::Progress;
 pub use record::Record;
 pub use run::Run;
 pub use run_folder::RunFolder;
+pub use sampling::Sampling;
 pub use snapshot::Snapshot;
 pub use trainer::{Callback, Trainer};

@@ -1,6 +1,7 @@
 //! Options of a run: length, batch size, and conditions that end it.
 
 use super::early_stopping::EarlyStopping;
+use super::sampling::Sampling;
 use crate::error::{Error, Result};
 use crate::ops::mixup::Mixup;
 
@@ -40,6 +41,8 @@ pub struct TrainOptions {
     /// Mixes each batch with itself. Accuracy in training then counts the class with the larger share. It applies to
     /// [`super::Trainer::new`] only, like label smoothing.
     pub mixup: Option<Mixup>,
+    /// The way in which an epoch draws its images.
+    pub sampling: Sampling,
 }
 
 impl Default for TrainOptions {
@@ -55,6 +58,7 @@ impl Default for TrainOptions {
             on_non_finite: OnNonFinite::Stop,
             label_smoothing: 0.0,
             mixup: None,
+            sampling: Sampling::Shuffled,
         }
     }
 }
@@ -111,6 +115,12 @@ impl TrainOptions {
     /// Sets or removes the mixing of each batch with itself.
     pub fn mixup(mut self, mixup: impl Into<Option<Mixup>>) -> Self {
         self.mixup = mixup.into();
+        self
+    }
+
+    /// Sets the way in which an epoch draws its images.
+    pub fn sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = sampling;
         self
     }
 

@@ -18,7 +18,7 @@ use crate::ops::metrics::Metrics;
 #[cfg(feature = "curves")]
 use crate::report::curves;
 use crate::report::tensorboard::EventWriter;
-use crate::report::{confusion, sheet};
+use crate::report::{ClassReport, confusion, sheet};
 use crate::tensor::Role;
 
 /// Name of the folder of checkpoints within a run's folder.
@@ -89,8 +89,11 @@ impl Record {
     pub fn summarise(&self, trainer: &mut Trainer, tested: Option<&Metrics>) -> Result<()> {
         let found = if tested.is_some() { classes(trainer)? } else { None };
         let (parameters, trained) = (trainer.parameters(), trainer.trained_parameters());
-        let (adapter, seed, history) = (trainer.engine().name(), trainer.options().seed, trainer.history());
+        let adapter = trainer.engine().name();
+        let (seed, history) = (trainer.options().seed, trainer.history());
         let last = history.epochs.last();
+        let report = found.as_ref().map(|found| ClassReport::new(found, &self.class_names)).transpose()?;
+        let (report, validated) = (report.map(|report| report.to_json()), trainer.validated());
         let mut summary = serde_json::json!({
             "adapter": adapter,
             "parameters": parameters,
@@ -106,6 +109,10 @@ impl Record {
             "test_accuracy": tested.map(|of| of.accuracy),
             "test_top5_accuracy": found.as_ref().and_then(Confusion::top_k_accuracy),
             "test_balanced_accuracy": found.as_ref().and_then(Confusion::balanced_accuracy),
+            "test_macro_f1": found.as_ref().and_then(Confusion::macro_f1),
+            "test_report": report,
+            "validation_balanced_accuracy": validated.and_then(Confusion::balanced_accuracy),
+            "validation_macro_f1": validated.and_then(Confusion::macro_f1),
             "seconds": history.seconds,
             "images_per_second": last.map(|e| e.images_per_second),
             "first_step_ms": history.first_step_ms,

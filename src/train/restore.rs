@@ -7,6 +7,7 @@ use safetensors::tensor::Dtype;
 
 use super::optimizer_state;
 use super::run::Fields;
+use super::sampling::Sampling;
 use super::snapshot::{LOSSES, Snapshot, bytes};
 use super::trainer::{Trainer, losses_of, state_of};
 use super::weights::{self, Metadata};
@@ -54,6 +55,7 @@ impl Trainer {
         setting("batch_size", self.options.batch_size.to_string());
         setting("accumulate", self.options.accumulate.to_string());
         setting("images", self.images.to_string());
+        setting("sampling", self.options.sampling.to_string());
         setting("optimizer", self.optimizer.name().to_string());
         if let Some(taken) = self.engine.taken() {
             setting("choices", taken.to_json());
@@ -77,7 +79,7 @@ impl Trainer {
     /// are not used, and a warning names them.
     ///
     /// [`Error::Data`] names a setting or tensor that differs from this run's; nothing is changed then. Seed, batch
-    /// size, accumulation, the number of images, the optimizer's name, and every tensor's name and shape are compared.
+    /// size, accumulation, the number of images, the sampling, the optimizer's name, and every tensor's name and shape are compared.
     /// The images themselves, the loss, the schedule's settings, the number of epochs and the device are not compared.
     /// With different ones the run continues, but not to the same bits.
     pub fn restore(&mut self, snapshot: &Arc<Snapshot>, path: &Path) -> Result<()> {
@@ -87,6 +89,10 @@ impl Trainer {
         fields.same("batch_size", &options.batch_size)?;
         fields.same("accumulate", &options.accumulate)?;
         fields.same("images", &self.images)?;
+        // Older versions drew every image once, and did not say so.
+        if snapshot.settings.contains_key("sampling") || options.sampling != Sampling::Shuffled {
+            fields.same("sampling", &options.sampling)?;
+        }
         // Older versions had one optimizer, and did not name it.
         if snapshot.settings.contains_key("optimizer") {
             fields.same("optimizer", &self.optimizer.name())?;

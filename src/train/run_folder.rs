@@ -55,7 +55,7 @@ fn remove_events(dir: &Path) -> Result<()> {
 /// | `best.safetensors` | the model of the best epoch, with [`RunFolder::keep_best`] |
 /// | `tensorboard/` | event files, with [`RunFolder::tensorboard`] |
 /// | `model.safetensors` | the model at the end |
-/// | `confusion.txt`, `confusion.png` | the confusion matrix, for a loss with classes |
+/// | `confusion.txt`, `confusion.png` | the confusion matrix, for a loss with classes; a report by class for more than 5,791 |
 /// | `choices.json` | the candidate chosen for each operation, from an engine with candidates |
 /// | `summary.json` | device, seed, last numbers and times; written last, so that it marks a finished run |
 ///

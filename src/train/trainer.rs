@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::diagnosis::Diagnosis;
 use super::engine::{Engine, ProgramId, Reading, Sink};
 use super::event::{Event, Flow};
 use super::history::History;
@@ -17,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Profile, TuneEvent, Tuning};
 use crate::graph::{Purpose, RANDOM, Stage, Tape};
 use crate::nn::Module;
-use crate::ops::confusion::{AccumulateConfusion, Confusion};
+use crate::ops::confusion::{AccumulateConfusion, Confusion, MOST_CLASSES};
 use crate::ops::metrics::Metrics;
 use crate::optim::{ACCUMULATE, Optimizer, Rates, Schedule};
 use crate::rng;
@@ -79,6 +80,10 @@ pub struct Trainer {
     pub(super) metrics: Vec<String>,
     /// True if the loss predicts classes, and so has an accuracy.
     pub(super) has_classes: bool,
+    /// Number of classes that the loss predicts; 0 if it predicts none.
+    classes: usize,
+    /// The counts of the last validation of [`Trainer::fit`].
+    pub(super) validated: Option<Confusion>,
     /// Programs by data source, purpose and batch size.
     pub(super) programs: HashMap<(String, Purpose, usize), ProgramId>,
     pub(super) prepared: HashSet<String>,
@@ -134,7 +139,8 @@ impl Trainer {
         train: &dyn BatchSource,
     ) -> Result<Self> {
         options.validate()?;
-        let loss = CrossEntropyLoss { label_smoothing: options.label_smoothing, mixup: options.mixup };
+        let loss =
+            CrossEntropyLoss { label_smoothing: options.label_smoothing, mixup: options.mixup, class_weights: None };
         Self::made(Box::new(model), Box::new(loss), Box::new(optimizer), engine.into(), options, train)
     }
 
@@ -178,6 +184,8 @@ impl Trainer {
             tape: Tape::new(Purpose::Train),
             metrics: Vec::new(),
             has_classes: false,
+            classes: 0,
+            validated: None,
             programs: HashMap::new(),
             prepared: HashSet::new(),
             images: train.len(),
@@ -188,6 +196,7 @@ impl Trainer {
             kept: None,
         };
         let (tape, objective) = trainer.measured_tape(train, Purpose::Train, options.batch_size.min(train.len()))?;
+        trainer.classes = objective.classes.and_then(|of| tape.shape(of.logits).dims().get(1).copied()).unwrap_or(0);
         trainer.tape = tape;
         trainer.has_classes = objective.classes.is_some();
         trainer.metrics = objective.metrics.into_iter().map(|(name, _)| name).collect();
@@ -412,6 +421,27 @@ impl Trainer {
             metrics.others.push((name.clone(), metric.loss));
         }
         Ok(metrics)
+    }
+
+    /// True if there are so many classes that their confusion matrix is not counted, only the counts of each class
+    /// ([`crate::ops::confusion::MOST_CLASSES`]).
+    pub fn omits_matrix(&self) -> bool {
+        self.classes > MOST_CLASSES
+    }
+
+    /// The counts of the last validation of [`Trainer::fit`]. `None` if there was none, or the loss has no classes.
+    pub fn validated(&self) -> Option<&Confusion> {
+        self.validated.as_ref()
+    }
+
+    /// Diagnoses the run, with what the counts of the last validation tell. `None` if no epoch has ended. Without
+    /// `names`, classes are named by number.
+    pub fn diagnosis(&self, names: &[String]) -> Option<Diagnosis> {
+        let diagnosis = Diagnosis::of_classes(&self.run.history.epochs, self.classes)?;
+        Some(match &self.validated {
+            Some(found) => diagnosis.validated(found, names),
+            None => diagnosis,
+        })
     }
 
     /// Returns the confusion matrix of the last [`Trainer::evaluate`] or validation, and the number of times that the

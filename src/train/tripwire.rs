@@ -83,7 +83,7 @@ impl Trainer {
         kept: &std::sync::Arc<super::Snapshot>,
     ) -> Result<Option<(usize, Culprit)>> {
         self.restore(kept, Path::new("the run's last copy"))?;
-        let batches = self.batches(train.len());
+        let batches = self.batches(train)?;
         while (self.run.steps as usize) < at && self.run.batch < batches.len() {
             let i = self.run.batch;
             let rates = self.rates(train.len(), i);

@@ -1,8 +1,12 @@
 //! The confusion matrix and the top-k count that add up on the device, word for word those of the twin and of a count by hand.
 
+use tilegrad::data::{ImageSet, ResidentSource};
 use tilegrad::graph::{Purpose, Spec, Stage, Tape};
-use tilegrad::ops::confusion::{AccumulateConfusion, Confusion};
-use tilegrad::train::{CpuEngine, Engine, GpuEngine};
+use tilegrad::nn::{Flatten, Linear, Sequential};
+use tilegrad::ops::confusion::{AccumulateConfusion, Confusion, MOST_CLASSES};
+use tilegrad::optim::Sgd;
+use tilegrad::shape::ImageSize;
+use tilegrad::train::{CpuEngine, Engine, GpuEngine, TrainOptions, Trainer};
 use tilegrad::twin::Value;
 
 use crate::check::{device, session};
@@ -73,27 +77,45 @@ impl Steps {
         [all, words(engine)]
     }
 
-    /// The counts by sorting: a target is right if it is among the first k of the logits, itself before its equals.
+    /// Target, predicted class and if the target is among the first k of each counted row, by sorting: a target is right
+    /// if it is among the first k of the logits, itself before its equals. None for a target that is no class.
+    fn predictions(&self) -> Vec<Option<(usize, usize, bool)>> {
+        let rows = self.steps.iter().flat_map(|(logits, targets)| logits.chunks(self.classes).zip(targets));
+        let counted = rows.filter(|(_, target)| **target >= 0 && **target != self.op.ignore_index);
+        counted.map(|(logits, &target)| self.prediction(logits, target as usize)).collect()
+    }
+
+    fn prediction(&self, logits: &[f32], target: usize) -> Option<(usize, usize, bool)> {
+        if target >= self.classes {
+            return None;
+        }
+        let first_best = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
+        let numbers = (0..self.classes).filter(|&c| !logits[c].is_nan());
+        // 0 and -0 are equal, though not to total_cmp, and the first counts.
+        let best = numbers.min_by(|a, b| if logits[*a] == logits[*b] { a.cmp(b) } else { first_best(a, b) });
+        let best = if logits[0].is_nan() { 0 } else { best.unwrap() };
+        let before = |c: usize| c != target && (logits[c].is_nan() || logits[c] > logits[target]);
+        let before = (0..self.classes).filter(|&c| before(c)).count();
+        Some((target, best, !logits[target].is_nan() && before < self.op.top_k))
+    }
+
     fn by_hand(&self) -> Confusion {
         let mut expected = Confusion { classes: self.classes, top_k: self.op.top_k, ..Confusion::default() };
-        expected.counts = vec![0; self.classes * self.classes];
-        let rows = self.steps.iter().flat_map(|(logits, targets)| logits.chunks(self.classes).zip(targets));
-        for (logits, &target) in rows.filter(|(_, target)| **target >= 0 && **target != self.op.ignore_index) {
-            let target = target as usize;
-            if target >= self.classes {
+        let has_matrix = self.classes <= MOST_CLASSES;
+        expected.counts = vec![0; self.classes * if has_matrix { self.classes } else { 3 }];
+        for prediction in self.predictions() {
+            let Some((target, best, is_among)) = prediction else {
                 expected.unknown += 1;
                 continue;
+            };
+            if has_matrix {
+                expected.counts[target * self.classes + best] += 1;
+            } else {
+                expected.counts[target] += u64::from(target == best);
+                expected.counts[self.classes + target] += 1;
+                expected.counts[2 * self.classes + best] += 1;
             }
-            let first_best = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
-            let numbers = (0..self.classes).filter(|&c| !logits[c].is_nan());
-            // 0 and -0 are equal, though not to total_cmp, and the first counts.
-            let best =
-                numbers.clone().min_by(|a, b| if logits[*a] == logits[*b] { a.cmp(b) } else { first_best(a, b) });
-            let best = if logits[0].is_nan() { 0 } else { best.unwrap() };
-            expected.counts[target * self.classes + best] += 1;
-            let mut order: Vec<usize> = (0..self.classes).filter(|&c| c != target).collect();
-            order.retain(|&c| logits[c].is_nan() || logits[c] > logits[target]);
-            expected.top_k_right += u64::from(!logits[target].is_nan() && order.len() < self.op.top_k);
+            expected.top_k_right += u64::from(is_among);
         }
         expected
     }
@@ -109,6 +131,53 @@ fn the_device_counts_what_the_twin_counts() {
         assert_eq!(states, case.run(&mut CpuEngine::new()), "{case:?}");
         let read = Confusion::from_state(&states[0].iter().map(|&word| f32::from_bits(word)).collect::<Vec<_>>());
         assert_eq!(read, case.by_hand(), "{case:?}");
+    }
+}
+
+/// More classes than a matrix fits into a binding of 128 MiB: the counts of each class, as by hand.
+#[test]
+fn many_classes_are_counted_one_by_one() {
+    let Some(device) = device() else { return };
+    for classes in [MOST_CLASSES + 1, 20_000] {
+        let op = AccumulateConfusion::default();
+        let step = |step: u64| {
+            let draw = Draw::new(step, "many classes");
+            let target = |i| if i % 9 == 8 { classes as i32 } else { draw.between(0, classes - 1) as i32 };
+            let targets: Vec<i32> = (0..20).map(target).collect();
+            let mut logits = uniform(step, "logits", 20 * classes);
+            // Every other target has the largest logit.
+            for (row, &target) in
+                targets.iter().enumerate().filter(|(row, target)| row % 2 == 0 && **target < classes as i32)
+            {
+                logits[row * classes + target as usize] = 2.0;
+            }
+            (logits, targets)
+        };
+        let case = Steps { rows: 20, classes, op, steps: (0..3).map(step).collect() };
+        let states = case.run(&mut GpuEngine::new(device.clone()));
+        assert_eq!(states, case.run(&mut CpuEngine::new()), "{classes}");
+        let read = Confusion::from_state(&states[0].iter().map(|&word| f32::from_bits(word)).collect::<Vec<_>>());
+        assert_eq!(read, case.by_hand(), "{classes}");
+        assert!(!read.has_matrix() && read.right() > 20 && read.most_confused(3).is_empty(), "{classes}");
+        assert_eq!((read.count(), read.unknown), (54, 6), "{classes}");
+    }
+}
+
+/// A run over so many classes is forecast, trained and validated, and a forecast says nothing else than the run.
+#[test]
+fn a_run_over_many_classes_ends() {
+    let Some(device) = device() else { return };
+    for classes in [6_000, 20_000] {
+        let labels: Vec<i32> = (0..8).map(|i| i * 700).collect();
+        let images = ImageSet::new(vec![9; 4 * 8], labels, ImageSize::new(2, 2, 1), classes).unwrap();
+        let [mut train, mut validation] = ["train", "validation"].map(|name| ResidentSource::new(name, images.clone()));
+        let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(4, classes));
+        let (engine, options) = (GpuEngine::new(device.clone()), TrainOptions::default().batch_size(4));
+        let mut trainer = Trainer::new(model, Sgd::new(0.1), engine, options, &train).unwrap();
+        assert!(trainer.omits_matrix() && trainer.forecast(&train).unwrap().is_some());
+        trainer.fit(&mut train, &mut validation).unwrap();
+        let found = trainer.confusion().unwrap();
+        assert_eq!((found.classes, found.count(), found.has_matrix()), (classes, 8, false));
     }
 }
 

@@ -160,3 +160,9 @@ fn norms_dropout_pooling_and_sums_with_their_gradients() {
     let Some(device) = device() else { return };
     norm::norm_ops(&mut OnDevice::new(device));
 }
+
+#[test]
+fn losses_of_infinite_and_huge_logits() {
+    let Some(device) = device() else { return };
+    golden::extreme::extreme(&mut OnDevice::new(device));
+}

@@ -133,3 +133,8 @@ fn five_steps_of_vgg11_with_batch_norm() {
 fn norms_dropout_pooling_and_sums_with_their_gradients() {
     norm::norm_ops(&mut Reference::default());
 }
+
+#[test]
+fn losses_of_infinite_and_huge_logits() {
+    golden::extreme::extreme(&mut Reference::default());
+}

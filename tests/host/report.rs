@@ -4,12 +4,14 @@ use std::path::Path;
 
 use tilegrad::Error;
 use tilegrad::data::{ImageSet, synthetic};
+use tilegrad::ops::confusion::{Confusion, MOST_CLASSES};
 use tilegrad::report::sheet::{Colours, Scaling, Wrong, feature_maps, filters, misclassified};
 use tilegrad::report::tensorboard::EventWriter;
-use tilegrad::report::{Picture, confusion};
+use tilegrad::report::{ClassReport, Picture, confusion};
 use tilegrad::shape::ImageSize;
 use tilegrad::train::{Epoch, Measured};
 
+use crate::common::golden::{cases, sizes};
 use crate::common::scratch::Scratch;
 
 fn field(error: Error) -> (String, String) {
@@ -324,4 +326,50 @@ fn a_confusion_matrix_is_a_picture_for_any_number_of_classes() {
     let wrong = confusion::picture(2, &[0, 5, 5, 0], &[]).unwrap();
     assert!(!has(&wrong, blue) && has(&wrong, [0xd9, 0x5f, 0x02]));
     assert!(confusion::picture(2, &[u64::MAX; 4], &[]).is_ok());
+}
+
+/// scikit-learn's figures and its classification_report, for every case of metrics.json.
+#[test]
+fn a_report_by_class_is_scikit_learns() {
+    for case in cases("metrics") {
+        let names: Vec<String> =
+            case.json["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_string()).collect();
+        let counts = sizes(&case.json["counts"]).into_iter().map(|count| count as u64).collect();
+        let found = Confusion { classes: names.len(), counts, ..Confusion::default() };
+        let report = ClassReport::new(&found, &names).unwrap();
+        for (key, value) in [
+            ("accuracy", report.accuracy),
+            ("balanced_accuracy", report.balanced_accuracy),
+            ("balanced_accuracy", found.balanced_accuracy()),
+            ("macro_f1", found.macro_f1()),
+            ("macro_f1", Some(report.macro_avg.f1)),
+        ] {
+            let expected = case.json[key].as_f64().unwrap();
+            assert!((value.unwrap() - expected).abs() < 1e-12, "{} {key}: {value:?}, {expected}", case.name);
+        }
+        assert_eq!(report.to_string(), case.json["report"].as_str().unwrap(), "{}", case.name);
+    }
+}
+
+/// Of many classes the first and the worst are shown, in 80 columns; without a matrix as with one.
+#[test]
+fn a_report_of_many_classes_shows_the_worst() {
+    let classes = MOST_CLASSES + 9;
+    // Every class has ten targets; class 77 none right, whose images are taken for class 0.
+    let mut counts = vec![10; 3 * classes];
+    (counts[77], counts[2 * classes], counts[2 * classes + 77]) = (0, 20, 0);
+    let found = Confusion { classes, counts: counts.clone(), ..Confusion::default() };
+    let names: Vec<String> = (0..classes).map(|class| format!("{class} {}", "long ".repeat(20))).collect();
+    let text = ClassReport::new(&found, &names).unwrap().to_string();
+    assert!(text.lines().count() < 35 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.contains("77 long") && text.contains("and of the 5795 others"), "{text}");
+    let text = confusion::text(classes, &counts, &[]).unwrap();
+    assert!(
+        text.contains("The confusion matrix is left out: it is counted for up to 5791 classes, here are 5800."),
+        "{text}"
+    );
+    let folder = Scratch::new("classes");
+    confusion::write(&folder.path(""), classes, &counts, &[]).unwrap();
+    assert!(folder.path("confusion.txt").exists() && !folder.path("confusion.png").exists());
+    assert_eq!(field(ClassReport::new(&found, &names[1..]).unwrap_err()).0, "class report");
 }

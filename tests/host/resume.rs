@@ -10,7 +10,8 @@ use tilegrad::nn::{Conv2d, Dropout, Flatten, Linear, MaxPool2d, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::optim::{ReduceLrOnPlateau, Schedule, Sgd};
 use tilegrad::train::{
-    Callback, Checkpoints, CpuEngine, EarlyStopping, Event, Flow, KeepBest, Monitor, OnNonFinite, TrainOptions, Trainer,
+    Callback, Checkpoints, CpuEngine, EarlyStopping, Event, Flow, KeepBest, Monitor, OnNonFinite, Sampling,
+    TrainOptions, Trainer,
 };
 
 use crate::common::scratch::Scratch;
@@ -81,12 +82,12 @@ fn killed_at(step: u32) -> impl Callback {
 
 #[test]
 fn a_run_that_is_killed_anywhere_ends_in_the_same_bytes() {
-    for accumulate in [1, 2] {
-        let options = options().accumulate(accumulate);
-        let whole = Scratch::new(&format!("whole-{accumulate}"));
+    for (accumulate, sampling) in [(1, Sampling::Shuffled), (2, Sampling::Shuffled), (1, Sampling::Balanced)] {
+        let options = options().accumulate(accumulate).sampling(sampling);
+        let whole = Scratch::new(&format!("whole-{accumulate}-{sampling}"));
         let (expected, _) = run(&whole, options, &mut []).unwrap();
         for (every, step) in [(1, 1_u32), (1, 6), (2, 5), (4, 11), (3, 13), (5, 17)] {
-            let folder = Scratch::new(&format!("killed-{accumulate}-{every}-{step}"));
+            let folder = Scratch::new(&format!("killed-{accumulate}-{sampling}-{every}-{step}"));
             let mut checkpoints = Checkpoints::new(&folder).unwrap().every_steps(every);
             // Steps in the middle of an update tell nothing.
             let step = step.next_multiple_of(accumulate as u32);

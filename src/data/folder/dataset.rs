@@ -98,6 +98,10 @@ impl Dataset for FolderDataset {
         };
         Ok((self.kept.keep(i, bytes), *label))
     }
+
+    fn labels(&self) -> Option<Vec<i32>> {
+        Some(self.files.iter().map(|(_, label)| *label).collect())
+    }
 }
 
 /// Images kept in memory, those first requested. Each epoch requests all in another order, so none is more worth

@@ -1,4 +1,5 @@
-//! The confusion matrix and the count of top-k correct predictions, which stay on the device until they are read.
+//! The confusion matrix, or counts by class where it would be too large, and the count of top-k correct predictions. They
+//! stay on the device until they are read.
 
 use crate::error::Result;
 use crate::graph::{Misfit, Operation, Tape};
@@ -19,6 +20,9 @@ use crate::twin::{Inputs, Outputs, Real, Twin};
 /// greater than its own, as in torch.topk; ties count for the target. A NaN logit is greater than any number, as
 /// torch.topk sorts it, but a target whose own logit is NaN is not among the top k, so that the counts show that a
 /// network has diverged.
+///
+/// The confusion matrix is counted for up to [`MOST_CLASSES`] classes. For more, the counts of each class take its place:
+/// correct predictions, targets, predictions. Every figure but those of pairs of classes follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AccumulateConfusion {
     /// Number k of largest logits that the target may be among. With k equal to the number of classes every target is.
@@ -34,8 +38,21 @@ impl Default for AccumulateConfusion {
     }
 }
 
-/// Number of words before the matrix: top-k correct predictions, k, targets that are no class, one unused.
+/// Number of words before the counts: top-k correct predictions, k, targets that are no class, and the number of classes
+/// if there is no matrix.
 pub(crate) const HEADER: usize = 4;
+/// Largest number of classes whose confusion matrix is counted. It fits into a binding of 128 MiB, which every device
+/// of WebGPU allows, so that a run measures the same on all of them.
+pub const MOST_CLASSES: usize = 5_791;
+
+/// Number of counts of so many classes.
+pub(crate) fn count_of(classes: usize) -> usize {
+    if has_matrix(classes) { classes * classes } else { classes.saturating_mul(3) }
+}
+
+fn has_matrix(classes: usize) -> bool {
+    classes <= MOST_CLASSES
+}
 
 params! {
     /// Extents and attributes.
@@ -43,7 +60,7 @@ params! {
 }
 
 impl Tape {
-    /// Adds each step's predictions to the state called `state`, which [`Confusion::from_state`] converts to a matrix.
+    /// Adds each step's predictions to the state called `state`, which [`Confusion::from_state`] reads.
     ///
     /// `logits` are [N, classes], `target` \[N\] class indices as i32. There must be at least one row and one class,
     /// and k must be at least 1.
@@ -55,7 +72,7 @@ impl Tape {
         op: AccumulateConfusion,
     ) -> Result<()> {
         let classes = self.shape(logits).dims().get(1).copied().unwrap_or(0);
-        let id = self.state(state, [HEADER + classes.saturating_mul(classes)]);
+        let id = self.state(state, [HEADER.saturating_add(count_of(classes))]);
         self.append(state, op, &[logits, target], &[id])?;
         Ok(())
     }
@@ -90,7 +107,11 @@ impl Operation for AccumulateConfusion {
         let [rows, classes, ..] = lowering.input_dims(0);
         let params = Params { rows, classes, ignore_index: self.ignore_index, top_k: self.top_k as u32 };
         let (logits, target, state) = (lowering.input(0), lowering.input(1), lowering.update(0));
-        let files = [source!("count/confusion.wgsl"), source!("lib/row.wgsl")];
+        let counts = match has_matrix(classes as usize) {
+            true => source!("count/confusion_matrix.wgsl"),
+            false => source!("count/confusion_by_class.wgsl"),
+        };
+        let files = [source!("count/confusion.wgsl"), counts, source!("lib/row.wgsl")];
         lowering.push(
             of_rows(lowering.caps(), ("confusion", &files), [rows, classes], [1, 1], &params)
                 .bind("logits", logits)
@@ -101,12 +122,14 @@ impl Operation for AccumulateConfusion {
     }
 }
 
-/// Confusion matrix over everything since the state was cleared.
+/// Counts of predictions over everything since the state was cleared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confusion {
     /// Number of classes.
     pub classes: usize,
     /// Counts [classes, classes], a row per true class, a column per predicted class: scikit-learn's confusion_matrix.
+    /// For more than [`MOST_CLASSES`] classes [3, classes]: the correct predictions of each class, its targets, its
+    /// predictions.
     pub counts: Vec<u64>,
     /// The k of `top_k_right`; 0 if nothing has been counted yet.
     pub top_k: usize,
@@ -114,6 +137,37 @@ pub struct Confusion {
     pub top_k_right: u64,
     /// Number of non-negative targets that are no class. They are in no other count, and their loss is NaN.
     pub unknown: u64,
+}
+
+/// The counts of one class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassCounts {
+    /// Number of its targets that were predicted as the class.
+    pub correct: u64,
+    /// Number of its targets: scikit-learn's support.
+    pub support: u64,
+    /// Number of predictions of the class.
+    pub predicted: u64,
+}
+
+impl ClassCounts {
+    /// Fraction of the predictions that are correct; `None` if there are none, for which scikit-learn returns 0 with a
+    /// warning.
+    pub fn precision(&self) -> Option<f64> {
+        ratio(self.correct, self.predicted)
+    }
+
+    /// Fraction of the targets that were predicted; `None` if there are none, for which scikit-learn returns 0 with a
+    /// warning.
+    pub fn recall(&self) -> Option<f64> {
+        ratio(self.correct, self.support)
+    }
+
+    /// Harmonic mean of precision and recall, 2 correct / (targets + predictions). `None` if the class was neither a
+    /// target nor predicted, and 0 if it was only one of the two.
+    pub fn f1(&self) -> Option<f64> {
+        ratio(self.correct.saturating_mul(2), self.support.saturating_add(self.predicted))
+    }
 }
 
 /// A pair of a true class and a wrong prediction.
@@ -131,42 +185,87 @@ impl Confusion {
     /// Reads the state's words, which are u32 values in the bits of f32.
     pub fn from_state(state: &[f32]) -> Self {
         let word = |i: usize| state.get(i).map_or(0, |bits| u64::from(bits.to_bits()));
-        let classes = state.len().saturating_sub(HEADER).isqrt();
+        let len = state.len().saturating_sub(HEADER);
+        let classes = if word(3) > 0 { len / 3 } else { len.isqrt() };
         Confusion {
             classes,
-            counts: (0..classes * classes).map(|i| word(HEADER + i)).collect(),
+            counts: (0..count_of(classes).min(len)).map(|i| word(HEADER + i)).collect(),
             top_k: word(1) as usize,
             top_k_right: word(0),
             unknown: word(2),
         }
     }
 
-    /// Number of predictions of class `predicted` for targets of class `actual`; 0 if either is no class.
+    /// True if the confusion matrix was counted, and not only the counts of each class.
+    pub fn has_matrix(&self) -> bool {
+        has_matrix(self.classes)
+    }
+
+    /// Number of predictions of class `predicted` for targets of class `actual`; 0 if either is no class, or without a
+    /// [matrix](Self::has_matrix).
     pub fn get(&self, actual: usize, predicted: usize) -> u64 {
-        if predicted >= self.classes {
+        if predicted >= self.classes || !self.has_matrix() {
             return 0;
         }
         self.counts.get(actual * self.classes + predicted).copied().unwrap_or(0)
     }
 
+    /// The counts of every class.
+    pub fn by_class(&self) -> Vec<ClassCounts> {
+        let mut found = vec![ClassCounts::default(); self.classes];
+        if !self.has_matrix() {
+            let count = |row: usize, class: usize| self.counts.get(row * self.classes + class).copied().unwrap_or(0);
+            for (class, of) in found.iter_mut().enumerate() {
+                *of = ClassCounts { correct: count(0, class), support: count(1, class), predicted: count(2, class) };
+            }
+            return found;
+        }
+        for (actual, row) in self.counts.chunks(self.classes.max(1)).enumerate().take(self.classes) {
+            for (predicted, &count) in row.iter().enumerate() {
+                found[actual].support = found[actual].support.saturating_add(count);
+                found[predicted].predicted = found[predicted].predicted.saturating_add(count);
+            }
+            found[actual].correct = row.get(actual).copied().unwrap_or(0);
+        }
+        found
+    }
+
+    /// The counts of one class; zeros if it is no class.
+    fn of_class(&self, class: usize) -> ClassCounts {
+        if class >= self.classes || !self.has_matrix() {
+            return self.by_class().get(class).copied().unwrap_or_default();
+        }
+        let sum = |counts: &mut dyn Iterator<Item = u64>| counts.fold(0, u64::saturating_add);
+        ClassCounts {
+            correct: self.get(class, class),
+            support: sum(&mut (0..self.classes).map(|other| self.get(class, other))),
+            predicted: sum(&mut (0..self.classes).map(|other| self.get(other, class))),
+        }
+    }
+
     /// Number of counted targets.
     pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
+        self.by_class().iter().fold(0, |sum, of| sum.saturating_add(of.support))
+    }
+
+    /// Number of correct predictions.
+    pub fn right(&self) -> u64 {
+        self.by_class().iter().fold(0, |sum, of| sum.saturating_add(of.correct))
     }
 
     /// Number of targets of `class`: scikit-learn's support.
     pub fn support(&self, class: usize) -> u64 {
-        (0..self.classes).map(|predicted| self.get(class, predicted)).sum()
+        self.of_class(class).support
     }
 
     /// Number of predictions of `class`.
     pub fn predicted(&self, class: usize) -> u64 {
-        (0..self.classes).map(|actual| self.get(actual, class)).sum()
+        self.of_class(class).predicted
     }
 
     /// Fraction of correct predictions, 0 to 1; `None` if nothing was counted.
     pub fn accuracy(&self) -> Option<f64> {
-        ratio((0..self.classes).map(|class| self.get(class, class)).sum(), self.count())
+        ratio(self.right(), self.count())
     }
 
     /// Fraction of targets among the k largest logits, 0 to 1; `None` if nothing was counted.
@@ -174,46 +273,50 @@ impl Confusion {
         ratio(self.top_k_right, self.count())
     }
 
-    /// Fraction of the predictions of `class` that are correct; `None` if it was never predicted, for which
-    /// scikit-learn returns 0 with a warning.
+    /// The [precision](ClassCounts::precision) of `class`.
     pub fn precision(&self, class: usize) -> Option<f64> {
-        ratio(self.get(class, class), self.predicted(class))
+        self.of_class(class).precision()
     }
 
-    /// Fraction of the targets of `class` that were predicted; `None` if it has no targets, for which scikit-learn
-    /// returns 0 with a warning.
+    /// The [recall](ClassCounts::recall) of `class`.
     pub fn recall(&self, class: usize) -> Option<f64> {
-        ratio(self.get(class, class), self.support(class))
+        self.of_class(class).recall()
     }
 
-    /// Harmonic mean of precision and recall, 2 correct / (targets + predictions). `None` if `class` was neither a
-    /// target nor predicted, and 0 if it was only one of the two.
+    /// The [F1](ClassCounts::f1) of `class`.
     pub fn f1(&self, class: usize) -> Option<f64> {
-        ratio(2 * self.get(class, class), self.support(class) + self.predicted(class))
+        self.of_class(class).f1()
     }
 
     /// Mean [`f1`](Self::f1) of the classes that have one: scikit-learn's f1_score with average="macro".
     pub fn macro_f1(&self) -> Option<f64> {
-        self.mean(|class| self.f1(class))
+        self.mean(ClassCounts::f1)
     }
 
     /// Mean [`recall`](Self::recall) of the classes that have one: scikit-learn's balanced_accuracy_score.
     pub fn balanced_accuracy(&self) -> Option<f64> {
-        self.mean(|class| self.recall(class))
+        self.mean(ClassCounts::recall)
     }
 
-    fn mean(&self, of_class: impl Fn(usize) -> Option<f64>) -> Option<f64> {
-        let values: Vec<f64> = (0..self.classes).filter_map(of_class).collect();
+    fn mean(&self, of_class: impl Fn(&ClassCounts) -> Option<f64>) -> Option<f64> {
+        let values: Vec<f64> = self.by_class().iter().filter_map(of_class).collect();
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     }
 
-    /// Returns up to `most` mistakes that occurred, the most frequent first; ties are in order of the classes.
+    /// The classes with targets, none of which was predicted right: those of recall 0.
+    pub fn never_right(&self) -> Vec<usize> {
+        let counts = self.by_class().into_iter().enumerate();
+        counts.filter(|(_, of)| of.support > 0 && of.correct == 0).map(|(class, _)| class).collect()
+    }
+
+    /// Returns up to `most` mistakes that occurred, the most frequent first; ties are in order of the classes. None
+    /// without a [matrix](Self::has_matrix).
     pub fn most_confused(&self, most: usize) -> Vec<Mistake> {
-        let pairs = (0..self.classes).flat_map(|actual| (0..self.classes).map(move |predicted| (actual, predicted)));
-        let mut mistakes: Vec<Mistake> = pairs
-            .filter(|(actual, predicted)| actual != predicted)
-            .map(|(actual, predicted)| Mistake { actual, predicted, count: self.get(actual, predicted) })
-            .filter(|mistake| mistake.count > 0)
+        let matrix = if self.has_matrix() { &self.counts[..] } else { &[] };
+        let counted = matrix.iter().enumerate().filter(|(_, count)| **count > 0);
+        let mut mistakes: Vec<Mistake> = counted
+            .map(|(i, &count)| Mistake { actual: i / self.classes, predicted: i % self.classes, count })
+            .filter(|mistake| mistake.actual != mistake.predicted)
             .collect();
         mistakes.sort_by_key(|mistake| std::cmp::Reverse(mistake.count));
         mistakes.truncate(most);
@@ -234,6 +337,9 @@ impl Twin for AccumulateConfusion {
         let real = |word: u32| R::of(f64::from(f32::from_bits(word)));
         let count = |place: &mut R| *place = real(word(*place).wrapping_add(1));
         state[1] = real(self.top_k as u32);
+        if !has_matrix(classes) {
+            state[3] = real(classes as u32);
+        }
         for (logits, &target) in inputs.real(0).chunks(classes).zip(inputs.ints(1)) {
             let Ok(class) = usize::try_from(target) else { continue };
             if target == self.ignore_index {
@@ -249,7 +355,15 @@ impl Twin for AccumulateConfusion {
                     best = c;
                 }
             }
-            count(&mut state[HEADER + class * classes + best]);
+            if has_matrix(classes) {
+                count(&mut state[HEADER + class * classes + best]);
+            } else {
+                if class == best {
+                    count(&mut state[HEADER + class]);
+                }
+                count(&mut state[HEADER + classes + class]);
+                count(&mut state[HEADER + 2 * classes + best]);
+            }
             let is_nan = |x: R| x.to_f64().is_nan();
             let greater = logits.iter().filter(|&&x| is_nan(x) || x > own).count();
             if !is_nan(own) && greater < self.top_k {
@@ -302,6 +416,30 @@ mod tests {
             assert_eq!((confusion.accuracy(), confusion.top_k_accuracy(), confusion.f1(0)), (None, None, None));
             assert_eq!((confusion.macro_f1(), confusion.most_confused(5)), (None, Vec::new()));
         }
+    }
+
+    /// What follows from the counts of each class is what follows from the matrix.
+    #[test]
+    fn without_a_matrix_the_figures_of_classes_remain() {
+        let classes = MOST_CLASSES + 1;
+        let mut state = vec![0.0; HEADER + 3 * classes];
+        let mut set = |i: usize, word: usize| state[i] = f32::from_bits(word as u32);
+        set(3, classes);
+        for (class, of) in animals().by_class().into_iter().enumerate() {
+            for (row, count) in [of.correct, of.support, of.predicted].into_iter().enumerate() {
+                set(HEADER + row * classes + class, count as usize);
+            }
+        }
+        let (many, matrix) = (Confusion::from_state(&state), animals());
+        assert_eq!((many.classes, many.has_matrix(), matrix.has_matrix()), (classes, false, true));
+        assert_eq!((many.accuracy(), many.macro_f1()), (matrix.accuracy(), matrix.macro_f1()));
+        assert_eq!((many.balanced_accuracy(), many.count()), (matrix.balanced_accuracy(), 16));
+        assert_eq!(
+            (many.recall(1), many.precision(1), many.f1(2)),
+            (matrix.recall(1), matrix.precision(1), matrix.f1(2))
+        );
+        assert_eq!((many.never_right(), matrix.never_right()), (vec![2], vec![2]));
+        assert_eq!((many.get(0, 0), many.most_confused(3)), (0, Vec::new()));
     }
 
     #[test]

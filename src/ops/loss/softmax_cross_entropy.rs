@@ -52,8 +52,12 @@ pub struct CrossEntropy {
     pub totals: TensorId,
 }
 
-/// Number of per-row results: loss, weight, correct, counted, log of the sum of exponentials, sum of class weights.
-pub(crate) const ROW: usize = 6;
+/// Number of per-row results: loss, weight, correct, counted, log of the sum of exponentials as two numbers, sum of
+/// class weights.
+pub(crate) const ROW: usize = 7;
+/// Size of the largest logit above which the log of the sum of exponentials is kept as two numbers, since rounding
+/// would take the smaller one. As in loss/softmax_cross_entropy_row.wgsl.
+const LARGE: f64 = 128.0;
 
 params! {
     /// Extents and attributes.
@@ -235,6 +239,7 @@ impl Operation for SoftmaxCrossEntropyGrad {
             class_weight(weighted),
             source!("lib/divide.wgsl"),
             source!("lib/each.wgsl"),
+            source!("lib/nan.wgsl"),
         ];
         let len = lowering.output_len(0);
         let each = if len.is_multiple_of(4) { 4 } else { 1 };
@@ -264,9 +269,12 @@ impl Twin for SoftmaxCrossEntropy {
                     (best, largest) = (class, x);
                 }
             }
-            let log_sum = largest + logits.iter().map(|&x| (x - largest).exp()).sum::<R>().ln();
+            let spread = logits.iter().map(|&x| (x - largest).exp()).sum::<R>().ln();
+            let is_large = largest.to_f64().abs() > LARGE;
+            let (shift, rest) = if is_large { (largest, spread) } else { (largest + spread, R::default()) };
+            let below = |x: R| rest + (shift - x);
             let mut row = [R::default(); ROW];
-            (row[4], row[5]) = (log_sum, weight_total);
+            row[4..].copy_from_slice(&[shift, rest, weight_total]);
             if target == self.ignore_index {
                 return row;
             }
@@ -274,9 +282,12 @@ impl Twin for SoftmaxCrossEntropy {
             // A label that is no class makes the loss NaN rather than something plausible.
             row[0] = R::of(f64::NAN);
             if let Some(target) = Rows::of(inputs.dims(0)).class(target) {
-                let nll = weight_of(target) * (log_sum - logits[target]);
-                let even: R = logits.iter().enumerate().map(|(c, &x)| weight_of(c) * (log_sum - x)).sum();
-                row[0] = (R::of(1.0) - smoothing) * nll + smoothing / R::of(classes as f64) * even;
+                row[0] = weight_of(target) * below(logits[target]);
+                // The sum over the classes is infinite if a logit is minus infinity, and 0 times it would be NaN.
+                if self.label_smoothing > 0.0 {
+                    let even: R = logits.iter().enumerate().map(|(c, &x)| weight_of(c) * below(x)).sum();
+                    row[0] = (R::of(1.0) - smoothing) * row[0] + smoothing / R::of(classes as f64) * even;
+                }
                 row[1] = weight_of(target);
                 row[2] = R::of(f64::from(u8::from(best == target)));
             }
@@ -301,9 +312,9 @@ impl Twin for SoftmaxCrossEntropyGrad {
             if row[3] == R::default() {
                 continue;
             }
-            let p = (logits[i] - row[4]).exp();
+            let p = (logits[i] - row[4] - row[5]).exp();
             let hit = R::of(f64::from(u8::from(targets[n] == class as i32)));
-            let even = smoothing / R::of(classes as f64) * (p * row[5] - weight_of(class));
+            let even = smoothing / R::of(classes as f64) * (p * row[6] - weight_of(class));
             *grad = scale * ((R::of(1.0) - smoothing) * row[1] * (p - hit) + even);
         }
     }

@@ -3,6 +3,7 @@
 //! `tests/golden/generate.py` says what the files hold and how their inputs are made again from [`tilegrad::rng`].
 
 pub mod clip;
+pub mod extreme;
 pub mod networks;
 pub mod norm;
 pub mod operations;

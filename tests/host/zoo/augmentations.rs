@@ -2,7 +2,7 @@
 
 use tilegrad::graph::{Purpose, Spec, Tape};
 use tilegrad::ops::augmentation::DRAWN;
-use tilegrad::ops::confusion::AccumulateConfusion;
+use tilegrad::ops::confusion::{AccumulateConfusion, MOST_CLASSES};
 use tilegrad::ops::softmax_cross_entropy::SoftmaxCrossEntropy;
 use tilegrad::ops::transform::Transform;
 use tilegrad::optim::Optimizer;
@@ -41,11 +41,21 @@ fn mixed(features: usize) -> Tape {
     tape
 }
 
+/// Predictions of more classes than a confusion matrix is counted for.
+fn many_classes() -> Tape {
+    let mut tape = Tape::new(Purpose::Evaluate);
+    let logits = tape.input("logits", Spec::f32([2, MOST_CLASSES + 1])).unwrap();
+    let target = tape.input("target", Spec::i32([2])).unwrap();
+    tape.accumulate_confusion("confusion", logits, target, AccumulateConfusion::default()).unwrap();
+    tape
+}
+
 /// All of them, each with the name that failures show.
 pub fn tapes() -> Vec<(String, Tape)> {
     let each = augmentations::each().into_iter();
     let mut tapes: Vec<(String, Tape)> =
         each.map(|(name, augmentation)| (name.into(), transformed(augmentation, 3))).collect();
     tapes.extend([8, 7].map(|features| (format!("mixup of {features}"), mixed(features))));
+    tapes.push(("counts of many classes".into(), many_classes()));
     tapes
 }
