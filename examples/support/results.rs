@@ -8,10 +8,8 @@ use super::Options;
 
 /// The results of a run.
 pub struct Results {
-    /// Metrics over the test images.
-    pub tested: Metrics,
-    /// Confusion matrix over the test images.
-    pub confusion: Confusion,
+    /// Metrics and confusion matrix over the test images, if there are any.
+    pub tested: Option<(Metrics, Confusion)>,
     pub history: History,
     pub class_names: Vec<String>,
 }
@@ -19,11 +17,16 @@ pub struct Results {
 impl Results {
     /// Prints test results, diagnosis and times.
     pub fn say(&self, options: &Options) {
-        let Results { tested, confusion, history, class_names } = self;
-        let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
-        let top5 = confusion.top_k_accuracy().filter(|_| class_names.len() > 10);
-        let top5 = top5.map_or(String::new(), |share| format!(", among the first five {:.2}%", share * 100.0));
-        options.say(format_args!("\ntest     loss {loss:.4}, accuracy {accuracy:.2}%{top5}"));
+        let Results { tested, history, class_names } = self;
+        match tested {
+            Some((tested, confusion)) => {
+                let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
+                let top5 = confusion.top_k_accuracy().filter(|_| class_names.len() > 10);
+                let top5 = top5.map_or(String::new(), |share| format!(", among the first five {:.2}%", share * 100.0));
+                options.say(format_args!("\ntest     loss {loss:.4}, accuracy {accuracy:.2}%{top5}"));
+            }
+            None => options.say("\ntest     none: there are no images to test with"),
+        }
         if let Some(diagnosis) = Diagnosis::of_classes(&history.epochs, class_names.len()) {
             options.say(format_args!("fit      {diagnosis}"));
             diagnosis.advice.iter().for_each(|advice| options.say(format_args!("         try {advice}")));

@@ -18,6 +18,8 @@
 //!    reported to guess.
 //! 5. **Well fitted**.
 //!
+//! Without validation images only the first rule is asked, and the fit is otherwise **not judged**.
+//!
 //! The way from guessing to all correct is `(accuracy - 1 / classes) / (1 - 1 / classes)`, Cohen's kappa for classes of
 //! equal size. If the number of classes is unknown, it is the accuracy itself. The limits are rules of thumb. Training
 //! accuracy is measured while the weights change, under augmentation and dropout, so it is lower than it would be
@@ -60,6 +62,8 @@ pub enum Fit {
     Improving,
     /// The losses are not finite, or have returned to their start.
     Diverged,
+    /// Unknown, for lack of validation images.
+    Unjudged,
 }
 
 /// The quality of a model's fit, the numbers behind it, and advice. It is made after a run and does not affect it.
@@ -88,6 +92,9 @@ impl Diagnosis {
 
     fn judge(epochs: &[Epoch], chance: f64) -> Option<Self> {
         let curves = Curves::new(epochs)?;
+        if !epochs.iter().any(Epoch::is_validated) {
+            return Some(diverged(&curves, chance).unwrap_or_else(|| unjudged(&curves)));
+        }
         let rules = [diverged, overfitted, improving, underfitted];
         Some(rules.iter().find_map(|rule| rule(&curves, chance)).unwrap_or_else(|| well_fitted(&curves)))
     }
@@ -101,6 +108,7 @@ impl fmt::Display for Diagnosis {
             Fit::Well => "well fitted",
             Fit::Improving => "still improving",
             Fit::Diverged => "diverged",
+            Fit::Unjudged => "not judged",
         };
         write!(f, "{fit}: {}", self.reason)
     }
@@ -204,7 +212,7 @@ fn diverged(curves: &Curves<'_>, _: f64) -> Option<Diagnosis> {
     };
     for epoch in curves.epochs {
         for (name, loss) in [("training", epoch.train_loss), ("validation", epoch.validation_loss)] {
-            if !loss.is_finite() {
+            if !loss.is_finite() && (name == "training" || epoch.is_validated()) {
                 let reason = format!("{name} loss is {loss} in epoch {}", epoch.epoch);
                 return Some(Diagnosis { fit: Fit::Diverged, reason, advice: advice() });
             }
@@ -319,6 +327,15 @@ fn underfitted(curves: &Curves<'_>, chance: f64) -> Option<Diagnosis> {
         ),
         advice,
     })
+}
+
+/// Training alone can't tell what was learnt from what was learnt by heart.
+fn unjudged(curves: &Curves<'_>) -> Diagnosis {
+    Diagnosis {
+        fit: Fit::Unjudged,
+        reason: format!("training accuracy is {:.3}, and there were no images to validate with", curves.train),
+        advice: list(["a share of the images held out for validation, or more images where each class has one"]),
+    }
 }
 
 fn well_fitted(curves: &Curves<'_>) -> Diagnosis {
