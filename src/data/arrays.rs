@@ -63,14 +63,19 @@ pub(super) fn is_file(path: &Path) -> bool {
     has_ending(path, "npz") || has_ending(path, "npy")
 }
 
-/// True if a folder with these names holds arrays: the images of training, or one .npz file.
-pub(super) fn is_folder(names: &[String]) -> bool {
+/// True if a folder with these names has one .npz file.
+pub(super) fn has_one_file(names: &[String]) -> bool {
+    names.iter().filter(|name| has_ending(Path::new(name), "npz")).count() == 1
+}
+
+/// True if a folder with these names has an array of images.
+pub(super) fn has_images(names: &[String]) -> bool {
     let images = |name: &String| {
         let path = Path::new(name);
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         has_ending(path, "npy") && role(&stem).is_some_and(|(_, role)| role == Role::Images)
     };
-    names.iter().any(images) || names.iter().filter(|name| has_ending(Path::new(name), "npz")).count() == 1
+    names.iter().any(images)
 }
 
 /// Reads the data set in the .npz file or the folder at `path`. [`Error::Data`] names the file and the array at fault.

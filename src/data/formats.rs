@@ -170,8 +170,9 @@ pub fn detect(path: &Path) -> Result<Format> {
         (names.iter().any(|name| idx::is_named(name)), Format::Idx),
         (ten.join("data_batch_1.bin").is_file() || ten.join("test_batch.bin").is_file(), Format::Cifar10),
         (hundred.join("train.bin").is_file() || hundred.join("test.bin").is_file(), Format::Cifar100),
-        (arrays::is_folder(&names), Format::Arrays),
+        (arrays::has_images(&names), Format::Arrays),
         (folder::has_classes(path) && !python, Format::Folder),
+        (arrays::has_one_file(&names), Format::Arrays),
     ];
     if let Some((_, format)) = found.into_iter().find(|(is, _)| *is) {
         return Ok(format);

@@ -429,10 +429,10 @@ mod tests {
         let folder = Folder::new("missing");
         let nowhere = folder.0.join("nowhere");
         assert!(matches!(read(&nowhere), Err(Error::Io { path, .. }) if path == nowhere));
-        let file = folder.0.join(TRAIN_LABELS);
-        let refused = read(&file).unwrap_err().to_string();
+        folder.write("notes.txt", b"no set");
+        let refused = read(&folder.0.join("notes.txt")).unwrap_err().to_string();
         assert!(refused.contains("is not a folder"), "{refused}");
-        fs::remove_file(&file).unwrap();
+        fs::remove_file(folder.0.join(TRAIN_LABELS)).unwrap();
         let message = folder.fault("");
         assert!(message.contains("train-labels-idx1-ubyte, "), "{message}");
         assert!(message.contains("train-labels.idx1-ubyte.gz"), "{message}");

@@ -19,6 +19,9 @@ const ALL: usize = 12;
 /// Width of the text, so that it fits into 80 columns behind a heading.
 const WIDTH: usize = 71;
 
+/// A space at which no line ends. Names have no control characters when they are printed.
+const KEEP: char = '\u{1}';
+
 /// Images of a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassCount {
@@ -128,11 +131,11 @@ impl Overview {
             texts.push(format!("left out {} that can't be read", counted(self.skipped, "file")));
         }
         texts.extend(self.notes.iter().cloned().chain(self.odd()).map(|note| format!("note: {note}")));
-        texts.iter().flat_map(|text| wrap(text)).collect()
+        texts.iter().flat_map(|text| wrap(text)).map(|line| line.replace(KEEP, " ")).collect()
     }
 
     fn classes(&self) -> String {
-        let one = |class: &ClassCount| format!("{} {}", short(&class.name), class.total());
+        let one = |class: &ClassCount| format!("{}{KEEP}{}", short(&class.name), class.total());
         let all: Vec<String> = self.classes.iter().map(one).collect();
         let named = match all.len() {
             count if count <= ALL => all.join(", "),
