@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::label_map::LabelMap;
 use super::npy::{Array, Kind};
 use super::pixels::{channels_last, size_of};
-use super::split::{Part, Whole};
+use super::split::{DataPart, Whole};
 use super::{ImageSet, folder};
 use crate::error::{Error, Result, printable};
 use crate::shape::ImageSize;
@@ -20,15 +20,15 @@ use crate::shape::ImageSize;
 const IMAGES: [&str; 6] = ["x", "images", "image", "imgs", "data", "inputs"];
 const LABELS: [&str; 7] = ["y", "labels", "label", "targets", "target", "classes", "class"];
 /// Words that say the part, long ones first.
-const PARTS: [(&str, Part); 8] = [
-    ("training", Part::Train),
-    ("train", Part::Train),
-    ("validation", Part::Validation),
-    ("valid", Part::Validation),
-    ("val", Part::Validation),
-    ("dev", Part::Validation),
-    ("testing", Part::Test),
-    ("test", Part::Test),
+const PARTS: [(&str, DataPart); 8] = [
+    ("training", DataPart::Train),
+    ("train", DataPart::Train),
+    ("validation", DataPart::Validation),
+    ("valid", DataPart::Validation),
+    ("val", DataPart::Validation),
+    ("dev", DataPart::Validation),
+    ("testing", DataPart::Test),
+    ("test", DataPart::Test),
 ];
 
 /// What an array holds.
@@ -39,14 +39,14 @@ enum Role {
 }
 
 /// The part and the content that the name of an array says.
-fn role(name: &str) -> Option<(Part, Role)> {
+fn role(name: &str) -> Option<(DataPart, Role)> {
     let name = name.to_lowercase();
     let separator = ['_', '-', '.', ' '];
     let divided = PARTS.iter().find_map(|(word, part)| {
         let rest = name.strip_suffix(word).or_else(|| name.strip_prefix(word))?;
         Some((*part, rest.trim_matches(separator)))
     });
-    let (part, what) = divided.unwrap_or((Part::Train, name.as_str()));
+    let (part, what) = divided.unwrap_or((DataPart::Train, name.as_str()));
     match () {
         () if IMAGES.contains(&what) => Some((part, Role::Images)),
         () if LABELS.contains(&what) => Some((part, Role::Labels)),
@@ -171,11 +171,11 @@ impl Arrays<'_> {
     }
 
     fn whole(mut self) -> Result<Whole> {
-        let Some(train) = self.pair(Part::Train)? else {
+        let Some(train) = self.pair(DataPart::Train)? else {
             return Err(Error::data(self.path, "has no images to train on: x_train, train_images, x or images"));
         };
-        let validation = self.pair(Part::Validation)?;
-        let test = self.pair(Part::Test)?;
+        let validation = self.pair(DataPart::Validation)?;
+        let test = self.pair(DataPart::Test)?;
         let (scale, notes) = self.scale([Some(&train), validation.as_ref(), test.as_ref()])?;
         let labels = LabelMap::new(self.labels(&train)?);
         if labels.len() < 2 {
@@ -200,7 +200,7 @@ impl Arrays<'_> {
     }
 
     /// Takes the two arrays of a part, if there are any.
-    fn pair(&mut self, part: Part) -> Result<Option<Pair>> {
+    fn pair(&mut self, part: DataPart) -> Result<Option<Pair>> {
         let images = self.take(part, Role::Images)?;
         let labels = self.take(part, Role::Labels)?;
         match (images, labels) {
@@ -211,7 +211,7 @@ impl Arrays<'_> {
         }
     }
 
-    fn take(&mut self, part: Part, wanted: Role) -> Result<Option<(String, Array)>> {
+    fn take(&mut self, part: DataPart, wanted: Role) -> Result<Option<(String, Array)>> {
         let is = |(name, _): &(String, Array)| role(name) == Some((part, wanted));
         let Some(at) = self.named.iter().position(is) else { return Ok(None) };
         let found = self.named.remove(at);

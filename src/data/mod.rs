@@ -33,7 +33,7 @@ pub use normalisation::Normalisation;
 pub use overview::{ClassCount, Overview};
 pub use source::{Batch, BatchSink, BatchSource, ResidentSource, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
-pub use split::{Division, Part, Shares, Split, SplitKind, split_by_class};
+pub use split::{DataPart, Division, Shares, Split, SplitKind, split_by_class};
 
 use crate::error::{Error, Quantity, Result};
 use crate::shape::ImageSize;

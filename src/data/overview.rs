@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::folder::PassedOver;
 use super::split::{Split, SplitKind};
-use super::{Dataset, Part};
+use super::{DataPart, Dataset};
 use crate::error::{Result, printable};
 
 /// Number of images below which a class is pointed out.
@@ -68,9 +68,9 @@ pub struct Overview {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicates {
     /// The part that they are in.
-    pub part: Part,
+    pub part: DataPart,
     /// The part that has them too.
-    pub also_in: Part,
+    pub also_in: DataPart,
     /// Number of images.
     pub count: usize,
     /// The first of them and its double, by file or by index.
@@ -202,9 +202,9 @@ impl fmt::Display for Overview {
 impl fmt::Display for Duplicates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = |part| match part {
-            Part::Train => "training",
-            Part::Validation => "validation",
-            Part::Test => "test",
+            DataPart::Train => "training",
+            DataPart::Validation => "validation",
+            DataPart::Test => "test",
         };
         let Duplicates { part, also_in, count, first: [one, other] } = self;
         let are = if *count == 1 { "is" } else { "are" };
@@ -225,8 +225,11 @@ fn duplicates(parts: [&dyn Dataset; 3]) -> Vec<Duplicates> {
     let digests: Vec<Vec<Option<u32>>> =
         parts.iter().map(|part| (0..part.len()).into_par_iter().map(|i| part.digest(i).ok()).collect()).collect();
     let mut found = Vec::new();
-    for (part, also_in) in [(Part::Validation, Part::Train), (Part::Test, Part::Train), (Part::Test, Part::Validation)]
-    {
+    for (part, also_in) in [
+        (DataPart::Validation, DataPart::Train),
+        (DataPart::Test, DataPart::Train),
+        (DataPart::Test, DataPart::Validation),
+    ] {
         let (here, there) = (part as usize, also_in as usize);
         let mut places: HashMap<u32, Vec<usize>> = HashMap::new();
         for (i, digest) in digests[there].iter().enumerate() {

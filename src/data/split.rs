@@ -48,7 +48,7 @@ pub struct Division {
 
 /// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum DataPart {
     /// Images to train on.
     Train,
     /// Images to validate with.
@@ -140,21 +140,21 @@ impl Wanted {
 
     /// Divides images with these labels and parts. `has` says which parts (validation, test) the data set has, here or
     /// elsewhere.
-    pub fn divide(self, labels: &[i32], parts: &[Part], has: [bool; 2]) -> Result<(Division, Split)> {
+    pub fn divide(self, labels: &[i32], parts: &[DataPart], has: [bool; 2]) -> Result<(Division, Split)> {
         let split = self.split(has)?;
-        let of = |part: Part| (0..labels.len() as u32).filter(move |&i| parts[i as usize] == part);
-        let train: Vec<u32> = of(Part::Train).collect();
+        let of = |part: DataPart| (0..labels.len() as u32).filter(move |&i| parts[i as usize] == part);
+        let train: Vec<u32> = of(DataPart::Train).collect();
         let of_train: Vec<i32> = train.iter().map(|&i| labels[i as usize]).collect();
         let inner = split_by_class(&of_train, split.shares, self.seed)?;
         let outer = |indices: Vec<u32>| indices.into_iter().map(|i| train[i as usize]).collect::<Vec<u32>>();
-        let take = |kind: SplitKind, held: Vec<u32>, part: Part| match kind {
+        let take = |kind: SplitKind, held: Vec<u32>, part: DataPart| match kind {
             SplitKind::Given => of(part).collect(),
             SplitKind::HeldOut => outer(held),
             SplitKind::None => Vec::new(),
         };
         let division = Division {
-            validation: take(split.validation, inner.validation, Part::Validation),
-            test: take(split.test, inner.test, Part::Test),
+            validation: take(split.validation, inner.validation, DataPart::Validation),
+            test: take(split.test, inner.test, DataPart::Test),
             train: outer(inner.train),
         };
         Ok((division, split))
@@ -174,7 +174,7 @@ impl Whole {
     /// Holds out what is missing. Returns the images to train on, to validate with and to test with.
     pub fn divide(self, wanted: Wanted) -> Result<([ImageSet; 3], Split)> {
         let has = [self.validation.is_some(), self.test.is_some()];
-        let parts = vec![Part::Train; self.train.len()];
+        let parts = vec![DataPart::Train; self.train.len()];
         let (division, split) = wanted.divide(&self.train.labels, &parts, has)?;
         let take = |kind, given: Option<ImageSet>, held: &[u32]| match (kind, given) {
             (SplitKind::Given, Some(given)) => given,
@@ -431,10 +431,10 @@ mod tests {
     #[test]
     fn what_is_given_is_used_and_what_is_missing_is_held_out() {
         let labels = [0; 30].map(|_: i32| 0);
-        let mut parts = [Part::Train; 30];
-        parts[20..25].fill(Part::Validation);
-        parts[25..].fill(Part::Test);
-        let divide = |wanted: Wanted, parts: &[Part], has| {
+        let mut parts = [DataPart::Train; 30];
+        parts[20..25].fill(DataPart::Validation);
+        parts[25..].fill(DataPart::Test);
+        let divide = |wanted: Wanted, parts: &[DataPart], has| {
             wanted.divide(&labels[..parts.len()], parts, has).map(|(division, split)| {
                 ([division.train.len(), division.validation.len(), division.test.len()], split.to_string())
             })

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use csv::{ReaderBuilder, StringRecord};
 
 use super::folder::{File, Files, FolderOptions, PassedOver, at_least_two, images, is_image};
-use super::split::Part;
+use super::split::DataPart;
 use crate::error::{Error, Result, printable};
 
 /// Names of columns, in small letters.
@@ -46,7 +46,7 @@ struct Row {
     line: u64,
     image: String,
     label: String,
-    part: Part,
+    part: DataPart,
 }
 
 /// Positions of the columns.
@@ -101,7 +101,7 @@ impl Table<'_> {
         }
         // The order of the lines decides nothing.
         files.sort_by(|a, b| (a.part, &a.path).cmp(&(b.part, &b.path)));
-        let has = [Part::Validation, Part::Test].map(|part| files.iter().any(|file| file.part == part));
+        let has = [DataPart::Validation, DataPart::Test].map(|part| files.iter().any(|file| file.part == part));
         let names: Vec<String> = names.into_iter().map(|(_, name)| name).collect();
         at_least_two(self.path, &names)?;
         Ok(Files { dir: self.places.dir, names, files, has, passed: PassedOver::default() })
@@ -132,7 +132,7 @@ impl Table<'_> {
             let line = record.position().map_or(0, csv::Position::line);
             let field = |i: usize| record.get(i).unwrap_or_default().trim().to_string();
             let part = match &columns.part {
-                None => Part::Train,
+                None => DataPart::Train,
                 Some((at, name)) => part(name, &field(*at)).ok_or_else(|| {
                     let message = format!(
                         "{name} is \"{}\"; known are train, val, test and, for is_valid, True and False",
@@ -148,7 +148,7 @@ impl Table<'_> {
                 return Err(self.wrong(line, "has no image"));
             }
         }
-        if rows.iter().all(|row| row.part != Part::Train) {
+        if rows.iter().all(|row| row.part != DataPart::Train) {
             return Err(Error::data(self.path, "lists no image to train on"));
         }
         Ok(rows)
@@ -216,7 +216,15 @@ impl Table<'_> {
         let mut first: Option<(&Row, Kind)> = None;
         let mut numbers: BTreeMap<i64, String> = BTreeMap::new();
         let mut words: BTreeMap<String, String> = BTreeMap::new();
+        let several = |row: &Row, words: &BTreeMap<String, String>| match several(&row.label, words) {
+            Some(parts) => {
+                let message = format!("\"{}\" looks like {parts} labels; an image has one", printable(&row.label));
+                Err(self.wrong(row.line, message))
+            }
+            None => Ok(()),
+        };
         for row in rows {
+            several(row, &BTreeMap::new())?;
             let kind = Kind::of(&row.label).map_err(|fault| self.wrong(row.line, fault))?;
             let (before, first_kind) = *first.get_or_insert((row, kind));
             if std::mem::discriminant(&kind) != std::mem::discriminant(&first_kind) {
@@ -233,12 +241,7 @@ impl Table<'_> {
                 Kind::Word => words.insert(row.label.clone(), row.label.clone()),
             };
         }
-        for row in rows {
-            if let Some(parts) = several(&row.label, &words) {
-                let message = format!("\"{}\" looks like {parts} labels; an image has one", printable(&row.label));
-                return Err(self.wrong(row.line, message));
-            }
-        }
+        rows.iter().try_for_each(|row| several(row, &words))?;
         let numbers = numbers.into_values().map(|name| (name.clone(), name));
         Ok(numbers.chain(words).collect())
     }
@@ -310,14 +313,14 @@ fn several(label: &str, words: &BTreeMap<String, String>) -> Option<usize> {
 }
 
 /// The part of the data set that a field of the column `name` says.
-fn part(name: &str, field: &str) -> Option<Part> {
+fn part(name: &str, field: &str) -> Option<DataPart> {
     let field = field.to_lowercase();
     match (name, field.as_str()) {
-        ("is_valid", "true" | "1" | "1.0" | "yes") => Some(Part::Validation),
-        ("is_valid", "false" | "0" | "0.0" | "no") => Some(Part::Train),
-        (_, "train" | "training") => Some(Part::Train),
-        (_, "val" | "valid" | "validation" | "dev") => Some(Part::Validation),
-        (_, "test" | "testing") => Some(Part::Test),
+        ("is_valid", "true" | "1" | "1.0" | "yes") => Some(DataPart::Validation),
+        ("is_valid", "false" | "0" | "0.0" | "no") => Some(DataPart::Train),
+        (_, "train" | "training") => Some(DataPart::Train),
+        (_, "val" | "valid" | "validation" | "dev") => Some(DataPart::Validation),
+        (_, "test" | "testing") => Some(DataPart::Test),
         _ => None,
     }
 }

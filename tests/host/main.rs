@@ -46,6 +46,7 @@ mod starvation;
 mod tables;
 mod tidy;
 mod tiles;
+mod unvalidated;
 mod weights;
 mod zoo;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::names::some_of;
 use super::walk::{Entry, entries, has_images};
-use crate::data::split::Part;
+use crate::data::split::DataPart;
 use crate::error::{Error, Result, printable};
 
 /// The reading of a folder.
@@ -12,19 +12,19 @@ pub(super) enum Layout {
     /// Its folders are classes.
     Classes,
     /// These folders hold the classes, those to train on first.
-    Parts(Vec<(Part, PathBuf)>),
+    Parts(Vec<(DataPart, PathBuf)>),
 }
 
 /// Names of the parts, in any capitals.
-const NAMES: [(&str, Part); 8] = [
-    ("train", Part::Train),
-    ("training", Part::Train),
-    ("val", Part::Validation),
-    ("valid", Part::Validation),
-    ("validation", Part::Validation),
-    ("dev", Part::Validation),
-    ("test", Part::Test),
-    ("testing", Part::Test),
+const NAMES: [(&str, DataPart); 8] = [
+    ("train", DataPart::Train),
+    ("training", DataPart::Train),
+    ("val", DataPart::Validation),
+    ("valid", DataPart::Validation),
+    ("validation", DataPart::Validation),
+    ("dev", DataPart::Validation),
+    ("test", DataPart::Test),
+    ("testing", DataPart::Test),
 ];
 
 /// A folder that holds images.
@@ -34,7 +34,7 @@ struct Holder {
     direct: bool,
     /// Names of its folders that hold images.
     inner: Vec<String>,
-    part: Option<Part>,
+    part: Option<DataPart>,
 }
 
 impl Holder {
@@ -85,7 +85,7 @@ pub(super) fn layout(dir: &Path) -> Result<Layout> {
     if let Some(other) = holders.iter().find(|holder| !holder.divides()) {
         return Err(both(dir, divides, other));
     }
-    let mut parts: Vec<(Part, PathBuf)> = Vec::new();
+    let mut parts: Vec<(DataPart, PathBuf)> = Vec::new();
     for holder in holders {
         let Some(part) = holder.part else { continue };
         if let Some((_, first)) = parts.iter().find(|(known, _)| *known == part) {
@@ -96,7 +96,7 @@ pub(super) fn layout(dir: &Path) -> Result<Layout> {
     }
     parts.sort();
     match parts.first() {
-        Some((Part::Train, _)) => Ok(Layout::Parts(parts)),
+        Some((DataPart::Train, _)) => Ok(Layout::Parts(parts)),
         _ => {
             let names: Vec<String> = parts.iter().map(|(_, path)| name(path)).collect();
             let message = format!(

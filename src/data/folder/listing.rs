@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::layout::{Layout, layout};
 use super::names::{class_name, some_of};
 use super::walk::{Entry, PassedOver, endings, entries, images};
-use crate::data::split::Part;
+use crate::data::split::DataPart;
 use crate::error::{Error, Result, printable};
 
 /// A list of image files with their classes.
@@ -26,14 +26,14 @@ pub(in crate::data) struct Files {
 pub(in crate::data) struct File {
     pub path: PathBuf,
     pub class: usize,
-    pub part: Part,
+    pub part: DataPart,
 }
 
 impl Files {
     /// Checks that the `kept` files, those that can be read, leave something in every part and of every class to train
     /// on.
     pub fn check(&self, kept: &[usize]) -> Result<()> {
-        let parts = [(Part::Train, true), (Part::Validation, self.has[0]), (Part::Test, self.has[1])];
+        let parts = [(DataPart::Train, true), (DataPart::Validation, self.has[0]), (DataPart::Test, self.has[1])];
         for (part, _) in parts.into_iter().filter(|(_, has)| *has) {
             if !kept.iter().any(|&i| self.files[i].part == part) {
                 let first = self.files.iter().find(|file| file.part == part);
@@ -43,12 +43,12 @@ impl Files {
         }
         // A class without remaining images would be learnt as impossible.
         let mut trained = vec![false; self.names.len()];
-        let train = kept.iter().map(|&i| &self.files[i]).filter(|file| file.part == Part::Train);
+        let train = kept.iter().map(|&i| &self.files[i]).filter(|file| file.part == DataPart::Train);
         train.for_each(|file| trained[file.class] = true);
         match trained.iter().position(|trained| !trained) {
             None => Ok(()),
             Some(class) => {
-                let of = self.files.iter().find(|file| file.class == class && file.part == Part::Train);
+                let of = self.files.iter().find(|file| file.class == class && file.part == DataPart::Train);
                 let place = of.and_then(|file| self.class_dir(file)).unwrap_or(&self.dir);
                 let message = format!(
                     "is the class \"{}\", of which no image can be read; mend its files or remove it",
@@ -75,13 +75,13 @@ impl Files {
 pub(in crate::data) fn list(dir: &Path) -> Result<Files> {
     let mut passed = PassedOver::default();
     let parts = match layout(dir)? {
-        Layout::Classes => vec![(Part::Train, dir.to_path_buf())],
+        Layout::Classes => vec![(DataPart::Train, dir.to_path_buf())],
         Layout::Parts(parts) => {
             passed.beside(&entries(dir)?);
             parts
         }
     };
-    let has = [Part::Validation, Part::Test].map(|part| parts.iter().any(|(of, _)| *of == part));
+    let has = [DataPart::Validation, DataPart::Test].map(|part| parts.iter().any(|(of, _)| *of == part));
     let mut names: Vec<String> = Vec::new();
     let mut files = Vec::new();
     for (part, root) in parts {
@@ -95,7 +95,7 @@ pub(in crate::data) fn list(dir: &Path) -> Result<Files> {
             let name = class_name(&folder.name);
             let class = match names.iter().position(|known| *known == name) {
                 Some(class) => class,
-                None if part == Part::Train => {
+                None if part == DataPart::Train => {
                     names.push(name);
                     names.len() - 1
                 }
@@ -107,7 +107,7 @@ pub(in crate::data) fn list(dir: &Path) -> Result<Files> {
             };
             files.extend(paths.into_iter().map(|path| File { path, class, part }));
         }
-        if part == Part::Train {
+        if part == DataPart::Train {
             at_least_two(&root, &names)?;
         }
     }
@@ -115,10 +115,10 @@ pub(in crate::data) fn list(dir: &Path) -> Result<Files> {
 }
 
 /// The images of a class. A class to train on needs some, unless its folder holds only folders of runs.
-fn class(folder: &Entry, part: Part, passed: &mut PassedOver) -> Result<Vec<PathBuf>> {
+fn class(folder: &Entry, part: DataPart, passed: &mut PassedOver) -> Result<Vec<PathBuf>> {
     let runs = passed.runs.len();
     let paths = images(&folder.path, passed)?;
-    if paths.is_empty() && part == Part::Train && passed.runs.len() == runs {
+    if paths.is_empty() && part == DataPart::Train && passed.runs.len() == runs {
         let message = format!("is a class without an image ({}); add some or remove the folder", endings());
         return Err(Error::data(&folder.path, message));
     }
