@@ -24,7 +24,7 @@ use clap::Parser;
 use support::colour::{Read, Source};
 use support::config::{Parsed, parse};
 use support::{Defaults, Options, Problem, SGD_HELP, log, report, train};
-use tilegrad::data::{Normalisation, shapes};
+use tilegrad::data::{Normalisation, Opened, shapes};
 use tilegrad::nn::Freeze;
 use tilegrad::nn::models::NamedModel;
 use tilegrad::train::weights::{self, Load};
@@ -71,9 +71,9 @@ fn finetune(Arguments { source, weights, random }: &Arguments) -> Result<()> {
     // All inputs are checked before a network is trained.
     let options = &source.options;
     options.check(&FINETUNING)?;
-    let Read { description, train: images, test, .. } = match source.read()? {
+    let images = match source.read()? {
         Some(read) => read,
-        None => synthetic(options.seed, 1)?,
+        None => synthetic(options, 1)?,
     };
     let file = match weights {
         Some(file) => Some(file.clone()),
@@ -81,16 +81,14 @@ fn finetune(Arguments { source, weights, random }: &Arguments) -> Result<()> {
         None => Some(pretrain(options)?),
     };
     let network = file.as_deref().map_or(Ok(Network::SMALL), Network::of)?;
-    let named = network.model(images.classes());
+    let named = network.model(images.train.classes());
     let model = Freeze::all_but(named.build()?, |name| name.starts_with("fc."));
     let normalisation = (!network.cifar).then_some(Normalisation::IMAGENET);
     let weights = file.filter(|_| !random).map(|file| (file, Load::strict().skip("fc.")));
     let problem = Problem {
         model: Box::new(model),
         named: Some(named),
-        description,
-        train: images,
-        test,
+        images,
         normalisation,
         augment: source.augment(),
         weights,
@@ -121,10 +119,10 @@ fn pretrain(options: &Options) -> Result<PathBuf> {
     };
     println!("First a network to begin with, all of it trained:\n");
     train(&own, &PRETRAINING, |_| {
-        let Read { description, train, test, .. } = synthetic(options.seed, 0)?;
-        let named = Network::SMALL.model(train.classes());
+        let images = synthetic(options, 0)?;
+        let named = Network::SMALL.model(images.train.classes());
         let (model, normalisation) = (named.build()?, None);
-        Ok(Problem { model, named: Some(named), description, train, test, normalisation, augment: None, weights: None })
+        Ok(Problem { model, named: Some(named), images, normalisation, augment: None, weights: None })
     })?;
     println!("\nNow a new last layer on top of it, for other classes:\n");
     Ok(file)
@@ -160,10 +158,10 @@ impl Network {
 }
 
 /// Generates the synthetic shapes of one part of the classes: training and test images.
-fn synthetic(seed: u64, part: usize) -> Result<Read> {
+fn synthetic(options: &Options, part: usize) -> Result<Read> {
     let (count, classes) = (shapes::CLASS_NAMES.len() * TRAIN[part], CLASSES[part].clone());
     // Every ten images hold each class once, and no image is in both parts.
-    let all = shapes::shapes(seed, count + shapes::CLASS_NAMES.len() * TEST);
+    let all = shapes::shapes(options.seed, count + shapes::CLASS_NAMES.len() * TEST);
     let names = &shapes::CLASS_NAMES[classes.clone()];
     let of = |range: Range<usize>| {
         let kept = range.filter(|&i| classes.contains(&(all.labels[i] as usize))).map(|i| i as u32);
@@ -174,5 +172,5 @@ fn synthetic(seed: u64, part: usize) -> Result<Read> {
     };
     let (train, test) = (of(0..count)?, of(count..all.len())?);
     let description = format!("synthetic shapes ({})", names.join(", "));
-    Ok(Read { description, train: train.into(), test: test.into(), normalisation: None })
+    Ok(Opened::of(description, train, Some(test), &options.division())?.into())
 }

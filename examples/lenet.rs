@@ -14,7 +14,7 @@ use clap::Parser;
 use support::config::{Parsed, parse};
 use support::{Defaults, Options, Problem, SGD_HELP, log, report, run};
 use tilegrad::Result;
-use tilegrad::data::{ImageSet, Normalisation, idx, synthetic};
+use tilegrad::data::{self, ImageSet, Normalisation, Opened, synthetic};
 use tilegrad::nn::models::NamedModel;
 
 /// Number of synthetic images for training, validation included, and for the test.
@@ -50,18 +50,19 @@ fn problem(options: &Options, classic: bool) -> Result<Problem> {
         Some(name) => Some(support::download(options, name)?),
         None => options.data.clone(),
     };
-    let (description, (train, test)) = match &dir {
-        Some(dir) => (format!("IDX images of {}", dir.display()), idx::read(dir)?),
-        None => ("synthetic digits".into(), synthetic_digits(options.seed)),
+    let images = match &dir {
+        Some(dir) => data::open(dir, &options.division())?,
+        None => {
+            let (train, test) = synthetic_digits(options.seed);
+            Opened::of("synthetic digits", train, Some(test), &options.division())?
+        }
     };
     let name = if classic { "lenet5-classic" } else { "lenet5" };
-    let named = NamedModel::new(name, train.classes).small(true);
+    let named = NamedModel::new(name, images.train.classes).small(true);
     Ok(Problem {
         model: named.build()?,
         named: Some(named),
-        description,
-        train: train.into(),
-        test: test.into(),
+        images: images.into(),
         // The book's LeNet expects inputs in 0..1.
         normalisation: classic.then(Normalisation::default),
         augment: None,

@@ -1,6 +1,7 @@
 //! The library's one error type. Every message names the thing at fault and, where possible, what to do about it.
 
-use std::fmt;
+use std::ffi::OsStr;
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Result of every fallible function of the library.
@@ -89,7 +90,7 @@ pub enum Error {
     #[error("{0}")]
     NonFinite(NonFinite),
     /// A data, weight or run file with invalid content.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {message}", printable(path))]
     Data {
         /// The file.
         path: PathBuf,
@@ -99,7 +100,7 @@ pub enum Error {
         mismatch: Option<Box<Mismatch>>,
     },
     /// The operating system refused a file operation.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", printable(path))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -183,6 +184,30 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Returns a name or path as text for one line: line breaks and other control characters are escaped as in Rust, bytes
+/// that are not UTF-8 as `\xNN`.
+/// ```
+/// assert_eq!(tilegrad::error::printable("two\nlines"), "two\\nlines");
+/// ```
+pub fn printable(name: impl AsRef<OsStr>) -> String {
+    // They turn the direction of writing or end the line, unseen.
+    let hidden = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut text = String::new();
+    for chunk in name.as_ref().as_encoded_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c.is_control() || hidden(c) {
+                true => text.extend(c.escape_default()),
+                false => text.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            // Writing to a string can't fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
 }
 
 /// Two values that should agree and do not.

@@ -1,4 +1,4 @@
-//! Atomic file writes: a file is complete at every moment.
+//! Atomic file writes: a file is complete at every moment. The marks of a run's folder.
 
 use std::fs::File;
 use std::io::Write;
@@ -25,4 +25,17 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
         let _ = std::fs::remove_file(&temporary);
         Error::io(path, source)
     })
+}
+
+/// Name of the folder of checkpoints within a run's folder.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+/// Name of the file that a run writes last.
+pub(crate) const SUMMARY: &str = "summary.json";
+/// Names of files that a run writes on its way.
+const ON_THE_WAY: [&str; 3] = ["config.toml", "history.csv", "model.safetensors"];
+
+/// True if `dir` is the folder of a training run, unfinished or finished.
+pub(crate) fn is_run_folder(dir: &Path) -> bool {
+    let marked = dir.join(CHECKPOINTS).is_dir() || dir.join(SUMMARY).is_file();
+    marked && ON_THE_WAY.iter().any(|name| dir.join(name).is_file())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tilegrad::data::{self, Augmentation, ColorJitter, FolderOptions, Normalisation, Resize, ResizedCrop, shapes};
+use tilegrad::data::{self, Augmentation, ColorJitter, Normalisation, Opened, Overview, Resize, ResizedCrop, shapes};
 use tilegrad::nn::models::NamedModel;
 use tilegrad::{Error, Result};
 
@@ -44,6 +44,10 @@ pub struct Source {
     /// Keeps the decoded images of a folder in this file, which the next run reads in their place.
     #[arg(long, value_name = "FILE")]
     cache: Option<PathBuf>,
+
+    /// Folder with the images that a .csv file lists, if they don't lie beside it.
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
 
     /// Leaves out files of --data that can't be read, in place of stopping at the first.
     #[arg(long)]
@@ -85,32 +89,47 @@ pub fn train(mut colour: Colour, toml: String, model: impl FnOnce(&Images) -> Re
     run(options, &defaults, |options| {
         let width = colour.width()?;
         let read = colour.images(options)?;
-        let size = read.train.image_size();
+        let (size, normalisation) = (read.train.image_size(), read.normalisation);
         let small = size.height.max(size.width) <= 64;
         let named = model(&Images { classes: read.train.classes(), width, small })?;
         Ok(Problem {
             model: named.build()?,
             named: Some(named),
-            description: read.description,
-            train: read.train,
-            test: read.test,
-            normalisation: read.normalisation,
+            images: read,
+            normalisation,
             augment: colour.source.augment(),
             weights: None,
         })
     })
 }
 
-/// Images read from a folder, or generated.
+/// Images read from files, or generated.
 pub struct Read {
     /// Description of the images.
-    pub description: String,
-    /// Training images, validation included.
+    pub overview: Overview,
+    /// Training images.
     pub train: Supply,
+    /// Validation images.
+    pub validation: Supply,
     /// Test images.
     pub test: Supply,
     /// The usual normalisation of a known set.
     pub normalisation: Option<Normalisation>,
+}
+
+impl<D: Into<Supply>> From<Opened<D>> for Read {
+    fn from(opened: Opened<D>) -> Self {
+        for error in &opened.skipped {
+            eprintln!("skipped  {error}");
+        }
+        Read {
+            overview: opened.overview,
+            train: opened.train.into(),
+            validation: opened.validation.into(),
+            test: opened.test.into(),
+            normalisation: opened.normalisation,
+        }
+    }
 }
 
 impl Colour {
@@ -126,18 +145,18 @@ impl Colour {
     fn images(&self, options: &Options) -> Result<Read> {
         match self.source.read()? {
             Some(read) => Ok(read),
-            None => Ok(synthetic(options.seed)),
+            None => synthetic(options),
         }
     }
 }
 
 /// Generates synthetic shapes. Training and test images are two parts of one sequence, so no image is in both.
-pub fn synthetic(seed: u64) -> Read {
-    let all = shapes::shapes(seed, SYNTHETIC.iter().sum());
+pub fn synthetic(options: &Options) -> Result<Read> {
+    let all = shapes::shapes(options.seed, SYNTHETIC.iter().sum());
     let indices: Vec<u32> = (0..all.len() as u32).collect();
     let (train, test) = indices.split_at(SYNTHETIC[0]);
-    let (train, test) = (all.subset(train).into(), all.subset(test).into());
-    Read { description: "synthetic shapes".into(), train, test, normalisation: None }
+    let (train, test) = (all.subset(train), all.subset(test));
+    Ok(Opened::of("synthetic shapes", train, Some(test), &options.division())?.into())
 }
 
 impl Source {
@@ -154,7 +173,7 @@ impl Source {
         (augmentation != Augmentation::default()).then_some(augmentation)
     }
 
-    /// The folder with images, downloaded first if requested.
+    /// The images, downloaded first if requested.
     pub fn folder(&self) -> Result<Option<PathBuf>> {
         match &self.options.download {
             Some(name) => super::download(&self.options, name).map(Some),
@@ -165,21 +184,16 @@ impl Source {
     /// Reads the images of `--data` or `--download`; `None` without either.
     pub fn read(&self) -> Result<Option<Read>> {
         let Some(dir) = self.folder()? else { return Ok(None) };
-        let settings = FolderOptions::default()
+        let settings = self
+            .options
+            .division()
             .resize(self.resize.map(Resize::square))
             .skip_bad(self.skip_bad)
-            .seed(self.options.seed)
+            .images(self.images.clone())
             .cache(self.cache.clone());
-        let (description, train, test, skipped, normalisation) = if self.stream {
-            let read = data::open_lazily(&dir, &settings)?;
-            (read.description, Supply::Disk(read.train), Supply::Disk(read.test), read.skipped, read.normalisation)
-        } else {
-            let read = data::open(&dir, &settings)?;
-            (read.description, read.train.into(), read.test.into(), read.skipped, read.normalisation)
-        };
-        for error in &skipped {
-            eprintln!("skipped  {error}");
-        }
-        Ok(Some(Read { description, train, test, normalisation }))
+        Ok(Some(match self.stream {
+            true => data::open_lazily(&dir, &settings)?.into(),
+            false => data::open(&dir, &settings)?.into(),
+        }))
     }
 }

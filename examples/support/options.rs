@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tilegrad::data::BatchSource;
+use tilegrad::data::{BatchSource, FolderOptions};
 use tilegrad::kernel::Choices;
 use tilegrad::ops::mixup::Mixup;
 use tilegrad::optim::{Optimizer, ParamGroup, Schedule, Sgd};
@@ -30,10 +30,20 @@ pub struct Defaults {
 /// The options that all training examples share.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Folder with images to train and test on, in the formats that the example's description names; without it, synthetic
-    /// images are made in memory.
-    #[arg(long, value_name = "DIR")]
+    /// Images to train and test on: a folder, a .npz file or a .csv file, in the formats that the example's description
+    /// names; without it, synthetic images are made in memory.
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+
+    /// Share of the training images of each class held out for validation, 0 for none [default: 0.1, or none where the data
+    /// has validation images].
+    #[arg(long, value_name = "X")]
+    pub validation: Option<f64>,
+
+    /// Share of the training images of each class held out for the test, 0 for none [default: 0.2, or none where the data
+    /// has images for the test or for validation].
+    #[arg(long, value_name = "X")]
+    pub holdout: Option<f64>,
 
     /// Passes over the training images [default: the example's own, more with --data].
     #[arg(long, value_name = "N")]
@@ -74,7 +84,8 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     pub schedule: Option<String>,
 
-    /// Of the first weights, the order of the images and the synthetic ones: one seed on one device, one result.
+    /// Of the first weights, the held-out images, the order of the images and the synthetic ones: one seed on one device,
+    /// one result.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
@@ -243,6 +254,21 @@ impl Options {
             .label_smoothing(options.label_smoothing)
             .mixup(options.mixup)
             .class_weights(weights))
+    }
+
+    /// The choices of how images are divided.
+    pub fn division(&self) -> FolderOptions {
+        FolderOptions::default().validation(self.validation).test(self.holdout).seed(self.seed)
+    }
+
+    /// Returns an error if there are no images to validate with and an option depends on them.
+    pub fn needs_validation(&self, images: usize) -> Result<()> {
+        match self.patience {
+            Some(_) if images == 0 => {
+                Err(Error::config("patience", "looks at the validation, and there are no images to validate with"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The folder of the run.

@@ -9,10 +9,8 @@ use super::Options;
 
 /// The results of a run.
 pub struct Results {
-    /// Metrics over the test images.
-    pub tested: Metrics,
-    /// Confusion matrix over the test images.
-    pub confusion: Confusion,
+    /// Metrics and confusion matrix over the test images, if there are any.
+    pub tested: Option<(Metrics, Confusion)>,
     pub history: History,
     pub class_names: Vec<String>,
 }
@@ -20,18 +18,23 @@ pub struct Results {
 impl Results {
     /// Prints test results, diagnosis and times.
     pub fn say(&self, options: &Options, diagnosis: Option<Diagnosis>) {
-        let Results { tested, confusion, history, class_names } = self;
-        let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
-        let top5 = confusion.top_k_accuracy().filter(|_| class_names.len() > 10);
-        let top5 = top5.map_or(String::new(), |share| format!(", among the first five {:.2}%", share * 100.0));
-        options.say(format_args!("\ntest     loss {loss:.4}, accuracy {accuracy:.2}%{top5}"));
-        match ClassReport::new(confusion, class_names) {
-            Ok(report) => options.say(format_args!(
-                "\n{report}\n{:>14}{balanced:.3}\n",
-                "balanced accuracy ",
-                balanced = report.balanced_accuracy.unwrap_or(0.0)
-            )),
-            Err(error) => eprintln!("{error}"),
+        let Results { tested, class_names, history } = self;
+        match tested {
+            Some((tested, confusion)) => {
+                let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
+                let top5 = confusion.top_k_accuracy().filter(|_| class_names.len() > 10);
+                let top5 = top5.map_or(String::new(), |share| format!(", among the first five {:.2}%", share * 100.0));
+                options.say(format_args!("\ntest     loss {loss:.4}, accuracy {accuracy:.2}%{top5}"));
+                match ClassReport::new(confusion, class_names) {
+                    Ok(report) => options.say(format_args!(
+                        "\n{report}\n{:>14}{balanced:.3}\n",
+                        "balanced accuracy ",
+                        balanced = report.balanced_accuracy.unwrap_or(0.0)
+                    )),
+                    Err(error) => eprintln!("{error}"),
+                }
+            }
+            None => options.say("\ntest     none: there are no images to test with"),
         }
         if let Some(diagnosis) = diagnosis {
             options.say(format_args!("fit      {diagnosis}"));

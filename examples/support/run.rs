@@ -15,13 +15,12 @@ use tilegrad::train::weights::Load;
 use tilegrad::train::{Callback, CpuEngine, Engine, GpuEngine, History, ModelCard, Record, RunFolder, Trainer};
 use tilegrad::{Error, Result};
 
+use super::colour::Read;
 use super::options::decays;
 use super::results::Results;
 use super::watch::{Progress, catch_interrupts, is_interrupted};
 use super::{Defaults, Options, Supply, check_profile, tuning, write_profile};
 
-/// Share of the training images that is held out for validation.
-const HELD_OUT: f64 = 0.1;
 /// Number of steps for a profile's medians.
 const PROFILED: usize = 15;
 /// Number of test images used for pictures.
@@ -33,12 +32,8 @@ pub struct Problem {
     pub model: Box<dyn Module>,
     /// The network's description in its file, if it is a network by name.
     pub named: Option<NamedModel>,
-    /// Description of the images, for the first line of output.
-    pub description: String,
-    /// Training and validation images together.
-    pub train: Supply,
-    /// Test images.
-    pub test: Supply,
+    /// The images.
+    pub images: Read,
     /// Conversion of bytes to numbers. By default measured on the training images.
     pub normalisation: Option<Normalisation>,
     /// Augmentation of the training images.
@@ -102,15 +97,11 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let (optimizer, schedule) = (options.optimizer(defaults), options.schedule(defaults));
     let folder = folder(options)?;
     let engine = engine(&options.device)?;
-    let Problem { model, named, description, train, test, normalisation, augment, weights } = problem(options)?;
+    let Problem { model, named, images, normalisation, augment, weights } = problem(options)?;
+    let Read { overview, train, validation, test, .. } = images;
     options.say(format_args!("device   {}", engine.name()));
-    let (train, validation) = train.split(HELD_OUT, options.seed)?;
-    options.say(format_args!(
-        "data     {description}: {} to train, {} to validate, {} to test",
-        train.len(),
-        validation.len(),
-        test.len()
-    ));
+    options.say(format_args!("data     {}", overview.lines().join("\n         ")));
+    options.needs_validation(validation.len())?;
     let (image_size, class_names) = (train.image_size(), train.class_names());
     let summary = Summary::new(&*model, image_size)?;
     options.say(format_args!("\n{summary}\n"));
@@ -140,7 +131,8 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         trainer.load_model(file, load)?;
         options.say(format_args!("weights  {}", file.display()));
     }
-    say_trained(options, &mut trainer, &mut *test_source)?;
+    let has_test = test.len() > 0;
+    say_trained(options, &mut trainer, has_test.then_some(&mut *test_source))?;
     let mut folder = folder.map(|folder| folder.class_names(&class_names));
     let resumed = folder.as_mut().map_or(Ok(false), |folder| resume(options, folder, &mut trainer))?;
     if !resumed {
@@ -155,13 +147,16 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     if !resumed {
         tuning::tune(options, &mut trainer, &*train_source)?;
     }
-    let (train, validation) = (&mut *train_source, &mut *validation_source);
-    let Some(history) = fit(options, &mut trainer, [train, validation], record.as_mut())? else {
+    let pictured = if has_test { &test } else { &train };
+    let sources: [&mut dyn BatchSource; 2] = [&mut *train_source, &mut *validation_source];
+    let Some(history) = fit(options, &mut trainer, sources, record.as_mut())? else {
         return Ok(());
     };
-    let tested = trainer.evaluate(&mut *test_source)?;
-    let confusion = trainer.confusion()?;
-    let results = Results { tested, confusion, history, class_names };
+    let tested = match has_test {
+        true => Some((trainer.evaluate(&mut *test_source)?, trainer.confusion()?)),
+        false => None,
+    };
+    let results = Results { tested, history, class_names };
     results.say(options, trainer.diagnosis(&results.class_names));
     let penalties = penalties(&options.optimizer(defaults), &mut trainer)?;
     if let Some(penalties) = penalties {
@@ -170,11 +165,11 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     if let Some(record) = &record {
         record.save(&mut trainer)?;
         if options.pictures {
-            let mut images = test.some(PICTURED)?;
+            let mut images = pictured.some(PICTURED)?;
             images.class_names.clone_from(&results.class_names);
             record.draw(&mut trainer, &images, normalisation)?;
         }
-        record.summarise(&mut trainer, Some(&results.tested))?;
+        record.summarise(&mut trainer, results.tested.as_ref().map(|(tested, _)| tested))?;
         options.say(format_args!("written  {}", record.path().display()));
     }
     // The profile comes last, since its steps change momentum and running statistics.
@@ -185,10 +180,11 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
 }
 
 /// If only a part of the model is trained, prints that part, and the test results before training.
-fn say_trained(options: &Options, trainer: &mut Trainer, test: &mut dyn BatchSource) -> Result<()> {
+fn say_trained(options: &Options, trainer: &mut Trainer, test: Option<&mut dyn BatchSource>) -> Result<()> {
     let (trained, parameters) = (trainer.trained_parameters(), trainer.parameters());
     if trained < parameters {
         options.say(format_args!("trained  {trained} of {parameters} parameters, the others are frozen"));
+        let Some(test) = test else { return Ok(()) };
         let tested = trainer.evaluate(test)?;
         let (loss, accuracy) = (tested.loss, tested.accuracy * 100.0);
         options.say(format_args!("before   test loss {loss:.4}, accuracy {accuracy:.2}%"));
@@ -216,8 +212,12 @@ fn fit(
         }
         return Ok(None);
     }
-    if let Some(epoch) = record.map_or(Ok(None), |record| record.take_best(trainer))? {
-        options.say(format_args!("\nbest     epoch {epoch}, whose parameters are taken"));
+    match record.map_or(Ok(None), |record| record.take_best(trainer))? {
+        Some(epoch) => options.say(format_args!("\nbest     epoch {epoch}, whose parameters are taken")),
+        None if options.keep_best => {
+            options.say("\nbest     unknown: there are no images to validate with, so the last parameters are taken");
+        }
+        None => {}
     }
     Ok(Some(history))
 }

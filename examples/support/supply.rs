@@ -25,6 +25,12 @@ impl From<ImageSet> for Supply {
     }
 }
 
+impl From<Arc<dyn Dataset>> for Supply {
+    fn from(images: Arc<dyn Dataset>) -> Self {
+        Supply::Disk(images)
+    }
+}
+
 impl Supply {
     fn dataset(&self) -> &dyn Dataset {
         match self {
@@ -56,20 +62,6 @@ impl Supply {
         } else {
             (0..self.classes()).map(|i| i.to_string()).collect()
         }
-    }
-
-    /// Splits the images into (training, validation).
-    pub fn split(self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
-        Ok(match self {
-            Supply::Memory(images) => {
-                let (train, validation) = images.split_validation(fraction, seed)?;
-                (Supply::Memory(train), Supply::Memory(validation))
-            }
-            Supply::Disk(dataset) => {
-                let (train, validation) = Subset::split(Arc::new(dataset), fraction, seed)?;
-                (Supply::Disk(Arc::new(train)), Supply::Disk(Arc::new(validation)))
-            }
-        })
     }
 
     /// Returns at most `count` images in memory, evenly spaced over all of them.

@@ -15,6 +15,8 @@ use crate::shape::ImageSize;
 const SIDE: usize = 32;
 const PIXELS: usize = SIDE * SIDE;
 const CHANNELS: usize = 3;
+/// Number of images in a batch, and for the test.
+const RECORDS: usize = 10_000;
 /// Folders created by the published archives.
 pub(super) const FOLDER: &str = "cifar-10-batches-bin";
 pub(super) const FOLDER_100: &str = "cifar-100-binary";
@@ -42,12 +44,16 @@ pub const CIFAR100_CLASS_NAMES: [&str; 100] = [
 /// Reads CIFAR-10's training and test sets from the folder `dir`, or from `cifar-10-batches-bin` in it: 32x32 in
 /// colour.
 ///
-/// The published files hold 50,000 and 10,000 images. Files with other whole numbers of records are read too. Returns
-/// [`Error::Io`] if the system refuses a file, else [`Error::Data`] with the file and its fault.
+/// The files hold 50,000 and 10,000 images. A file with fewer records was cut, and is an error. Returns [`Error::Io`] if the system refuses a file, else [`Error::Data`] with the file and its fault.
 pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
+    read_batches(dir, RECORDS)
+}
+
+/// Reads the batches, each of this number of records.
+fn read_batches(dir: &Path, records: usize) -> Result<(ImageSet, ImageSet)> {
     let dir = folder(dir, FOLDER);
     let batches: Vec<PathBuf> = (1..=5).map(|i| dir.join(format!("data_batch_{i}.bin"))).collect();
-    let set = |files: &[PathBuf]| read_files(files, 1, 10)?.named(CLASS_NAMES);
+    let set = |files: &[PathBuf]| read_files(files, 1, 10, records)?.named(CLASS_NAMES);
     Ok((set(&batches)?, set(&[dir.join("test_batch.bin")])?))
 }
 
@@ -56,6 +62,11 @@ pub fn read(dir: &Path) -> Result<(ImageSet, ImageSet)> {
 ///
 /// Class names come from `fine_label_names.txt` if it lies beside the images, else they are [`CIFAR100_CLASS_NAMES`].
 pub fn read_100(dir: &Path) -> Result<(ImageSet, ImageSet)> {
+    read_files_100(dir, [5 * RECORDS, RECORDS])
+}
+
+/// Reads the training and the test file, each of this number of records.
+fn read_files_100(dir: &Path, records: [usize; 2]) -> Result<(ImageSet, ImageSet)> {
     let dir = folder(dir, FOLDER_100);
     let names = dir.join("fine_label_names.txt");
     let names: Vec<String> = match names.is_file() {
@@ -65,8 +76,8 @@ pub fn read_100(dir: &Path) -> Result<(ImageSet, ImageSet)> {
         }
         false => CIFAR100_CLASS_NAMES.map(String::from).to_vec(),
     };
-    let set = |file: &str| read_files(&[dir.join(file)], 2, 100)?.named(names.clone());
-    Ok((set("train.bin")?, set("test.bin")?))
+    let set = |file: &str, records| read_files(&[dir.join(file)], 2, 100, records)?.named(names.clone());
+    Ok((set("train.bin", records[0])?, set("test.bin", records[1])?))
 }
 
 /// `dir`, or the archive's folder in it if there is one.
@@ -75,8 +86,8 @@ pub(super) fn folder(dir: &Path, archive: &str) -> PathBuf {
     if inner.is_dir() { inner } else { dir.to_path_buf() }
 }
 
-/// Reads all records of `files` in order. The last of a record's `labels` label bytes is its label.
-fn read_files(files: &[PathBuf], labels: usize, classes: usize) -> Result<ImageSet> {
+/// Reads all records of `files` in order, `records` of each. The last of a record's `labels` label bytes is its label.
+fn read_files(files: &[PathBuf], labels: usize, classes: usize, records: usize) -> Result<ImageSet> {
     let record = labels + CHANNELS * PIXELS;
     let (mut images, mut found) = (Vec::new(), Vec::new());
     for path in files {
@@ -87,6 +98,12 @@ fn read_files(files: &[PathBuf], labels: usize, classes: usize) -> Result<ImageS
             let expected = format!("a record of {record} bytes at offset {at}");
             let error = Error::data(path, format!("truncated: expected {expected}, found {rest} bytes"));
             return Err(error.between(Quantity::Bytes(record as u64), Quantity::Bytes(rest as u64)));
+        }
+        let held = bytes.len() / record;
+        if held != records {
+            let fault = if held < records { "cut at the end of a record" } else { "too long" };
+            let message = format!("{fault}: holds {held} images, expected {records}; fetch the file again");
+            return Err(Error::data(path, message).between(records, held));
         }
         images.reserve(bytes.len() / record * CHANNELS * PIXELS);
         for (i, record_bytes) in bytes.chunks_exact(record).enumerate() {
@@ -133,7 +150,7 @@ mod tests {
         }
 
         fn fault(&self, name: &str) -> String {
-            match read(&self.0) {
+            match read_batches(&self.0, 2) {
                 Err(Error::Data { path, message, .. }) => {
                     assert_eq!(path, self.0.join(name), "{message}");
                     message
@@ -161,7 +178,7 @@ mod tests {
     #[test]
     fn planes_become_pixels_and_batches_follow_one_another() {
         let folder = Folder::ten("good");
-        let (train, test) = read(&folder.0).unwrap();
+        let (train, test) = read_batches(&folder.0, 2).unwrap();
         assert_eq!((train.len(), test.len()), (10, 2));
         assert_eq!((train.height, train.width, train.channels, train.classes), (32, 32, 3, 10));
         assert_eq!(test.labels, [0, 9]);
@@ -176,7 +193,7 @@ mod tests {
                 fs::rename(&entry, inner.join(entry.file_name().unwrap())).unwrap();
             }
         }
-        assert_eq!(read(&folder.0).unwrap(), (train, test));
+        assert_eq!(read_batches(&folder.0, 2).unwrap(), (train, test));
     }
 
     #[test]
@@ -186,6 +203,11 @@ mod tests {
         folder.write("data_batch_3.bin", &good[..5000]);
         let message = folder.fault("data_batch_3.bin");
         assert_eq!(message, "truncated: expected a record of 3073 bytes at offset 3073, found 1927 bytes");
+        folder.write("data_batch_3.bin", &good[..3073]);
+        let message = folder.fault("data_batch_3.bin");
+        assert_eq!(message, "cut at the end of a record: holds 1 images, expected 2; fetch the file again");
+        folder.write("data_batch_3.bin", &[&good[..], &good[..3073]].concat());
+        assert!(folder.fault("data_batch_3.bin").starts_with("too long: holds 3 images, expected 2"));
         folder.write("data_batch_3.bin", &[]);
         assert!(folder.fault("data_batch_3.bin").contains("offset 0, found 0 bytes"));
         let mut bytes = good.clone();
@@ -193,7 +215,7 @@ mod tests {
         folder.write("data_batch_3.bin", &bytes);
         assert_eq!(folder.fault("data_batch_3.bin"), "label 1, at offset 3073, is 10, must be in 0..=9");
         fs::remove_file(folder.0.join("data_batch_3.bin")).unwrap();
-        let error = read(&folder.0).unwrap_err();
+        let error = read_batches(&folder.0, 2).unwrap_err();
         assert!(matches!(&error, Error::Io { path, .. } if path.ends_with("data_batch_3.bin")), "{error}");
     }
 
@@ -202,7 +224,7 @@ mod tests {
         let folder = Folder::new("hundred");
         folder.write("train.bin", &[record(&[19, 99], 2), record(&[0, 4], 3)].concat());
         folder.write("test.bin", &record(&[7, 50], 4));
-        let (train, test) = read_100(&folder.0).unwrap();
+        let (train, test) = read_files_100(&folder.0, [2, 1]).unwrap();
         assert_eq!(
             (train.labels.as_slice(), test.labels.as_slice(), train.classes),
             ([99, 4].as_slice(), [50].as_slice(), 100)
@@ -210,8 +232,8 @@ mod tests {
         assert_eq!(train.image(1)[3..6], [30, 31, 32]);
         assert_eq!((&*train.class_names[0], &*train.class_names[99]), ("apple", "worm"));
         folder.write("fine_label_names.txt", (0..100).map(|i| format!("n{i}\n")).collect::<String>().as_bytes());
-        assert_eq!(read_100(&folder.0).unwrap().0.class_names[99], "n99");
+        assert_eq!(read_files_100(&folder.0, [2, 1]).unwrap().0.class_names[99], "n99");
         folder.write("test.bin", &record(&[7, 100], 4));
-        assert!(read_100(&folder.0).unwrap_err().to_string().contains("label 0, at offset 1, is 100"));
+        assert!(read_files_100(&folder.0, [2, 1]).unwrap_err().to_string().contains("label 0, at offset 1, is 100"));
     }
 }

@@ -1,11 +1,13 @@
 //! Data sets of any kind: custom ones, images decoded from files on demand, or images in memory.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{ImageSet, split};
+use super::ImageSet;
+use super::split::{Division, Shares, split_by_class};
 use crate::error::{Error, Result};
 use crate::shape::ImageSize;
 
@@ -66,10 +68,19 @@ pub trait Dataset: Send + Sync {
     /// An error ends the run, so it should name the file at fault.
     fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)>;
 
-    /// The label of every image, for sampling and weights by class. `None`, the default, if labels are only known with
-    /// the images.
-    fn labels(&self) -> Option<Vec<i32>> {
+    /// Returns the label of image `i`. A data set that knows its labels without reading images should implement it.
+    fn label(&self, i: usize) -> Result<i32> {
+        Ok(self.get(i)?.1)
+    }
+
+    /// Returns the file of image `i`, if it comes from one.
+    fn path(&self, _i: usize) -> Option<&Path> {
         None
+    }
+
+    /// Returns the CRC-32C of image `i`: of its file if it comes from one, else of its bytes.
+    fn digest(&self, i: usize) -> Result<u32> {
+        Ok(crc32c::crc32c(&self.get(i)?.0))
     }
 }
 
@@ -97,8 +108,8 @@ impl Dataset for ImageSet {
         }
     }
 
-    fn labels(&self) -> Option<Vec<i32>> {
-        Some(self.labels.clone())
+    fn label(&self, i: usize) -> Result<i32> {
+        self.labels.get(i).copied().ok_or_else(|| beyond(i, self.labels.len()))
     }
 }
 
@@ -123,8 +134,16 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
         (**self).get(i)
     }
 
-    fn labels(&self) -> Option<Vec<i32>> {
-        (**self).labels()
+    fn label(&self, i: usize) -> Result<i32> {
+        (**self).label(i)
+    }
+
+    fn path(&self, i: usize) -> Option<&Path> {
+        (**self).path(i)
+    }
+
+    fn digest(&self, i: usize) -> Result<u32> {
+        (**self).digest(i)
     }
 }
 
@@ -144,10 +163,15 @@ impl<D: Dataset> Subset<D> {
         }
     }
 
-    /// Splits `whole` into (training, validation) with the same random choice as [`ImageSet::split_validation`].
-    pub fn split(whole: Arc<D>, fraction: f64, seed: u64) -> Result<(Self, Self)> {
-        let (training, validation) = split(whole.len(), fraction, seed)?;
+    /// Splits `whole` into (training, validation) with the same choice as [`ImageSet::split_validation`].
+    pub fn split(whole: Arc<D>, share: f64, seed: u64) -> Result<(Self, Self)> {
+        let labels: Vec<i32> = (0..whole.len()).map(|i| whole.label(i)).collect::<Result<_>>()?;
+        let (training, validation) = split(&labels, share, seed)?;
         Ok((Subset { whole: Arc::clone(&whole), indices: training }, Subset { whole, indices: validation }))
+    }
+
+    fn index(&self, i: usize) -> Result<usize> {
+        self.indices.get(i).map(|&index| index as usize).ok_or_else(|| beyond(i, self.indices.len()))
     }
 
     /// Indices into the whole.
@@ -179,16 +203,33 @@ impl<D: Dataset> Dataset for Subset<D> {
     }
 
     fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)> {
-        match self.indices.get(i) {
-            Some(&index) => self.whole.get(index as usize),
-            None => Err(beyond(i, self.indices.len())),
-        }
+        self.whole.get(self.index(i)?)
     }
 
-    fn labels(&self) -> Option<Vec<i32>> {
-        let labels = self.whole.labels()?;
-        self.indices.iter().map(|&i| labels.get(i as usize).copied()).collect()
+    fn label(&self, i: usize) -> Result<i32> {
+        self.whole.label(self.index(i)?)
     }
+
+    fn path(&self, i: usize) -> Option<&Path> {
+        self.whole.path(*self.indices.get(i)? as usize)
+    }
+
+    fn digest(&self, i: usize) -> Result<u32> {
+        self.whole.digest(self.index(i)?)
+    }
+}
+
+/// Holds out a share of the images with these labels for validation, which must not come out empty.
+pub(super) fn split(labels: &[i32], share: f64, seed: u64) -> Result<(Vec<u32>, Vec<u32>)> {
+    if !(share > 0.0 && share < 1.0) {
+        return Err(Error::config("validation share", format!("is {share}, must be above 0 and below 1")));
+    }
+    let Division { train, validation, .. } = split_by_class(labels, Shares { validation: share, test: 0.0 }, seed)?;
+    if validation.is_empty() {
+        let message = format!("{share} of {} images, of which each class trains on one, holds out none", labels.len());
+        return Err(Error::config("validation share", message));
+    }
+    Ok((train, validation))
 }
 
 impl ImageSet {

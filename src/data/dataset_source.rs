@@ -69,7 +69,7 @@ impl BatchSource for DatasetSource {
     }
 
     fn labels(&self) -> Option<Vec<i32>> {
-        self.dataset.labels()
+        (0..self.dataset.len()).map(|i| self.dataset.label(i).ok()).collect()
     }
 
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {

@@ -2,6 +2,7 @@
 //! [`Dataset`] is a custom data set. An [`ImageSet`] is in host memory. Sources make batches, on the device or
 //! prefetched.
 
+mod arrays;
 pub mod cifar;
 mod dataset;
 mod dataset_source;
@@ -11,23 +12,30 @@ mod draws;
 pub mod folder;
 mod formats;
 pub mod idx;
+mod label_map;
 mod normalisation;
+mod npy;
+mod overview;
+mod pixels;
 pub mod shapes;
 mod source;
+mod split;
 pub mod synthetic;
+mod table;
 
 pub use crate::ops::augmentation::{Augmentation, ColorJitter, ResizedCrop};
 pub use crate::ops::gather::Augment;
 pub use dataset::{Dataset, Subset};
 pub use dataset_source::DatasetSource;
-pub use folder::{FolderDataset, FolderOptions, Resize, image_file};
+pub use folder::{FolderDataset, FolderOptions, PassedOver, Resize, image_file};
 pub use formats::{Format, Opened, detect, open, open_lazily};
 pub use normalisation::Normalisation;
+pub use overview::{ClassCount, Overview};
 pub use source::{Batch, BatchSink, BatchSource, ResidentSource, balanced_batches, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
+pub use split::{DataPart, Division, Shares, Split, SplitKind, split_by_class};
 
 use crate::error::{Error, Quantity, Result};
-use crate::rng::Rng;
 use crate::shape::ImageSize;
 
 /// Labelled images in host memory.
@@ -133,35 +141,15 @@ impl ImageSet {
         ImageSet { images, labels, class_names: self.class_names.clone(), ..*self }
     }
 
-    /// Splits off a `fraction` of the images, drawn at random by `seed`, for validation. Returns (training,
+    /// Splits off a `share` of the images of each class, chosen by `seed`, for validation. Returns (training,
     /// validation).
     ///
-    /// Every image is in exactly one of the two sets. The number held out is rounded to the nearest. [`Error::Config`]
-    /// if `fraction` is not between 0 and 1 or leaves either set empty.
-    pub fn split_validation(&self, fraction: f64, seed: u64) -> Result<(ImageSet, ImageSet)> {
-        let (training, validation) = split(self.len(), fraction, seed)?;
+    /// Every image is in exactly one of the two sets, and every class keeps one to train on: see [`split_by_class`].
+    /// [`Error::Config`] if `share` is not between 0 and 1 or holds out nothing.
+    pub fn split_validation(&self, share: f64, seed: u64) -> Result<(ImageSet, ImageSet)> {
+        let (training, validation) = dataset::split(&self.labels, share, seed)?;
         Ok((self.subset(&training), self.subset(&validation)))
     }
-}
-
-/// Splits the indices below `len` into (training, validation), as [`ImageSet::split_validation`] divides its images.
-fn split(len: usize, fraction: f64, seed: u64) -> Result<(Vec<u32>, Vec<u32>)> {
-    if !(fraction > 0.0 && fraction < 1.0) {
-        return Err(Error::config("validation fraction", format!("is {fraction}, must be above 0 and below 1")));
-    }
-    let held_out = (len as f64 * fraction).round() as usize;
-    if held_out == 0 || held_out >= len {
-        return Err(Error::config(
-            "validation fraction",
-            format!(
-                "{fraction} of {} images holds out {held_out}; training and validation need at least one each",
-                len
-            ),
-        ));
-    }
-    let order = Rng::new(seed, "validation split").permutation(len);
-    let (validation, training) = order.split_at(held_out);
-    Ok((training.to_vec(), validation.to_vec()))
 }
 
 /// The first label outside 0..`classes`, with its index.
@@ -247,12 +235,14 @@ mod tests {
     #[test]
     fn a_split_leaves_neither_side_empty() {
         let set = numbered(4);
-        for fraction in [0.0, 1.0, -0.5, 1.5, f64::NAN, 0.1, 0.9] {
+        for fraction in [0.0, 1.0, -0.5, 1.5, f64::NAN, 0.1] {
             let refused = set.split_validation(fraction, 1);
             assert!(matches!(refused, Err(Error::Config { .. })), "a fraction of {fraction} gave {refused:?}");
         }
         assert!(numbered(1).split_validation(0.5, 1).is_err());
         assert!(numbered(0).split_validation(0.5, 1).is_err());
-        assert!(numbered(2).split_validation(0.5, 1).is_ok());
+        // Two classes of one image each train on both.
+        assert!(numbered(2).split_validation(0.5, 1).is_err());
+        assert!(numbered(8).split_validation(0.5, 1).is_ok());
     }
 }

@@ -89,8 +89,12 @@ impl EventWriter {
         for metric in &epoch.metrics {
             values.extend(pair(&metric.name, metric.train, metric.validation));
         }
-        let values: Vec<(&str, Vec<u8>)> =
-            values.iter().map(|(tag, number)| (tag.as_str(), simple_value(*number))).collect();
+        let shown = |tag: &str| epoch.is_validated() || !tag.ends_with("/validation");
+        let values: Vec<(&str, Vec<u8>)> = values
+            .iter()
+            .filter(|(tag, _)| shown(tag))
+            .map(|(tag, number)| (tag.as_str(), simple_value(*number)))
+            .collect();
         self.summary(epoch.epoch as u64, &values)
     }
 

@@ -18,6 +18,8 @@
 //!    reported to guess.
 //! 5. **Well fitted**.
 //!
+//! Without validation images only the first rule is asked, and the fit is otherwise **not judged**.
+//!
 //! With the counts of the validation images ([`Diagnosis::validated`]), every verdict names the classes of recall 0, and
 //! says how many images it is from if they are few.
 //!
@@ -70,6 +72,8 @@ pub enum Fit {
     Improving,
     /// The losses are not finite, or have returned to their start.
     Diverged,
+    /// Unknown, for lack of validation images.
+    Unjudged,
 }
 
 /// The quality of a model's fit, the numbers behind it, and advice. It is made after a run and does not affect it.
@@ -127,6 +131,9 @@ impl Diagnosis {
 
     fn judge(epochs: &[Epoch], chance: f64) -> Option<Self> {
         let curves = Curves::new(epochs)?;
+        if !epochs.iter().any(Epoch::is_validated) {
+            return Some(diverged(&curves, chance).unwrap_or_else(|| unjudged(&curves)));
+        }
         let rules = [diverged, overfitted, improving, underfitted];
         Some(rules.iter().find_map(|rule| rule(&curves, chance)).unwrap_or_else(|| well_fitted(&curves)))
     }
@@ -140,6 +147,7 @@ impl fmt::Display for Diagnosis {
             Fit::Well => "well fitted",
             Fit::Improving => "still improving",
             Fit::Diverged => "diverged",
+            Fit::Unjudged => "not judged",
         };
         write!(f, "{fit}: {}", self.reason)
     }
@@ -255,7 +263,7 @@ fn diverged(curves: &Curves<'_>, _: f64) -> Option<Diagnosis> {
     };
     for epoch in curves.epochs {
         for (name, loss) in [("training", epoch.train_loss), ("validation", epoch.validation_loss)] {
-            if !loss.is_finite() {
+            if !loss.is_finite() && (name == "training" || epoch.is_validated()) {
                 let reason = format!("{name} loss is {loss} in epoch {}", epoch.epoch);
                 return Some(Diagnosis { fit: Fit::Diverged, reason, advice: advice() });
             }
@@ -370,6 +378,15 @@ fn underfitted(curves: &Curves<'_>, chance: f64) -> Option<Diagnosis> {
         ),
         advice,
     })
+}
+
+/// Training alone can't tell what was learnt from what was learnt by heart.
+fn unjudged(curves: &Curves<'_>) -> Diagnosis {
+    Diagnosis {
+        fit: Fit::Unjudged,
+        reason: format!("training accuracy is {:.3}, and there were no images to validate with", curves.train),
+        advice: list(["a share of the images held out for validation, or more images where each class has one"]),
+    }
 }
 
 fn well_fitted(curves: &Curves<'_>) -> Diagnosis {

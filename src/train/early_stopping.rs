@@ -31,10 +31,11 @@ impl Monitor {
 }
 
 impl History {
-    /// Returns the best epoch, the first among equals.
+    /// Returns the best epoch, the first among equals. `None` if no epoch was validated.
     pub fn best(&self, monitor: Monitor) -> Option<&Epoch> {
         // The first among equals.
-        self.epochs.iter().min_by(|a, b| monitor.badness(a).total_cmp(&monitor.badness(b)))
+        let validated = self.epochs.iter().filter(|epoch| epoch.is_validated());
+        validated.min_by(|a, b| monitor.badness(a).total_cmp(&monitor.badness(b)))
     }
 }
 

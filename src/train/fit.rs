@@ -14,7 +14,7 @@ use super::trainer::{Callback, Share, Trainer, losses_of, state_of};
 use crate::data::BatchSource;
 use crate::error::{Error, Result};
 use crate::graph::Purpose;
-use crate::ops::metrics::HISTORY;
+use crate::ops::metrics::{HISTORY, Metrics};
 use crate::optim::{Mode, Rates};
 
 /// The name of a snapshot in memory, for errors.
@@ -38,6 +38,9 @@ impl Trainer {
 
     /// Trains until the number of epochs in the options is reached, and validates after each. Callbacks added by
     /// [`Trainer::on`] receive the events.
+    ///
+    /// Without validation images it trains all the same; an epoch's validation is then NaN
+    /// ([`Epoch::is_validated`]). [`Error::Config`] if early stopping or the schedule depends on it.
     ///
     /// The history covers the whole run, including the part before [`Trainer::restore`]; its losses may begin later.
     pub fn fit(&mut self, train: &mut dyn BatchSource, validation: &mut dyn BatchSource) -> Result<History> {
@@ -68,7 +71,7 @@ impl Trainer {
         validation: &mut dyn BatchSource,
         callbacks: Callbacks<'_, '_>,
     ) -> Result<History> {
-        self.check_monitors()?;
+        self.check_monitors(!validation.is_empty())?;
         self.options.sampling.check(train)?;
         let mut lost_at = None;
         // Drops the reports of a run that ended with an error.
@@ -106,8 +109,19 @@ impl Trainer {
         Ok(self.run.history.clone())
     }
 
-    /// Returns an error if the end of the run or its learning rate depends on an accuracy that the loss does not have.
-    fn check_monitors(&self) -> Result<()> {
+    /// Returns an error if the end of the run or its learning rate depends on a validation that there is not, or on an
+    /// accuracy that the loss does not have.
+    fn check_monitors(&self, validates: bool) -> Result<()> {
+        if !validates {
+            let message = "looks at the validation, and there are no images to validate with: hold some out";
+            if self.options.early_stopping.is_some() {
+                return Err(Error::config("early_stopping", message));
+            }
+            // Only a schedule that depends on results keeps a state.
+            if !self.schedule.state().is_empty() {
+                return Err(Error::config("schedule", message));
+            }
+        }
         if self.has_classes {
             return Ok(());
         }
@@ -177,14 +191,16 @@ impl Trainer {
             let lr = self.rates(train.len(), self.run.batch.saturating_sub(1)).lr;
             let metrics = self.measured(Purpose::Train)?;
             let train_seconds = self.run.epoch_seconds();
-            let validated = self.evaluate(validation)?;
-            if !validated.loss.is_finite() {
-                self.trip(train, callbacks, validated.loss as f32)?;
+            let validated = self.validate(validation)?;
+            if !validation.is_empty() {
+                if !validated.loss.is_finite() {
+                    self.trip(train, callbacks, validated.loss as f32)?;
+                }
+                self.schedule.observe(match self.schedule.mode() {
+                    Mode::Min => validated.loss,
+                    Mode::Max => validated.accuracy,
+                });
             }
-            self.schedule.observe(match self.schedule.mode() {
-                Mode::Min => validated.loss,
-                Mode::Max => validated.accuracy,
-            });
             let epoch = Epoch {
                 epoch: self.run.epochs + 1,
                 train_loss: metrics.loss,
@@ -206,6 +222,15 @@ impl Trainer {
             }
         }
         Ok(())
+    }
+
+    /// Evaluates on the validation images. Without any, every number is NaN.
+    fn validate(&mut self, validation: &mut dyn BatchSource) -> Result<Metrics> {
+        if !validation.is_empty() {
+            return self.evaluate(validation);
+        }
+        let others = self.metrics.iter().map(|name| (name.clone(), f64::NAN)).collect();
+        Ok(Metrics { loss: f64::NAN, accuracy: f64::NAN, others, ..Metrics::default() })
     }
 
     /// The rates of batch `i` of the present epoch.

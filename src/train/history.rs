@@ -25,6 +25,13 @@ pub struct Epoch {
     pub metrics: Vec<Measured>,
 }
 
+impl Epoch {
+    /// True unless there were no images to validate with.
+    pub fn is_validated(&self) -> bool {
+        !(self.validation_loss.is_nan() && self.validation_accuracy.is_nan())
+    }
+}
+
 /// A metric's means over an epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {

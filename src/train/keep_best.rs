@@ -7,7 +7,8 @@ use super::event::{Event, Flow};
 use super::trainer::{Callback, Trainer};
 use crate::error::Result;
 
-/// Keeps the parameters and buffers of the best epoch in a file, which is complete at every moment.
+/// Keeps the parameters and buffers of the best epoch in a file, which is complete at every moment. Without validation
+/// images there is no best epoch, and no file.
 #[derive(Clone, Debug)]
 pub struct KeepBest {
     path: PathBuf,

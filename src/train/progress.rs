@@ -162,13 +162,15 @@ impl fmt::Display for Numbers<'_> {
         let epoch = self.0;
         let [train, validation] =
             [epoch.train_accuracy, epoch.validation_accuracy].map(|value| share(" accuracy", value));
-        write!(
-            f,
-            "train loss {:.4}{train}  validation loss {:.4}{validation}",
-            epoch.train_loss, epoch.validation_loss
-        )?;
+        write!(f, "train loss {:.4}{train}", epoch.train_loss)?;
+        if epoch.is_validated() {
+            write!(f, "  validation loss {:.4}{validation}", epoch.validation_loss)?;
+        }
         for metric in &epoch.metrics {
-            write!(f, "  {} {:.4} validation {:.4}", metric.name, metric.train, metric.validation)?;
+            write!(f, "  {} {:.4}", metric.name, metric.train)?;
+            if epoch.is_validated() {
+                write!(f, " validation {:.4}", metric.validation)?;
+            }
         }
         write!(f, "  {:.0} images/s", epoch.images_per_second)
     }

@@ -11,7 +11,7 @@ use super::trainer::{Callback, Trainer};
 use super::weights::Load;
 use crate::data::{ImageSet, Normalisation};
 use crate::error::{Error, Result};
-use crate::files::write_whole;
+use crate::files::{SUMMARY, write_whole};
 use crate::graph::Tape;
 use crate::ops::confusion::Confusion;
 use crate::ops::metrics::Metrics;
@@ -21,12 +21,8 @@ use crate::report::tensorboard::EventWriter;
 use crate::report::{ClassReport, confusion, sheet};
 use crate::tensor::Role;
 
-/// Name of the folder of checkpoints within a run's folder.
-pub(super) const CHECKPOINTS: &str = "checkpoints";
 /// Name of the file with the best epoch's model.
 pub(super) const BEST: &str = "best.safetensors";
-/// Name of the file written last.
-pub(super) const SUMMARY: &str = "summary.json";
 /// Largest number of mistakes shown.
 const SHOWN: usize = 120;
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::checkpoints::{Checkpoints, Found};
 use super::early_stopping::Monitor;
 use super::keep_best::KeepBest;
-use super::record::{BEST, CHECKPOINTS, Record, SUMMARY, events};
+use super::record::{BEST, Record, events};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::files::write_whole;
+use crate::files::{CHECKPOINTS, SUMMARY, write_whole};
 use crate::report::tensorboard::PREFIX;
 
 /// Default time between two checkpoints.

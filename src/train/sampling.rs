@@ -30,7 +30,7 @@ impl fmt::Display for Sampling {
 pub(super) fn labels(train: &dyn BatchSource, field: &str) -> Result<Vec<i32>> {
     let Some(labels) = train.labels() else {
         let message = format!(
-            "needs the label of every training image, which \"{}\" does not tell: implement BatchSource::labels, or Dataset::labels of its data set",
+            "needs the label of every training image, which \"{}\" does not tell: implement BatchSource::labels",
             train.name()
         );
         return Err(Error::config(field, message));

@@ -398,6 +398,9 @@ impl Trainer {
 
     /// Returns loss, accuracy and further metrics over all images of `source`.
     pub fn evaluate(&mut self, source: &mut dyn BatchSource) -> Result<Metrics> {
+        if source.is_empty() {
+            return Err(Error::config(source.name(), "has no images to evaluate on"));
+        }
         self.prepare(source)?;
         let names: Vec<String> = self.metrics.iter().map(|name| state_of(Purpose::Evaluate, name)).collect();
         for state in names.iter().map(String::as_str).chain([losses_of(Purpose::Evaluate), CONFUSION]) {

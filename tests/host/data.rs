@@ -88,14 +88,18 @@ fn without_a_train_folder_a_seeded_part_is_held_out() {
     for i in 0..20 {
         folder.colour(&format!("{}/{i:02}.png", if i % 2 == 0 { "a" } else { "b" }), 5 * i);
     }
-    let read = |seed| folder.read(FolderOptions::default().seed(seed).test_fraction(0.25)).unwrap();
+    let read = |seed| folder.read(FolderOptions::default().seed(seed).test(0.2).validation(0.2)).unwrap();
     let first = read(1);
-    assert_eq!((first.train.len(), first.test.len()), (15, 5));
+    assert_eq!((first.train.len(), first.validation.len(), first.test.len()), (12, 4, 4));
+    assert_eq!(first.split.to_string(), "validation and test held out by class (shares 0.2 and 0.2, seed 1)");
+    for part in [&first.validation, &first.test] {
+        assert_eq!(part.labels, [0, 0, 1, 1], "as many of each class");
+    }
     assert_eq!(first.test.class_names, ["a", "b"]);
     let again = read(1);
     assert_eq!((&first.train, &first.test), (&again.train, &again.test));
     assert_ne!(first.test, read(2).test);
-    assert!(matches!(folder.read(FolderOptions::default().test_fraction(1.5)), Err(Error::Config { .. })));
+    assert!(matches!(folder.read(FolderOptions::default().test(1.5)), Err(Error::Config { .. })));
 }
 
 #[test]
@@ -104,9 +108,9 @@ fn gray_stays_gray_and_turns_to_colour_among_colours() {
     folder.gray("a/1.png", [2, 3], 40);
     folder.gray("b/2.jpg", [2, 3], 90);
     folder.gray("b/3.jpg", [2, 3], 90);
-    let half = FolderOptions::default().test_fraction(0.34);
+    let half = FolderOptions::default().test(0.0).validation(0.0);
     let set = folder.read(half.clone()).unwrap().train;
-    assert_eq!((set.channels, set.images.len()), (1, 12));
+    assert_eq!((set.channels, set.images.len()), (1, 18));
     // Transparency goes, what is under it stays.
     RgbaImage::from_pixel(3, 2, image::Rgba([9, 8, 7, 0])).save(folder.0.path("a/3.png")).unwrap();
     let read = folder.read(half).unwrap();
@@ -166,7 +170,7 @@ fn folders_without_classes_or_images_are_refused() {
     let options = FolderOptions::default();
     assert!(folder.fault("", options.clone()).contains("has no folders"));
     fs::create_dir_all(folder.0.join("cats")).unwrap();
-    assert!(folder.fault("cats", options.clone()).contains("a class without a .jpg, .jpeg or .png file"));
+    assert!(folder.fault("cats", options.clone()).contains("a class without an image (.jpg .jpeg"));
     fs::write(folder.0.path("cats/1.png"), "").unwrap();
     let one = "has one class only, \"cats\"; at least two are needed, a folder for each";
     assert_eq!(folder.fault("", options.clone()), one);
@@ -175,13 +179,17 @@ fn folders_without_classes_or_images_are_refused() {
     assert_eq!(folder.fault("", skip.clone()), "has no image that can be read among 2 files");
     folder.colour("cats/2.png", 9);
     let message = folder.fault("dogs", skip);
-    assert_eq!(message, "is a class of which no image can be read; mend its files or remove the folder");
+    assert_eq!(message, "is the class \"dogs\", of which no image can be read; mend its files or remove it");
 
     let folder = train_and_test("halves");
     folder.colour("test/wolf/1.png", 3);
-    assert!(folder.fault("test/wolf", options.clone()).contains("is a class that"));
-    fs::remove_dir_all(folder.0.join("test")).unwrap();
-    assert_eq!(folder.fault("", options.clone()), "has a folder train but no folder test beside it");
+    assert!(
+        folder
+            .fault("test/wolf", options.clone())
+            .contains("is a class of which there is nothing to train on; those are ant, zebra")
+    );
+    fs::remove_dir_all(folder.0.join("train")).unwrap();
+    assert!(folder.fault("", options.clone()).contains("has test but no folder train beside it"));
     let missing = folder::read(&folder.0.join("missing"), &options);
     assert!(matches!(missing, Err(Error::Io { .. })), "{missing:?}");
 }

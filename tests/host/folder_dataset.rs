@@ -164,7 +164,7 @@ fn files_left_out_are_remembered_with_the_reason() {
     let good = fs::read(scratch.join("in/bee/3.png")).unwrap();
     let cut = scratch.write("in/bee/cut.png", &good[..good.len() - 20]);
     let (options, _) = with_cache(&scratch);
-    let options = options.skip_bad(true);
+    let options = options.skip_bad(true).validation(0.0);
     let plain = read(&scratch, &options.clone().cache(None));
     for _ in 0..2 {
         let cached = read(&scratch, &options);
@@ -207,7 +207,7 @@ impl BatchSink for Nowhere {
 #[test]
 fn an_image_that_changes_while_it_is_in_use_is_named() {
     let scratch = images("folder-changing");
-    let folder = open(&scratch, &FolderOptions::default());
+    let folder = open(&scratch, &FolderOptions::default().validation(0.0));
     image::RgbImage::new(5, 5).save(scratch.join("in/ant/2.png")).unwrap();
     let sets = [ImageSet::collect(&folder.train), ImageSet::collect(&folder.test)];
     let error = sets.into_iter().find_map(Result::err).unwrap().to_string();

@@ -1,6 +1,7 @@
 //! What a folder holds, told by its files, and what is said of folders that hold nothing or the wrong thing.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 
 use tilegrad::Error;
 use tilegrad::data::{
@@ -20,8 +21,12 @@ fn write_idx(scratch: &Scratch, first: [u8; 10]) {
     }
 }
 
-fn record(labels: &[u8]) -> Vec<u8> {
-    [labels, &[9; 3072]].concat()
+/// A file of `count` records of zeros, the first of which has this label as the last of its label bytes.
+fn records(scratch: &Scratch, name: &str, count: u64, labels: u64, first: u8) {
+    let file = fs::File::create(scratch.path(name)).unwrap();
+    file.set_len(count * (labels + 3072)).unwrap();
+    (&file).seek(SeekFrom::Start(labels - 1)).unwrap();
+    (&file).write_all(&[first]).unwrap();
 }
 
 fn description(scratch: &Scratch, what: &str) -> String {
@@ -34,7 +39,7 @@ fn idx_files_are_mnist_or_fashion_mnist_by_their_labels() {
     let options = FolderOptions::default();
     let opened = |first| {
         write_idx(&scratch, first);
-        open(&scratch, &options).unwrap()
+        open(&scratch, &options.clone().validation(0.0)).unwrap()
     };
     let mnist = opened([7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
     assert_eq!((mnist.format, mnist.normalisation), (Format::Idx, Some(Normalisation::MNIST)));
@@ -43,11 +48,11 @@ fn idx_files_are_mnist_or_fashion_mnist_by_their_labels() {
     let fashion = opened([9, 2, 1, 1, 6, 1, 4, 6, 5, 7]);
     assert_eq!(fashion.normalisation, Some(Normalisation::FASHION_MNIST));
     assert_eq!((fashion.test.class_names[9].as_str(), fashion.test.len()), ("Ankle boot", 10));
-    let other = opened([1; 10]);
+    let other = opened([1, 0, 1, 0, 1, 0, 1, 0, 1, 0]);
     assert_eq!((other.description, other.normalisation), (description(&scratch, "IDX images"), None));
     let resize = options.resize(Resize::square(8));
     let error = open(&scratch, &resize).unwrap_err().to_string();
-    assert_eq!(error, format!("resize: is for folders of images, {} is IDX images", scratch.display()));
+    assert_eq!(error, format!("resize: is for image files, {} is IDX images", scratch.display()));
     // One file is enough to say what the others should be.
     fs::remove_file(scratch.join("train-images-idx3-ubyte")).unwrap();
     let error = open(&scratch, &FolderOptions::default()).unwrap_err().to_string();
@@ -59,21 +64,25 @@ fn both_cifars_are_found_with_or_without_the_archives_folder() {
     for inner in ["", "cifar-10-batches-bin/"] {
         let scratch = Scratch::new("formats-cifar10");
         for i in 1..=5 {
-            scratch.write(&format!("{inner}data_batch_{i}.bin"), record(&[i]));
+            records(&scratch, &format!("{inner}data_batch_{i}.bin"), 10_000, 1, i);
         }
-        scratch.write(&format!("{inner}test_batch.bin"), record(&[8]));
-        let opened = open(&scratch, &FolderOptions::default()).unwrap();
-        assert_eq!((opened.format, opened.description), (Format::Cifar10, description(&scratch, "CIFAR-10")));
-        assert_eq!((opened.train.len(), opened.normalisation), (5, Some(Normalisation::CIFAR10)));
+        records(&scratch, &format!("{inner}test_batch.bin"), 10_000, 1, 8);
         let lazy = open_lazily(&scratch, &FolderOptions::default()).unwrap();
-        assert_eq!((lazy.test.len(), lazy.test.class_names()[8].as_str(), lazy.test.classes()), (1, "ship", 10));
+        assert_eq!((lazy.format, lazy.description), (Format::Cifar10, description(&scratch, "CIFAR-10")));
+        assert_eq!((lazy.train.len() + lazy.validation.len(), lazy.test.len()), (50_000, 10_000));
+        assert_eq!((lazy.test.label(0).unwrap(), lazy.test.class_names()[8].as_str()), (8, "ship"));
+        assert_eq!(lazy.normalisation, Some(Normalisation::CIFAR10));
+        // Cut at the end of a record.
+        records(&scratch, &format!("{inner}data_batch_2.bin"), 9_999, 1, 1);
+        let error = open(&scratch, &FolderOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("data_batch_2.bin: cut at the end of a record: holds 9999 images"), "{error}");
     }
     for inner in ["", "cifar-100-binary/"] {
         let scratch = Scratch::new("formats-cifar100");
-        scratch.write(&format!("{inner}train.bin"), record(&[1, 99]));
-        scratch.write(&format!("{inner}test.bin"), record(&[1, 0]));
+        records(&scratch, &format!("{inner}train.bin"), 50_000, 2, 99);
+        records(&scratch, &format!("{inner}test.bin"), 10_000, 2, 7);
         let opened = open(&scratch, &FolderOptions::default()).unwrap();
-        assert_eq!((opened.format, opened.train.labels.as_slice()), (Format::Cifar100, &[99][..]));
+        assert_eq!((opened.format, opened.test.labels[0]), (Format::Cifar100, 7));
         assert_eq!(opened.train.class_names, cifar::CIFAR100_CLASS_NAMES);
         assert_eq!(opened.normalisation, Some(Normalisation::CIFAR100));
         assert_eq!(opened.description, description(&scratch, "CIFAR-100"));
@@ -95,7 +104,9 @@ fn a_folder_of_images_is_opened_in_memory_or_lazily_alike() {
     let lazy = open_lazily(&scratch, &options).unwrap();
     assert_eq!((eager.skipped.len(), lazy.skipped.len()), (1, 1));
     assert_eq!(ImageSet::collect(&lazy.train).unwrap(), eager.train);
+    assert_eq!(ImageSet::collect(&lazy.validation).unwrap(), eager.validation);
     assert_eq!(ImageSet::collect(&lazy.test).unwrap(), eager.test);
+    assert_eq!(eager.overview, lazy.overview);
 }
 
 #[test]
@@ -105,7 +116,9 @@ fn a_folder_of_nothing_known_lists_what_was_looked_for() {
     let error = detect(&scratch).unwrap_err();
     assert!(matches!(&error, Error::Data { path, .. } if **path == *scratch), "{error}");
     let error = error.to_string();
-    for part in ["train-images-idx3-ubyte", "data_batch_1.bin", "train.bin", "a folder for each class", ".jpg"] {
+    for part in
+        ["train-images-idx3-ubyte", "data_batch_1.bin", "train.bin", "a folder for each class", ".jpg", ".npz", ".csv"]
+    {
         assert!(error.contains(part), "{error} without {part}");
     }
     assert!(!error.contains("Python"), "{error}");

@@ -20,6 +20,7 @@ mod golden;
 mod gradients;
 mod imbalance;
 mod keys;
+mod layouts;
 mod links;
 mod load;
 mod losses;
@@ -43,8 +44,10 @@ mod scratch;
 mod shaders;
 mod slots;
 mod starvation;
+mod tables;
 mod tidy;
 mod tiles;
+mod unvalidated;
 mod weights;
 mod zoo;
 

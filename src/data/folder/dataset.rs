@@ -61,11 +61,6 @@ impl FolderDataset {
         };
         Ok((dataset, kept, skipped))
     }
-
-    /// Path of the file of image `i`.
-    pub fn path(&self, i: usize) -> Option<&Path> {
-        self.files.get(i).map(|(path, _)| path.as_path())
-    }
 }
 
 impl Dataset for FolderDataset {
@@ -99,8 +94,18 @@ impl Dataset for FolderDataset {
         Ok((self.kept.keep(i, bytes), *label))
     }
 
-    fn labels(&self) -> Option<Vec<i32>> {
-        Some(self.files.iter().map(|(_, label)| *label).collect())
+    fn label(&self, i: usize) -> Result<i32> {
+        let label = self.files.get(i).map(|(_, label)| *label);
+        label.ok_or_else(|| Error::config("data set", format!("image {i} of a data set of {}", self.files.len())))
+    }
+
+    fn path(&self, i: usize) -> Option<&Path> {
+        self.files.get(i).map(|(path, _)| path.as_path())
+    }
+
+    fn digest(&self, i: usize) -> Result<u32> {
+        let Some((path, _)) = self.files.get(i) else { return Ok(crc32c::crc32c(&self.get(i)?.0)) };
+        Ok(crc32c::crc32c(&std::fs::read(path).map_err(|error| Error::io(path, error))?))
     }
 }
 

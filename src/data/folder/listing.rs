@@ -1,145 +1,142 @@
-//! The files of a folder with their classes, and their division into training and test files.
+//! The files of a folder with their classes and parts.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::options::FolderOptions;
-use crate::data::split;
-use crate::error::{Error, Result};
+use super::layout::{Layout, layout};
+use super::names::{class_name, some_of};
+use super::walk::{Entry, PassedOver, endings, entries, images};
+use crate::data::split::DataPart;
+use crate::error::{Error, Result, printable};
 
-/// Files of a folder, as found from its layout.
-pub(super) struct Files {
+/// A list of image files with their classes.
+pub(in crate::data) struct Files {
     /// The folder.
     pub dir: PathBuf,
     /// Names of the classes.
     pub names: Vec<String>,
-    /// All files; the training files first, if the layout divides them.
+    /// All files: those to train on, to validate with and to test with, in this order.
     pub files: Vec<File>,
-    /// Number of training files, if there are the folders train and test.
-    training: Option<usize>,
+    /// True if the folder has images to validate with, and to test with.
+    pub has: [bool; 2],
+    /// What lies there besides.
+    pub passed: PassedOver,
+}
+
+/// A file with its class.
+pub(in crate::data) struct File {
+    pub path: PathBuf,
+    pub class: usize,
+    pub part: DataPart,
 }
 
 impl Files {
-    /// The folder of the training images.
-    fn train_dir(&self) -> PathBuf {
-        if self.training.is_some() { self.dir.join("train") } else { self.dir.clone() }
-    }
-
-    /// Divides the `kept` files into training and test images, given as positions in `kept`.
-    pub fn divide(&self, kept: &[usize], options: &FolderOptions) -> Result<(Vec<u32>, Vec<u32>)> {
-        let training = kept.iter().filter(|&&i| i < self.training.unwrap_or(self.files.len())).count();
-        if self.training.is_some() {
-            for (count, dir) in [(training, self.train_dir()), (kept.len() - training, self.dir.join("test"))] {
-                if count == 0 {
-                    return Err(Error::data(dir, "has no image that can be read"));
-                }
+    /// Checks that the `kept` files, those that can be read, leave something in every part and of every class to train
+    /// on.
+    pub fn check(&self, kept: &[usize]) -> Result<()> {
+        let parts = [(DataPart::Train, true), (DataPart::Validation, self.has[0]), (DataPart::Test, self.has[1])];
+        for (part, _) in parts.into_iter().filter(|(_, has)| *has) {
+            if !kept.iter().any(|&i| self.files[i].part == part) {
+                let first = self.files.iter().find(|file| file.part == part);
+                let place = first.and_then(|file| self.root(file)).unwrap_or(&self.dir);
+                return Err(Error::data(place, "has no image that can be read"));
             }
         }
         // A class without remaining images would be learnt as impossible.
-        let has = |class: usize| kept[..training].iter().any(|&i| self.files[i].class == class);
-        if let Some(class) = (0..self.names.len()).find(|&class| !has(class)) {
-            let message = "is a class of which no image can be read; mend its files or remove the folder";
-            return Err(Error::data(self.train_dir().join(&self.names[class]), message));
+        let mut trained = vec![false; self.names.len()];
+        let train = kept.iter().map(|&i| &self.files[i]).filter(|file| file.part == DataPart::Train);
+        train.for_each(|file| trained[file.class] = true);
+        match trained.iter().position(|trained| !trained) {
+            None => Ok(()),
+            Some(class) => {
+                let of = self.files.iter().find(|file| file.class == class && file.part == DataPart::Train);
+                let place = of.and_then(|file| self.class_dir(file)).unwrap_or(&self.dir);
+                let message = format!(
+                    "is the class \"{}\", of which no image can be read; mend its files or remove it",
+                    printable(&self.names[class])
+                );
+                Err(Error::data(place, message))
+            }
         }
-        match self.training {
-            Some(_) => Ok(((0..training as u32).collect(), (training as u32..kept.len() as u32).collect())),
-            None => split(kept.len(), options.test_fraction, options.seed),
-        }
+    }
+
+    /// The folder of the class that holds this file.
+    fn class_dir<'a>(&self, file: &'a File) -> Option<&'a Path> {
+        let names = self.names.get(file.class)?;
+        file.path.ancestors().skip(1).find(|dir| dir.file_name().is_some_and(|name| class_name(name) == *names))
+    }
+
+    /// The folder that holds the folders of classes.
+    fn root<'a>(&self, file: &'a File) -> Option<&'a Path> {
+        self.class_dir(file)?.parent()
     }
 }
 
 /// Lists the files of the folder `dir` with their classes.
-pub(super) fn list(dir: &Path, options: &FolderOptions) -> Result<Files> {
-    if let Some(resize) = options.resize
-        && (resize.height == 0 || resize.width == 0)
-    {
-        return Err(Error::config("resize", format!("is {resize}, both must be at least 1")));
+pub(in crate::data) fn list(dir: &Path) -> Result<Files> {
+    let mut passed = PassedOver::default();
+    let parts = match layout(dir)? {
+        Layout::Classes => vec![(DataPart::Train, dir.to_path_buf())],
+        Layout::Parts(parts) => {
+            passed.beside(&entries(dir)?);
+            parts
+        }
+    };
+    let has = [DataPart::Validation, DataPart::Test].map(|part| parts.iter().any(|(of, _)| *of == part));
+    let mut names: Vec<String> = Vec::new();
+    let mut files = Vec::new();
+    for (part, root) in parts {
+        let found = entries(&root)?;
+        passed.beside(&found);
+        for folder in &found.folders {
+            let paths = class(folder, part, &mut passed)?;
+            if paths.is_empty() {
+                continue;
+            }
+            let name = class_name(&folder.name);
+            let class = match names.iter().position(|known| *known == name) {
+                Some(class) => class,
+                None if part == DataPart::Train => {
+                    names.push(name);
+                    names.len() - 1
+                }
+                None => {
+                    let message =
+                        format!("is a class of which there is nothing to train on; those are {}", some_of(&names));
+                    return Err(Error::data(&folder.path, message));
+                }
+            };
+            files.extend(paths.into_iter().map(|path| File { path, class, part }));
+        }
+        if part == DataPart::Train {
+            at_least_two(&root, &names)?;
+        }
     }
-    let (train_dir, test_dir) = (dir.join("train"), dir.join("test"));
-    if !train_dir.is_dir() {
-        let Listing { names, files } = classes(dir)?;
-        at_least_two(dir, &names)?;
-        return Ok(Files { dir: dir.to_path_buf(), names, files, training: None });
+    Ok(Files { dir: dir.to_path_buf(), names, files, has, passed })
+}
+
+/// The images of a class. A class to train on needs some, unless its folder holds only folders of runs.
+fn class(folder: &Entry, part: DataPart, passed: &mut PassedOver) -> Result<Vec<PathBuf>> {
+    let runs = passed.runs.len();
+    let paths = images(&folder.path, passed)?;
+    if paths.is_empty() && part == DataPart::Train && passed.runs.len() == runs {
+        let message = format!("is a class without an image ({}); add some or remove the folder", endings());
+        return Err(Error::data(&folder.path, message));
     }
-    if !test_dir.is_dir() {
-        return Err(Error::data(dir, "has a folder train but no folder test beside it"));
-    }
-    let Listing { names, mut files } = classes(&train_dir)?;
-    at_least_two(&train_dir, &names)?;
-    let training = files.len();
-    let test = classes(&test_dir)?;
-    for mut file in test.files {
-        let name = &test.names[file.class];
-        file.class = names.iter().position(|other| other == name).ok_or_else(|| {
-            Error::data(test_dir.join(name), format!("is a class that {} does not have", train_dir.display()))
-        })?;
-        files.push(file);
-    }
-    Ok(Files { dir: dir.to_path_buf(), names, files, training: Some(training) })
+    Ok(paths)
 }
 
 /// Checks for at least two classes, since one class leaves nothing to classify.
-fn at_least_two(dir: &Path, names: &[String]) -> Result<()> {
-    let [name] = names else { return Ok(()) };
-    let message = format!("has one class only, \"{name}\"; at least two are needed, a folder for each");
-    Err(Error::data(dir, message))
-}
-
-/// True if `dir` has folders, which are classes or train and test.
-pub(in crate::data) fn has_classes(dir: &Path) -> bool {
-    entries(dir).is_ok_and(|entries| entries.iter().any(|(_, path)| path.is_dir()))
-}
-
-/// A file with its class.
-pub(super) struct File {
-    pub path: PathBuf,
-    pub class: usize,
-}
-
-/// The classes of a folder and their files.
-struct Listing {
-    names: Vec<String>,
-    files: Vec<File>,
-}
-
-/// Entries of a folder whose names do not start with a dot, sorted by name.
-fn entries(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|error| Error::io(dir, error))? {
-        let entry = entry.map_err(|error| Error::io(dir, error))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') {
-            entries.push((name, entry.path()));
-        }
-    }
-    entries.sort();
-    Ok(entries)
-}
-
-/// Lists the classes in `dir`, each with at least one file that should be an image.
-fn classes(dir: &Path) -> Result<Listing> {
-    let (mut names, mut files) = (Vec::new(), Vec::new());
-    for (name, folder) in entries(dir)?.into_iter().filter(|(_, path)| path.is_dir()) {
-        let before = files.len();
-        for (_, path) in entries(&folder)? {
-            let kind = path.extension().map(|kind| kind.to_string_lossy().to_ascii_lowercase());
-            if matches!(kind.as_deref(), Some("jpg" | "jpeg" | "png")) && path.is_file() {
-                files.push(File { path, class: names.len() });
-            }
-        }
-        if files.len() == before {
-            return Err(Error::data(
-                folder,
-                "is a class without a .jpg, .jpeg or .png file; add some or remove the folder",
-            ));
-        }
-        names.push(name);
-    }
-    if names.is_empty() {
-        return Err(Error::data(
+pub(in crate::data) fn at_least_two(dir: &Path, names: &[String]) -> Result<()> {
+    match names {
+        [] => Err(Error::data(
             dir,
-            "has no folders; a folder for each class is expected, or train and test with them",
-        ));
+            "has no folders of images; a folder for each class is expected, or train, val and test with them",
+        )),
+        [name] => {
+            let name = printable(name);
+            let message = format!("has one class only, \"{name}\"; at least two are needed, a folder for each");
+            Err(Error::data(dir, message))
+        }
+        _ => Ok(()),
     }
-    Ok(Listing { names, files })
 }

@@ -1,22 +1,36 @@
 //! Images in folders, one folder per class, as in torchvision's `ImageFolder`.
 //!
-//! The layout is either `DIR/train/CLASS/*` and `DIR/test/CLASS/*`, or `DIR/CLASS/*`, of which a part is held out for
-//! the test. Images are .jpg, .jpeg or .png. Other files, and names that start with a dot, are ignored. Classes are
-//! numbered in the order of their sorted names, and images are in the order of theirs, whatever order the system lists.
-//! [`read`] keeps all images in memory, and [`open`] decodes each on demand; both give the same bytes.
+//! A folder of a class holds images at any depth; links to folders are followed, and each file is taken once. The
+//! classes lie in `DIR`, or in folders of its parts: `DIR/train`, `DIR/val` (or valid, validation, dev) and `DIR/test`,
+//! also training and testing, in any capitals. Such a name is a part where the folder holds folders of images and no
+//! images itself, and no folder beside it is a class with images in it; else it is a class. What is missing of
+//! validation and test images is held out by class ([`crate::data::split_by_class`]).
+//!
+//! Files are images by their ending; others are counted, names that start with a dot are ignored, and so is the folder
+//! of a training run. Classes are numbered in the order of their sorted names, and images are in the order of theirs,
+//! whatever order the system lists. [`read`] keeps all images in memory, and [`open`] decodes each on demand; both give
+//! the same bytes.
 
 mod cache;
 mod dataset;
+mod layout;
 mod listing;
+mod names;
 mod options;
+mod walk;
 
 pub use dataset::{FolderDataset, image_file};
-pub(super) use listing::has_classes;
+pub(super) use layout::has_classes;
+pub(super) use listing::{File, Files, at_least_two};
+pub(super) use names::some_of;
 pub use options::{FolderOptions, Resize};
+pub use walk::PassedOver;
+pub(super) use walk::{endings, images, is_image};
 
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::data::split::{Division, Split, Wanted};
 use crate::data::{ImageSet, Subset};
 use crate::error::{Error, Result};
 
@@ -25,26 +39,57 @@ use crate::error::{Error, Result};
 pub struct Folder<D = ImageSet> {
     /// Training images, with the classes' names.
     pub train: D,
+    /// Validation images, with the same classes.
+    pub validation: D,
     /// Test images, with the same classes.
     pub test: D,
+    /// Origin of validation and test images.
+    pub split: Split,
+    /// What the folder holds besides.
+    pub passed: PassedOver,
     /// Errors of the omitted files, each with its path.
     pub skipped: Vec<Error>,
+}
+
+impl FolderOptions {
+    /// The choices of a division.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted { validation: self.validation, test: self.test, seed: self.seed }
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.resize {
+            Some(resize) if resize.height == 0 || resize.width == 0 => {
+                Err(Error::config("resize", format!("is {resize}, both must be at least 1")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Reads the images of the folder `dir` into memory. They are gray if all of them are, else red, green and blue, to
 /// which gray images among them are converted. Transparency is dropped.
 ///
-/// Files are decoded on all cores. [`Error::Data`] names a folder without classes, with a single class or without
-/// images, a file that is no image, or the first file of a different size. [`Error::Io`] is what the system refuses.
+/// Files are decoded on all cores. [`Error::Data`] names a folder without classes, with a single class, without images
+/// or with two readings, a file that is no image, or the first file of a different size. [`Error::Io`] is what the
+/// system refuses.
 pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
+    options.check()?;
+    read_files(listing::list(dir)?, options)
+}
+
+/// Reads these files as [`read`] does.
+pub(super) fn read_files(files: Files, options: &FolderOptions) -> Result<Folder> {
+    options.check()?;
     if options.cache.is_some() {
-        let Folder { train, test, skipped } = open(dir, options)?;
-        return Ok(Folder { train: ImageSet::collect(&train)?, test: ImageSet::collect(&test)?, skipped });
+        let Folder { train, validation, test, split, passed, skipped } = open_files(files, options)?;
+        let [train, validation, test] = [&train, &validation, &test].map(|part| ImageSet::collect(part));
+        return Ok(Folder { train: train?, validation: validation?, test: test?, split, passed, skipped });
     }
-    let files = listing::list(dir, options)?;
     let (set, kept, skipped) = dataset::decode(&files, options)?;
-    let (train, test) = files.divide(&kept, options)?;
-    Ok(Folder { train: set.subset(&train), test: set.subset(&test), skipped })
+    let (Division { train, validation, test }, split) = divide(&files, &kept, options)?;
+    let [train, validation, test] = [train, validation, test].map(|part| set.subset(&part));
+    Ok(Folder { train, validation, test, split, passed: files.passed, skipped })
 }
 
 /// Opens the images of the folder `dir`, equal to those of [`read`] but decoded on demand: for a
@@ -54,10 +99,24 @@ pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
 /// [`FolderOptions::cache`] is set: creating the cache decodes everything, so the damage is reported, or the file
 /// omitted, at that time.
 pub fn open(dir: &Path, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
-    let files = listing::list(dir, options)?;
+    options.check()?;
+    open_files(listing::list(dir)?, options)
+}
+
+/// Opens these files as [`open`] does.
+pub(super) fn open_files(files: Files, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
+    options.check()?;
     let (dataset, kept, skipped) = FolderDataset::open(&files, options)?;
-    let (train, test) = files.divide(&kept, options)?;
+    let (Division { train, validation, test }, split) = divide(&files, &kept, options)?;
     let dataset = Arc::new(dataset);
-    let train = Subset::new(Arc::clone(&dataset), train)?;
-    Ok(Folder { train, test: Subset::new(dataset, test)?, skipped })
+    let [train, validation, test] = [train, validation, test].map(|part| Subset::new(Arc::clone(&dataset), part));
+    Ok(Folder { train: train?, validation: validation?, test: test?, split, passed: files.passed, skipped })
+}
+
+/// Divides the `kept` files; the indices are positions in `kept`.
+fn divide(files: &Files, kept: &[usize], options: &FolderOptions) -> Result<(Division, Split)> {
+    files.check(kept)?;
+    let labels: Vec<i32> = kept.iter().map(|&i| files.files[i].class as i32).collect();
+    let parts: Vec<_> = kept.iter().map(|&i| files.files[i].part).collect();
+    options.wanted().divide(&labels, &parts, files.has)
 }

@@ -39,10 +39,16 @@ pub struct FolderOptions {
     pub resize: Option<Resize>,
     /// True to omit unreadable files, with a warning in the log, instead of failing at the first.
     pub skip_bad: bool,
-    /// Fraction held out for the test if there is no folder `train`.
-    pub test_fraction: f64,
-    /// Seed of the random choice of held-out images.
+    /// Share of the training images held out for validation. `None` is what is usual: a tenth, unless the data set has
+    /// images for it.
+    pub validation: Option<f64>,
+    /// Share of the training images held out for the test. `None` is what is usual: a fifth, unless the data set has
+    /// images for the test or for validation.
+    pub test: Option<f64>,
+    /// Seed of the choice of held-out images.
     pub seed: u64,
+    /// Folder with the images that a table of labels lists, if they don't lie beside the table.
+    pub images: Option<PathBuf>,
     /// File for the decoded images, created by the first run and read by later ones. It is recreated if a file's name,
     /// length or time changed, if the options changed, or if it is damaged.
     pub cache: Option<PathBuf>,
@@ -52,9 +58,18 @@ pub struct FolderOptions {
 }
 
 impl Default for FolderOptions {
-    /// The defaults: no resize, no omitted files, a fifth held out, no cache file, none kept.
+    /// The defaults: no resize, no omitted files, the usual shares held out, no cache file, none kept.
     fn default() -> Self {
-        FolderOptions { resize: None, skip_bad: false, test_fraction: 0.2, seed: 1, cache: None, keep: 0 }
+        FolderOptions {
+            resize: None,
+            skip_bad: false,
+            validation: None,
+            test: None,
+            seed: 1,
+            images: None,
+            cache: None,
+            keep: 0,
+        }
     }
 }
 
@@ -71,13 +86,25 @@ impl FolderOptions {
         self
     }
 
-    /// Sets the fraction, above 0 and below 1, held out for the test if there is no folder `train`.
-    pub fn test_fraction(mut self, test_fraction: f64) -> Self {
-        self.test_fraction = test_fraction;
+    /// Sets the share of the training images held out for validation; 0 for none.
+    pub fn validation(mut self, share: impl Into<Option<f64>>) -> Self {
+        self.validation = share.into();
         self
     }
 
-    /// Sets the seed of the random choice of held-out images.
+    /// Sets the share of the training images held out for the test; 0 for none.
+    pub fn test(mut self, share: impl Into<Option<f64>>) -> Self {
+        self.test = share.into();
+        self
+    }
+
+    /// Sets the folder with the images that a table of labels lists.
+    pub fn images(mut self, dir: impl Into<Option<PathBuf>>) -> Self {
+        self.images = dir.into();
+        self
+    }
+
+    /// Sets the seed of the choice of held-out images.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
