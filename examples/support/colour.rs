@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tilegrad::data::{self, Augmentation, ColorJitter, FolderOptions, Normalisation, Resize, ResizedCrop, shapes};
+use tilegrad::data::{self, Augmentation, ColorJitter, FolderOptions, Normalisation, ResizedCrop, shapes};
 use tilegrad::nn::models::NamedModel;
 use tilegrad::{Error, Result};
 
-use super::{Defaults, Options, Problem, Supply, run};
+use super::{Defaults, Options, Problem, Reading, Supply, run};
 
 /// Number of synthetic images for training, validation included, and for the test.
 const SYNTHETIC: [usize; 2] = [5_000, 1_000];
@@ -49,10 +49,8 @@ pub struct Source {
     #[arg(long)]
     skip_bad: bool,
 
-    /// Scales the images of a folder by class to N by N pixels, their proportions not kept; without it all must have one
-    /// size.
-    #[arg(long, value_name = "N")]
-    resize: Option<usize>,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 /// The options of examples that train a large network from the start.
@@ -166,7 +164,7 @@ impl Source {
     pub fn read(&self) -> Result<Option<Read>> {
         let Some(dir) = self.folder()? else { return Ok(None) };
         let settings = FolderOptions::default()
-            .resize(self.resize.map(Resize::square))
+            .images(self.reading.images()?)
             .skip_bad(self.skip_bad)
             .seed(self.options.seed)
             .cache(self.cache.clone());

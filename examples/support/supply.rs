@@ -62,7 +62,7 @@ impl Supply {
     pub fn split(self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
         Ok(match self {
             Supply::Memory(images) => {
-                let (train, validation) = images.split_validation(fraction, seed)?;
+                let (train, validation) = images.into_split_validation(fraction, seed)?;
                 (Supply::Memory(train), Supply::Memory(validation))
             }
             Supply::Disk(dataset) => {

@@ -65,6 +65,21 @@ pub trait Dataset: Send + Sync {
     ///
     /// An error ends the run, so it should name the file at fault.
     fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)>;
+
+    /// CRC-32C of the whole file that image `i` comes from, if the file holds this image alone and the digest is known.
+    fn file_digest(&self, i: usize) -> Option<u32> {
+        let _ = i;
+        None
+    }
+
+    /// Returns four bytes by which image `i` is known again in another data set, whatever its label: the digest of its
+    /// file, else the CRC-32C of its bytes.
+    fn digest(&self, i: usize) -> Result<u32> {
+        match self.file_digest(i) {
+            Some(digest) => Ok(digest),
+            None => Ok(crc32c::crc32c(&self.get(i)?.0)),
+        }
+    }
 }
 
 impl Dataset for ImageSet {
@@ -90,6 +105,10 @@ impl Dataset for ImageSet {
             None => Err(beyond(i, self.labels.len())),
         }
     }
+
+    fn file_digest(&self, i: usize) -> Option<u32> {
+        self.digests.get(i).copied()
+    }
 }
 
 impl<D: Dataset + ?Sized> Dataset for Arc<D> {
@@ -111,6 +130,14 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
 
     fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)> {
         (**self).get(i)
+    }
+
+    fn file_digest(&self, i: usize) -> Option<u32> {
+        (**self).file_digest(i)
+    }
+
+    fn digest(&self, i: usize) -> Result<u32> {
+        (**self).digest(i)
     }
 }
 
@@ -170,6 +197,17 @@ impl<D: Dataset> Dataset for Subset<D> {
             None => Err(beyond(i, self.indices.len())),
         }
     }
+
+    fn file_digest(&self, i: usize) -> Option<u32> {
+        self.whole.file_digest(*self.indices.get(i)? as usize)
+    }
+
+    fn digest(&self, i: usize) -> Result<u32> {
+        match self.indices.get(i) {
+            Some(&index) => self.whole.digest(index as usize),
+            None => Err(beyond(i, self.indices.len())),
+        }
+    }
 }
 
 impl ImageSet {
@@ -177,7 +215,9 @@ impl ImageSet {
     pub fn collect(dataset: &dyn Dataset) -> Result<Self> {
         let indices: Vec<u32> = (0..dataset.len() as u32).collect();
         let Bytes { images, labels } = Bytes::read(dataset, &indices)?;
-        let set = ImageSet::new(images, labels, dataset.image_size(), dataset.classes())?;
+        let mut set = ImageSet::new(images, labels, dataset.image_size(), dataset.classes())?;
+        // Those of all images, or of none.
+        set.digests = (0..dataset.len()).map(|i| dataset.file_digest(i)).collect::<Option<_>>().unwrap_or_default();
         match dataset.class_names() {
             [] => Ok(set),
             names => set.named(names.iter().cloned()),

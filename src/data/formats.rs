@@ -59,7 +59,7 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Opened> {
         let Folder { train, test, skipped } = folder::read(dir, options)?;
         return Ok(describe(dir, format, train, test, skipped));
     }
-    if options.resize.is_some() {
+    if options.images.resize.is_some() {
         return Err(Error::config("resize", format!("is for folders of images, {} is {format}", dir.display())));
     }
     let (train, test) = match format {

@@ -129,10 +129,10 @@ fn another_size_is_refused_with_both_sizes_or_resized() {
         first.display()
     );
     assert_eq!(message, expected);
-    let resized = folder.read(FolderOptions::default().resize(Resize { height: 4, width: 6 })).unwrap();
+    let resized = folder.read(FolderOptions::default().resize(Resize::stretch(4, 6))).unwrap();
     assert_eq!((resized.train.height, resized.train.width, resized.test.len()), (4, 6, 3));
     assert_eq!(resized.test.image(1), [100; 4 * 6 * 3]);
-    let error = folder.read(FolderOptions::default().resize(Resize { height: 4, width: 0 })).unwrap_err();
+    let error = folder.read(FolderOptions::default().resize(Resize::stretch(4, 0))).unwrap_err();
     assert!(matches!(&error, Error::Config { field, .. } if field == "resize"), "{error}");
 }
 

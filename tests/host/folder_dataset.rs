@@ -38,7 +38,7 @@ fn with_cache(scratch: &Scratch) -> (FolderOptions, PathBuf) {
 #[test]
 fn images_on_demand_are_those_in_memory() {
     let scratch = images("folder-lazy");
-    for resize in [None, Some(Resize::square(4))] {
+    for resize in [None, Some(Resize::stretch(4, 4))] {
         for keep in [0, 40, u64::MAX] {
             let options = FolderOptions::default().resize(resize).keep(keep).seed(3);
             let (eager, lazy) = (read(&scratch, &options), open(&scratch, &options));
@@ -126,7 +126,7 @@ fn a_changed_folder_or_option_makes_the_cache_anew() {
     changed("one file less", &options);
     gray(&scratch, "in/ant/gray.png", 12);
     changed("another content", &options);
-    changed("another size", &options.clone().resize(Resize { height: 5, width: 4 }));
+    changed("another size", &options.clone().resize(Resize::stretch(5, 4)));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_cache_that_cannot_be_written_is_named() {
 
     let Some(disk) = SmallDisk::new(&scratch, 16) else { return };
     let path = disk.0.join("decoded");
-    let options = FolderOptions::default().cache(path.clone()).resize(Resize::square(64));
+    let options = FolderOptions::default().cache(path.clone()).resize(Resize::stretch(64, 64));
     let error = folder::read(&scratch.join("in"), &options).unwrap_err();
     assert!(matches!(&error, Error::Io { path: named, .. } if *named == path), "{error}");
     assert!(error.to_string().contains("space"), "{error}");

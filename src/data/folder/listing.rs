@@ -49,12 +49,7 @@ impl Files {
 }
 
 /// Lists the files of the folder `dir` with their classes.
-pub(super) fn list(dir: &Path, options: &FolderOptions) -> Result<Files> {
-    if let Some(resize) = options.resize
-        && (resize.height == 0 || resize.width == 0)
-    {
-        return Err(Error::config("resize", format!("is {resize}, both must be at least 1")));
-    }
+pub(super) fn list(dir: &Path) -> Result<Files> {
     let (train_dir, test_dir) = (dir.join("train"), dir.join("test"));
     if !train_dir.is_dir() {
         let Listing { names, files } = classes(dir)?;

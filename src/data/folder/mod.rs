@@ -9,10 +9,11 @@ mod cache;
 mod dataset;
 mod listing;
 mod options;
+mod survey;
 
-pub use dataset::{FolderDataset, image_file};
+pub use dataset::FolderDataset;
 pub(super) use listing::has_classes;
-pub use options::{FolderOptions, Resize};
+pub use options::FolderOptions;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,8 +32,9 @@ pub struct Folder<D = ImageSet> {
     pub skipped: Vec<Error>,
 }
 
-/// Reads the images of the folder `dir` into memory. They are gray if all of them are, else red, green and blue, to
-/// which gray images among them are converted. Transparency is dropped.
+/// Reads the images of the folder `dir` into memory, upright and with the channels of [`FolderOptions::images`]: gray
+/// images become three equal channels, or colour images their luma. Transparency is dropped. At no time are images in
+/// memory twice.
 ///
 /// Files are decoded on all cores. [`Error::Data`] names a folder without classes, with a single class or without
 /// images, a file that is no image, or the first file of a different size. [`Error::Io`] is what the system refuses.
@@ -41,20 +43,21 @@ pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
         let Folder { train, test, skipped } = open(dir, options)?;
         return Ok(Folder { train: ImageSet::collect(&train)?, test: ImageSet::collect(&test)?, skipped });
     }
-    let files = listing::list(dir, options)?;
-    let (set, kept, skipped) = dataset::decode(&files, options)?;
+    let files = listing::list(dir)?;
+    let (set, kept, skipped) = dataset::read_all(&files, options)?;
     let (train, test) = files.divide(&kept, options)?;
-    Ok(Folder { train: set.subset(&train), test: set.subset(&test), skipped })
+    let (train, test) = set.divide(&train, &test)?;
+    Ok(Folder { train, test, skipped })
 }
 
 /// Opens the images of the folder `dir`, equal to those of [`read`] but decoded on demand: for a
 /// [`DatasetSource`](crate::data::DatasetSource), and for more images than fit into memory.
 ///
-/// The headers of the files are checked at once. If the rest of a file is damaged, reading its image fails, unless
-/// [`FolderOptions::cache`] is set: creating the cache decodes everything, so the damage is reported, or the file
-/// omitted, at that time.
+/// All files are read once, for their digests. Their headers are checked; if the rest of a file is damaged, reading its
+/// image fails. With [`FolderOptions::skip_bad`] all are decoded once, so that the same files are omitted as by [`read`];
+/// a [`FolderOptions::cache`] remembers which.
 pub fn open(dir: &Path, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
-    let files = listing::list(dir, options)?;
+    let files = listing::list(dir)?;
     let (dataset, kept, skipped) = FolderDataset::open(&files, options)?;
     let (train, test) = files.divide(&kept, options)?;
     let dataset = Arc::new(dataset);
