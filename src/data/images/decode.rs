@@ -7,7 +7,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::pixels::Pixels;
-use super::{jpeg, whole};
+use super::{jpeg, tiff, whole};
 use crate::error::{Error, Result};
 use crate::shape::ImageSize;
 
@@ -26,12 +26,23 @@ const PIXEL: u64 = 16;
 /// [`Error::Data`] names `path`, and says what is wrong: content that is no image, that is cut short or damaged, or
 /// whose header claims more than `max_pixels` ([`MAX_PIXELS`]); that is seen before memory is taken.
 pub fn decode(path: &Path, bytes: &[u8], max_pixels: u64) -> Result<Pixels> {
+    if let Some((indices, colors)) = tiff::palette(bytes) {
+        let indices = decode(path, &indices, max_pixels)?;
+        let size = ImageSize { channels: 3, ..indices.size() };
+        if indices.size().channels != 1 {
+            return Err(refusal(path, "TIFF has a palette and more than one sample"));
+        }
+        return Pixels::new(size, indices.bytes().iter().flat_map(|&i| colors[usize::from(i)]).collect());
+    }
     let image = Encoded::new(bytes, max_pixels).map_err(|message| refusal(path, &message))?;
     image.decode(bytes).map_err(|message| refusal(path, &message))
 }
 
 /// Reads the size of an image from its header: that of [`decode()`]'s pixels. What follows the header is not looked at.
 pub fn inspect(path: &Path, bytes: &[u8], max_pixels: u64) -> Result<ImageSize> {
+    if let Some((indices, _)) = tiff::palette(bytes) {
+        return Ok(ImageSize { channels: 3, ..inspect(path, &indices, max_pixels)? });
+    }
     let image = Encoded::new(bytes, max_pixels).map_err(|message| refusal(path, &message))?;
     Ok(image.upright())
 }

@@ -10,6 +10,7 @@ mod jpeg;
 mod pixels;
 mod resize;
 mod scale;
+mod tiff;
 mod whole;
 
 pub use decode::{MAX_PIXELS, decode, inspect};
