@@ -204,7 +204,8 @@ fn lists_and_trailer(key: u64, content: &Content, checksums: &[u64]) -> Vec<u8> 
         lists.extend([i as u64, *checksum].map(u64::to_le_bytes).concat());
     }
     for (i, message) in &content.skipped {
-        let message = &message[..message.floor_char_boundary(REASON)];
+        let cut = (0..=REASON.min(message.len())).rev().find(|&end| message.is_char_boundary(end)).unwrap_or(0);
+        let message = &message[..cut];
         lists.extend([*i as u64, message.len() as u64].map(u64::to_le_bytes).concat());
         lists.extend(message.as_bytes());
     }
