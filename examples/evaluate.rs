@@ -8,13 +8,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::{engine, log, report};
-use tilegrad::data::{self, FolderOptions, ResidentSource, Resize};
+use support::{Fitting, engine, log, report};
+use tilegrad::data::{self, FolderOptions, ResidentSource};
 use tilegrad::nn::models::Networks;
 use tilegrad::ops::confusion::Confusion;
 use tilegrad::optim::Sgd;
 use tilegrad::report::confusion;
-use tilegrad::shape::ImageSize;
 use tilegrad::train::weights::Load;
 use tilegrad::train::{ModelCard, TrainOptions, Trainer};
 use tilegrad::{Error, Result};
@@ -40,6 +39,8 @@ struct Arguments {
     /// Which images are held out for the test where the folder does not say: the seed of the training.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    fitting: Fitting,
     /// auto: the best adapter, or the CPU where there is none; cpu: the reference executor; else a part of an adapter's
     /// name.
     #[arg(long, value_name = "auto|cpu|NAME", default_value = "auto")]
@@ -56,10 +57,9 @@ fn main() -> ExitCode {
 
 fn evaluate(arguments: &Arguments) -> Result<()> {
     let card = ModelCard::read(&arguments.model)?;
-    let ImageSize { height, width, .. } = card.image_size;
     let folder = data::detect(&arguments.data)? == data::Format::Folder;
-    let resize = folder.then_some(Resize { height, width });
-    let settings = FolderOptions::default().resize(resize).skip_bad(arguments.skip_bad).seed(arguments.seed);
+    let settings = FolderOptions::default().skip_bad(arguments.skip_bad).seed(arguments.seed);
+    let settings = if folder { settings.images(arguments.fitting.images(card.image_size)) } else { settings };
     let read = data::open(&arguments.data, &settings)?;
     read.skipped.iter().for_each(|error| eprintln!("skipped  {error}"));
     let images = if arguments.train { read.train } else { read.test };

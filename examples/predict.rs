@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::{engine, log, report};
+use support::{Fitting, engine, log, report};
 use tilegrad::data::{ImageSet, image_file};
 use tilegrad::nn::models::Networks;
 use tilegrad::train::{ModelCard, Predictor, most_probable};
@@ -35,6 +35,8 @@ struct Arguments {
     /// Prints a JSON array in place of lines: path, class, and all probabilities by class.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    fitting: Fitting,
     /// auto: the best adapter, or the CPU where there is none; cpu: the reference executor; else a part of an adapter's
     /// name.
     #[arg(long, value_name = "auto|cpu|NAME", default_value = "auto")]
@@ -55,6 +57,7 @@ fn predict(arguments: &Arguments) -> Result<()> {
     if files.is_empty() {
         return Err(Error::data(&arguments.images[0], "holds no .jpg, .jpeg or .png file"));
     }
+    let reading = arguments.fitting.images(card.image_size);
     let model = card.build(&Networks::new())?;
     let mut engine = engine(&arguments.device)?;
     let mut predictor = Predictor::load(&arguments.model, &card, &*model, &mut *engine)?;
@@ -62,9 +65,9 @@ fn predict(arguments: &Arguments) -> Result<()> {
     for files in files.chunks(AT_ONCE) {
         let (mut images, mut read) = (Vec::new(), Vec::new());
         for file in files {
-            match image_file(file, card.image_size) {
-                Ok(bytes) => {
-                    images.extend(bytes);
+            match image_file(file, &reading) {
+                Ok(pixels) => {
+                    images.extend_from_slice(pixels.bytes());
                     read.push(file);
                 }
                 // One bad file among several does not stop the rest.

@@ -184,7 +184,7 @@ fn a_request_is_looked_at_before_a_first_network_is_trained_for_it() {
     folder.refuses(&["--schedule", "linear"], &["linear", "cosine"]);
     folder.refuses(&["--data", "/nowhere/at/all"], &["/nowhere/at/all", "--help"]);
     let data = folder.images();
-    folder.refuses(&["--data", &data, "--resize", "0"], &["resize", "at least 1"]);
+    folder.refuses(&["--data", &data, "--resize", "0"], &["resize", "must be 1 to"]);
     std::fs::write(Path::new(&data).join("test_batch.bin"), []).unwrap();
     folder.refuses(&["--data", &data, "--resize", "32"], &["resize", "CIFAR-10"]);
 }

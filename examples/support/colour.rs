@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tilegrad::data::{self, Augmentation, ColorJitter, Normalisation, Opened, Overview, Resize, ResizedCrop, shapes};
+use tilegrad::data::{self, Augmentation, ColorJitter, Normalisation, Opened, Overview, ResizedCrop, shapes};
 use tilegrad::nn::models::NamedModel;
 use tilegrad::{Error, Result};
 
-use super::{Defaults, Options, Problem, Supply, run};
+use super::{Defaults, Options, Problem, Reading, Supply, run};
 
 /// Number of synthetic images for training, validation included, and for the test.
 const SYNTHETIC: [usize; 2] = [5_000, 1_000];
@@ -53,10 +53,8 @@ pub struct Source {
     #[arg(long)]
     skip_bad: bool,
 
-    /// Scales the images of a folder by class to N by N pixels, their proportions not kept; without it all must have one
-    /// size.
-    #[arg(long, value_name = "N")]
-    resize: Option<usize>,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 /// The options of examples that train a large network from the start.
@@ -187,9 +185,9 @@ impl Source {
         let settings = self
             .options
             .division()
-            .resize(self.resize.map(Resize::square))
+            .images(self.reading.images()?)
             .skip_bad(self.skip_bad)
-            .images(self.images.clone())
+            .image_dir(self.images.clone())
             .cache(self.cache.clone());
         Ok(Some(match self.stream {
             true => data::open_lazily(&dir, &settings)?.into(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::ImageSet;
-use super::split::{Division, Shares, split_by_class};
+use super::split::held_out;
 use crate::error::{Error, Result};
 use crate::shape::ImageSize;
 
@@ -78,9 +78,19 @@ pub trait Dataset: Send + Sync {
         None
     }
 
-    /// Returns the CRC-32C of image `i`: of its file if it comes from one, else of its bytes.
+    /// CRC-32C of the whole file that image `i` comes from, if the file holds this image alone and the digest is known.
+    fn file_digest(&self, i: usize) -> Option<u32> {
+        let _ = i;
+        None
+    }
+
+    /// Returns four bytes by which image `i` is known again in another data set, whatever its label: the digest of its
+    /// file, else the CRC-32C of its bytes.
     fn digest(&self, i: usize) -> Result<u32> {
-        Ok(crc32c::crc32c(&self.get(i)?.0))
+        match self.file_digest(i) {
+            Some(digest) => Ok(digest),
+            None => Ok(crc32c::crc32c(&self.get(i)?.0)),
+        }
     }
 }
 
@@ -110,6 +120,10 @@ impl Dataset for ImageSet {
 
     fn label(&self, i: usize) -> Result<i32> {
         self.labels.get(i).copied().ok_or_else(|| beyond(i, self.labels.len()))
+    }
+
+    fn file_digest(&self, i: usize) -> Option<u32> {
+        self.digests.get(i).copied()
     }
 }
 
@@ -142,6 +156,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
         (**self).path(i)
     }
 
+    fn file_digest(&self, i: usize) -> Option<u32> {
+        (**self).file_digest(i)
+    }
+
     fn digest(&self, i: usize) -> Result<u32> {
         (**self).digest(i)
     }
@@ -166,7 +184,7 @@ impl<D: Dataset> Subset<D> {
     /// Splits `whole` into (training, validation) with the same choice as [`ImageSet::split_validation`].
     pub fn split(whole: Arc<D>, share: f64, seed: u64) -> Result<(Self, Self)> {
         let labels: Vec<i32> = (0..whole.len()).map(|i| whole.label(i)).collect::<Result<_>>()?;
-        let (training, validation) = split(&labels, share, seed)?;
+        let (training, validation) = held_out(&labels, share, seed)?;
         Ok((Subset { whole: Arc::clone(&whole), indices: training }, Subset { whole, indices: validation }))
     }
 
@@ -214,22 +232,13 @@ impl<D: Dataset> Dataset for Subset<D> {
         self.whole.path(*self.indices.get(i)? as usize)
     }
 
+    fn file_digest(&self, i: usize) -> Option<u32> {
+        self.whole.file_digest(*self.indices.get(i)? as usize)
+    }
+
     fn digest(&self, i: usize) -> Result<u32> {
         self.whole.digest(self.index(i)?)
     }
-}
-
-/// Holds out a share of the images with these labels for validation, which must not come out empty.
-pub(super) fn split(labels: &[i32], share: f64, seed: u64) -> Result<(Vec<u32>, Vec<u32>)> {
-    if !(share > 0.0 && share < 1.0) {
-        return Err(Error::config("validation share", format!("is {share}, must be above 0 and below 1")));
-    }
-    let Division { train, validation, .. } = split_by_class(labels, Shares { validation: share, test: 0.0 }, seed)?;
-    if validation.is_empty() {
-        let message = format!("{share} of {} images, of which each class trains on one, holds out none", labels.len());
-        return Err(Error::config("validation share", message));
-    }
-    Ok((train, validation))
 }
 
 impl ImageSet {
@@ -237,7 +246,9 @@ impl ImageSet {
     pub fn collect(dataset: &dyn Dataset) -> Result<Self> {
         let indices: Vec<u32> = (0..dataset.len() as u32).collect();
         let Bytes { images, labels } = Bytes::read(dataset, &indices)?;
-        let set = ImageSet::new(images, labels, dataset.image_size(), dataset.classes())?;
+        let mut set = ImageSet::new(images, labels, dataset.image_size(), dataset.classes())?;
+        // Those of all images, or of none.
+        set.digests = (0..dataset.len()).map(|i| dataset.file_digest(i)).collect::<Option<_>>().unwrap_or_default();
         match dataset.class_names() {
             [] => Ok(set),
             names => set.named(names.iter().cloned()),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::{fmt, fs};
 
 use super::folder::{self, Folder, FolderOptions};
-use super::split::{Split, Whole};
+use super::split::Split;
+use super::whole::Whole;
 use super::{Dataset, ImageSet, Normalisation, Overview, arrays, cifar, idx, table};
 use crate::error::{Error, Result, printable};
 
@@ -121,7 +122,7 @@ fn of_files<D: Dataset>(path: &Path, format: Format, folder: Folder<D>) -> Resul
 }
 
 fn of_arrays(path: &Path, format: Format, options: &FolderOptions) -> Result<Opened> {
-    if options.resize.is_some() {
+    if options.images.resize.is_some() {
         return Err(Error::config("resize", format!("is for image files, {} is {format}", printable(path))));
     }
     let pair = |(train, test)| Whole { train, validation: None, test: Some(test), notes: Vec::new() };

@@ -12,6 +12,8 @@ mod draws;
 pub mod folder;
 mod formats;
 pub mod idx;
+mod image_set;
+pub mod images;
 mod label_map;
 mod normalisation;
 mod npy;
@@ -22,227 +24,18 @@ mod source;
 mod split;
 pub mod synthetic;
 mod table;
+mod whole;
 
 pub use crate::ops::augmentation::{Augmentation, ColorJitter, ResizedCrop};
 pub use crate::ops::gather::Augment;
 pub use dataset::{Dataset, Subset};
 pub use dataset_source::DatasetSource;
-pub use folder::{FolderDataset, FolderOptions, PassedOver, Resize, image_file};
+pub use folder::{FolderDataset, FolderOptions, PassedOver};
 pub use formats::{Format, Opened, detect, open, open_lazily};
+pub use image_set::ImageSet;
+pub use images::{ImageOptions, Resize, image_file};
 pub use normalisation::Normalisation;
 pub use overview::{ClassCount, Overview};
 pub use source::{Batch, BatchSink, BatchSource, ResidentSource, balanced_batches, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
 pub use split::{DataPart, Division, Shares, Split, SplitKind, split_by_class};
-
-use crate::error::{Error, Quantity, Result};
-use crate::shape::ImageSize;
-
-/// Labelled images in host memory.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ImageSet {
-    /// Bytes of the images in sequence, each [height, width, channels].
-    pub images: Vec<u8>,
-    /// Class of each image, 0..classes.
-    pub labels: Vec<i32>,
-    /// Bytes per pixel: 1 for gray, 3 for red, green and blue.
-    pub channels: usize,
-    /// Number of rows of an image.
-    pub height: usize,
-    /// Number of pixels in a row.
-    pub width: usize,
-    /// Number of classes, including those without an image.
-    pub classes: usize,
-    /// Class names by index; empty if there are none.
-    pub class_names: Vec<String>,
-}
-
-impl ImageSet {
-    /// Creates a set after checking its parts against each other.
-    ///
-    /// `size` is the size of every image. A set without images is allowed. [`Error::Config`] names the part at fault: a
-    /// zero extent or number of classes, a byte count that is not one whole image per label, or a label outside
-    /// 0..classes.
-    pub fn new(images: Vec<u8>, labels: Vec<i32>, size: ImageSize, classes: usize) -> Result<Self> {
-        let ImageSize { height, width, channels } = size;
-        for (name, extent) in [("height", height), ("width", width), ("channels", channels), ("classes", classes)] {
-            if extent == 0 {
-                return Err(Error::config(name, "is 0, must be at least 1"));
-            }
-        }
-        let expected = size.checked_values().and_then(|bytes| bytes.checked_mul(labels.len()));
-        if expected != Some(images.len()) {
-            let (bytes, count) = (images.len(), labels.len());
-            let message = format!("hold {bytes} bytes, but {count} labels ask for {count} images of {size} bytes");
-            let error = Error::config("images", message);
-            return Err(match expected {
-                Some(expected) => error.between(Quantity::Bytes(expected as u64), Quantity::Bytes(bytes as u64)),
-                None => error,
-            });
-        }
-        if let Some((i, label)) = misplaced_label(&labels, classes) {
-            return Err(Error::config(
-                "labels",
-                format!("label {i} is {label}, must be in 0..={} for {classes} classes", classes - 1),
-            ));
-        }
-        Ok(ImageSet { images, labels, channels, height, width, classes, class_names: Vec::new() })
-    }
-
-    /// Sets the class names. [`Error::Config`] unless there is one for each class.
-    pub fn named<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Result<Self> {
-        self.class_names = names.into_iter().map(Into::into).collect();
-        if self.class_names.len() != self.classes {
-            let message = format!("are {}, there are {} classes", self.class_names.len(), self.classes);
-            return Err(Error::config("class names", message).between(self.classes, self.class_names.len()));
-        }
-        Ok(self)
-    }
-
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// True if there are no images.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// Size of an image.
-    pub fn image_size(&self) -> ImageSize {
-        ImageSize::new(self.height, self.width, self.channels)
-    }
-
-    /// Number of bytes of one image: height x width x channels.
-    pub fn image_bytes(&self) -> usize {
-        self.image_size().values()
-    }
-
-    /// Returns the bytes of image `i`, [height, width, channels].
-    ///
-    /// # Panics
-    /// If `i` is not below [`len`](Self::len), as indexing a slice does.
-    pub fn image(&self, i: usize) -> &[u8] {
-        let bytes = self.image_bytes();
-        &self.images[i * bytes..(i + 1) * bytes]
-    }
-
-    /// Returns the images at `indices`, in that order; an index may occur more than once.
-    ///
-    /// # Panics
-    /// If an index is not below [`len`](Self::len), as indexing a slice does.
-    pub fn subset(&self, indices: &[u32]) -> ImageSet {
-        let mut images = Vec::with_capacity(indices.len() * self.image_bytes());
-        for &i in indices {
-            images.extend_from_slice(self.image(i as usize));
-        }
-        let labels = indices.iter().map(|&i| self.labels[i as usize]).collect();
-        ImageSet { images, labels, class_names: self.class_names.clone(), ..*self }
-    }
-
-    /// Splits off a `share` of the images of each class, chosen by `seed`, for validation. Returns (training,
-    /// validation).
-    ///
-    /// Every image is in exactly one of the two sets, and every class keeps one to train on: see [`split_by_class`].
-    /// [`Error::Config`] if `share` is not between 0 and 1 or holds out nothing.
-    pub fn split_validation(&self, share: f64, seed: u64) -> Result<(ImageSet, ImageSet)> {
-        let (training, validation) = dataset::split(&self.labels, share, seed)?;
-        Ok((self.subset(&training), self.subset(&validation)))
-    }
-}
-
-/// The first label outside 0..`classes`, with its index.
-fn misplaced_label(labels: &[i32], classes: usize) -> Option<(usize, i32)> {
-    let inside = |label: i32| usize::try_from(label).is_ok_and(|class| class < classes);
-    let i = labels.iter().position(|&label| !inside(label))?;
-    Some((i, labels[i]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Images of 1x2x3 bytes. Every byte of image i is i, and its class is i modulo 4.
-    fn numbered(count: usize) -> ImageSet {
-        let images = (0..count * 6).map(|byte| (byte / 6) as u8).collect();
-        let labels = (0..count as i32).map(|i| i % 4).collect();
-        ImageSet::new(images, labels, ImageSize::new(1, 2, 3), 4).unwrap()
-    }
-
-    fn refusal(
-        images: usize,
-        labels: &[i32],
-        [height, width, channels]: [usize; 3],
-        classes: usize,
-    ) -> (String, String) {
-        match ImageSet::new(vec![0; images], labels.to_vec(), ImageSize::new(height, width, channels), classes) {
-            Err(Error::Config { field, message, .. }) => (field, message),
-            other => panic!("a set of {images} bytes gave {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_set_that_does_not_fit_together_is_refused_by_the_name_of_the_part() {
-        assert_eq!(refusal(0, &[], [0, 2, 3], 4).0, "height");
-        assert_eq!(refusal(0, &[], [1, 0, 3], 4).0, "width");
-        assert_eq!(refusal(0, &[], [1, 2, 0], 4).0, "channels");
-        assert_eq!(refusal(0, &[], [1, 2, 3], 0).0, "classes");
-        assert_eq!(refusal(11, &[0, 1], [1, 2, 3], 4).0, "images");
-        assert_eq!(refusal(12, &[0], [1, 2, 3], 4).0, "images");
-        // The product of the extents overflows, which must not count as a match.
-        assert_eq!(refusal(0, &[0], [usize::MAX, 2, 3], 4).0, "images");
-        let (field, message) = refusal(12, &[3, 4], [1, 2, 3], 4);
-        assert_eq!(field, "labels");
-        assert!(message.contains("label 1 is 4"), "{message}");
-        assert_eq!(refusal(6, &[-1], [1, 2, 3], 4).0, "labels");
-    }
-
-    #[test]
-    fn classes_have_a_name_each_or_none_and_parts_keep_them() {
-        let set = numbered(8);
-        assert!(set.class_names.is_empty());
-        assert!(set.clone().named(["a", "b", "c"]).is_err());
-        let set = set.named(["a", "b", "c", "d"]).unwrap();
-        assert_eq!(set.subset(&[3]).class_names, ["a", "b", "c", "d"]);
-    }
-
-    #[test]
-    fn a_subset_keeps_images_with_their_labels_in_the_order_asked_for() {
-        let set = numbered(9);
-        assert_eq!((set.len(), set.image_bytes()), (9, 6));
-        let part = set.subset(&[7, 2, 7]);
-        assert_eq!(part.labels, [3, 2, 3]);
-        assert_eq!(part.image(1), [2; 6]);
-        assert_eq!(part.image(2), set.image(7));
-        assert!(set.subset(&[]).is_empty());
-    }
-
-    #[test]
-    fn a_split_gives_every_image_to_one_side_and_follows_the_seed() {
-        let set = numbered(50);
-        let (training, validation) = set.split_validation(0.2, 1).unwrap();
-        assert_eq!((training.len(), validation.len()), (40, 10));
-        let mut seen: Vec<u8> =
-            [&training, &validation].iter().flat_map(|side| (0..side.len()).map(|i| side.image(i)[0])).collect();
-        seen.sort_unstable();
-        assert!(seen.iter().enumerate().all(|(i, &v)| i == v as usize));
-        let again = set.split_validation(0.2, 1).unwrap();
-        assert_eq!(again, (training, validation));
-        assert_ne!(set.split_validation(0.2, 2).unwrap(), again);
-    }
-
-    #[test]
-    fn a_split_leaves_neither_side_empty() {
-        let set = numbered(4);
-        for fraction in [0.0, 1.0, -0.5, 1.5, f64::NAN, 0.1] {
-            let refused = set.split_validation(fraction, 1);
-            assert!(matches!(refused, Err(Error::Config { .. })), "a fraction of {fraction} gave {refused:?}");
-        }
-        assert!(numbered(1).split_validation(0.5, 1).is_err());
-        assert!(numbered(0).split_validation(0.5, 1).is_err());
-        // Two classes of one image each train on both.
-        assert!(numbered(2).split_validation(0.5, 1).is_err());
-        assert!(numbered(8).split_validation(0.5, 1).is_ok());
-    }
-}

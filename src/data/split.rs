@@ -3,7 +3,6 @@
 
 use std::fmt;
 
-use super::ImageSet;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 
@@ -161,31 +160,17 @@ impl Wanted {
     }
 }
 
-/// A data set as its files give it.
-pub(super) struct Whole {
-    pub train: ImageSet,
-    pub validation: Option<ImageSet>,
-    pub test: Option<ImageSet>,
-    /// Remarks for people.
-    pub notes: Vec<String>,
-}
-
-impl Whole {
-    /// Holds out what is missing. Returns the images to train on, to validate with and to test with.
-    pub fn divide(self, wanted: Wanted) -> Result<([ImageSet; 3], Split)> {
-        let has = [self.validation.is_some(), self.test.is_some()];
-        let parts = vec![DataPart::Train; self.train.len()];
-        let (division, split) = wanted.divide(&self.train.labels, &parts, has)?;
-        let take = |kind, given: Option<ImageSet>, held: &[u32]| match (kind, given) {
-            (SplitKind::Given, Some(given)) => given,
-            _ => self.train.subset(held),
-        };
-        let validation = take(split.validation, self.validation, &division.validation);
-        let test = take(split.test, self.test, &division.test);
-        let all = division.train.len() == self.train.len();
-        let train = if all { self.train } else { self.train.subset(&division.train) };
-        Ok(([train, validation, test], split))
+/// Holds out a share of the images with these labels for validation, which must not come out empty.
+pub(super) fn held_out(labels: &[i32], share: f64, seed: u64) -> Result<(Vec<u32>, Vec<u32>)> {
+    if !(share > 0.0 && share < 1.0) {
+        return Err(Error::config("validation share", format!("is {share}, must be above 0 and below 1")));
     }
+    let Division { train, validation, .. } = split_by_class(labels, Shares { validation: share, test: 0.0 }, seed)?;
+    if validation.is_empty() {
+        let message = format!("{share} of {} images, of which each class trains on one, holds out none", labels.len());
+        return Err(Error::config("validation share", message));
+    }
+    Ok((train, validation))
 }
 
 /// Divides images with these labels by class: of every class the shares are held out, chosen by `seed`.

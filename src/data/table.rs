@@ -59,7 +59,7 @@ struct Columns {
 /// Lists the files of the table at `path`. [`Error::Data`] names the table and the line at fault.
 pub(super) fn list(path: &Path, options: &FolderOptions) -> Result<Files> {
     let beside = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let dir = options.images.clone().unwrap_or_else(|| beside.to_path_buf());
+    let dir = options.image_dir.clone().unwrap_or_else(|| beside.to_path_buf());
     let table = Table { path, places: Places { dir, index: None } };
     table.files(options.skip_bad)
 }

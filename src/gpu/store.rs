@@ -134,7 +134,7 @@ impl Store {
         Ok(match tensor.dtype {
             DType::F32 => Value::Real(bytemuck::pod_collect_to_vec(&bytes)),
             DType::I32 => Value::Int(bytemuck::pod_collect_to_vec(&bytes)),
-            DType::U8 => Value::Bytes(bytes),
+            DType::U8 => Value::Bytes(bytes.into()),
         })
     }
 

@@ -24,6 +24,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
@@ -178,7 +179,7 @@ pub(super) fn model(tape: &Tape, engine: &mut dyn Engine) -> Result<Content> {
         let bytes = match value {
             Value::Real(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             Value::Int(values) => values.iter().flat_map(|&value| i64::from(value).to_le_bytes()).collect(),
-            Value::Bytes(values) => values,
+            Value::Bytes(values) => Arc::unwrap_or_clone(values),
         };
         content.insert(tensor.name.clone(), (dtype(tensor), file_shape(tensor), bytes));
     }
@@ -257,7 +258,7 @@ pub(super) fn value(file: &SafeTensors<'_>, name: &str, tensor: &Tensor) -> Resu
             }
             None => None,
         },
-        DType::U8 => (view.dtype() == Dtype::U8).then(|| Value::Bytes(view.data().to_vec())),
+        DType::U8 => (view.dtype() == Dtype::U8).then(|| Value::Bytes(view.data().to_vec().into())),
     };
     let value = value.filter(|_| view.shape() == expected);
     value.ok_or_else(|| {

@@ -10,6 +10,7 @@ mod erf;
 use std::fmt::Debug;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -90,8 +91,8 @@ pub enum Value<R> {
     Real(Vec<R>),
     /// Elements of an i32 tensor.
     Int(Vec<i32>),
-    /// Elements of a u8 tensor.
-    Bytes(Vec<u8>),
+    /// Elements of a u8 tensor, shared with the data set that they come from.
+    Bytes(Arc<Vec<u8>>),
 }
 
 impl<R: Real> Value<R> {
@@ -100,7 +101,7 @@ impl<R: Real> Value<R> {
         match dtype {
             DType::F32 => Value::Real(vec![R::default(); len]),
             DType::I32 => Value::Int(vec![0; len]),
-            DType::U8 => Value::Bytes(vec![0; len]),
+            DType::U8 => Value::Bytes(vec![0; len].into()),
         }
     }
 
@@ -109,7 +110,7 @@ impl<R: Real> Value<R> {
         match dtype {
             DType::F32 => Value::Real(vec![R::of(f64::from(value)); len]),
             DType::I32 => Value::Int(vec![value as i32; len]),
-            DType::U8 => Value::Bytes(vec![value as u8; len]),
+            DType::U8 => Value::Bytes(vec![value as u8; len].into()),
         }
     }
 

@@ -140,7 +140,7 @@ impl Batches {
         let augmented = tape.find_input(RANDOM).is_some();
         let mut program = Program::<f32>::new(Arc::new(tape));
         let mut store = HostStore::default();
-        store.set("images", Value::Bytes(self.bytes()));
+        store.set("images", Value::Bytes(self.bytes().into()));
         let run = |(indices, random): &(Vec<i32>, [i32; 4])| {
             program.write("indices", Value::Int(indices.clone())).unwrap();
             if augmented {

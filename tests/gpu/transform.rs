@@ -160,7 +160,7 @@ impl Case {
 
     fn bytes(&self) -> Vec<u8> {
         let [count, channels, height, width] = self.images;
-        images(count, [channels, height, width]).images
+        images(count, [channels, height, width]).images.to_vec()
     }
 
     fn tape(&self) -> (Tape, TensorId) {
@@ -177,7 +177,7 @@ impl Case {
         let (tape, batch) = self.tape();
         let mut program = Program::<f32>::new(Arc::new(tape));
         let mut store = HostStore::default();
-        store.set("images", Value::Bytes(self.bytes()));
+        store.set("images", Value::Bytes(self.bytes().into()));
         program.write("indices", Value::Int(self.indices.clone())).unwrap();
         program.write("draws", Value::Int(self.draws.clone())).unwrap();
         program.run(&mut store, &[Stage::Forward]).unwrap();

@@ -143,7 +143,7 @@ fn transformed(bytes: &[u8], [c, h, w]: [usize; 3], op: Transform, drawn: Drawn)
     let output = tape.transform("transform", images, indices, draws, op).unwrap();
     let mut program = Program::<f32>::new(Arc::new(tape));
     let mut store = HostStore::default();
-    store.set("images", Value::Bytes(bytes.to_vec()));
+    store.set("images", Value::Bytes(bytes.to_vec().into()));
     program.write("indices", Value::Int(vec![0])).unwrap();
     program.write("draws", Value::Int(drawn.words().to_vec())).unwrap();
     program.run(&mut store, &[Stage::Forward]).unwrap();

@@ -103,16 +103,23 @@ fn without_a_train_folder_a_seeded_part_is_held_out() {
 }
 
 #[test]
-fn gray_stays_gray_and_turns_to_colour_among_colours() {
+fn gray_becomes_three_equal_channels_and_colour_its_luma_where_one_is_wanted() {
     let folder = Folder::new("gray");
     folder.gray("a/1.png", [2, 3], 40);
     folder.gray("b/2.jpg", [2, 3], 90);
     folder.gray("b/3.jpg", [2, 3], 90);
     let half = FolderOptions::default().test(0.0).validation(0.0);
+    // Three channels as torchvision's ImageFolder, one where that is asked for.
     let set = folder.read(half.clone()).unwrap().train;
+    assert_eq!((set.channels, set.images.len()), (3, 54));
+    let set = folder.read(half.clone().channels(1)).unwrap().train;
     assert_eq!((set.channels, set.images.len()), (1, 18));
+    let refused = folder.read(half.clone().channels(2)).unwrap_err().to_string();
+    assert_eq!(refused, "channels: of an image file can be 1 or 3, not 2");
     // Transparency goes, what is under it stays.
     RgbaImage::from_pixel(3, 2, image::Rgba([9, 8, 7, 0])).save(folder.0.path("a/3.png")).unwrap();
+    let luma = folder.read(half.clone().channels(1)).unwrap();
+    assert!([&luma.train, &luma.test].iter().any(|set| (0..set.len()).any(|i| set.image(i) == [8; 6])));
     let read = folder.read(half).unwrap();
     let mut first: Vec<_> = [read.train, read.test]
         .iter()
@@ -133,10 +140,10 @@ fn another_size_is_refused_with_both_sizes_or_resized() {
         first.display()
     );
     assert_eq!(message, expected);
-    let resized = folder.read(FolderOptions::default().resize(Resize { height: 4, width: 6 })).unwrap();
+    let resized = folder.read(FolderOptions::default().resize(Resize::stretch(4, 6))).unwrap();
     assert_eq!((resized.train.height, resized.train.width, resized.test.len()), (4, 6, 3));
     assert_eq!(resized.test.image(1), [100; 4 * 6 * 3]);
-    let error = folder.read(FolderOptions::default().resize(Resize { height: 4, width: 0 })).unwrap_err();
+    let error = folder.read(FolderOptions::default().resize(Resize::stretch(4, 0))).unwrap_err();
     assert!(matches!(&error, Error::Config { field, .. } if field == "resize"), "{error}");
 }
 

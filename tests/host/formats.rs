@@ -50,7 +50,7 @@ fn idx_files_are_mnist_or_fashion_mnist_by_their_labels() {
     assert_eq!((fashion.test.class_names[9].as_str(), fashion.test.len()), ("Ankle boot", 10));
     let other = opened([1, 0, 1, 0, 1, 0, 1, 0, 1, 0]);
     assert_eq!((other.description, other.normalisation), (description(&scratch, "IDX images"), None));
-    let resize = options.resize(Resize::square(8));
+    let resize = options.resize(Resize::stretch(8, 8));
     let error = open(&scratch, &resize).unwrap_err().to_string();
     assert_eq!(error, format!("resize: is for image files, {} is IDX images", scratch.display()));
     // One file is enough to say what the others should be.

@@ -49,7 +49,7 @@ fn a_batch_is_gathered_from_bytes() {
     let batch = tape.gather("batch", images, indices, op).unwrap();
     let target = tape.gather_labels("target", labels, indices).unwrap();
     let mut store = HostStore::<f32>::default();
-    store.set("images", Value::Bytes(bytes.clone()));
+    store.set("images", Value::Bytes(bytes.clone().into()));
     store.set("labels", Value::Int(vec![5, -100, 8]));
     let mut program = Program::new(Arc::new(tape));
     let order = [2, 0, 2, 1];

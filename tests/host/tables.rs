@@ -42,7 +42,7 @@ fn tables_with_and_without_header_are_read() {
     assert_eq!(whole("id,label\na0,10\na1,9\na2,9.0\n").0, ["9", "10"]);
     let opened = open(
         &scratch.write("other/l.csv", "id,label\na0,1\na1,0\n"),
-        &FolderOptions::default().images(scratch.join("images")),
+        &FolderOptions::default().image_dir(scratch.join("images")),
     );
     assert_eq!(opened.unwrap().overview.counts(), [2, 0, 0]);
 }

@@ -17,13 +17,14 @@ mod layout;
 mod listing;
 mod names;
 mod options;
+mod survey;
 mod walk;
 
-pub use dataset::{FolderDataset, image_file};
+pub use dataset::FolderDataset;
 pub(super) use layout::has_classes;
 pub(super) use listing::{File, Files, at_least_two};
 pub(super) use names::some_of;
-pub use options::{FolderOptions, Resize};
+pub use options::FolderOptions;
 pub use walk::PassedOver;
 pub(super) use walk::{endings, images, is_image};
 
@@ -56,56 +57,44 @@ impl FolderOptions {
     pub(super) fn wanted(&self) -> Wanted {
         Wanted { validation: self.validation, test: self.test, seed: self.seed }
     }
-
-    fn check(&self) -> Result<()> {
-        match self.resize {
-            Some(resize) if resize.height == 0 || resize.width == 0 => {
-                Err(Error::config("resize", format!("is {resize}, both must be at least 1")))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
-/// Reads the images of the folder `dir` into memory. They are gray if all of them are, else red, green and blue, to
-/// which gray images among them are converted. Transparency is dropped.
+/// Reads the images of the folder `dir` into memory, upright and with the channels of [`FolderOptions::images`]: gray
+/// images become three equal channels, or colour images their luma. Transparency is dropped. At no time are images in
+/// memory twice.
 ///
 /// Files are decoded on all cores. [`Error::Data`] names a folder without classes, with a single class, without images
 /// or with two readings, a file that is no image, or the first file of a different size. [`Error::Io`] is what the
 /// system refuses.
 pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
-    options.check()?;
     read_files(listing::list(dir)?, options)
 }
 
 /// Reads these files as [`read`] does.
 pub(super) fn read_files(files: Files, options: &FolderOptions) -> Result<Folder> {
-    options.check()?;
     if options.cache.is_some() {
         let Folder { train, validation, test, split, passed, skipped } = open_files(files, options)?;
         let [train, validation, test] = [&train, &validation, &test].map(|part| ImageSet::collect(part));
         return Ok(Folder { train: train?, validation: validation?, test: test?, split, passed, skipped });
     }
-    let (set, kept, skipped) = dataset::decode(&files, options)?;
+    let (set, kept, skipped) = dataset::read_all(&files, options)?;
     let (Division { train, validation, test }, split) = divide(&files, &kept, options)?;
-    let [train, validation, test] = [train, validation, test].map(|part| set.subset(&part));
+    let [train, validation, test] = set.divide([&train, &validation, &test])?;
     Ok(Folder { train, validation, test, split, passed: files.passed, skipped })
 }
 
 /// Opens the images of the folder `dir`, equal to those of [`read`] but decoded on demand: for a
 /// [`DatasetSource`](crate::data::DatasetSource), and for more images than fit into memory.
 ///
-/// The headers of the files are checked at once. If the rest of a file is damaged, reading its image fails, unless
-/// [`FolderOptions::cache`] is set: creating the cache decodes everything, so the damage is reported, or the file
-/// omitted, at that time.
+/// All files are read once, for their digests. Their headers are checked; if the rest of a file is damaged, reading its
+/// image fails. With [`FolderOptions::skip_bad`] all are decoded once, so that the same files are omitted as by [`read`];
+/// a [`FolderOptions::cache`] remembers which.
 pub fn open(dir: &Path, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
-    options.check()?;
     open_files(listing::list(dir)?, options)
 }
 
 /// Opens these files as [`open`] does.
 pub(super) fn open_files(files: Files, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
-    options.check()?;
     let (dataset, kept, skipped) = FolderDataset::open(&files, options)?;
     let (Division { train, validation, test }, split) = divide(&files, &kept, options)?;
     let dataset = Arc::new(dataset);

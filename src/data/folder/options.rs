@@ -1,42 +1,22 @@
 //! Options for reading a folder of images.
 
-use std::fmt;
 use std::path::PathBuf;
 
-/// Target size of every image, without keeping its proportions. Prints as "32x48", height first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Resize {
-    /// Number of rows.
-    pub height: usize,
-    /// Number of pixels in a row.
-    pub width: usize,
-}
-
-impl Resize {
-    /// Creates a square size.
-    pub fn square(side: usize) -> Self {
-        Resize { height: side, width: side }
-    }
-}
-
-impl fmt::Display for Resize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}", self.height, self.width)
-    }
-}
+use crate::data::images::{ImageOptions, Resize};
 
 /// Options for reading a folder of images.
 /// ```
 /// use tilegrad::data::{FolderOptions, Resize};
 ///
-/// let options = FolderOptions::default().resize(Resize { height: 64, width: 48 }).skip_bad(true);
+/// let options = FolderOptions::default().resize(Resize::stretch(64, 48)).skip_bad(true);
 /// assert!(options.cache.is_none());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FolderOptions {
-    /// Target size of every image. Without it all images must have one size.
-    pub resize: Option<Resize>,
+    /// Size that images are brought to, their channels, and the limit of their pixels. Without a size all images must
+    /// have one.
+    pub images: ImageOptions,
     /// True to omit unreadable files, with a warning in the log, instead of failing at the first.
     pub skip_bad: bool,
     /// Share of the training images held out for validation. `None` is what is usual: a tenth, unless the data set has
@@ -48,9 +28,9 @@ pub struct FolderOptions {
     /// Seed of the choice of held-out images.
     pub seed: u64,
     /// Folder with the images that a table of labels lists, if they don't lie beside the table.
-    pub images: Option<PathBuf>,
-    /// File for the decoded images, created by the first run and read by later ones. It is recreated if a file's name,
-    /// length or time changed, if the options changed, or if it is damaged.
+    pub image_dir: Option<PathBuf>,
+    /// File for the decoded images, created by the first run and read by later ones. It is recreated if a file's
+    /// content changed, if the options changed, or if it is damaged.
     pub cache: Option<PathBuf>,
     /// Bytes of decoded images that [`super::open`] keeps in memory, so that they are decoded once. Images beyond that
     /// are decoded in each epoch.
@@ -58,15 +38,16 @@ pub struct FolderOptions {
 }
 
 impl Default for FolderOptions {
-    /// The defaults: no resize, no omitted files, the usual shares held out, no cache file, none kept.
+    /// The defaults: images in their own size with three channels, no omitted files, the usual shares held out, no cache
+    /// file, none kept.
     fn default() -> Self {
         FolderOptions {
-            resize: None,
+            images: ImageOptions::default(),
             skip_bad: false,
             validation: None,
             test: None,
             seed: 1,
-            images: None,
+            image_dir: None,
             cache: None,
             keep: 0,
         }
@@ -74,9 +55,27 @@ impl Default for FolderOptions {
 }
 
 impl FolderOptions {
-    /// Sets the target size of every image, or removes it.
+    /// Sets all that is said of images: their size, channels and limit.
+    pub fn images(mut self, images: ImageOptions) -> Self {
+        self.images = images;
+        self
+    }
+
+    /// Sets the size that images are brought to, or removes it.
     pub fn resize(mut self, resize: impl Into<Option<Resize>>) -> Self {
-        self.resize = resize.into();
+        self.images.resize = resize.into();
+        self
+    }
+
+    /// Sets the number of channels: 1, or 3 by default, as torchvision's `ImageFolder`.
+    pub fn channels(mut self, channels: impl Into<Option<usize>>) -> Self {
+        self.images.channels = channels.into().unwrap_or(ImageOptions::default().channels);
+        self
+    }
+
+    /// Sets the number of pixels above which a file is refused.
+    pub fn max_pixels(mut self, max_pixels: u64) -> Self {
+        self.images.max_pixels = max_pixels;
         self
     }
 
@@ -99,8 +98,8 @@ impl FolderOptions {
     }
 
     /// Sets the folder with the images that a table of labels lists.
-    pub fn images(mut self, dir: impl Into<Option<PathBuf>>) -> Self {
-        self.images = dir.into();
+    pub fn image_dir(mut self, dir: impl Into<Option<PathBuf>>) -> Self {
+        self.image_dir = dir.into();
         self
     }
 
