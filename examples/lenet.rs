@@ -51,7 +51,7 @@ fn problem(options: &Options, classic: bool) -> Result<Problem> {
         None => options.data.clone(),
     };
     let images = match &dir {
-        Some(dir) => data::open(dir, &options.division())?,
+        Some(dir) => data::open(dir, &options.division().channels(1))?,
         None => {
             let (train, test) = synthetic_digits(options.seed);
             Opened::of("synthetic digits", train, Some(test), &options.division())?

@@ -33,9 +33,14 @@ struct Arguments {
 fn main() -> ExitCode {
     log();
     match parse() {
-        Ok(Parsed { arguments: Arguments { model, colour }, toml }) => train(colour, toml, |images| {
-            Ok(NamedModel::new(model, images.classes).width(images.width).small(images.small))
-        }),
+        Ok(Parsed { arguments: Arguments { model, mut colour }, toml }) => {
+            if model.starts_with("lenet5") {
+                colour.source.reading.gray();
+            }
+            train(colour, toml, |images| {
+                Ok(NamedModel::new(model, images.classes).width(images.width).small(images.small))
+            })
+        }
         Err(error) => report(Err(error)),
     }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tilegrad::data::{self, Augmentation, ColorJitter, Normalisation, Opened, Overview, ResizedCrop, shapes};
+use tilegrad::data::{
+    self, Augmentation, ColorJitter, Normalisation, Opened, Overview, Resize, ResizedCrop, Split, shapes,
+};
 use tilegrad::nn::models::NamedModel;
 use tilegrad::{Error, Result};
 
@@ -53,8 +55,9 @@ pub struct Source {
     #[arg(long)]
     skip_bad: bool,
 
+    /// How image files are read.
     #[command(flatten)]
-    reading: Reading,
+    pub reading: Reading,
 }
 
 /// The options of examples that train a large network from the start.
@@ -89,7 +92,7 @@ pub fn train(mut colour: Colour, toml: String, model: impl FnOnce(&Images) -> Re
         let read = colour.images(options)?;
         let (size, normalisation) = (read.train.image_size(), read.normalisation);
         let small = size.height.max(size.width) <= 64;
-        let named = model(&Images { classes: read.train.classes(), width, small })?;
+        let named = model(&Images { classes: read.train.classes(), width, small })?.channels(size.channels);
         Ok(Problem {
             model: named.build()?,
             named: Some(named),
@@ -111,6 +114,10 @@ pub struct Read {
     pub validation: Supply,
     /// Test images.
     pub test: Supply,
+    /// Origin of validation and test images.
+    pub split: Split,
+    /// How image files are brought to their size.
+    pub resize: Option<Resize>,
     /// The usual normalisation of a known set.
     pub normalisation: Option<Normalisation>,
 }
@@ -125,6 +132,8 @@ impl<D: Into<Supply>> From<Opened<D>> for Read {
             train: opened.train.into(),
             validation: opened.validation.into(),
             test: opened.test.into(),
+            split: opened.split,
+            resize: None,
             normalisation: opened.normalisation,
         }
     }
@@ -182,16 +191,19 @@ impl Source {
     /// Reads the images of `--data` or `--download`; `None` without either.
     pub fn read(&self) -> Result<Option<Read>> {
         let Some(dir) = self.folder()? else { return Ok(None) };
+        let images = self.reading.images()?;
         let settings = self
             .options
             .division()
-            .images(self.reading.images()?)
+            .images(images)
+            .array_channels(images.channels)
             .skip_bad(self.skip_bad)
             .image_dir(self.images.clone())
             .cache(self.cache.clone());
-        Ok(Some(match self.stream {
+        let read: Read = match self.stream {
             true => data::open_lazily(&dir, &settings)?.into(),
             false => data::open(&dir, &settings)?.into(),
-        }))
+        };
+        Ok(Some(Read { resize: images.resize, ..read }))
     }
 }

@@ -35,6 +35,11 @@ pub struct Fitting {
 }
 
 impl Reading {
+    /// Takes gray images, unless the number of channels was chosen.
+    pub fn gray(&mut self) {
+        self.channels.get_or_insert(1);
+    }
+
     /// How images are read.
     pub fn images(&self) -> Result<ImageOptions> {
         if self.fitting.squash && self.resize.is_none() {

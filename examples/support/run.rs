@@ -9,10 +9,12 @@ use tilegrad::gpu::{Device, DeviceOptions};
 use tilegrad::graph::Role;
 use tilegrad::nn::models::NamedModel;
 use tilegrad::nn::{Module, Summary};
-use tilegrad::optim::{Schedule, Sgd};
+use tilegrad::optim::{Optimizer, Schedule, Sgd};
 use tilegrad::shape::ImageSize;
 use tilegrad::train::weights::Load;
-use tilegrad::train::{Callback, CpuEngine, Engine, GpuEngine, History, ModelCard, Record, RunFolder, Trainer};
+use tilegrad::train::{
+    Callback, CpuEngine, Engine, GpuEngine, History, ModelCard, Record, RunFolder, Trainer, TrainingData,
+};
 use tilegrad::{Error, Result};
 
 use super::colour::Read;
@@ -98,7 +100,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let folder = folder(options)?;
     let engine = engine(&options.device)?;
     let Problem { model, named, images, normalisation, augment, weights } = problem(options)?;
-    let Read { overview, train, validation, test, .. } = images;
+    let Read { overview, train, validation, test, split, resize, .. } = images;
     options.say(format_args!("device   {}", engine.name()));
     options.say(format_args!("data     {}", overview.lines().join("\n         ")));
     options.needs_validation(validation.len())?;
@@ -117,7 +119,20 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let steps = train.len().div_ceil(options.batch_size);
     let schedule = Schedule::named(schedule, &optimizer, train_options.epochs, steps)?;
     options.say(format_args!("rate     {schedule}"));
-    let card = named.map(|model| ModelCard { model, image_size, class_names: class_names.clone(), normalisation });
+    let trained_on = named.is_some().then(|| TrainingData::of(split, train.dataset())).transpose()?;
+    let card = named.map(|model| {
+        ModelCard::new(model, image_size, class_names.clone(), normalisation)
+            .resize(resize)
+            .data(trained_on)
+            .with("optimizer", optimizer.name())
+            .with("lr", optimizer.rates().lr)
+            .with("momentum", optimizer.rates().momentum)
+            .with("weight_decay", options.weight_decay)
+            .with("schedule", &schedule)
+            .with("epochs", train_options.epochs)
+            .with("batch_size", options.batch_size)
+            .with("seed", options.seed)
+    });
     let loss = options.loss(&train_options, &*train_source, &class_names)?;
     // These are the loss's now.
     let train_options = train_options.label_smoothing(0.0).mixup(None);

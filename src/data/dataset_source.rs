@@ -9,7 +9,7 @@ use std::thread::{Builder, JoinHandle};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::dataset::{Bytes, Dataset};
-use super::source::{Uploads, check};
+use super::source::{Uploads, check, digest_of};
 use super::{Augmentation, Batch, BatchSink, BatchSource, Normalisation};
 use crate::error::Result;
 use crate::graph::Tape;
@@ -70,6 +70,11 @@ impl BatchSource for DatasetSource {
 
     fn labels(&self) -> Option<Vec<i32>> {
         (0..self.dataset.len()).map(|i| self.dataset.label(i).ok()).collect()
+    }
+
+    fn digest(&self) -> Option<u64> {
+        let dataset = &*self.dataset;
+        digest_of(dataset, |i| dataset.file_digest(i))
     }
 
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)> {

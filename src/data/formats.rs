@@ -147,6 +147,10 @@ fn divided(
     options: &FolderOptions,
 ) -> Result<Opened> {
     let notes = whole.notes.clone();
+    let whole = match options.array_channels {
+        Some(channels) => whole.with_channels(channels)?,
+        None => whole,
+    };
     let ([train, validation, test], split) = whole.divide(options.wanted())?;
     let mut overview = Overview::new(&description, [&train, &validation, &test], split)?;
     overview.notes = notes;

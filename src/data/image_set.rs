@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::images::Pixels;
 use super::split::held_out;
 use crate::error::{Error, Quantity, Result};
 use crate::shape::ImageSize;
@@ -97,6 +98,17 @@ impl ImageSet {
     pub fn image(&self, i: usize) -> &[u8] {
         let bytes = self.image_bytes();
         &self.images[i * bytes..(i + 1) * bytes]
+    }
+
+    /// Gives the images this number of channels: 1, to which colour is weighted as by Pillow's `convert("L")`, or 3 equal
+    /// ones. [`Error::Config`] for another number.
+    pub fn with_channels(mut self, channels: usize) -> Result<Self> {
+        let bytes = Arc::unwrap_or_clone(std::mem::take(&mut self.images));
+        // All images one below another.
+        let size = ImageSize::new(self.height * self.labels.len(), self.width, self.channels);
+        self.images = Arc::new(Pixels::new(size, bytes)?.with_channels(channels)?.into_bytes());
+        self.channels = channels;
+        Ok(self)
     }
 
     /// Copies the images at `indices`, in that order; an index may occur more than once.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::{ImageSet, Normalisation};
+use super::{Dataset, ImageSet, Normalisation};
 use crate::error::{Error, Result};
 use crate::graph::{Purpose, Tape};
 use crate::ops::augmentation::{Augmentation, DRAWN};
 use crate::ops::gather::{Augment, Gather};
 use crate::ops::transform::Transform;
-use crate::rng::Rng;
+use crate::rng::{Rng, fnv1a};
 use crate::shape::{DType, ImageSize};
 use crate::tensor::{Spec, TensorId, Values};
 
@@ -107,6 +107,12 @@ pub trait BatchSource: Send {
         None
     }
 
+    /// A digest of the images and labels in their order, by which a resumed run knows its data again; `None`, the default,
+    /// if it is not known without reading them all.
+    fn digest(&self) -> Option<u64> {
+        None
+    }
+
     /// Uploads the data that stays on the device.
     fn prepare(&self, sink: &mut dyn BatchSink) -> Result<()> {
         let _ = sink;
@@ -184,6 +190,10 @@ impl BatchSource for ResidentSource {
 
     fn labels(&self) -> Option<Vec<i32>> {
         Some(self.images.labels.clone())
+    }
+
+    fn digest(&self) -> Option<u64> {
+        digest_of(&self.images, |i| self.images.digest(i).ok())
     }
 
     fn prepare(&self, sink: &mut dyn BatchSink) -> Result<()> {
@@ -275,6 +285,13 @@ impl Uploads {
         sink.write("input", Values::F32(&self.numbers))?;
         sink.write("target", Values::I32(labels))
     }
+}
+
+/// The digest of a data set whose images have these digests, with their labels.
+pub(super) fn digest_of(dataset: &dyn Dataset, digest: impl Fn(usize) -> Option<u32> + Sync) -> Option<u64> {
+    let one = |i: usize| Some([digest(i)?.to_le_bytes(), dataset.label(i).ok()?.to_le_bytes()].concat());
+    let all: Option<Vec<Vec<u8>>> = (0..dataset.len()).into_par_iter().map(one).collect();
+    Some(fnv1a(&all?.concat()))
 }
 
 fn gather(normalisation: &Normalisation, augment: Option<Augment>) -> Gather {

@@ -102,6 +102,8 @@ pub(super) struct Wanted {
     pub validation: Option<f64>,
     pub test: Option<f64>,
     pub seed: u64,
+    /// True if a share only says what to do where the data set has no such part.
+    pub if_missing: bool,
 }
 
 /// Usual share for validation.
@@ -120,6 +122,7 @@ impl Wanted {
     /// to test with was divided by its makers, so no test is made up unless its share is asked for.
     fn split(self, has: [bool; 2]) -> Result<Split> {
         let one = |name, wanted: Option<f64>, given: bool, usual: f64| match (wanted, given) {
+            (Some(_), true) if self.if_missing => Ok((SplitKind::Given, 0.0)),
             (Some(0.0), _) => Ok((SplitKind::None, 0.0)),
             (Some(share), true) => {
                 let message = format!("is {share}, but the data set has images for this: leave it out, or 0 for none");

@@ -61,7 +61,7 @@ pub(super) fn list(path: &Path, options: &FolderOptions) -> Result<Files> {
     let beside = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let dir = options.image_dir.clone().unwrap_or_else(|| beside.to_path_buf());
     let table = Table { path, places: Places { dir, index: None } };
-    table.files(options.skip_bad)
+    table.files(options)
 }
 
 struct Table<'a> {
@@ -74,7 +74,7 @@ impl Table<'_> {
         Error::data(self.path, format!("line {line}: {message}"))
     }
 
-    fn files(mut self, skip_bad: bool) -> Result<Files> {
+    fn files(mut self, options: &FolderOptions) -> Result<Files> {
         let rows = self.rows()?;
         let names = self.names(&rows)?;
         let classes: HashMap<&str, usize> = names.iter().enumerate().map(|(i, (key, _))| (key.as_str(), i)).collect();
@@ -85,7 +85,7 @@ impl Table<'_> {
             let path = match self.places.find(&row.image)? {
                 Ok(path) => path,
                 // It is left out when it is opened.
-                Err(_) if skip_bad => self.places.dir.join(&row.image),
+                Err(_) if options.skip_bad => self.places.dir.join(&row.image),
                 Err(message) => return Err(self.wrong(row.line, message)),
             };
             if let Some(&(line, other)) = seen.get(&path) {
@@ -103,7 +103,9 @@ impl Table<'_> {
         files.sort_by(|a, b| (a.part, &a.path).cmp(&(b.part, &b.path)));
         let has = [DataPart::Validation, DataPart::Test].map(|part| files.iter().any(|file| file.part == part));
         let names: Vec<String> = names.into_iter().map(|(_, name)| name).collect();
-        at_least_two(self.path, &names)?;
+        if !options.single_class {
+            at_least_two(self.path, &names)?;
+        }
         Ok(Files { dir: self.places.dir, names, files, has, passed: PassedOver::default() })
     }
 

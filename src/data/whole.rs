@@ -14,6 +14,13 @@ pub(super) struct Whole {
 }
 
 impl Whole {
+    /// Gives all images this number of channels.
+    pub fn with_channels(self, channels: usize) -> Result<Self> {
+        let convert = |set: Option<ImageSet>| set.map(|set| set.with_channels(channels)).transpose();
+        let (validation, test) = (convert(self.validation)?, convert(self.test)?);
+        Ok(Whole { train: self.train.with_channels(channels)?, validation, test, notes: self.notes })
+    }
+
     /// Holds out what is missing, in the memory that the images have. Returns the images to train on, to validate with
     /// and to test with.
     pub fn divide(self, wanted: Wanted) -> Result<([ImageSet; 3], Split)> {

@@ -1,13 +1,13 @@
-//! The model card in a file of weights: the model, the size and normalisation of its images, and the names of its
-//! classes.
+//! The model card in a file of weights: the model, its images and how they are made, its classes, and what it was trained
+//! on and how.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::str::FromStr;
 
-use super::weights::{self, Metadata};
-use crate::data::Normalisation;
-use crate::error::{Error, Result};
+use serde_json::{Map, Value};
+
+use super::training_data::TrainingData;
+use crate::data::{Normalisation, Resize};
+use crate::error::Result;
 use crate::nn::Module;
 use crate::nn::models::{NamedModel, Networks};
 use crate::shape::ImageSize;
@@ -36,12 +36,8 @@ use crate::shape::ImageSize;
 /// let size = ImageSize::new(4, 4, 1);
 /// let bytes: Vec<u8> = (0..32_u8).flat_map(|i| [i % 2 * 200 + i; 16]).collect();
 /// let images = ImageSet::new(bytes, (0..32).map(|i| i % 2).collect(), size, 2)?;
-/// let card = ModelCard {
-///     model: NamedModel::new("perceptron", 2).with("hidden", 8),
-///     image_size: size,
-///     class_names: vec!["dark".into(), "light".into()],
-///     normalisation: Normalisation::of(&images),
-/// };
+/// let model = NamedModel::new("perceptron", 2).channels(1).with("hidden", 8);
+/// let card = ModelCard::new(model, size, ["dark", "light"], Normalisation::of(&images));
 /// let source = |name| ResidentSource::new(name, images.clone()).normalised(card.normalisation);
 /// let (mut train, mut validation) = (source("train"), source("validation"));
 /// let options = TrainOptions::default().epochs(20).batch_size(8);
@@ -67,93 +63,70 @@ use crate::shape::ImageSize;
 /// # Ok::<(), tilegrad::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ModelCard {
     /// The network.
     pub model: NamedModel,
     /// Size of the images.
     pub image_size: ImageSize,
+    /// How image files are brought to that size; `None` if they had it.
+    pub resize: Option<Resize>,
     /// Names of the classes, one per class.
     pub class_names: Vec<String>,
     /// Normalisation that turns bytes into numbers.
     pub normalisation: Normalisation,
-}
-
-/// Formats numbers as text from which f32 is restored to the bit.
-fn numbers(values: &[impl ToString]) -> String {
-    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    /// The images that the network was trained on; `None` if the file does not say.
+    pub data: Option<TrainingData>,
+    /// Choices of the training by name, for people.
+    pub recipe: BTreeMap<String, String>,
+    /// Number format of the arithmetic: "f32".
+    pub precision: String,
+    /// Fields of a later version, which are kept.
+    pub(super) others: Map<String, Value>,
 }
 
 impl ModelCard {
+    /// Creates the card of a network for images of `image_size`, with a name for each class. It says nothing of data and
+    /// recipe.
+    pub fn new<S: Into<String>>(
+        model: NamedModel,
+        image_size: ImageSize,
+        class_names: impl IntoIterator<Item = S>,
+        normalisation: Normalisation,
+    ) -> Self {
+        ModelCard {
+            model,
+            image_size,
+            resize: None,
+            class_names: class_names.into_iter().map(Into::into).collect(),
+            normalisation,
+            data: None,
+            recipe: BTreeMap::new(),
+            precision: "f32".into(),
+            others: Map::new(),
+        }
+    }
+
+    /// Sets how image files are brought to the size.
+    pub fn resize(mut self, resize: impl Into<Option<Resize>>) -> Self {
+        self.resize = resize.into();
+        self
+    }
+
+    /// Sets the images that the network was trained on.
+    pub fn data(mut self, data: impl Into<Option<TrainingData>>) -> Self {
+        self.data = data.into();
+        self
+    }
+
+    /// Adds a choice of the training.
+    pub fn with(mut self, choice: impl Into<String>, value: impl ToString) -> Self {
+        self.recipe.insert(choice.into(), value.to_string());
+        self
+    }
+
     /// Builds the network with `networks`. [`Error::Config`] for an unknown name lists the known ones.
     pub fn build(&self, networks: &Networks) -> Result<Box<dyn Module>> {
         networks.build(&self.model)
     }
-
-    /// Returns the card as metadata.
-    pub fn to_metadata(&self) -> Metadata {
-        let NamedModel { name, classes, width, small, settings } = &self.model;
-        let Normalisation { scale, shift } = &self.normalisation;
-        let fields = [
-            ("model", name.clone()),
-            ("classes", classes.to_string()),
-            ("width", width.to_string()),
-            ("small", small.to_string()),
-            ("shape", numbers(&self.image_size.chw())),
-            ("scale", numbers(scale)),
-            ("shift", numbers(shift)),
-            ("class_names", serde_json::json!(self.class_names).to_string()),
-        ];
-        // Only custom networks have settings.
-        let settings = (!settings.is_empty()).then(|| ("settings", serde_json::json!(settings).to_string()));
-        fields.into_iter().chain(settings).map(|(name, text)| (format!("tilegrad.{name}"), text)).collect()
-    }
-
-    /// Reads the card from the metadata of the file at `path`. [`Error::Data`] names a missing or invalid entry.
-    pub fn read(path: &Path) -> Result<Self> {
-        let metadata = weights::metadata(path)?;
-        let text = |name: &str| -> Result<&str> {
-            let text = metadata.get(&format!("tilegrad.{name}")).map(String::as_str);
-            text.ok_or_else(|| {
-                let message = format!(
-                    "does not say what model it is of (metadata \"tilegrad.{name}\" is missing): \
-                     take a file that a training example has written with --out, \
-                     or that Trainer::save_model has with ModelCard::to_metadata"
-                );
-                Error::data(path, message)
-            })
-        };
-        let wrong = |name: &str, text: &str| Error::data(path, format!("metadata \"tilegrad.{name}\" is \"{text}\""));
-        let class_names: Vec<String> =
-            serde_json::from_str(text("class_names")?).map_err(|_| wrong("class_names", "no list of names"))?;
-        let one =
-            |name: &str| -> Result<usize> { text(name)?.parse().map_err(|_| wrong(name, text(name).unwrap_or(""))) };
-        let settings: BTreeMap<String, String> = match metadata.get("tilegrad.settings") {
-            Some(text) => serde_json::from_str(text).map_err(|_| wrong("settings", text))?,
-            None => BTreeMap::new(),
-        };
-        let model = NamedModel {
-            name: text("model")?.into(),
-            classes: one("classes")?,
-            width: one("width")?,
-            small: text("small")?.parse().map_err(|_| wrong("small", text("small").unwrap_or("")))?,
-            settings,
-        };
-        if class_names.len() != model.classes {
-            let error = Error::data(path, format!("names {} classes of {}", class_names.len(), model.classes));
-            return Err(error.between(model.classes, class_names.len()));
-        }
-        let normalisation = Normalisation {
-            scale: several(text("scale")?).ok_or_else(|| wrong("scale", "not four numbers"))?,
-            shift: several(text("shift")?).ok_or_else(|| wrong("shift", "not four numbers"))?,
-        };
-        let [channels, height, width] = several(text("shape")?).ok_or_else(|| wrong("shape", "not three numbers"))?;
-        let image_size = ImageSize::new(height, width, channels);
-        Ok(ModelCard { model, image_size, class_names, normalisation })
-    }
-}
-
-/// Parses the text of [`numbers`].
-fn several<T: FromStr, const N: usize>(text: &str) -> Option<[T; N]> {
-    let values: Vec<T> = text.split(',').map(|text| text.parse().ok()).collect::<Option<_>>()?;
-    values.try_into().ok()
 }

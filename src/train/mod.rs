@@ -1,6 +1,7 @@
 //! Training: engines that run tapes, the loop over epochs, its history, and files of models, optimizers and whole runs.
 
 mod card;
+mod card_format;
 mod checkpoints;
 mod class_weights;
 mod clocks;
@@ -9,6 +10,7 @@ mod cpu_engine;
 mod diagnosis;
 mod early_stopping;
 mod engine;
+mod evaluation_images;
 mod event;
 mod fit;
 mod gpu_engine;
@@ -30,6 +32,7 @@ mod run_folder;
 mod sampling;
 mod snapshot;
 mod trainer;
+mod training_data;
 mod tripwire;
 pub mod weights;
 
@@ -40,6 +43,7 @@ pub use cpu_engine::CpuEngine;
 pub use diagnosis::{Diagnosis, Fit};
 pub use early_stopping::{EarlyStopping, Monitor};
 pub use engine::{Engine, ProgramId, Reading, Sink};
+pub use evaluation_images::{EvaluationImages, EvaluationSplit};
 pub use event::{Event, Flow};
 pub use gpu_engine::GpuEngine;
 pub use history::{Epoch, History, Measured};
@@ -54,3 +58,4 @@ pub use run_folder::RunFolder;
 pub use sampling::Sampling;
 pub use snapshot::Snapshot;
 pub use trainer::{Callback, Trainer};
+pub use training_data::TrainingData;

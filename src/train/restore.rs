@@ -56,6 +56,9 @@ impl Trainer {
         setting("accumulate", self.options.accumulate.to_string());
         setting("images", self.images.to_string());
         setting("sampling", self.options.sampling.to_string());
+        if let Some(digest) = self.digest {
+            setting("data", format!("{digest:016x}"));
+        }
         setting("optimizer", self.optimizer.name().to_string());
         if let Some(taken) = self.engine.taken() {
             setting("choices", taken.to_json());
@@ -80,7 +83,8 @@ impl Trainer {
     ///
     /// [`Error::Data`] names a setting or tensor that differs from this run's; nothing is changed then. Seed, batch
     /// size, accumulation, the number of images, the sampling, the optimizer's name, and every tensor's name and shape are compared.
-    /// The images themselves, the loss, the schedule's settings, the number of epochs and the device are not compared.
+    /// Images and labels are compared by their digests, where the source knows them without reading all
+    /// ([`BatchSource::digest`](crate::data::BatchSource::digest)). The loss, the schedule's settings, the number of epochs and the device are not compared.
     /// With different ones the run continues, but not to the same bits.
     pub fn restore(&mut self, snapshot: &Arc<Snapshot>, path: &Path) -> Result<()> {
         let fields = Fields { path, metadata: &snapshot.settings };
@@ -89,6 +93,13 @@ impl Trainer {
         fields.same("batch_size", &options.batch_size)?;
         fields.same("accumulate", &options.accumulate)?;
         fields.same("images", &self.images)?;
+        if let (Some(found), Some(own)) = (snapshot.settings.get("data"), self.digest)
+            && *found != format!("{own:016x}")
+        {
+            let message = "is of a run on other images or labels than those given now, though as many: \
+                           give it the same data, or begin a new run";
+            return Err(Error::data(path, message));
+        }
         // Older versions drew every image once, and did not say so.
         if snapshot.settings.contains_key("sampling") || options.sampling != Sampling::Shuffled {
             fields.same("sampling", &options.sampling)?;

@@ -89,6 +89,8 @@ pub struct Trainer {
     pub(super) prepared: HashSet<String>,
     /// Number of training images.
     pub(super) images: usize,
+    /// Digest of images and labels, if it is known.
+    pub(super) digest: Option<u64>,
     /// Metadata of the model's files.
     pub(super) metadata: Metadata,
     pub(super) callbacks: Vec<Box<dyn Callback + Send>>,
@@ -189,6 +191,7 @@ impl Trainer {
             programs: HashMap::new(),
             prepared: HashSet::new(),
             images: train.len(),
+            digest: train.digest(),
             metadata: Metadata::new(),
             callbacks: Vec::new(),
             run: Run::default(),

@@ -13,6 +13,7 @@ mod distributions;
 mod download;
 mod dump;
 mod errors;
+mod evaluation_images;
 mod folder_dataset;
 mod formats;
 mod fusion;

@@ -1,12 +1,12 @@
 //! Models by name, and the card that travels with their weights.
 
-use tilegrad::data::{ImageSet, Normalisation, ResidentSource};
+use tilegrad::data::{ImageSet, Normalisation, ResidentSource, Resize, Shares, Split, SplitKind};
 use tilegrad::nn::models::{NAMES, NamedModel, Networks};
 use tilegrad::nn::{Flatten, Linear, Sequential, Summary};
 use tilegrad::optim::Sgd;
 use tilegrad::shape::{ImageSize, Shape};
 use tilegrad::train::weights::{self, Load, Metadata};
-use tilegrad::train::{CpuEngine, Engine, ModelCard, Predictor, TrainOptions, Trainer};
+use tilegrad::train::{CpuEngine, Engine, ModelCard, Predictor, TrainOptions, Trainer, TrainingData};
 
 use crate::common::scratch::Scratch;
 
@@ -35,12 +35,14 @@ fn every_name_is_a_network_and_others_are_refused_with_those() {
 fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
     let folder = Scratch::new("card");
     let path = folder.join("model.safetensors");
-    let card = ModelCard {
-        model: named("resnet18", 3),
-        image_size: ImageSize::new(16, 16, 3),
-        class_names: vec!["a \"quoted\" name".into(), "naïve, with a comma".into(), "c".into()],
-        normalisation: Normalisation::new([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]),
-    };
+    let names = ["a \"quoted\" name", "naïve, with a comma", "c"];
+    let size = ImageSize::new(16, 16, 3);
+    let plain = ModelCard::new(named("resnet18", 3), size, names, Normalisation::new([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]));
+    let shares = Shares { validation: 0.1, test: 0.0 };
+    let split = Split { validation: SplitKind::HeldOut, test: SplitKind::Given, shares, seed: u64::MAX };
+    let data = TrainingData::new(split, vec![u32::MAX, 0, 7]);
+    let card = plain.clone().resize(Resize::crop(16)).data(data).with("lr", 0.1);
+    assert_eq!(card.data.as_ref().unwrap().digests(), [0, 7, u32::MAX]);
     let model = card.model.build().unwrap();
     let mut engine = CpuEngine::new();
     let mut tape = tilegrad::graph::Tape::new(tilegrad::graph::Purpose::Evaluate);
@@ -71,13 +73,65 @@ fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
     let small = ImageSet::new(vec![0; 192], vec![0], ImageSize::new(8, 8, 3), 3).unwrap();
     assert!(predictor.probabilities(&small).unwrap_err().to_string().contains("8x8x3"));
 
+    // A field of a later version is kept.
+    let text = &card.to_metadata()["tilegrad.card"];
+    let mut later: serde_json::Value = serde_json::from_str(text).unwrap();
+    later["mood"] = serde_json::json!(["good"]);
+    let metadata = Metadata::from([("tilegrad.card".to_string(), later.to_string())]);
+    weights::save_with(&path, &tape, &mut engine, &metadata).unwrap();
+    let read = ModelCard::read(&path).unwrap();
+    assert_ne!(read, card);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&read.to_metadata()["tilegrad.card"]).unwrap(), later);
+
+    let object = |name: &str| later[name].clone();
+    let with = |name: &str, field: &str, value: serde_json::Value| {
+        let mut object = object(name);
+        object[field] = value;
+        object
+    };
+    for (field, value, part) in [
+        ("version", 3.into(), "version 3"),
+        ("model", serde_json::Value::Null, "model.name"),
+        ("model", with("model", "width", (1_u64 << 60).into()), "model.width"),
+        ("image_size", with("image_size", "height", 0.into()), "image_size.height"),
+        ("normalisation", with("normalisation", "scale", "x".into()), "normalisation.scale"),
+        ("resize", "16/8x".into(), "resize"),
+        ("data", with("data", "train_digests", "0000000".into()), "train_digests"),
+        ("data", with("data", "train_digests", "0000000é".into()), "train_digests"),
+        ("data", with("data", "test_share", 1.5.into()), "share"),
+        ("class_names", serde_json::json!(["a"]), "names 1 classes of 3"),
+    ] {
+        let mut wrong = later.clone();
+        wrong[field] = value;
+        let metadata = Metadata::from([("tilegrad.card".to_string(), wrong.to_string())]);
+        weights::save_with(&path, &tape, &mut engine, &metadata).unwrap();
+        let error = ModelCard::read(&path).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("model.safetensors"), "{field}: {error}");
+    }
+
+    // Version 1, in which images were stretched.
+    let old = [
+        ("model", "resnet18"),
+        ("classes", "3"),
+        ("width", "4"),
+        ("small", "true"),
+        ("shape", "3,16,16"),
+        ("scale", "0.1,0.2,0.3,1"),
+        ("shift", "0.5,0.5,0.5,0"),
+        ("class_names", "[\"a\",\"b\",\"c\"]"),
+    ];
+    let old: Metadata = old.iter().map(|(name, text)| (format!("tilegrad.{name}"), text.to_string())).collect();
+    weights::save_with(&path, &tape, &mut engine, &old).unwrap();
+    let read = ModelCard::read(&path).unwrap();
+    assert_eq!((read.resize, read.data), (Some(Resize::stretch(16, 16)), None));
+    assert_eq!((read.model.channels, read.normalisation.scale), (3, [0.1, 0.2, 0.3, 1.0]));
     for (field, text, part) in [
         ("tilegrad.model", None, "does not say what model it is of"),
         ("tilegrad.shape", Some("3,16"), "tilegrad.shape"),
         ("tilegrad.scale", Some("1,x,1,1"), "tilegrad.scale"),
         ("tilegrad.class_names", Some("[\"a\"]"), "names 1 classes of 3"),
     ] {
-        let mut metadata: Metadata = card.to_metadata();
+        let mut metadata = old.clone();
         metadata.remove(field);
         metadata.extend(text.map(|text| (field.to_string(), text.to_string())));
         weights::save_with(&path, &tape, &mut engine, &metadata).unwrap();
@@ -95,12 +149,8 @@ fn a_network_of_ones_own_is_known_by_its_card_where_it_was_added_and_nowhere_els
         let [first, second]: [usize; 2] = [card.setting("first")?, card.classes];
         Ok(Sequential::new().with("flatten", Flatten).with("heads", Linear::new(16, first + second)))
     });
-    let card = ModelCard {
-        model: NamedModel::new("two_heads", 2).with("first", 3),
-        image_size: ImageSize::new(4, 4, 1),
-        class_names: vec!["a".into(), "b".into()],
-        normalisation: Normalisation::default(),
-    };
+    let model = NamedModel::new("two_heads", 2).channels(1).with("first", 3);
+    let card = ModelCard::new(model, ImageSize::new(4, 4, 1), ["a", "b"], Normalisation::default());
     let model = card.build(&networks).unwrap();
     let mut tape = tilegrad::graph::Tape::new(tilegrad::graph::Purpose::Evaluate);
     let input = tape.input("input", tilegrad::graph::Spec::f32([1, 1, 4, 4])).unwrap();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::{Layout, layout};
 use super::names::{class_name, some_of};
+use super::options::FolderOptions;
 use super::walk::{Entry, PassedOver, endings, entries, images};
 use crate::data::split::DataPart;
 use crate::error::{Error, Result, printable};
@@ -72,7 +73,7 @@ impl Files {
 }
 
 /// Lists the files of the folder `dir` with their classes.
-pub(in crate::data) fn list(dir: &Path) -> Result<Files> {
+pub(in crate::data) fn list(dir: &Path, options: &FolderOptions) -> Result<Files> {
     let mut passed = PassedOver::default();
     let parts = match layout(dir)? {
         Layout::Classes => vec![(DataPart::Train, dir.to_path_buf())],
@@ -107,7 +108,7 @@ pub(in crate::data) fn list(dir: &Path) -> Result<Files> {
             };
             files.extend(paths.into_iter().map(|path| File { path, class, part }));
         }
-        if part == DataPart::Train {
+        if part == DataPart::Train && !options.single_class {
             at_least_two(&root, &names)?;
         }
     }

@@ -28,6 +28,7 @@ pub use options::FolderOptions;
 pub use walk::PassedOver;
 pub(super) use walk::{endings, images, is_image};
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ pub struct Folder<D = ImageSet> {
 impl FolderOptions {
     /// The choices of a division.
     pub(super) fn wanted(&self) -> Wanted {
-        Wanted { validation: self.validation, test: self.test, seed: self.seed }
+        Wanted { validation: self.validation, test: self.test, seed: self.seed, if_missing: self.if_missing }
     }
 }
 
@@ -67,7 +68,7 @@ impl FolderOptions {
 /// or with two readings, a file that is no image, or the first file of a different size. [`Error::Io`] is what the
 /// system refuses.
 pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
-    read_files(listing::list(dir)?, options)
+    read_files(listing::list(dir, options)?, options)
 }
 
 /// Reads these files as [`read`] does.
@@ -79,7 +80,10 @@ pub(super) fn read_files(files: Files, options: &FolderOptions) -> Result<Folder
     }
     let (set, kept, skipped) = dataset::read_all(&files, options)?;
     let (Division { train, validation, test }, split) = divide(&files, &kept, options)?;
-    let [train, validation, test] = set.divide([&train, &validation, &test])?;
+    // Of a part that is not wanted.
+    let used: HashSet<u32> = [&train, &validation, &test].into_iter().flatten().copied().collect();
+    let others: Vec<u32> = (0..kept.len() as u32).filter(|i| !used.contains(i)).collect();
+    let [train, validation, test, _] = set.divide([&train, &validation, &test, &others])?;
     Ok(Folder { train, validation, test, split, passed: files.passed, skipped })
 }
 
@@ -90,7 +94,7 @@ pub(super) fn read_files(files: Files, options: &FolderOptions) -> Result<Folder
 /// image fails. With [`FolderOptions::skip_bad`] all are decoded once, so that the same files are omitted as by [`read`];
 /// a [`FolderOptions::cache`] remembers which.
 pub fn open(dir: &Path, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
-    open_files(listing::list(dir)?, options)
+    open_files(listing::list(dir, options)?, options)
 }
 
 /// Opens these files as [`open`] does.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::data::images::{ImageOptions, Resize};
+use crate::data::split::Split;
 
 /// Options for reading a folder of images.
 /// ```
@@ -17,6 +18,8 @@ pub struct FolderOptions {
     /// Size that images are brought to, their channels, and the limit of their pixels. Without a size all images must
     /// have one.
     pub images: ImageOptions,
+    /// Number of channels of images that come from arrays; `None` keeps theirs.
+    pub array_channels: Option<usize>,
     /// True to omit unreadable files, with a warning in the log, instead of failing at the first.
     pub skip_bad: bool,
     /// Share of the training images held out for validation. `None` is what is usual: a tenth, unless the data set has
@@ -27,6 +30,10 @@ pub struct FolderOptions {
     pub test: Option<f64>,
     /// Seed of the choice of held-out images.
     pub seed: u64,
+    /// True to use a part that the data set has though a share for it is set.
+    pub if_missing: bool,
+    /// True to accept a single class, as for an evaluation; a network can't learn one.
+    pub single_class: bool,
     /// Folder with the images that a table of labels lists, if they don't lie beside the table.
     pub image_dir: Option<PathBuf>,
     /// File for the decoded images, created by the first run and read by later ones. It is recreated if a file's
@@ -43,10 +50,13 @@ impl Default for FolderOptions {
     fn default() -> Self {
         FolderOptions {
             images: ImageOptions::default(),
+            array_channels: None,
             skip_bad: false,
             validation: None,
             test: None,
             seed: 1,
+            if_missing: false,
+            single_class: false,
             image_dir: None,
             cache: None,
             keep: 0,
@@ -67,9 +77,17 @@ impl FolderOptions {
         self
     }
 
-    /// Sets the number of channels: 1, or 3 by default, as torchvision's `ImageFolder`.
+    /// Sets the number of channels of images that come from arrays.
+    pub fn array_channels(mut self, channels: impl Into<Option<usize>>) -> Self {
+        self.array_channels = channels.into();
+        self
+    }
+
+    /// Sets the number of channels, 1 or 3. By default image files have 3, as in torchvision's `ImageFolder`, and images
+    /// from arrays their own.
     pub fn channels(mut self, channels: impl Into<Option<usize>>) -> Self {
-        self.images.channels = channels.into().unwrap_or(ImageOptions::default().channels);
+        self.array_channels = channels.into();
+        self.images.channels = self.array_channels.unwrap_or(ImageOptions::default().channels);
         self
     }
 
@@ -94,6 +112,21 @@ impl FolderOptions {
     /// Sets the share of the training images held out for the test; 0 for none.
     pub fn test(mut self, share: impl Into<Option<f64>>) -> Self {
         self.test = share.into();
+        self
+    }
+
+    /// Divides a data set as another was: what that held out is held out, unless this data set has such images.
+    pub fn divided_as(mut self, split: &Split) -> Self {
+        self.validation = Some(split.shares.validation);
+        self.test = Some(split.shares.test);
+        self.seed = split.seed;
+        self.if_missing = true;
+        self
+    }
+
+    /// Accepts or refuses a single class.
+    pub fn single_class(mut self, single_class: bool) -> Self {
+        self.single_class = single_class;
         self
     }
 

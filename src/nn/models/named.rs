@@ -34,14 +34,24 @@ pub struct NamedModel {
     pub width: usize,
     /// True for the variant for images of about 32x32. The variant for 224x224 would shrink them to size 0.
     pub small: bool,
+    /// Channels of the images: 3 for colour, 1 for gray.
+    pub channels: usize,
     /// Further settings of a custom network, as text by name. Empty for built-in networks.
     pub settings: BTreeMap<String, String>,
 }
 
 impl NamedModel {
-    /// Creates a model as published: 64 channels wide, for images of about 224x224.
+    /// Creates a model as published: 64 channels wide, for images of about 224x224 in colour (LeNet-5's are gray).
     pub fn new(name: impl Into<String>, classes: usize) -> Self {
-        NamedModel { name: name.into(), classes, width: 64, small: false, settings: BTreeMap::new() }
+        let name = name.into();
+        let channels = if name.starts_with("lenet5") { 1 } else { 3 };
+        NamedModel { name, classes, width: 64, small: false, channels, settings: BTreeMap::new() }
+    }
+
+    /// Sets the number of channels of the images.
+    pub fn channels(mut self, channels: usize) -> Self {
+        self.channels = channels;
+        self
     }
 
     /// Sets the number of channels of the first stage.

@@ -108,22 +108,25 @@ impl NamedModel {
 
 /// Builds a built-in network.
 fn own(model: &NamedModel) -> Result<Box<dyn Module>> {
-    let NamedModel { name, classes, width, small, .. } = model;
-    for (field, value) in [("classes", *classes), ("width", *width)] {
+    let NamedModel { name, classes, width, small, channels, .. } = model;
+    for (field, value) in [("classes", *classes), ("width", *width), ("channels", *channels)] {
         if value == 0 {
             return Err(Error::config(field, "must be at least 1, it is 0"));
         }
+    }
+    if name.starts_with("lenet5") && *channels != 1 {
+        return Err(Error::config("channels", format!("of {name} is 1, gray images, not {channels}")));
     }
     let (base, batch_norm) = match name.strip_suffix("-bn") {
         Some(base) => (base, true),
         None => (name.as_str(), false),
     };
     let vgg = |model: Vgg| -> Box<dyn Module> {
-        let model = model.batch_norm(batch_norm).width(*width);
+        let model = model.batch_norm(batch_norm).width(*width).in_channels(*channels);
         Box::new(if *small { model.cifar() } else { model })
     };
     let resnet = |model: ResNet| -> Box<dyn Module> {
-        let model = model.width(*width);
+        let model = model.width(*width).in_channels(*channels);
         Box::new(if *small { model.cifar() } else { model })
     };
     Ok(match base {

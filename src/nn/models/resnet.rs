@@ -26,6 +26,7 @@ pub struct ResNet {
     classes: usize,
     cifar: bool,
     width: usize,
+    in_channels: usize,
 }
 
 impl ResNet {
@@ -50,7 +51,7 @@ impl ResNet {
     }
 
     fn new(block: Block, stages: [usize; 4], classes: usize) -> Self {
-        ResNet { block, stages, classes, cifar: false, width: 64 }
+        ResNet { block, stages, classes, cifar: false, width: 64, in_channels: 3 }
     }
 
     /// Selects the stem for 32x32 images: a 3x3 convolution with stride 1, and no pooling.
@@ -65,9 +66,15 @@ impl ResNet {
         self
     }
 
+    /// Sets the channels of the images, 3 by default.
+    pub fn in_channels(mut self, in_channels: usize) -> Self {
+        self.in_channels = in_channels;
+        self
+    }
+
     fn stem(&self, tape: &mut Tape, x: TensorId) -> Result<TensorId> {
         let (kernel, stride) = if self.cifar { (3, 1) } else { (7, 2) };
-        let x = conv(3, self.width, kernel, stride).apply(tape, "conv1", x)?;
+        let x = conv(self.in_channels, self.width, kernel, stride).apply(tape, "conv1", x)?;
         let x = BatchNorm2d::new(self.width).apply(tape, "bn1", x)?;
         let x = Relu.apply(tape, "relu", x)?;
         if self.cifar {

@@ -20,6 +20,7 @@ pub struct Vgg {
     batch_norm: bool,
     cifar: bool,
     width: usize,
+    in_channels: usize,
 }
 
 impl Vgg {
@@ -44,7 +45,7 @@ impl Vgg {
     }
 
     fn new(stages: [usize; 5], classes: usize) -> Self {
-        Vgg { stages, classes, batch_norm: false, cifar: false, width: 64 }
+        Vgg { stages, classes, batch_norm: false, cifar: false, width: 64, in_channels: 3 }
     }
 
     /// Enables or disables a batch norm after each convolution, as in torchvision's `vgg11_bn`.
@@ -65,9 +66,15 @@ impl Vgg {
         self
     }
 
+    /// Sets the channels of the images, 3 by default.
+    pub fn in_channels(mut self, in_channels: usize) -> Self {
+        self.in_channels = in_channels;
+        self
+    }
+
     fn features(&self) -> Sequential {
         let mut layers = Sequential::new();
-        let mut channels = 3;
+        let mut channels = self.in_channels;
         for (&convolutions, times) in self.stages.iter().zip([1, 2, 4, 8, 8]) {
             for _ in 0..convolutions {
                 let out = times * self.width;
