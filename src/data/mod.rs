@@ -40,4 +40,4 @@ pub use overview::{ClassCount, Overview};
 pub use source::{Batch, BatchSink, BatchSource, ResidentSource, balanced_batches, epoch_batches, ordered_batches};
 pub(crate) use source::{images_name, labels_name};
 pub use split::{DataPart, Division, Shares, Split, SplitKind, split_by_class};
-pub use views::{Concat, Relabelled};
+pub use views::{ConcatDataset, Relabelled};

@@ -9,11 +9,11 @@ use crate::shape::ImageSize;
 
 /// Several data sets one after the other, as torch.utils.data's `ConcatDataset`.
 #[derive(Clone, Debug)]
-pub struct Concat<D> {
+pub struct ConcatDataset<D> {
     parts: Vec<D>,
 }
 
-impl<D: Dataset> Concat<D> {
+impl<D: Dataset> ConcatDataset<D> {
     /// Creates the sequence of `parts`, of which there must be one at least. [`Error::Config`] unless all have images of
     /// one size and the same classes.
     pub fn new(parts: Vec<D>) -> Result<Self> {
@@ -29,7 +29,7 @@ impl<D: Dataset> Concat<D> {
                 return Err(Error::config("data sets", "have different classes"));
             }
         }
-        Ok(Concat { parts })
+        Ok(ConcatDataset { parts })
     }
 
     /// The part that image `i` is in, and its index there.
@@ -44,7 +44,7 @@ impl<D: Dataset> Concat<D> {
     }
 }
 
-impl<D: Dataset> Dataset for Concat<D> {
+impl<D: Dataset> Dataset for ConcatDataset<D> {
     fn len(&self) -> usize {
         self.parts.iter().map(Dataset::len).sum()
     }

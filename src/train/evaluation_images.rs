@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::card::ModelCard;
 use super::training_data::TrainingData;
 use crate::data::{
-    self, Concat, DataPart, Dataset, FolderOptions, Format, Opened, Relabelled, Split, SplitKind, Subset,
+    self, ConcatDataset, DataPart, Dataset, FolderOptions, Format, Opened, Relabelled, Split, SplitKind, Subset,
 };
 use crate::error::{Error, Result, printable};
 
@@ -110,13 +110,13 @@ type Chosen = (Arc<dyn Dataset>, String);
 struct Parts {
     parts: [Arc<dyn Dataset>; 3],
     split: Split,
-    all: Arc<Concat<Arc<dyn Dataset>>>,
+    all: Arc<ConcatDataset<Arc<dyn Dataset>>>,
 }
 
 impl Parts {
     fn of(opened: Opened<Arc<dyn Dataset>>) -> Result<(Self, Vec<Error>)> {
         let parts = [opened.train, opened.validation, opened.test];
-        let all = Arc::new(Concat::new(parts.to_vec())?);
+        let all = Arc::new(ConcatDataset::new(parts.to_vec())?);
         Ok((Parts { parts, split: opened.split, all }, opened.skipped))
     }
 
