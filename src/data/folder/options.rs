@@ -17,6 +17,12 @@ pub struct FolderOptions {
     /// Size that images are brought to, their channels, and the limit of their pixels. Without a size all images must
     /// have one.
     pub images: ImageOptions,
+    /// Size that training images are brought to, if it is not that of [`images`](Self::images): larger for a random
+    /// resized crop on the device, which cuts its boxes from them ([`ResidentSource::output_size`]). A `cache` then holds
+    /// all images in this size, and those to validate and test with are decoded from their files.
+    ///
+    /// [`ResidentSource::output_size`]: crate::data::ResidentSource::output_size
+    pub train_resize: Option<Resize>,
     /// True to omit unreadable files, with a warning in the log, instead of failing at the first.
     pub skip_bad: bool,
     /// Share of the training images held out for validation. `None` is what is usual: a tenth, unless the data set has
@@ -43,6 +49,7 @@ impl Default for FolderOptions {
     fn default() -> Self {
         FolderOptions {
             images: ImageOptions::default(),
+            train_resize: None,
             skip_bad: false,
             validation: None,
             test: None,
@@ -64,6 +71,12 @@ impl FolderOptions {
     /// Sets the size that images are brought to, or removes it.
     pub fn resize(mut self, resize: impl Into<Option<Resize>>) -> Self {
         self.images.resize = resize.into();
+        self
+    }
+
+    /// Sets the size that training images are brought to, if it is another.
+    pub fn train_resize(mut self, resize: impl Into<Option<Resize>>) -> Self {
+        self.train_resize = resize.into();
         self
     }
 
