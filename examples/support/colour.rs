@@ -9,6 +9,7 @@ use tilegrad::data::{
     self, Augmentation, ColorJitter, Normalisation, Opened, Overview, Resize, ResizedCrop, Split, shapes,
 };
 use tilegrad::nn::models::NamedModel;
+use tilegrad::shape::ImageSize;
 use tilegrad::{Error, Result};
 
 use super::{Defaults, Options, Problem, Reading, Supply, run};
@@ -31,7 +32,9 @@ pub struct Source {
     #[arg(long, value_name = "N", default_value_t = 0)]
     cutout: usize,
 
-    /// Takes a random part of each image, resized to the whole, in place of the padded crop.
+    /// Takes a random part of each image, resized to the whole, in place of the padded crop. With --stream it is cut out of
+    /// the photo before scaling. In memory, training images of --resize N keep a short side of 8/7 of N, and the part is cut
+    /// out of those; --stream is sharper, and decodes all photos in each epoch.
     #[arg(long)]
     resized_crop: bool,
 
@@ -43,7 +46,8 @@ pub struct Source {
     #[arg(long)]
     stream: bool,
 
-    /// Keeps the decoded images of a folder in this file, which the next run reads in their place.
+    /// Keeps the decoded images of a folder in this file, which the next run reads in their place. With --stream and
+    /// --resized-crop, training reads the photos all the same.
     #[arg(long, value_name = "FILE")]
     cache: Option<PathBuf>,
 
@@ -90,7 +94,7 @@ pub fn train(mut colour: Colour, toml: String, model: impl FnOnce(&Images) -> Re
     run(options, &defaults, |options| {
         let width = colour.width()?;
         let read = colour.images(options)?;
-        let (size, normalisation) = (read.train.image_size(), read.normalisation);
+        let (size, normalisation) = (read.size, read.normalisation);
         let small = size.height.max(size.width) <= 64;
         let named = model(&Images { classes: read.train.classes(), width, small })?.channels(size.channels);
         Ok(Problem {
@@ -118,6 +122,8 @@ pub struct Read {
     pub split: Split,
     /// How image files are brought to their size.
     pub resize: Option<Resize>,
+    /// The size of the images that the network sees. Training images in memory may be larger.
+    pub size: ImageSize,
     /// The usual normalisation of a known set.
     pub normalisation: Option<Normalisation>,
 }
@@ -127,13 +133,15 @@ impl<D: Into<Supply>> From<Opened<D>> for Read {
         for error in &opened.skipped {
             eprintln!("skipped  {error}");
         }
+        let test: Supply = opened.test.into();
         Read {
             overview: opened.overview,
             train: opened.train.into(),
             validation: opened.validation.into(),
-            test: opened.test.into(),
             split: opened.split,
             resize: None,
+            size: test.image_size(),
+            test,
             normalisation: opened.normalisation,
         }
     }
@@ -192,11 +200,15 @@ impl Source {
     pub fn read(&self) -> Result<Option<Read>> {
         let Some(dir) = self.folder()? else { return Ok(None) };
         let images = self.reading.images()?;
+        // A random box is cut out of the photo, or out of an image with a margin.
+        let margin = self.resized_crop && !self.stream;
+        let larger = images.resize.filter(|_| margin).map(|resize| resize.with_margin().without_crop());
         let settings = self
             .options
             .division()
             .images(images)
             .array_channels(images.channels)
+            .train_resize(larger)
             .skip_bad(self.skip_bad)
             .image_dir(self.images.clone())
             .cache(self.cache.clone());

@@ -7,7 +7,7 @@ use clap::{ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use tilegrad::{Error, Result};
 
 /// Options that control a run without defining it. A config that repeats the run omits them.
-const NOT_OF_THE_RUN: [&str; 7] = ["config", "out", "resume", "plan", "help", "version", "quiet"];
+const NOT_OF_THE_RUN: [&str; 8] = ["config", "out", "resume", "plan", "help", "version", "quiet", "show_batch"];
 
 /// The options of a program, and the same as TOML.
 pub struct Parsed<A> {

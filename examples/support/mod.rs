@@ -3,6 +3,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each example uses a part of it")]
 
+mod batch;
 pub mod colour;
 pub mod config;
 mod download;

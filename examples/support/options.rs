@@ -174,6 +174,10 @@ pub struct Options {
     #[arg(long)]
     pub pictures: bool,
 
+    /// Draws the first training batch as the network sees it, after augmentation, with its labels: at most 64 images.
+    #[arg(long, value_name = "FILE.png")]
+    pub show_batch: Option<PathBuf>,
+
     /// Says what the run needs (memory, bindings, dispatches, about how long a step takes, the largest batch that fits) and
     /// ends.
     #[arg(long)]

@@ -10,13 +10,13 @@ use tilegrad::graph::Role;
 use tilegrad::nn::models::NamedModel;
 use tilegrad::nn::{Module, Summary};
 use tilegrad::optim::{Optimizer, Schedule, Sgd};
-use tilegrad::shape::ImageSize;
 use tilegrad::train::weights::Load;
 use tilegrad::train::{
     Callback, CpuEngine, Engine, GpuEngine, History, ModelCard, Record, RunFolder, Trainer, TrainingData,
 };
 use tilegrad::{Error, Result};
 
+use super::batch::show_batch;
 use super::colour::Read;
 use super::options::decays;
 use super::results::Results;
@@ -100,11 +100,11 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let folder = folder(options)?;
     let engine = engine(&options.device)?;
     let Problem { model, named, images, normalisation, augment, weights } = problem(options)?;
-    let Read { overview, train, validation, test, split, resize, .. } = images;
+    let Read { overview, train, validation, test, split, resize, size: image_size, .. } = images;
     options.say(format_args!("device   {}", engine.name()));
     options.say(format_args!("data     {}", overview.lines().join("\n         ")));
     options.needs_validation(validation.len())?;
-    let (image_size, class_names) = (train.image_size(), train.class_names());
+    let class_names = train.class_names();
     let summary = Summary::new(&*model, image_size)?;
     options.say(format_args!("\n{summary}\n"));
 
@@ -112,7 +112,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     let normalisation = normalisation.map_or_else(|| train.measured(), Ok)?;
     // Half of the device's memory is left for everything else.
     let resident = engine.device_memory().map_or(u64::MAX, |bytes| bytes / 2);
-    let source = |name, supply: &Supply, augment| supply.source(name, normalisation, augment, resident);
+    let source = |name, supply: &Supply, augment| supply.source(name, normalisation, augment, image_size, resident);
     let mut train_source = source("train", &train, augment);
     let mut validation_source = source("validation", &validation, None);
     let mut test_source = source("test", &test, None);
@@ -162,7 +162,10 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     if !resumed {
         tuning::tune(options, &mut trainer, &*train_source)?;
     }
-    let pictured = if has_test { &test } else { &train };
+    if let Some(file) = &options.show_batch {
+        show_batch(options, file, &mut trainer, &mut *train_source, &class_names, &normalisation)?;
+    }
+    let pictured = [&test, &validation, &train].into_iter().find(|part| part.len() > 0).unwrap_or(&train);
     let sources: [&mut dyn BatchSource; 2] = [&mut *train_source, &mut *validation_source];
     let Some(history) = fit(options, &mut trainer, sources, record.as_mut())? else {
         return Ok(());
@@ -180,7 +183,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     if let Some(record) = &record {
         record.save(&mut trainer)?;
         if options.pictures {
-            let mut images = pictured.some(PICTURED)?;
+            let mut images = pictured.some(PICTURED)?.center_crop([image_size.height, image_size.width]);
             images.class_names.clone_from(&results.class_names);
             record.draw(&mut trainer, &images, normalisation)?;
         }

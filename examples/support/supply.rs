@@ -83,18 +83,19 @@ impl Supply {
         })
     }
 
-    /// Creates a source of batches. Images in memory are stored on the device if they take at most `resident` bytes.
+    /// Creates a source of batches, of images of `size`. Images in memory are stored on the device if they take at most `resident` bytes.
     pub fn source(
         &self,
         name: &str,
         normalisation: Normalisation,
         augmentation: Option<Augmentation>,
+        size: ImageSize,
         resident: u64,
     ) -> Box<dyn BatchSource> {
         // The calls look alike, but each type of source has its own constructor.
         macro_rules! boxed {
             ($source:expr) => {{
-                let source = $source.normalised(normalisation);
+                let source = $source.normalised(normalisation).output_size([size.height, size.width]);
                 match augmentation {
                     Some(augmentation) => Box::new(source.augmented(augmentation)),
                     None => Box::new(source),

@@ -1,4 +1,4 @@
-// The geometry of a crop of the padded image: a pixel of the batch is a pixel of the image, or black in the padding.
+// The geometry of a crop of the padded image, of the batch's extents: a pixel of the batch is a pixel of the image, or black in the padding.
 // Source: torchvision's RandomCrop and RandomHorizontalFlip.
 // Linked with: batch/transform_pixel.wgsl, lib/divide.wgsl. Header: params.
 
@@ -9,9 +9,9 @@ fn place_of(row: u32, pixel: u32) -> Place {
     // Above and to the left of the image these wrap around to large numbers.
     let line = y + u32(drawn(row, 0));
     let column = across(row, pixel - y * params.width) + u32(drawn(row, 1));
-    let inside = line < params.height && column < params.width;
+    let inside = line < params.image_height && column < params.image_width;
     // Outside the image pixel 0, which exists, is loaded and discarded.
-    return Place(select(0u, line * params.width + column, inside), inside);
+    return Place(select(0u, line * params.image_width + column, inside), inside);
 }
 
 fn sampled(image: u32, place: Place, channel: u32) -> u32 {

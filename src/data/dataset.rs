@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::ImageSet;
 use super::split::held_out;
+use super::{ImageSet, ResizedCrop};
 use crate::error::{Error, Result};
 use crate::shape::ImageSize;
+
+/// A box of an image: top, left, height and width, for the image's height and width, all in pixels.
+pub type Cut<'a> = dyn Fn([usize; 2]) -> [i32; 4] + Sync + 'a;
 
 /// A supply of labelled images of one size. A program implements it to train on custom data.
 ///
@@ -67,6 +70,17 @@ pub trait Dataset: Send + Sync {
     ///
     /// An error ends the run, so it should name the file at fault.
     fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)>;
+
+    /// Returns image `i` as [`get`](Self::get) does, but a box of it alone: cut out of the image at its full size, then
+    /// scaled to the height and width of `to`. `cut` gives top, left, height and width of the box in pixels for the
+    /// height and width of the upright image.
+    ///
+    /// `None`, the default, if nothing larger is there than what [`get`](Self::get) returns; the box is then cut out of
+    /// that.
+    fn get_cut(&self, i: usize, to: [usize; 2], cut: &Cut<'_>) -> Result<Option<(Vec<u8>, i32)>> {
+        let _ = (i, to, cut);
+        Ok(None)
+    }
 
     /// Returns the label of image `i`. A data set that knows its labels without reading images should implement it.
     fn label(&self, i: usize) -> Result<i32> {
@@ -148,6 +162,10 @@ impl<D: Dataset + ?Sized> Dataset for Arc<D> {
         (**self).get(i)
     }
 
+    fn get_cut(&self, i: usize, to: [usize; 2], cut: &Cut<'_>) -> Result<Option<(Vec<u8>, i32)>> {
+        (**self).get_cut(i, to, cut)
+    }
+
     fn label(&self, i: usize) -> Result<i32> {
         (**self).label(i)
     }
@@ -224,6 +242,10 @@ impl<D: Dataset> Dataset for Subset<D> {
         self.whole.get(self.index(i)?)
     }
 
+    fn get_cut(&self, i: usize, to: [usize; 2], cut: &Cut<'_>) -> Result<Option<(Vec<u8>, i32)>> {
+        self.whole.get_cut(self.index(i)?, to, cut)
+    }
+
     fn label(&self, i: usize) -> Result<i32> {
         self.whole.label(self.index(i)?)
     }
@@ -245,7 +267,7 @@ impl ImageSet {
     /// Reads all images of `dataset` into memory, on all cores. The first failed image is the error.
     pub fn collect(dataset: &dyn Dataset) -> Result<Self> {
         let indices: Vec<u32> = (0..dataset.len() as u32).collect();
-        let Bytes { images, labels } = Bytes::read(dataset, &indices)?;
+        let Bytes { images, labels, .. } = Bytes::read(dataset, &indices, None)?;
         let mut set = ImageSet::new(images, labels, dataset.image_size(), dataset.classes())?;
         // Those of all images, or of none.
         set.digests = (0..dataset.len()).map(|i| dataset.file_digest(i)).collect::<Option<_>>().unwrap_or_default();
@@ -261,34 +283,71 @@ impl ImageSet {
 pub(super) struct Bytes {
     pub images: Vec<u8>,
     pub labels: Vec<i32>,
+    /// Bytes of each slot of `images`, and of an image that has been cut.
+    slot: usize,
+    cut: usize,
+    /// For each image, whether it has been cut.
+    is_cut: Vec<bool>,
+}
+
+/// The random boxes of a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cuts {
+    pub crop: ResizedCrop,
+    pub random: [i32; 4],
+    /// Height and width of the result.
+    pub to: [usize; 2],
 }
 
 impl Bytes {
-    /// Reads the images at `indices` with their labels, and checks them against the data set's properties. Of several
-    /// errors the first in order is returned.
-    pub fn read(dataset: &dyn Dataset, indices: &[u32]) -> Result<Self> {
-        let bytes = dataset.image_size().values();
-        let mut images = vec![0; indices.len() * bytes];
-        let labels: Vec<Result<i32>> = images
-            .par_chunks_mut(bytes.max(1))
-            .zip(indices)
-            .map(|(output, &index)| {
-                let (image, label) = dataset.get(index as usize)?;
-                check(dataset, index, image.len(), label)?;
-                output.copy_from_slice(&image);
-                Ok(label)
-            })
-            .collect();
-        Ok(Bytes { images, labels: labels.into_iter().collect::<Result<_>>()? })
+    /// Reads the images at `indices` with their labels, and checks them against the data set's properties. With `cuts`
+    /// each is the box drawn for it, where the data set can cut it. Of several errors the first in order is returned.
+    pub fn read(dataset: &dyn Dataset, indices: &[u32], cuts: Option<Cuts>) -> Result<Self> {
+        let size = dataset.image_size();
+        let cut = cuts.map_or(0, |Cuts { to: [height, width], .. }| height * width * size.channels);
+        let slot = size.values().max(cut);
+        let mut images = vec![0; indices.len() * slot];
+        let read = |(output, &index): (&mut [u8], &u32)| {
+            let part = match cuts {
+                Some(Cuts { crop, random, to }) => {
+                    dataset.get_cut(index as usize, to, &|extents| crop.draw(&random, index, extents))?
+                }
+                None => None,
+            };
+            let (is_cut, expected) = if part.is_some() { (true, cut) } else { (false, size.values()) };
+            let (image, label) = match part {
+                Some((image, label)) => (Cow::Owned(image), label),
+                None => dataset.get(index as usize)?,
+            };
+            check(dataset, index, [expected, image.len()], label)?;
+            output[..expected].copy_from_slice(&image);
+            Ok((label, is_cut))
+        };
+        let read: Vec<Result<(i32, bool)>> = images.par_chunks_mut(slot.max(1)).zip(indices).map(read).collect();
+        let (labels, is_cut) = read.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        Ok(Bytes { images, labels, slot, cut, is_cut })
+    }
+
+    /// The image in this slot, if it has been cut.
+    pub fn cut(&self, slot: usize) -> Option<&[u8]> {
+        self.is_cut[slot].then(|| &self.images[slot * self.slot..][..self.cut])
+    }
+
+    /// The image of `size` in this slot, if it has not been cut.
+    pub fn whole(&self, slot: usize, size: ImageSize) -> &[u8] {
+        &self.images[slot * self.slot..][..size.values()]
     }
 }
 
 /// Checks image `index` against the properties of `dataset`.
-fn check(dataset: &dyn Dataset, index: u32, len: usize, label: i32) -> Result<()> {
-    let size = dataset.image_size();
-    if len != size.values() {
-        let message = format!("image {index} has {len} bytes, {size} are expected");
-        return Err(Error::config("data set", message).between(size.values(), len));
+fn check(dataset: &dyn Dataset, index: u32, [expected, len]: [usize; 2], label: i32) -> Result<()> {
+    if len != expected {
+        let size = dataset.image_size();
+        let message = match size.values() == expected {
+            true => format!("image {index} has {len} bytes, {size} are expected"),
+            false => format!("image {index} has {len} bytes after its box was cut, {expected} are expected"),
+        };
+        return Err(Error::config("data set", message).between(expected, len));
     }
     if usize::try_from(label).is_ok_and(|class| class < dataset.classes()) {
         return Ok(());

@@ -8,8 +8,9 @@ use std::thread::{Builder, JoinHandle};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::dataset::{Bytes, Dataset};
-use super::source::{Uploads, check, digest_of};
+use super::dataset::{Bytes, Cuts, Dataset};
+use super::source::{check, digest_of};
+use super::uploads::Uploads;
 use super::{Augmentation, Batch, BatchSink, BatchSource, Normalisation};
 use crate::error::Result;
 use crate::graph::Tape;
@@ -21,7 +22,9 @@ const AHEAD: usize = 3;
 /// Batches of a [`Dataset`], for data larger than device memory or host memory.
 ///
 /// After [`BatchSource::plan`] has announced the batches, all cores prefetch them in order. Otherwise each batch is
-/// decoded on all cores when it is fed. The values are bitwise those of [`super::ResidentSource`].
+/// decoded on all cores when it is fed. The values are bitwise those of [`super::ResidentSource`], but for one: the box of
+/// a random resized crop is cut out of the image at its full size where the data set has it ([`Dataset::get_cut`]), and
+/// then scaled with antialiasing.
 pub struct DatasetSource {
     name: String,
     dataset: Arc<dyn Dataset>,
@@ -40,13 +43,19 @@ impl DatasetSource {
     /// Augments images at random in training, as [`super::ResidentSource::augmented`] does and with the same random
     /// numbers. Evaluation leaves them unchanged.
     pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
-        self.uploads.augment = Some(augment.into());
+        self.uploads.conversion.augment = Some(augment.into());
         self
     }
 
     /// Sets the conversion from bytes to numbers.
     pub fn normalised(mut self, normalisation: Normalisation) -> Self {
-        self.uploads.normalisation = normalisation;
+        self.uploads.conversion.normalisation = normalisation;
+        self
+    }
+
+    /// Sets height and width of the images in a batch, as [`super::ResidentSource::output_size`] does.
+    pub fn output_size(mut self, size: [usize; 2]) -> Self {
+        self.uploads.conversion.output = Some(size);
         self
     }
 
@@ -81,36 +90,52 @@ impl BatchSource for DatasetSource {
         self.uploads.declare(tape, self.dataset.image_size(), size)
     }
 
-    fn plan(&mut self, batches: &[Vec<u32>]) {
+    fn plan(&mut self, batches: &[Batch<'_>]) {
         // The old reader ends first, so that the two do not share the cores.
         self.reader = None;
         let len = self.len();
         // An invalid batch is refused when it is fed.
-        if self.ahead > 0 && batches.iter().all(|batch| check(batch, len).is_ok()) {
+        if self.ahead > 0 && batches.iter().all(|batch| check(batch.indices(), len).is_ok()) {
+            let batches = batches.iter().map(|batch| self.wanted(batch)).collect();
             self.reader = Reader::start(&self.name, Arc::clone(&self.dataset), batches, self.ahead);
         }
     }
 
     fn send(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> Result<()> {
-        let indices = batch.indices();
-        let got = match self.reader.as_mut().and_then(|reader| reader.next(indices)) {
+        let wanted = self.wanted(batch);
+        let got = match self.reader.as_mut().and_then(|reader| reader.next(&wanted)) {
             Some(batch) => batch,
             None => {
                 // The batch was not planned, or all planned batches are done.
                 self.reader = None;
-                read(&*self.dataset, indices)
+                read(&*self.dataset, &wanted)
             }
         };
-        let Bytes { images, labels } = got?;
-        let bytes = self.dataset.image_size().values();
-        let image = |slot: usize| &images[slot * bytes..(slot + 1) * bytes];
-        self.uploads.send(sink, self.dataset.image_size(), batch, &labels, image)
+        self.uploads.send(sink, self.dataset.image_size(), batch, &got?)
     }
+}
+
+impl DatasetSource {
+    fn wanted(&self, batch: &Batch<'_>) -> Wanted {
+        let conversion = &self.uploads.conversion;
+        let crop = conversion.augment.and_then(|augment| augment.resized_crop);
+        let output = conversion.output(self.dataset.image_size());
+        let to = [output.height, output.width];
+        let cuts = crop.zip(batch.random()).map(|(crop, random)| Cuts { crop, random, to });
+        Wanted { indices: batch.indices().to_vec(), cuts }
+    }
+}
+
+/// What is read of a batch: its images, or the boxes drawn for them.
+#[derive(Clone, Debug, PartialEq)]
+struct Wanted {
+    indices: Vec<u32>,
+    cuts: Option<Cuts>,
 }
 
 /// A thread that prefetches batches in order and waits while enough of them are ready.
 struct Reader {
-    planned: VecDeque<Vec<u32>>,
+    planned: VecDeque<Wanted>,
     /// Dropped before the join, because the thread may be blocked in a send.
     batches: Option<Receiver<Result<Bytes>>>,
     thread: Option<JoinHandle<()>>,
@@ -119,17 +144,16 @@ struct Reader {
 impl Reader {
     /// Starts the thread. Returns `None` without batches or without a thread; batches are then decoded when they are
     /// fed.
-    fn start(name: &str, dataset: Arc<dyn Dataset>, batches: &[Vec<u32>], ahead: usize) -> Option<Self> {
+    fn start(name: &str, dataset: Arc<dyn Dataset>, batches: VecDeque<Wanted>, ahead: usize) -> Option<Self> {
         if batches.is_empty() {
             return None;
         }
-        let planned: VecDeque<Vec<u32>> = batches.to_vec().into();
+        let planned = batches.clone();
         let (sender, receiver) = sync_channel(ahead);
-        let wanted = planned.clone();
         let work = move || {
-            for indices in &wanted {
+            for wanted in &batches {
                 // The receiver is dropped when the plan changes.
-                if sender.send(read(&*dataset, indices)).is_err() {
+                if sender.send(read(&*dataset, wanted)).is_err() {
                     return;
                 }
             }
@@ -143,9 +167,9 @@ impl Reader {
         }
     }
 
-    /// The next batch, if its images are `indices`; `None` otherwise, or if the thread has ended.
-    fn next(&mut self, indices: &[u32]) -> Option<Result<Bytes>> {
-        if self.planned.pop_front()? != indices {
+    /// The next batch, if it is `wanted`; `None` otherwise, or if the thread has ended.
+    fn next(&mut self, wanted: &Wanted) -> Option<Result<Bytes>> {
+        if self.planned.pop_front()? != *wanted {
             return None;
         }
         self.batches.as_ref()?.recv().ok()
@@ -163,11 +187,11 @@ impl Drop for Reader {
 }
 
 /// Reads a batch in a separate thread pool, so that it does not delay the threads that convert the current batch.
-fn read(dataset: &dyn Dataset, indices: &[u32]) -> Result<Bytes> {
+fn read(dataset: &dyn Dataset, Wanted { indices, cuts }: &Wanted) -> Result<Bytes> {
     static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
     let pool = POOL.get_or_init(|| ThreadPoolBuilder::new().thread_name(|i| format!("decode {i}")).build().ok());
     match pool {
-        Some(pool) => pool.install(|| Bytes::read(dataset, indices)),
-        None => Bytes::read(dataset, indices),
+        Some(pool) => pool.install(|| Bytes::read(dataset, indices, *cuts)),
+        None => Bytes::read(dataset, indices, *cuts),
     }
 }

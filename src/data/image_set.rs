@@ -131,6 +131,25 @@ impl ImageSet {
         ImageSet { images, labels, digests, class_names: self.class_names.clone(), ..*self }
     }
 
+    /// Cuts [height, width] out of the centre of every image, as torchvision's `CenterCrop`. Images that are not larger
+    /// keep their extents.
+    pub fn center_crop(self, [height, width]: [usize; 2]) -> ImageSet {
+        let (height, width) = (height.min(self.height), width.min(self.width));
+        if [height, width] == [self.height, self.width] || height * width == 0 {
+            return self;
+        }
+        let [top, left] = [(self.height, height), (self.width, width)].map(|(all, part)| (all - part) / 2);
+        let row_bytes = width * self.channels;
+        let mut images = Vec::with_capacity(self.len() * height * row_bytes);
+        for i in 0..self.len() {
+            for row in top..top + height {
+                images.extend_from_slice(&self.image(i)[(row * self.width + left) * self.channels..][..row_bytes]);
+            }
+        }
+        let images = Arc::new(images);
+        ImageSet { images, height, width, ..self }
+    }
+
     /// Divides the set into the images of each part, in these orders, as calls of [`subset`](Self::subset) would, but
     /// without holding more than a small part twice. [`Error::Config`] unless every image is in exactly one part.
     pub fn divide<const N: usize>(mut self, parts: [&[u32]; N]) -> Result<[ImageSet; N]> {

@@ -4,6 +4,7 @@
 
 mod arrays;
 pub mod cifar;
+mod conversion;
 mod dataset;
 mod dataset_source;
 #[cfg(feature = "download")]
@@ -24,12 +25,13 @@ mod source;
 mod split;
 pub mod synthetic;
 mod table;
+mod uploads;
 mod views;
 mod whole;
 
 pub use crate::ops::augmentation::{Augmentation, ColorJitter, ResizedCrop};
 pub use crate::ops::gather::Augment;
-pub use dataset::{Dataset, Subset};
+pub use dataset::{Cut, Dataset, Subset};
 pub use dataset_source::DatasetSource;
 pub use folder::{FolderDataset, FolderOptions, PassedOver};
 pub use formats::{Format, Opened, detect, open, open_lazily};

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
+use super::conversion::{Conversion, Converter};
 use super::{Dataset, ImageSet, Normalisation};
 use crate::error::{Error, Result};
 use crate::graph::{Purpose, Tape};
 use crate::ops::augmentation::{Augmentation, DRAWN};
-use crate::ops::gather::{Augment, Gather};
-use crate::ops::transform::Transform;
 use crate::rng::{Rng, fnv1a};
-use crate::shape::{DType, ImageSize};
+use crate::shape::DType;
 use crate::tensor::{Spec, TensorId, Values};
 
 /// Input with the values drawn for each image of a batch, if the host draws them.
@@ -123,9 +122,9 @@ pub trait BatchSource: Send {
     /// i32 labels \[size\].
     fn declare(&self, tape: &mut Tape, size: usize) -> Result<(TensorId, TensorId)>;
 
-    /// Announces the next batches in order, for sources that read ahead; called again at the start of each epoch.
-    /// Batches that were not announced are still fed, only more slowly.
-    fn plan(&mut self, batches: &[Vec<u32>]) {
+    /// Announces the next batches in order, as they will be fed, for sources that read ahead; called again at the start
+    /// of each epoch. Batches that were not announced are still fed, only more slowly.
+    fn plan(&mut self, batches: &[Batch<'_>]) {
         let _ = batches;
     }
 
@@ -153,28 +152,34 @@ pub trait BatchSource: Send {
 pub struct ResidentSource {
     name: String,
     images: ImageSet,
-    normalisation: Normalisation,
-    augment: Option<Augmentation>,
+    conversion: Conversion,
 }
 
 impl ResidentSource {
     /// Creates a source of `images`. `name` distinguishes the data sets of a run; bytes become 0..1.
     pub fn new(name: impl Into<String>, images: ImageSet) -> Self {
-        ResidentSource { name: name.into(), images, normalisation: Normalisation::default(), augment: None }
+        ResidentSource { name: name.into(), images, conversion: Conversion::default() }
     }
 
     /// Augments images at random in training; evaluation leaves them unchanged.
     ///
-    /// With crop and flip alone, an [`Augment`], the kernel that gathers the batch draws the random numbers. With an
+    /// With crop and flip alone, an [`Augment`](super::Augment), the kernel that gathers the batch draws the random numbers. With an
     /// [`Augmentation`], which does more, the host draws them from the batch's random numbers.
     pub fn augmented(mut self, augment: impl Into<Augmentation>) -> Self {
-        self.augment = Some(augment.into());
+        self.conversion.augment = Some(augment.into());
         self
     }
 
     /// Sets the conversion from bytes to numbers.
     pub fn normalised(mut self, normalisation: Normalisation) -> Self {
-        self.normalisation = normalisation;
+        self.conversion.normalisation = normalisation;
+        self
+    }
+
+    /// Sets height and width of the images in a batch, if they are not those of the images in memory. A random resized
+    /// crop brings its box to this size; without it a batch has the centre of each image, as torchvision's `CenterCrop`.
+    pub fn output_size(mut self, size: [usize; 2]) -> Self {
+        self.conversion.output = Some(size);
         self
     }
 }
@@ -207,16 +212,12 @@ impl BatchSource for ResidentSource {
         let labels = tape.resident(&labels_name(&self.name), Spec::i32([self.len()]));
         let indices = tape.input("indices", Spec::i32([size]))?;
         tape.set_stage(crate::graph::Stage::Gather);
-        let augment = self.augment.filter(|_| tape.training());
-        let input = match augment.filter(|augment| augment.plain().is_none()) {
-            Some(augmentation) => {
+        let input = match self.conversion.converter(self.images.image_size(), tape.training()) {
+            Converter::Transform(op, _) => {
                 let draws = tape.input(DRAWS, Spec::i32([size, DRAWN]))?;
-                tape.transform("input", images, indices, draws, transform(&self.normalisation, augmentation))?
+                tape.transform("input", images, indices, draws, op)?
             }
-            None => {
-                let augment = augment.and_then(|augment| augment.plain());
-                tape.gather("input", images, indices, gather(&self.normalisation, augment))?
-            }
+            Converter::Gather(op) => tape.gather("input", images, indices, op)?,
         };
         let target = tape.gather_labels("target", labels, indices)?;
         tape.set_stage(crate::graph::Stage::Forward);
@@ -224,66 +225,17 @@ impl BatchSource for ResidentSource {
     }
 
     fn send(&mut self, batch: &Batch<'_>, sink: &mut dyn BatchSink) -> Result<()> {
-        let augment = self.augment.filter(|augment| augment.plain().is_none());
-        if let (Some(random), Some(augment)) = (batch.random(), augment) {
-            let extents = [self.images.height, self.images.width];
-            let draws = batch.indices().iter().flat_map(|&index| augment.draw(&random, index, extents).words());
+        let (size, training) = (self.images.image_size(), batch.purpose() == Purpose::Train);
+        if let Converter::Transform(_, augment) = self.conversion.converter(size, training) {
+            let output = self.conversion.output(size);
+            let [extents, output] = [size, output].map(|size| [size.height, size.width]);
+            let random = batch.random().unwrap_or_default();
+            let drawn = |&index: &u32| augment.draw_to(&random, index, extents, output).words();
+            let draws = batch.indices().iter().flat_map(drawn);
             sink.write(DRAWS, Values::I32(&draws.collect::<Vec<_>>()))?;
         }
         let indices: Vec<i32> = batch.indices().iter().map(|&i| i as i32).collect();
         sink.write("indices", Values::I32(&indices))
-    }
-}
-
-/// The conversion and upload of batches for sources whose images stay on the host.
-#[derive(Default)]
-pub(super) struct Uploads {
-    pub normalisation: Normalisation,
-    pub augment: Option<Augmentation>,
-    numbers: Vec<f32>,
-}
-
-impl Uploads {
-    /// Declares a batch of `count` images of this size.
-    pub fn declare(&self, tape: &mut Tape, size: ImageSize, count: usize) -> Result<(TensorId, TensorId)> {
-        if let Some(augment) = self.augment {
-            augment.check(size.chw()).map_err(|misfit| Error::config("augment", misfit.into_message()))?;
-        }
-        let input = tape.input("input", Spec::f32(size.nchw(count)))?;
-        Ok((input, tape.input("target", Spec::i32([count]))?))
-    }
-
-    /// Converts a batch to numbers and sends it with the labels. `image` gives the bytes of the image in each slot.
-    /// Random numbers depend on the indices in the data set.
-    pub fn send<'a>(
-        &mut self,
-        sink: &mut dyn BatchSink,
-        size: ImageSize,
-        batch: &Batch<'_>,
-        labels: &[i32],
-        image: impl Fn(usize) -> &'a [u8] + Sync,
-    ) -> Result<()> {
-        let indices = batch.indices();
-        let augment = self.augment.filter(|_| batch.purpose() == Purpose::Train);
-        let random = batch.random().unwrap_or_default();
-        let (bytes, extents) = (size.values(), size.chw());
-        self.numbers.resize(indices.len() * bytes, 0.0);
-        let batch = self.numbers.par_chunks_mut(bytes.max(1)).zip(indices).enumerate();
-        match augment.filter(|augment| augment.plain().is_none()) {
-            Some(augment) => {
-                let op = transform(&self.normalisation, augment);
-                batch.for_each(|(slot, (output, &index))| {
-                    let drawn = augment.draw(&random, index, [size.height, size.width]);
-                    op.image(image(slot), extents, drawn, output);
-                });
-            }
-            None => {
-                let op = gather(&self.normalisation, augment.and_then(|augment| augment.plain()));
-                batch.for_each(|(slot, (output, &index))| op.image(image(slot), extents, index, &random, output));
-            }
-        }
-        sink.write("input", Values::F32(&self.numbers))?;
-        sink.write("target", Values::I32(labels))
     }
 }
 
@@ -292,14 +244,6 @@ pub(super) fn digest_of(dataset: &dyn Dataset, digest: impl Fn(usize) -> Option<
     let one = |i: usize| Some([digest(i)?.to_le_bytes(), dataset.label(i).ok()?.to_le_bytes()].concat());
     let all: Option<Vec<Vec<u8>>> = (0..dataset.len()).into_par_iter().map(one).collect();
     Some(fnv1a(&all?.concat()))
-}
-
-fn gather(normalisation: &Normalisation, augment: Option<Augment>) -> Gather {
-    Gather { scale: normalisation.scale, shift: normalisation.shift, augment }
-}
-
-fn transform(normalisation: &Normalisation, augmentation: Augmentation) -> Transform {
-    Transform { scale: normalisation.scale, shift: normalisation.shift, augmentation }
 }
 
 pub(super) fn check(indices: &[u32], len: usize) -> Result<()> {

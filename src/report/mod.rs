@@ -1,8 +1,9 @@
-//! Reports of a run: TensorBoard event files, sheets of pictures, confusion matrices and reports by class, and
+//! Reports of a run: TensorBoard event files, sheets of pictures and of batches, confusion matrices and reports by class, and
 //! curves with the feature `curves`.
 //!
 //! They take plain data and produce files or PNG bytes. They use no device and do not affect a run.
 
+pub mod batch;
 mod class_report;
 mod colour;
 pub mod confusion;

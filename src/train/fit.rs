@@ -11,11 +11,12 @@ use super::event::{Event, Flow};
 use super::history::{Epoch, History, Measured};
 use super::options::{OnNonFinite, TrainOptions};
 use super::trainer::{Callback, Share, Trainer, losses_of, state_of};
-use crate::data::BatchSource;
+use crate::data::{Batch, BatchSource};
 use crate::error::{Error, Result};
 use crate::graph::Purpose;
 use crate::ops::metrics::{HISTORY, Metrics};
 use crate::optim::{Mode, Rates};
+use crate::rng;
 
 /// The name of a snapshot in memory, for errors.
 const IN_MEMORY: &str = "the run's last copy in memory";
@@ -264,7 +265,9 @@ impl Trainer {
             }
         }
         let batches = self.batches(train)?;
-        train.plan(&batches[self.run.batch.min(batches.len())..]);
+        let left = batches.iter().skip(self.run.batch).zip(self.run.steps..);
+        let fed = left.map(|(batch, step)| Batch::train(batch, rng::draw(self.options.seed, step)));
+        train.plan(&fed.collect::<Vec<_>>());
         let epoch = self.run.epochs + 1;
         for (i, batch) in batches.iter().enumerate().skip(self.run.batch) {
             let began = Instant::now();

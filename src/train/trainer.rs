@@ -410,7 +410,7 @@ impl Trainer {
             self.engine.clear_state(state)?;
         }
         let batches = ordered_batches(source.len(), self.options.batch_size);
-        source.plan(&batches);
+        source.plan(&batches.iter().map(|batch| Batch::evaluate(batch)).collect::<Vec<_>>());
         for batch in batches {
             let program = self.program(source, Purpose::Evaluate, batch.len())?;
             source.feed(&Batch::evaluate(&batch), &mut Sink::step(&mut *self.engine, program))?;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use tilegrad::data::{Augment, BatchSource, DatasetSource, Normalisation, ResidentSource, epoch_batches, shapes};
+use tilegrad::data::{
+    Augment, Batch, BatchSource, DatasetSource, Normalisation, ResidentSource, epoch_batches, shapes,
+};
 use tilegrad::nn::{Conv2d, Flatten, Linear, Sequential};
 use tilegrad::ops::activation::Activation::Relu;
 use tilegrad::optim::Sgd;
@@ -46,7 +48,8 @@ fn a_run_on_a_data_set_ends_with_the_bits_of_one_on_resident_images() {
     let mut ahead = DatasetSource::new("train", set.clone()).normalised(Normalisation::CIFAR10).augmented(augment);
     same(train(&model, &mut ahead, device.clone()), "not announced");
     // The order that the trainer will ask for.
-    ahead.plan(&[epoch_batches(40, 16, 3, 1), epoch_batches(40, 16, 3, 2)].concat());
+    let batches = [epoch_batches(40, 16, 3, 1), epoch_batches(40, 16, 3, 2)].concat();
+    ahead.plan(&batches.iter().map(|batch| Batch::evaluate(batch)).collect::<Vec<_>>());
     same(train(&model, &mut ahead, device.clone()), "announced");
     let mut uploaded = DatasetSource::new("train", set).normalised(Normalisation::CIFAR10).augmented(augment);
     same(train(&model, &mut uploaded, device.clone()), "ahead of none");

@@ -149,7 +149,7 @@ impl Case {
             let values = uniform(seed, name, 4);
             [0, 1, 2, 3].map(|i| values[if extents[0] > 4 { 0 } else { i }] * by)
         };
-        let op = Transform { scale: four("scale", 1.0 / 60.0), shift: four("shift", 2.0), augmentation };
+        let op = Transform { scale: four("scale", 1.0 / 60.0), shift: four("shift", 2.0), augmentation, output: None };
         let indices: Vec<i32> =
             (0..draw_case.between(1, 7)).map(|_| draw_case.between(0, images[0] - 1) as i32).collect();
         let draws = indices.iter().enumerate().flat_map(|(step, &item)| {

@@ -172,7 +172,7 @@ fn transforms_are_torchvisions() {
             ..Augmentation::default()
         };
         let words = [&place[..], &[i32::from(flip)], &factors[..], &[0, 0]].concat();
-        let op = Transform { scale: [1.0; 4], shift: [0.0; 4], augmentation };
+        let op = Transform { scale: [1.0; 4], shift: [0.0; 4], augmentation, output: None };
         let actual = transformed(&bytes, extents, op, Drawn::from_words(&words));
         let expected = floats(&json["output"]["values"]);
         assert_eq!(actual.len(), expected.len(), "{}", case.name);
@@ -192,6 +192,7 @@ fn a_square_is_zero_after_the_normalisation_and_cut_off_at_the_border() {
         scale: [0.5, 1.0, 2.0, 2.0],
         shift: [7.0; 4],
         augmentation: Augmentation { cutout: 3, ..Augmentation::default() },
+        output: None,
     };
     let bytes: Vec<u8> = (0..5 * 4 * 3).collect();
     for (top, left) in [(1, 0), (-1, 2), (3, -2), (4, 3)] {

@@ -105,7 +105,7 @@ fn batches_got_ahead_are_those_that_are_uploaded_to_the_bit() {
         for epoch in 0..2 {
             let batches = epoch_batches(60, 16, 1, epoch);
             if planned {
-                source.plan(&batches);
+                source.plan(&plain(&batches));
             }
             for (step, batch) in batches.iter().enumerate() {
                 let random = Some(draw(5, step as u32));
@@ -135,6 +135,11 @@ fn a_run_on_a_data_set_is_that_on_resident_images() {
     assert_eq!(expected, actual);
 }
 
+/// Announces these batches as they are evaluated.
+fn plain(batches: &[Vec<u32>]) -> Vec<Batch<'_>> {
+    batches.iter().map(|batch| Batch::evaluate(batch)).collect()
+}
+
 fn wait_for(what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
@@ -148,7 +153,7 @@ fn images_are_got_before_they_are_fed_but_not_without_end() {
     let gated = Arc::new(Gated::new(64));
     let mut source = DatasetSource::new("set", Arc::clone(&gated)).ahead(2);
     let batches = epoch_batches(64, 4, 1, 1);
-    source.plan(&batches);
+    source.plan(&plain(&batches));
     // Two wait, and a third is ready and finds no room.
     wait_for("three batches", || gated.asked() == 12);
     std::thread::sleep(Duration::from_millis(50));
@@ -156,7 +161,7 @@ fn images_are_got_before_they_are_fed_but_not_without_end() {
     feed(&mut source, None, &batches[0]).unwrap();
     wait_for("one more", || gated.asked() == 16);
     // Another plan ends this one, and what has been got for it is let go.
-    source.plan(&batches[8..9]);
+    source.plan(&plain(&batches[8..9]));
     wait_for("the other plan", || gated.asked() == 20);
     feed(&mut source, None, &batches[8]).unwrap();
     assert_eq!(gated.asked(), 20);
@@ -164,7 +169,7 @@ fn images_are_got_before_they_are_fed_but_not_without_end() {
     feed(&mut source, None, &batches[9]).unwrap();
     assert_eq!(gated.asked(), 24);
     // And a source may go at any time.
-    source.plan(&batches);
+    source.plan(&plain(&batches));
     drop(source);
 }
 
@@ -174,7 +179,7 @@ fn a_batch_that_is_ready_waits_for_no_image() {
     let gated = Arc::new(Gated::new(64));
     let mut source = DatasetSource::new("set", Arc::clone(&gated)).ahead(2);
     let batches = epoch_batches(64, 4, 1, 1);
-    source.plan(&batches);
+    source.plan(&plain(&batches));
     wait_for("three batches", || gated.asked() == 12);
     let closed = gated.gate.lock().unwrap();
     let fed: Vec<_> = batches[..3].iter().map(|batch| feed(&mut source, None, batch).unwrap().1).collect();
@@ -190,7 +195,7 @@ fn an_error_of_a_worker_reaches_feed_and_names_the_file() {
     let batches: Vec<Vec<u32>> = (0..32).collect::<Vec<u32>>().chunks(8).map(<[u32]>::to_vec).collect();
     for planned in [true, false] {
         if planned {
-            source.plan(&batches);
+            source.plan(&plain(&batches));
         }
         feed(&mut source, None, &batches[0]).unwrap();
         feed(&mut source, None, &batches[1]).unwrap();
@@ -201,7 +206,7 @@ fn an_error_of_a_worker_reaches_feed_and_names_the_file() {
     }
     let error = feed(&mut source, None, &[32]).unwrap_err().to_string();
     assert_eq!(error, "batch: image 32 of a data set of 32");
-    source.plan(&[vec![0], vec![32]]);
+    source.plan(&plain(&[vec![0], vec![32]]));
     assert!(feed(&mut source, None, &[32]).is_err());
 }
 
@@ -281,7 +286,7 @@ fn a_panic_of_a_data_set_comes_to_the_one_who_feeds() {
         }
     }
     let mut source = DatasetSource::new("set", Panics(Mutex::new(0)));
-    source.plan(&[vec![0, 1], vec![5]]);
+    source.plan(&plain(&[vec![0, 1], vec![5]]));
     feed(&mut source, None, &[0, 1]).unwrap();
     let fed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| feed(&mut source, None, &[5])));
     assert!(fed.is_err());

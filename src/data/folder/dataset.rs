@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::cache::{Cache, Content, key};
 use super::listing::Files;
 use super::options::FolderOptions;
 use super::survey::{Format, Survey, look, none};
-use crate::data::images::file_bytes;
-use crate::data::{Dataset, ImageSet};
+use crate::data::images::{ImageOptions, Resize, file_bytes};
+use crate::data::{Cut, Dataset, ImageSet};
 use crate::error::{Error, Result};
 use crate::shape::ImageSize;
 
@@ -18,9 +18,12 @@ use crate::shape::ImageSize;
 const AT_ONCE: usize = 64 << 20;
 
 /// The images of a folder by class, decoded on demand, from the files or from a cache file. [`super::open`] creates it.
+///
+/// Boxes for a random resized crop ([`Dataset::get_cut`]) are cut out of the photos, whose files are decoded each time: a
+/// cache file holds scaled images and serves only what takes whole ones, such as evaluation.
 #[derive(Debug)]
 pub struct FolderDataset {
-    files: Vec<Entry>,
+    files: Arc<[Entry]>,
     names: Vec<String>,
     format: Format,
     cache: Option<Cache>,
@@ -65,6 +68,30 @@ impl FolderDataset {
     }
 }
 
+impl FolderDataset {
+    /// The same images brought to another size, always decoded from the files.
+    pub(super) fn resized(&self, resize: Resize) -> Self {
+        let [height, width] = resize.extents();
+        let options = ImageOptions { resize: Some(resize), ..self.format.options };
+        let format = Format { options, size: ImageSize::new(height, width, options.channels), first: None };
+        let (files, names) = (Arc::clone(&self.files), self.names.clone());
+        FolderDataset { files, names, format, cache: None, kept: Kept::new(0, 0) }
+    }
+
+    fn entry(&self, i: usize) -> Result<&Entry> {
+        let entry = self.files.get(i);
+        entry.ok_or_else(|| Error::config("data set", format!("image {i} of a data set of {}", self.files.len())))
+    }
+}
+
+/// Checks that the digest of a file is still that of the survey.
+fn unchanged(path: &Path, [expected, found]: [u32; 2]) -> Result<()> {
+    match expected == found {
+        true => Ok(()),
+        false => Err(Error::data(path, "has changed since the folder was opened; open it again")),
+    }
+}
+
 impl Dataset for FolderDataset {
     fn len(&self) -> usize {
         self.files.len()
@@ -83,9 +110,7 @@ impl Dataset for FolderDataset {
     }
 
     fn get(&self, i: usize) -> Result<(Cow<'_, [u8]>, i32)> {
-        let Some(Entry { path, label, digest }) = self.files.get(i) else {
-            return Err(Error::config("data set", format!("image {i} of a data set of {}", self.files.len())));
-        };
+        let Entry { path, label, digest } = self.entry(i)?;
         if let Some(bytes) = self.kept.get(i) {
             return Ok((Cow::Borrowed(bytes), *label));
         }
@@ -93,18 +118,22 @@ impl Dataset for FolderDataset {
             Some(bytes) => bytes,
             None => {
                 let (pixels, found) = self.format.read(path)?;
-                if found != *digest {
-                    return Err(Error::data(path, "has changed since the folder was opened; open it again"));
-                }
+                unchanged(path, [*digest, found])?;
                 pixels.into_bytes()
             }
         };
         Ok((self.kept.keep(i, bytes), *label))
     }
 
+    fn get_cut(&self, i: usize, to: [usize; 2], cut: &Cut<'_>) -> Result<Option<(Vec<u8>, i32)>> {
+        let Entry { path, label, digest } = self.entry(i)?;
+        let (pixels, found) = self.format.read_cut(path, to, cut)?;
+        unchanged(path, [*digest, found])?;
+        Ok(Some((pixels.into_bytes(), *label)))
+    }
+
     fn label(&self, i: usize) -> Result<i32> {
-        let label = self.files.get(i).map(|file| file.label);
-        label.ok_or_else(|| Error::config("data set", format!("image {i} of a data set of {}", self.files.len())))
+        self.entry(i).map(|file| file.label)
     }
 
     fn path(&self, i: usize) -> Option<&Path> {

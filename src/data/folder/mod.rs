@@ -73,7 +73,7 @@ pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
 
 /// Reads these files as [`read`] does.
 pub(super) fn read_files(files: Files, options: &FolderOptions) -> Result<Folder> {
-    if options.cache.is_some() {
+    if options.cache.is_some() || options.train_resize.is_some() {
         let Folder { train, validation, test, split, passed, skipped } = open_files(files, options)?;
         let [train, validation, test] = [&train, &validation, &test].map(|part| ImageSet::collect(part));
         return Ok(Folder { train: train?, validation: validation?, test: test?, split, passed, skipped });
@@ -99,11 +99,22 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Folder<Subset<FolderD
 
 /// Opens these files as [`open`] does.
 pub(super) fn open_files(files: Files, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
-    let (dataset, kept, skipped) = FolderDataset::open(&files, options)?;
+    // The training images are the most, so that a cache is best of use to them.
+    let all = options.train_resize.map(|resize| options.clone().resize(resize));
+    let (dataset, kept, skipped) = FolderDataset::open(&files, all.as_ref().unwrap_or(options))?;
     let (Division { train, validation, test }, split) = divide(&files, &kept, options)?;
+    let held = match (options.train_resize, options.images.resize) {
+        (None, _) => None,
+        (Some(_), Some(resize)) => Some(Arc::new(dataset.resized(resize))),
+        (Some(_), None) => {
+            return Err(Error::config("train_resize", "goes with resize, the size of the other images: set that too"));
+        }
+    };
     let dataset = Arc::new(dataset);
-    let [train, validation, test] = [train, validation, test].map(|part| Subset::new(Arc::clone(&dataset), part));
-    Ok(Folder { train: train?, validation: validation?, test: test?, split, passed: files.passed, skipped })
+    let held = held.unwrap_or_else(|| Arc::clone(&dataset));
+    let train = Subset::new(dataset, train)?;
+    let [validation, test] = [validation, test].map(|part| Subset::new(Arc::clone(&held), part));
+    Ok(Folder { train, validation: validation?, test: test?, split, passed: files.passed, skipped })
 }
 
 /// Divides the `kept` files; the indices are positions in `kept`.

@@ -18,6 +18,12 @@ pub struct FolderOptions {
     /// Size that images are brought to, their channels, and the limit of their pixels. Without a size all images must
     /// have one.
     pub images: ImageOptions,
+    /// Size that training images are brought to, if it is not that of [`images`](Self::images): larger for a random
+    /// resized crop on the device, which cuts its boxes from them ([`ResidentSource::output_size`]). A `cache` then holds
+    /// all images in this size, and those to validate and test with are decoded from their files.
+    ///
+    /// [`ResidentSource::output_size`]: crate::data::ResidentSource::output_size
+    pub train_resize: Option<Resize>,
     /// Number of channels of images that come from arrays; `None` keeps theirs.
     pub array_channels: Option<usize>,
     /// True to omit unreadable files, with a warning in the log, instead of failing at the first.
@@ -50,6 +56,7 @@ impl Default for FolderOptions {
     fn default() -> Self {
         FolderOptions {
             images: ImageOptions::default(),
+            train_resize: None,
             array_channels: None,
             skip_bad: false,
             validation: None,
@@ -74,6 +81,12 @@ impl FolderOptions {
     /// Sets the size that images are brought to, or removes it.
     pub fn resize(mut self, resize: impl Into<Option<Resize>>) -> Self {
         self.images.resize = resize.into();
+        self
+    }
+
+    /// Sets the size that training images are brought to, if it is another.
+    pub fn train_resize(mut self, resize: impl Into<Option<Resize>>) -> Self {
+        self.train_resize = resize.into();
         self
     }
 

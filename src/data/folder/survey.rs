@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::listing::Files;
 use super::options::FolderOptions;
+use crate::data::Cut;
 use crate::data::images::{ImageOptions, Pixels, decode, file_bytes, inspect};
 use crate::error::{Error, Result};
 use crate::shape::ImageSize;
@@ -126,6 +127,12 @@ impl Format {
     pub fn read(&self, path: &Path) -> Result<(Pixels, u32)> {
         let bytes = file_bytes(path, self.options.max_pixels)?;
         Ok((self.options.read(path, &bytes)?, crc32c::crc32c(&bytes)))
+    }
+
+    /// Reads a box of the image at `path`, brought to the height and width of `to`, with the digest of its file.
+    pub fn read_cut(&self, path: &Path, to: [usize; 2], cut: &Cut<'_>) -> Result<(Pixels, u32)> {
+        let bytes = file_bytes(path, self.options.max_pixels)?;
+        Ok((self.options.read_cut(path, &bytes, to, cut)?, crc32c::crc32c(&bytes)))
     }
 
     /// Reads all `files` into `images`, one after the other, and omits bad ones. `images` has a place for each of

@@ -9,7 +9,9 @@ use super::decode::{MAX_PIXELS, decode};
 use super::pixels::Pixels;
 use super::resize::Resize;
 use super::scale::Scaler;
+use crate::data::Cut;
 use crate::error::{Error, Result};
+use crate::shape::ImageSize;
 
 /// Bytes of a file for each pixel that it may have, and bytes that any file may have. No format takes as many.
 const BYTES_A_PIXEL: u64 = 16;
@@ -69,16 +71,37 @@ impl ImageOptions {
 
     /// Decodes the content of the file at `path`, and brings it to size and channels.
     pub fn read(&self, path: &Path, bytes: &[u8]) -> Result<Pixels> {
+        self.scaled(path, bytes, |scaler, pixels| match self.resize {
+            Some(resize) => scaler.resize(&pixels, resize),
+            None => Ok(pixels),
+        })
+    }
+
+    /// Decodes the content of the file at `path`, cuts out a box and brings it to the height and width of `to`. `cut`
+    /// gives top, left, height and width of the box in pixels for the height and width of the upright image.
+    pub(in crate::data) fn read_cut(&self, path: &Path, bytes: &[u8], to: [usize; 2], cut: &Cut<'_>) -> Result<Pixels> {
+        self.scaled(path, bytes, |scaler, pixels| {
+            let ImageSize { height, width, .. } = pixels.size();
+            let [top, left, rows, columns] = cut([height, width]).map(f64::from);
+            let (height, width) = (height as f64, width as f64);
+            scaler.crop(&pixels, [top / height, left / width, rows / height, columns / width], to)
+        })
+    }
+
+    /// Decodes the content of the file at `path`, scales it and brings it to the channels.
+    fn scaled(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        scale: impl FnOnce(&mut Scaler, Pixels) -> Result<Pixels>,
+    ) -> Result<Pixels> {
         thread_local! {
             static SCALER: RefCell<Scaler> = RefCell::new(Scaler::new());
         }
         let pixels = decode(path, bytes, self.max_pixels)?;
         // Scaling works on the channels that are kept: weighted before it, as Pillow does, and repeated after it.
         let pixels = if self.channels < pixels.size().channels { pixels.with_channels(self.channels)? } else { pixels };
-        let pixels = match self.resize {
-            Some(resize) => SCALER.with_borrow_mut(|scaler| scaler.resize(&pixels, resize))?,
-            None => pixels,
-        };
+        let pixels = SCALER.with_borrow_mut(|scaler| scale(scaler, pixels))?;
         pixels.with_channels(self.channels)
     }
 }

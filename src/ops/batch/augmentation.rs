@@ -23,7 +23,8 @@ pub struct Augmentation {
     pub padding: usize,
     /// Probability of a horizontal flip.
     pub flip: f32,
-    /// Random crop resized to the image's own extents, in place of the padded crop.
+    /// Random crop resized to the image's own extents, or those that a source has been given for its output, in place of
+    /// the padded crop.
     pub resized_crop: Option<ResizedCrop>,
     /// Random brightness, contrast and saturation.
     pub jitter: ColorJitter,
@@ -146,17 +147,26 @@ impl Augmentation {
     }
 
     /// Checks every setting against its range, and against images of [channels, height, width].
-    pub fn check(&self, [channels, height, width]: [usize; 3]) -> Result<(), Misfit> {
+    pub fn check(&self, image: [usize; 3]) -> Result<(), Misfit> {
+        let [_, height, width] = image;
+        self.check_to(image, [height, width])
+    }
+
+    /// Checks every setting as [`check`](Self::check) does, for images that become [height, width] of `output`.
+    pub fn check_to(&self, [channels, rows, columns]: [usize; 3], output: [usize; 2]) -> Result<(), Misfit> {
+        let [height, width] = output;
         let refuse = |message: String| Err(Misfit::Attribute(message));
         Augment { padding: self.padding, flip: self.flip }.check()?;
         if let Some(ResizedCrop { scale, ratio }) = self.resized_crop {
             if self.padding > 0 {
                 return refuse(format!("padding must be 0 beside resized_crop, it is {}", self.padding));
             }
-            if height.max(width) > MOST_RESIZED {
-                return refuse(format!(
-                    "resized_crop needs images of at most {MOST_RESIZED} pixels each way, they are {height}x{width}"
-                ));
+            for [height, width] in [[rows, columns], output] {
+                if height.max(width) > MOST_RESIZED {
+                    return refuse(format!(
+                        "resized_crop needs images of at most {MOST_RESIZED} pixels each way, they are {height}x{width}"
+                    ));
+                }
             }
             if !(scale[0] > 0.0 && scale[0] <= scale[1] && scale[1] <= 1.0) {
                 return refuse(format!("scale must be two rising numbers above 0, up to 1, it is {scale:?}"));
@@ -190,17 +200,27 @@ impl Augmentation {
 
     /// Draws the values for image `item` of its data set, of [height, width]. `random` comes from [`crate::rng::draw`]
     /// for the step. Crop and flip are those of [`Augment::crop`].
-    pub fn draw(&self, random: &[i32], item: u32, [height, width]: [usize; 2]) -> Drawn {
+    pub fn draw(&self, random: &[i32], item: u32, extents: [usize; 2]) -> Drawn {
+        self.draw_to(random, item, extents, extents)
+    }
+
+    /// Draws as [`draw`](Self::draw) does, for an image of `extents` that becomes one of `output`, both [height, width].
+    ///
+    /// A resized crop is a box of the image. A padded crop has the output's extents and lies around the image's centre,
+    /// as far from it as the padding goes. The cutout square lies in the output.
+    pub fn draw_to(&self, random: &[i32], item: u32, extents: [usize; 2], output: [usize; 2]) -> Drawn {
+        let [height, width] = output;
         let crop = Augment { padding: self.padding, flip: self.flip }.crop(random, item);
         let words = |stream: &str| {
             let (rng, step) = drawn(stream, random);
             rng.words_at(step, item)
         };
         let [top, left, rows, columns] = match self.resized_crop {
-            Some(resized) => resized.draw(random, item, [height, width]),
+            Some(resized) => resized.draw(random, item, extents),
             None => {
-                let corner = |offset: usize| offset as i32 - self.padding as i32;
-                [corner(crop.top), corner(crop.left), height as i32, width as i32]
+                let centre = |side: usize| centre_crop(extents[side], output[side]);
+                let corner = |offset: usize, side| offset as i32 - self.padding as i32 + centre(side);
+                [corner(crop.top, 0), corner(crop.left, 1), height as i32, width as i32]
             }
         };
         let ColorJitter { brightness, contrast, saturation } = self.jitter;
@@ -223,8 +243,8 @@ impl Augmentation {
 }
 
 impl ResizedCrop {
-    /// Draws top, left, height and width of the box.
-    fn draw(&self, random: &[i32], item: u32, [height, width]: [usize; 2]) -> [i32; 4] {
+    /// Draws top, left, height and width of the box for image `item`, of [height, width].
+    pub fn draw(&self, random: &[i32], item: u32, [height, width]: [usize; 2]) -> [i32; 4] {
         let area = (height * width) as f64;
         let [low, high] = self.ratio.map(f64::ln);
         for attempt in 0..TRIES {
@@ -253,6 +273,11 @@ impl ResizedCrop {
         let (rows, columns) = (rows.clamp(1, height), columns.clamp(1, width));
         [(height - rows) / 2, (width - columns) / 2, rows, columns].map(|extent| extent as i32)
     }
+}
+
+/// First pixel of a centre crop from `extent` pixels to `output`; negative if the crop is the larger.
+pub(crate) fn centre_crop(extent: usize, output: usize) -> i32 {
+    ((extent as i64 - output as i64) / 2) as i32
 }
 
 /// Converts a random word to an integer in 0..`bound`.

@@ -28,6 +28,8 @@ pub struct Transform {
     pub shift: [f32; 4],
     /// The augmentation.
     pub augmentation: Augmentation,
+    /// Height and width of the output; `None` for those of the images.
+    pub output: Option<[usize; 2]>,
 }
 
 /// Number of fractional bits of a pixel, for 16ths of a byte.
@@ -35,11 +37,11 @@ pub(crate) const FRACTION: u32 = 4;
 
 params! {
     /// Scale of a 16th of a byte in two parts, and shift; the batch's rows and their extents; words per image; the
-    /// images of this piece; the side of the cutout square.
+    /// images of this piece; the side of the cutout square; the extents of the images.
     pub(crate) struct Params {
         scale_high: [f32; 4], scale_low: [f32; 4], shift: [f32; 4],
         rows: u32, pixels: u32, channels: u32, height: u32, width: u32, words: u32, first: u32, count: u32,
-        cutout: u32, pad0: u32, pad1: u32, pad2: u32,
+        cutout: u32, image_height: u32, image_width: u32, pad0: u32,
     }
 }
 
@@ -58,6 +60,11 @@ impl Tape {
 }
 
 impl Transform {
+    /// Height and width of the output for images of these extents.
+    fn output(&self, extents: [usize; 2]) -> [usize; 2] {
+        self.output.unwrap_or(extents)
+    }
+
     /// The scale of a 16th of a byte of `channel`, as a sum of two factors of 12 bits.
     ///
     /// A pixel has 12 bits too, so both products are exact. A device that fuses multiply and add without rounding the
@@ -86,12 +93,17 @@ impl Operation for Transform {
             return Err(Misfit::Shape(format!("draws must be i32 [{n},{DRAWN}], they are {}", inputs[2].shape)));
         }
         differing_channels(c, &self.scale, &self.shift)?;
-        self.augmentation.check([c, h, w])?;
-        Ok(vec![Spec::f32([n, c, h, w])])
+        let [height, width] = self.output([h, w]);
+        if height.min(width) == 0 {
+            return Err(Misfit::Attribute(format!("output must be at least 1x1, it is {height}x{width}")));
+        }
+        self.augmentation.check_to([c, h, w], [height, width])?;
+        Ok(vec![Spec::f32([n, c, height, width])])
     }
 
     fn lower(&self, lowering: &mut Lowering<'_>) -> Result<()> {
         let [rows, channels, height, width] = lowering.output_dims(0);
+        let [_, _, image_height, image_width] = lowering.input_dims(0);
         let part = |part: usize| [0, 1, 2, 3].map(|channel| self.scale_parts(channel)[part]);
         let params = Params {
             scale_high: part(0),
@@ -102,8 +114,10 @@ impl Operation for Transform {
             channels,
             height,
             width,
-            words: (channels * height * width).div_ceil(4),
+            words: (channels * image_height * image_width).div_ceil(4),
             cutout: self.augmentation.cutout as u32,
+            image_height,
+            image_width,
             ..Params::default()
         };
         let jitter = self.augmentation.jitter;
@@ -176,6 +190,8 @@ struct Image<'a> {
     channels: usize,
     height: usize,
     width: usize,
+    /// Height and width of the output.
+    output: [usize; 2],
     drawn: Drawn,
     resized: bool,
 }
@@ -216,14 +232,15 @@ impl Image<'_> {
     fn sample(&self, y: usize, x: usize, color: &mut [i64]) {
         let Drawn { top, left, height, width, flip, .. } = self.drawn;
         let (top, left) = (i64::from(top), i64::from(left));
-        let x = if flip != 0 { self.width - 1 - x } else { x };
+        let [rows, columns] = self.output;
+        let x = if flip != 0 { columns - 1 - x } else { x };
         for (channel, value) in color.iter_mut().enumerate() {
             if !self.resized {
                 *value = self.byte(top + y as i64, left + x as i64, channel) << FRACTION;
                 continue;
             }
-            let (y0, y1, weight_y) = between(y, height, self.height);
-            let (x0, x1, weight_x) = between(x, width, self.width);
+            let (y0, y1, weight_y) = between(y, height, rows);
+            let (x0, x1, weight_x) = between(x, width, columns);
             let line = |row: i64| {
                 let byte = |column: i64| self.byte(top + row, left + column, channel);
                 byte(x0) * (4096 - weight_x) + byte(x1) * weight_x
@@ -234,7 +251,8 @@ impl Image<'_> {
 }
 
 impl Transform {
-    /// Converts the bytes [H, W, C] of one image to numbers [C, H, W], augmented by the values drawn for it.
+    /// Converts the bytes [H, W, C] of one image to numbers [C, H, W] of the output's extents, augmented by the values
+    /// drawn for it.
     pub(crate) fn image<R: Real>(
         &self,
         bytes: &[u8],
@@ -243,7 +261,9 @@ impl Transform {
         output: &mut [R],
     ) {
         let resized = self.augmentation.resized_crop.is_some();
-        let image = Image { bytes, channels, height, width, drawn, resized };
+        let to = self.output([height, width]);
+        let image = Image { bytes, channels, height, width, output: to, drawn, resized };
+        let [height, width] = to;
         let (pixels, jitter) = (height * width, self.augmentation.jitter);
         let jittered = jitter != Default::default();
         let mut color = vec![0; channels];
@@ -286,10 +306,10 @@ impl Transform {
 
 impl Twin for Transform {
     fn eval<R: Real>(&self, inputs: &Inputs<'_, R>, outputs: &mut Outputs<R>) {
-        let [_, channels, h, w] = inputs.output_nchw(0);
-        let image = channels * h * w;
+        let [_, channels, h, w] = inputs.nchw(0);
+        let (image, [height, width]) = (channels * h * w, self.output([h, w]));
         let draws = inputs.ints(2).par_chunks(DRAWN);
-        outputs.real(0).par_chunks_mut(image.max(1)).zip(inputs.ints(1)).zip(draws).for_each(
+        outputs.real(0).par_chunks_mut((channels * height * width).max(1)).zip(inputs.ints(1)).zip(draws).for_each(
             |((output, &index), words)| {
                 let bytes = &inputs.bytes(0)[index as usize * image..][..image];
                 self.image(bytes, [channels, h, w], Drawn::from_words(words), output);

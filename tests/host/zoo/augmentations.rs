@@ -16,7 +16,7 @@ fn transformed(augmentation: tilegrad::data::Augmentation, channels: usize) -> T
     let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([900, channels, 13, 12]) });
     let indices = tape.input("indices", Spec::i32([8])).unwrap();
     let draws = tape.input("draws", Spec::i32([8, DRAWN])).unwrap();
-    let op = Transform { scale: [1.0 / 64.0; 4], shift: [-2.0; 4], augmentation };
+    let op = Transform { scale: [1.0 / 64.0; 4], shift: [-2.0; 4], augmentation, output: None };
     let batch = tape.transform("images", images, indices, draws, op).unwrap();
     tape.keep(batch);
     tape

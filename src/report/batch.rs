@@ -1,0 +1,121 @@
+//! A sheet of the images of a batch, as a network sees them.
+
+use super::Picture;
+use super::colour::{INK, PAPER};
+use super::picture::{LETTER, text_width};
+use crate::data::Normalisation;
+use crate::error::{Error, Result};
+use crate::shape::ImageSize;
+
+/// Pixels between two tiles, and around the sheet.
+const GAP: usize = 6;
+const MARGIN: usize = 14;
+/// Approximate length of a tile's longer side in pixels, after enlargement by a whole factor.
+const SIDE: usize = 112;
+/// Largest number of lines of a caption.
+const LINES: usize = 6;
+/// Largest number of images of a sheet. Its title gives the full number.
+pub const MOST: usize = 64;
+
+/// Draws the first images of a batch, numbers [N, C, H, W] with C, H and W of `size`, each with its caption below.
+///
+/// The normalisation is undone; values outside 0..255 become the nearest. Three channels are red, green and blue; of
+/// another number the first is shown. A caption is written in full over several lines. [`Error::Config`] if the number of
+/// values is not that of images of `size`, one for each caption.
+pub fn batch(
+    title: &str,
+    images: &[f32],
+    size: ImageSize,
+    normalisation: &Normalisation,
+    captions: &[String],
+) -> Result<Picture> {
+    let expected = size.checked_values().and_then(|values| values.checked_mul(captions.len()));
+    if captions.is_empty() || images.is_empty() || expected != Some(images.len()) {
+        let (values, count) = (images.len(), captions.len());
+        return Err(Error::config("batch", format!("has {values} values, {count} captions ask for images of {size}")));
+    }
+    let ImageSize { height, width, .. } = size;
+    let zoom = (SIDE / width.max(height)).max(1);
+    let letters = ((width * zoom).max(SIDE) / LETTER[0]).max(1);
+    let shown = captions.len().min(MOST);
+    let captions: Vec<Vec<String>> = captions[..shown].iter().map(|caption| wrapped(caption, letters)).collect();
+    let lines = captions.iter().map(Vec::len).max().unwrap_or(0);
+    let title = match shown < images.len() / size.values() {
+        true => format!("{title}, {shown} of {} images", images.len() / size.values()),
+        false => title.to_string(),
+    };
+    let columns = ((shown as f64 * 1.5).sqrt().round() as usize).clamp(1, shown);
+    let cell = [(width * zoom).max(letters * LETTER[0]) + GAP, height * zoom + lines * LETTER[1] + 2 * GAP];
+    let top = MARGIN + LETTER[1] + MARGIN / 2;
+    let across = (columns * cell[0]).max(text_width(&title));
+    let mut sheet = Picture::new(across + 2 * MARGIN, top + shown.div_ceil(columns) * cell[1] + MARGIN, PAPER)?;
+    sheet.text([MARGIN, MARGIN], &title, INK);
+    for (i, (image, caption)) in images.chunks_exact(size.values()).zip(&captions).enumerate() {
+        let [x, y] = [MARGIN + i % columns * cell[0], top + i / columns * cell[1]];
+        sheet.paste([x, y], &tile(image, size, normalisation)?, zoom);
+        for (line, text) in caption.iter().enumerate() {
+            sheet.text([x, y + height * zoom + 2 + line * LETTER[1]], text, INK);
+        }
+    }
+    Ok(sheet)
+}
+
+/// The image [C, H, W] without its normalisation.
+fn tile(image: &[f32], ImageSize { height, width, channels }: ImageSize, of: &Normalisation) -> Result<Picture> {
+    let byte = |channel: usize, pixel: usize| {
+        let value = image[channel * height * width + pixel];
+        // NaN becomes 0.
+        ((value - of.shift[channel.min(3)]) / of.scale[channel.min(3)]).round() as u8
+    };
+    let mut picture = Picture::new(width, height, PAPER)?;
+    for pixel in 0..height * width {
+        let colour = if channels == 3 { [0, 1, 2].map(|c| byte(c, pixel)) } else { [byte(0, pixel); 3] };
+        picture.set(pixel % width, pixel / width, colour);
+    }
+    Ok(picture)
+}
+
+/// Cuts a text into lines of at most `letters` characters; of a very long one the middle is left out.
+fn wrapped(text: &str, letters: usize) -> Vec<String> {
+    let mut all: Vec<char> = text.chars().collect();
+    let most = letters * LINES;
+    if all.len() > most {
+        let kept = most.saturating_sub(2);
+        all.splice(kept.div_ceil(2)..all.len() - kept / 2, ['.', '.']);
+    }
+    all.chunks(letters).map(|line| line.iter().collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captions_are_written_in_full_or_without_their_middle() {
+        assert_eq!(wrapped("ant", 14), ["ant"]);
+        assert_eq!(wrapped("abcdefgh", 3), ["abc", "def", "gh"]);
+        let [long, other] = ["x", "y"].map(|end| wrapped(&format!("{}{end}", "same beginning ".repeat(9)), 14));
+        assert_eq!((long.len(), long.concat().chars().count()), (LINES, LINES * 14));
+        assert_ne!(long, other);
+    }
+
+    #[test]
+    fn the_normalisation_is_undone_and_channels_are_colours() {
+        let normalisation = Normalisation::IMAGENET;
+        let bytes: [u8; 6] = [0, 255, 17, 90, 128, 201];
+        let numbers: Vec<f32> =
+            (0..6).map(|i| f32::from(bytes[i]) * normalisation.scale[i / 2] + normalisation.shift[i / 2]).collect();
+        let size = ImageSize::new(1, 2, 3);
+        let picture = tile(&numbers, size, &normalisation).unwrap();
+        assert_eq!([picture.pixel(0, 0), picture.pixel(1, 0)], [Some([0, 17, 128]), Some([255, 90, 201])]);
+        let sheet = batch("first batch", &numbers, size, &normalisation, &["a".into()]).unwrap();
+        let has = |colour| {
+            (0..sheet.width() * sheet.height())
+                .any(|i| sheet.pixel(i % sheet.width(), i / sheet.width()) == Some(colour))
+        };
+        assert!(has([0, 17, 128]) && has([255, 90, 201]));
+        for captions in [vec![], vec!["a".to_string(); 2]] {
+            assert!(batch("", &numbers, size, &normalisation, &captions).is_err());
+        }
+    }
+}
