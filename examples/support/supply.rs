@@ -32,7 +32,8 @@ impl From<Arc<dyn Dataset>> for Supply {
 }
 
 impl Supply {
-    fn dataset(&self) -> &dyn Dataset {
+    /// The images, wherever they are.
+    pub fn dataset(&self) -> &dyn Dataset {
         match self {
             Supply::Memory(images) => images,
             Supply::Disk(dataset) => &**dataset,

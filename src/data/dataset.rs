@@ -258,7 +258,7 @@ impl ImageSet {
 
 /// Images of a data set in sequence, and their labels.
 #[derive(Debug, PartialEq)]
-pub(super) struct Bytes {
+pub(crate) struct Bytes {
     pub images: Vec<u8>,
     pub labels: Vec<i32>,
 }
