@@ -102,3 +102,76 @@ pub(super) fn legend(names: &[String], fonts: &Fonts) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[test]
+    fn long_names_stay_apart() {
+        let same = "Chihuahua of the northern coast, ";
+        let names = owned(&[&format!("{same}black"), &format!("{same}white"), "short"]);
+        let short = short_names(names.iter().enumerate(), 16);
+        assert!(short.iter().all(|name| width(name) <= 16), "{short:?}");
+        assert_eq!(short[2], "short");
+        assert_ne!(short[0], short[1]);
+        // They differ in the middle alone, and one looks like what another becomes.
+        let names = owned(&["a long name, one, end of it", "a long name, two, end of it", "0 a long .. of it"]);
+        for most in [10, 12, 17] {
+            let short = short_names(names.iter().enumerate(), most);
+            assert!((0..3).all(|i| !short[..i].contains(&short[i])), "{short:?}");
+            assert!(short[0].starts_with("0 ") && short[1].starts_with("1 "), "{short:?}");
+        }
+        // Names of one text are numbers apart; control characters are escaped.
+        assert_eq!(short_names(owned(&["a", "a"]).iter().enumerate(), 9), ["0 a", "1 a"]);
+        assert_eq!(short_names(owned(&["a\nb"]).iter().enumerate(), 9), ["a\\nb"]);
+        assert_eq!(shortened("abcdef", 5), "ab..f");
+        assert_eq!(["abc", "abc", "abc"].map(|name| shortened(name, 0)), ["", "", ""]);
+    }
+
+    #[test]
+    fn wide_letters_take_two_cells() {
+        assert_eq!((width("猫"), width("cat"), width("e\u{301}")), (2, 3, 1));
+        assert_eq!(right("猫", 4), "  猫");
+        assert_eq!(shortened("一二三四五六七", 8), "一..七");
+    }
+
+    #[test]
+    fn a_name_that_no_font_writes_is_its_number() {
+        let names = owned(&["ant", "猫", "犬", "1"]);
+        let none = Fonts::default();
+        assert_eq!(labels(&names, LABEL, &none), ["ant", "1", "2", "3 1"]);
+        let text = legend(&names, &none);
+        assert!(text.contains("class 1, 猫\n") && text.contains("class 2, 犬\n") && !text.contains("ant"), "{text}");
+        assert_eq!(legend(&names[..1], &none), "");
+    }
+
+    #[cfg(feature = "curves")]
+    #[test]
+    fn letters_of_a_font_are_drawn() {
+        let mut database = fontdb::Database::new();
+        database.load_font_data(dejavu::sans::regular().to_vec());
+        let (fonts, none) = (Fonts::of(database), Fonts::default());
+        for name in ["кот", "γάτα", "հայ", "قط"] {
+            assert!(fonts.write(name) && !none.write(name), "{name}");
+            assert_eq!(labels(&owned(&[name]), LABEL, &fonts), [name]);
+        }
+        assert!(!fonts.write("猫"));
+        let glyph = |letter| fonts.glyph(letter).unwrap();
+        let ink = |letter| glyph(letter).iter().flat_map(|row| row.to_vec()).map(u64::from).sum::<u64>();
+        assert!(glyph('Ж') != glyph('ш') && ink('Ж') > ink('г') && ink('г') > 500, "{} {}", ink('Ж'), ink('г'));
+        // A picture of the name is not that of its question marks or number.
+        let drawn = |fonts: &Fonts, text: &str| {
+            let mut picture = crate::report::Picture::new(40, 16, [255; 3]).unwrap();
+            picture.text([0, 0], text, [0; 3], fonts);
+            picture
+        };
+        assert_ne!(drawn(&fonts, "кот"), drawn(&none, "кот"));
+        assert_eq!(drawn(&none, "кот"), drawn(&none, "???"));
+        assert_eq!(drawn(&fonts, "кот"), drawn(&fonts, "кот"));
+    }
+}

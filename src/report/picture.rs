@@ -34,6 +34,14 @@ impl Picture {
         Ok(Picture { width, height, pixels: vec![colour; pixels] })
     }
 
+    /// Creates a picture of these bytes, three a pixel.
+    #[cfg(feature = "curves")]
+    pub(super) fn of(width: usize, height: usize, bytes: Vec<u8>) -> Result<Self> {
+        let mut picture = Picture::new(width, height, [0; 3])?;
+        picture.pixels.as_flattened_mut().copy_from_slice(&bytes);
+        Ok(picture)
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> usize {
         self.width

@@ -114,3 +114,25 @@ pub fn to_csv(predictions: &[Prediction], images: &dyn Dataset, names: &[String]
 pub fn write_csv(path: &Path, predictions: &[Prediction], images: &dyn Dataset, names: &[String]) -> Result<()> {
     write_whole(path, to_csv(predictions, images, names)?.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_comes_from_the_logits() {
+        let of = |truth, logits: &[f32]| Prediction::of(7, truth, logits).unwrap();
+        // The probability of the true class is too small for a number, its loss is not.
+        let found = of(1, &[1e4, -1e4]);
+        assert_eq!((found.predicted, found.probability, found.loss), (0, 1.0, 2e4));
+        // F.cross_entropy of [2, -inf, 0] and its like.
+        assert!((of(0, &[2.0, f32::NEG_INFINITY, 0.0]).loss - 0.126_928_011_042_972_6).abs() < 1e-12);
+        assert_eq!(of(1, &[2.0, f32::NEG_INFINITY, 0.0]).loss, f64::INFINITY);
+        assert_eq!(of(0, &[3e38, -3e38, 0.0]).loss, 0.0);
+        assert_eq!(of(2, &[1.0; 3]).predicted, 0, "the first among equals");
+        for logits in [[f32::NAN, 0.0], [f32::INFINITY, 0.0], [f32::NEG_INFINITY; 2]] {
+            assert!(Prediction::of(7, 0, &logits).unwrap_err().to_string().contains("image 7"));
+        }
+        assert!(Prediction::of(7, 2, &[0.0; 2]).unwrap_err().to_string().contains("no class 2"));
+    }
+}
