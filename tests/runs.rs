@@ -114,9 +114,11 @@ fn a_folder_of_images_to_a_prediction() {
     let text = succeed("predict", &[&model, &file, "--device", "cpu", "--top", "2"]);
     assert!(text.starts_with(&file) && text.matches('%').count() == 2, "{text}");
     std::fs::write(folder.0.join("images/green/broken.png"), b"none").unwrap();
-    let text = succeed("predict", &[&model, &data, "--json", "--device", "cpu"]);
-    let rows: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(rows.as_array().unwrap().len(), 72, "all but the broken one");
+    let output = run("predict", &[&model, &data, "--json", "--device", "cpu"]);
+    assert_eq!(output.status.code(), Some(2), "one is broken");
+    let lines = std::str::from_utf8(&output.stdout).unwrap().lines();
+    let rows: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 72, "all but the broken one");
     let sum: f64 = rows[0]["probabilities"].as_object().unwrap().values().map(|p| p.as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-9 && ["blue", "green", "red"].contains(&rows[0]["class"].as_str().unwrap()));
 

@@ -8,6 +8,7 @@ pub mod colour;
 pub mod config;
 mod download;
 mod options;
+mod output;
 mod profile;
 mod reading;
 mod results;
@@ -18,6 +19,7 @@ mod watch;
 
 pub use download::download;
 pub use options::{Defaults, Options, SGD_HELP};
+pub use output::{ended, line};
 pub use profile::{check_profile, write_profile};
 pub use reading::{Fitting, Reading};
 pub use run::{Problem, engine, log, report, run, train};

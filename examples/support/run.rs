@@ -25,8 +25,6 @@ use super::{Defaults, Options, Supply, check_profile, tuning, write_profile};
 
 /// Number of steps for a profile's medians.
 const PROFILED: usize = 15;
-/// Number of test images used for pictures.
-const PICTURED: usize = 2_000;
 
 /// A network and its data.
 pub struct Problem {
@@ -183,9 +181,15 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     if let Some(record) = &record {
         record.save(&mut trainer)?;
         if options.pictures {
-            let mut images = pictured.some(PICTURED)?.center_crop([image_size.height, image_size.width]);
-            images.class_names.clone_from(&results.class_names);
-            record.draw(&mut trainer, &images, normalisation)?;
+            match pictured.image_size() == image_size {
+                true => record.draw(&mut trainer, pictured.dataset(), normalisation)?,
+                // Training images with a margin.
+                false => {
+                    let mut images = pictured.some(PICTURED)?.center_crop([image_size.height, image_size.width]);
+                    images.class_names.clone_from(&results.class_names);
+                    record.draw(&mut trainer, &images, normalisation)?;
+                }
+            }
         }
         record.summarise(&mut trainer, results.tested.as_ref().map(|(tested, _)| tested))?;
         options.say(format_args!("written  {}", record.path().display()));

@@ -280,7 +280,7 @@ impl ImageSet {
 
 /// Images of a data set in sequence, and their labels.
 #[derive(Debug, PartialEq)]
-pub(super) struct Bytes {
+pub(crate) struct Bytes {
     pub images: Vec<u8>,
     pub labels: Vec<i32>,
     /// Bytes of each slot of `images`, and of an image that has been cut.

@@ -31,12 +31,13 @@ mod whole;
 
 pub use crate::ops::augmentation::{Augmentation, ColorJitter, ResizedCrop};
 pub use crate::ops::gather::Augment;
+pub(crate) use dataset::Bytes;
 pub use dataset::{Cut, Dataset, Subset};
 pub use dataset_source::DatasetSource;
-pub use folder::{FolderDataset, FolderOptions, PassedOver};
+pub use folder::{FolderDataset, FolderOptions, ImageFiles, PassedOver};
 pub use formats::{Format, Opened, detect, open, open_lazily};
 pub use image_set::ImageSet;
-pub use images::{ImageOptions, Resize, image_file};
+pub use images::{ImageOptions, Pixels, Resize, image_file};
 pub use normalisation::Normalisation;
 pub use overview::{ClassCount, Overview};
 pub use source::{Batch, BatchSink, BatchSource, ResidentSource, balanced_batches, epoch_batches, ordered_batches};

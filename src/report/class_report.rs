@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::picture::shortened;
+use super::names::{right, short_names, width};
 use crate::error::{Error, Result};
 use crate::ops::confusion::{ClassCounts, Confusion};
 
@@ -140,11 +140,12 @@ impl ClassReport {
 impl fmt::Display for ClassReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.shown();
-        let names: Vec<String> = shown.iter().map(|&place| shortened(&self.classes[place].name, LETTERS)).collect();
-        let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-        let width = longest.max("weighted avg".len());
+        let all = short_names(self.classes.iter().map(|of| (of.class, &of.name)), LETTERS);
+        let names: Vec<&String> = shown.iter().map(|&place| &all[place]).collect();
+        let width = names.iter().map(|name| width(name)).max().unwrap_or(0).max("weighted avg".len());
         let row = |f: &mut fmt::Formatter<'_>, name: &str, [precision, recall, f1]: [f64; 3], support: u64| {
-            writeln!(f, "{name:>width$}  {precision:>9.3} {recall:>9.3} {f1:>9.3} {support:>9}")
+            let name = right(name, width);
+            writeln!(f, "{name}  {precision:>9.3} {recall:>9.3} {f1:>9.3} {support:>9}")
         };
         writeln!(f, "{:>width$}  {:>9} {:>9} {:>9} {:>9}\n", "", "precision", "recall", "f1-score", "support")?;
         for (i, (&place, name)) in shown.iter().zip(&names).enumerate() {

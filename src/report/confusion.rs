@@ -4,18 +4,20 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::colour::{FAINT, INK, PAPER, RIGHT, WRONG, mix, on};
-use super::picture::{LETTER, shortened, text_width};
+use super::fonts::{Fonts, LETTER};
+use super::names::{LABEL, labels, left, legend, right, short_names, width};
+use super::picture::text_width;
 use super::{ClassReport, Picture};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, printable};
 use crate::files::write_whole;
 use crate::ops::confusion::{Confusion, MOST_CLASSES};
 
-/// Largest number of classes for which the text holds the whole matrix. More would make lines too long to compare.
-const WRITTEN: usize = 20;
+/// Largest number of classes for which [`text`] holds the whole matrix. More would make lines too long to compare.
+pub const WRITTEN: usize = 20;
 /// Number of the most frequent confusions that the text lists in place of a matrix.
 const NAMED: usize = 15;
-/// Number of characters of a name in the text, in its header, and in the picture.
-const LETTERS: [usize; 3] = [20, 10, 16];
+/// Number of characters of a name in the text, and in its header.
+const LETTERS: [usize; 2] = [20, 10];
 
 /// A checked confusion matrix.
 struct Matrix<'a> {
@@ -60,6 +62,16 @@ impl<'a> Matrix<'a> {
         sum(self.counts.iter().copied())
     }
 
+    /// The wrong predictions by count, true and predicted class: the most frequent first, among equals in order of class.
+    fn confusions(&self) -> Vec<(u64, usize, usize)> {
+        let mut confusions: Vec<(u64, usize, usize)> = (self.counts.iter().enumerate())
+            .map(|(i, &count)| (count, i / self.classes, i % self.classes))
+            .filter(|&(count, truth, predicted)| count > 0 && truth != predicted)
+            .collect();
+        confusions.sort_by_key(|&(count, truth, predicted)| (std::cmp::Reverse(count), truth, predicted));
+        confusions
+    }
+
     /// Formats the accuracy, such as "accuracy 0.981, 9810 of 10000 right".
     fn accuracy(&self) -> String {
         let (right, total) = (self.right(), self.total());
@@ -100,19 +112,18 @@ pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> 
     }
     let matrix = Matrix::new(classes, counts, names)?;
     let written = if classes <= WRITTEN { classes } else { 0 };
-    let names: Vec<String> = matrix.names.iter().map(|name| shortened(name, LETTERS[0])).collect();
-    let heads: Vec<String> = matrix.names.iter().map(|name| shortened(name, LETTERS[1])).collect();
+    let [names, heads] = LETTERS.map(|most| short_names(matrix.names.iter().enumerate(), most));
     let corner = if written > 0 { "true \\ predicted" } else { "class" };
-    let first = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(corner.len());
+    let first = names.iter().map(|name| width(name)).max().unwrap_or(0).max(corner.len());
     let digits = counts.iter().max().map_or(1, |count| count.to_string().len());
-    let widths: Vec<usize> = heads.iter().map(|head| head.chars().count().max(digits)).collect();
+    let widths: Vec<usize> = heads.iter().map(|head| width(head).max(digits)).collect();
     let mut text = format!("{corner:<first$}");
     for i in 0..written {
-        let _ = write!(text, "  {:>1$}", heads[i], widths[i]);
+        let _ = write!(text, "  {}", right(&heads[i], widths[i]));
     }
     text += "  targets  recall  precision\n";
     for (class, name) in names.iter().enumerate() {
-        let _ = write!(text, "{name:<first$}");
+        text += &left(name, first);
         for (i, width) in widths.iter().enumerate().take(written) {
             let _ = write!(text, "  {:>width$}", matrix.at(class, i));
         }
@@ -122,14 +133,9 @@ pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> 
     text += &matrix.accuracy();
     text.push('\n');
     if written == 0 {
-        let mut confusions: Vec<(u64, usize, usize)> = (0..classes * classes)
-            .map(|i| (counts[i], i / classes, i % classes))
-            .filter(|&(count, truth, predicted)| count > 0 && truth != predicted)
-            .collect();
-        // The most frequent first; among equals, in order of class.
-        confusions.sort_by_key(|&(count, truth, predicted)| (std::cmp::Reverse(count), truth, predicted));
-        for (count, truth, predicted) in confusions.into_iter().take(NAMED) {
-            let _ = writeln!(text, "{:<first$}  taken for {:<first$}  {count:>7}", names[truth], names[predicted]);
+        for (count, truth, predicted) in matrix.confusions().into_iter().take(NAMED) {
+            let [truth, predicted] = [truth, predicted].map(|class| left(&names[class], first));
+            let _ = writeln!(text, "{truth}  taken for {predicted}  {count:>7}");
         }
     }
     Ok(text)
@@ -139,9 +145,14 @@ pub fn text(classes: usize, counts: &[u64], names: &[String]) -> Result<String> 
 /// Correct predictions are blue, wrong ones orange. The shade is the square root of the fraction, so that a rare
 /// confusion is visible.
 ///
-/// Counts are written for up to 20 classes, and names beside the cells for up to 120. Errors are those of [`text`], and
+/// Counts are written for up to 20 classes, and names beside the cells for up to 120. A name in a script that no font has
+/// is shown as its class's number. Errors are those of [`text`], and
 /// a picture that would be too large.
 pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Picture> {
+    drawn(classes, counts, names, Fonts::system())
+}
+
+fn drawn(classes: usize, counts: &[u64], names: &[String], fonts: &Fonts) -> Result<Picture> {
     let matrix = Matrix::new(classes, counts, names)?;
     let cell = match classes {
         0..=12 => 56,
@@ -152,7 +163,7 @@ pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Pictu
     let numbered = cell >= 44;
     let gap = usize::from(cell >= 8);
     let named = cell >= LETTER[1];
-    let names: Vec<String> = matrix.names.iter().map(|name| shortened(name, LETTERS[2])).collect();
+    let names = if named { labels(&matrix.names, LABEL, fonts) } else { vec![String::new(); classes] };
     let widest = names.iter().map(|name| text_width(name)).max().unwrap_or(0);
     let label = if named { widest + 8 } else { 0 };
     // Short names stand upright over their columns; long ones run upward.
@@ -164,17 +175,17 @@ pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Pictu
     let side = classes * cell;
     let width = (left + side).max(margin + text_width(&title)) + margin;
     let mut picture = Picture::new(width, top + side + margin, PAPER)?;
-    picture.text([margin, margin], &title, INK);
+    picture.text([margin, margin], &title, INK, fonts);
     for (class, name) in names.iter().enumerate() {
         if named {
             // Text is centred in its row or column.
             let middle = (cell - LETTER[1]) / 2;
-            picture.text([left - 8 - text_width(name), top + class * cell + middle], name, INK);
+            picture.text([left - 8 - text_width(name), top + class * cell + middle], name, INK, fonts);
             if upright {
                 let middle = (cell - text_width(name)) / 2;
-                picture.text([left + class * cell + middle, top - 4 - LETTER[1]], name, INK);
+                picture.text([left + class * cell + middle, top - 4 - LETTER[1]], name, INK, fonts);
             } else {
-                picture.text_upward([left + class * cell + middle, top - 8], name, INK);
+                picture.text_upward([left + class * cell + middle, top - 8], name, INK, fonts);
             }
         }
         let row = matrix.row(class);
@@ -189,18 +200,38 @@ pub fn picture(classes: usize, counts: &[u64], names: &[String]) -> Result<Pictu
                 let number = short(count);
                 let x = corner[0] + (cell - gap).saturating_sub(text_width(&number)) / 2;
                 let ink = if count == 0 { FAINT } else { on(colour) };
-                picture.text([x, corner[1] + (cell - gap - LETTER[1]) / 2], &number, ink);
+                picture.text([x, corner[1] + (cell - gap - LETTER[1]) / 2], &number, ink, fonts);
             }
         }
     }
     Ok(picture)
 }
 
-/// Writes [`text`] and [`picture`] into the folder `dir`, as confusion.txt and confusion.png. The picture is left out for
+/// Lists the most frequent confusions in words, at most `most`: "12 of 40 images of cat were taken for dog".
+///
+/// The list is empty from [`MOST_CLASSES`] on, where `counts` are those of each class. Errors are those of [`text`].
+pub fn most_confused(classes: usize, counts: &[u64], names: &[String], most: usize) -> Result<Vec<String>> {
+    if is_by_class(classes, counts) {
+        return Ok(Vec::new());
+    }
+    let matrix = Matrix::new(classes, counts, names)?;
+    let confusions = matrix.confusions().into_iter().take(most);
+    let sentence = |(count, truth, predicted): (u64, usize, usize)| {
+        let [name, other] = [truth, predicted].map(|class| printable(&matrix.names[class]));
+        let (row, were) = (matrix.row(truth), if count == 1 { "was" } else { "were" });
+        let images = if row == 1 { "image" } else { "images" };
+        format!("{count} of {row} {images} of {name} {were} taken for {other}")
+    };
+    Ok(confusions.map(sentence).collect())
+}
+
+/// Writes [`text`] and [`picture`] into the folder `dir`, as confusion.txt and confusion.png. The text also lists the
+/// classes that pictures show by a number or a short form, with their names. The picture is left out for
 /// more than [`MOST_CLASSES`] classes, as the text says. Errors are those of both,
 /// and [`Error::Io`], which names the file that can't be written.
 pub fn write(dir: &Path, classes: usize, counts: &[u64], names: &[String]) -> Result<()> {
-    write_whole(&dir.join("confusion.txt"), text(classes, counts, names)?.as_bytes())?;
+    let text = text(classes, counts, names)? + &legend(names, Fonts::system());
+    write_whole(&dir.join("confusion.txt"), text.as_bytes())?;
     if is_by_class(classes, counts) {
         return Ok(());
     }

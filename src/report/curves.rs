@@ -1,16 +1,21 @@
 //! Curves of a run by epoch, as SVG and PNG: loss, accuracy, further metrics of the loss, and the learning rate.
 //!
-//! The PNG's font is compiled in, so no installed font is needed.
+//! The PNG's font is compiled in, so no installed font is needed. Names of runs and metrics in a script that it lacks are
+//! written by the fonts of the system, or become numbers where none has them.
 
 use std::error::Error as Any;
 use std::path::Path;
 use std::sync::Once;
 
+use ab_glyph::{Font, FontRef};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use crate::error::{Error, Result};
+use super::Picture;
+use super::fonts::{Fonts, LETTER};
+use super::picture::text_width;
+use crate::error::{Error, Result, printable};
 use crate::files::write_whole;
 use crate::train::Epoch;
 
@@ -22,6 +27,8 @@ const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const PANEL: [usize; 2] = [480, 400];
 /// Size in pixels of a panel among several side by side.
 const SMALL: [usize; 2] = [330, 270];
+/// Pixels around a panel.
+const MARGIN: u32 = 12;
 /// Number of panels of one run side by side.
 const ACROSS: usize = 3;
 /// Largest width of a figure in pixels.
@@ -129,6 +136,14 @@ impl<'a> Quantity<'a> {
         }
     }
 
+    /// The title of quantity `i` without a name.
+    fn plain(self, i: usize) -> String {
+        match self {
+            Quantity::Metric(_) => format!("quantity {}", i + 1),
+            other => other.title().to_string(),
+        }
+    }
+
     /// The values in training and in validation. A quantity with a single value uses the first.
     fn values(self, epoch: &Epoch) -> [Option<f64>; 2] {
         let values = match self {
@@ -169,6 +184,8 @@ struct Figure<'a> {
 
 struct Panel<'a> {
     title: String,
+    /// The title without names, for a picture that can't show them.
+    plain: String,
     quantity: Quantity<'a>,
     epochs: &'a [Epoch],
     range: [f64; 2],
@@ -177,14 +194,15 @@ struct Panel<'a> {
 
 impl<'a> Figure<'a> {
     fn one(epochs: &'a [Epoch]) -> Self {
-        let panel = |quantity: Quantity<'a>| Panel {
-            title: quantity.title().to_string(),
+        let panel = |(i, quantity): (usize, Quantity<'a>)| Panel {
+            title: printable(quantity.title()),
+            plain: quantity.plain(i),
             quantity,
             epochs,
             range: quantity.range(&[epochs]),
             legend: quantity != Quantity::LearningRate,
         };
-        let panels: Vec<Panel<'_>> = Quantity::of(epochs).into_iter().map(panel).collect();
+        let panels: Vec<Panel<'_>> = Quantity::of(epochs).into_iter().enumerate().map(panel).collect();
         Figure { columns: panels.len().min(ACROSS), size: PANEL, letters: 20, panels }
     }
 
@@ -198,12 +216,13 @@ impl<'a> Figure<'a> {
             }
         }
         let mut panels = Vec::new();
-        for quantity in quantities {
+        for (row, quantity) in quantities.into_iter().enumerate() {
             let range = quantity.range(&all);
             for (i, (name, epochs)) in runs.iter().enumerate() {
-                let title = format!("{name}: {}", quantity.title());
+                let title = printable(format!("{name}: {}", quantity.title()));
+                let plain = format!("run {}: {}", i + 1, quantity.plain(row));
                 // One legend per row is enough.
-                panels.push(Panel { title, quantity, epochs, range, legend: i == 0 });
+                panels.push(Panel { title, plain, quantity, epochs, range, legend: i == 0 });
             }
         }
         Figure { columns: runs.len().max(1), size: SMALL, letters: 16, panels }
@@ -221,26 +240,35 @@ impl<'a> Figure<'a> {
         let mut text = String::new();
         {
             let root = SVGBackend::with_string(&mut text, self.pixels()).into_drawing_area();
-            self.draw(&root)?;
+            self.draw(&root, |panel| Some(panel.title.as_str()))?;
         }
         Ok(text)
     }
 
     /// The PNG in the SVG's size in pixels.
     fn png(&self) -> Drawn<Vec<u8>> {
-        let (width, height) = self.pixels();
+        let ((width, height), fonts) = (self.pixels(), Fonts::system());
         let mut pixels = vec![0; width as usize * height as usize * 3];
         {
             let root = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-            self.draw(&root)?;
+            self.draw(&root, |panel| panel.compiled_in(fonts))?;
         }
-        let image = image::RgbImage::from_raw(width, height, pixels).ok_or("the buffer is too small")?;
-        let mut bytes = std::io::Cursor::new(Vec::new());
-        image.write_to(&mut bytes, image::ImageFormat::Png)?;
-        Ok(bytes.into_inner())
+        let mut picture = Picture::of(width as usize, height as usize, pixels)?;
+        for (i, panel) in self.panels.iter().enumerate().filter(|(_, panel)| panel.compiled_in(fonts).is_none()) {
+            let [x, y] = [i % self.columns * self.size[0], i / self.columns * self.size[1]];
+            let indent = self.size[0].saturating_sub(text_width(&panel.title)) / 2;
+            let middle = MARGIN as usize + self.letters.saturating_sub(LETTER[1]) / 2;
+            picture.text([x + indent, y + middle], &panel.title, [INK.0, INK.1, INK.2], fonts);
+        }
+        Ok(picture.png()?)
     }
 
-    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>) -> Drawn
+    /// Draws all panels. Those to which `title` gives none have its place left free.
+    fn draw<B: DrawingBackend>(
+        &self,
+        root: &DrawingArea<B, Shift>,
+        title: impl for<'p, 'q> Fn(&'p Panel<'q>) -> Option<&'p str>,
+    ) -> Drawn
     where
         B::ErrorType: 'static,
     {
@@ -251,15 +279,29 @@ impl<'a> Figure<'a> {
         });
         root.fill(&WHITE)?;
         let areas = root.split_evenly((self.rows(), self.columns));
-        self.panels.iter().zip(&areas).try_for_each(|(panel, area)| panel.draw(area, self.letters as u32))?;
+        self.panels
+            .iter()
+            .zip(&areas)
+            .try_for_each(|(panel, area)| panel.draw(area, title(panel).unwrap_or(" "), self.letters as u32))?;
         root.present()?;
         Ok(())
     }
 }
 
 impl Panel<'_> {
+    /// The title that the compiled-in font writes. `None` if the fonts of the system write it.
+    fn compiled_in(&self, fonts: &Fonts) -> Option<&str> {
+        let font = FontRef::try_from_slice(dejavu::sans::regular()).ok();
+        let written = |text: &str| font.as_ref().is_some_and(|font| text.chars().all(|c| font.glyph_id(c).0 != 0));
+        match () {
+            () if written(&self.title) => Some(&self.title),
+            () if fonts.write(&self.title) => None,
+            () => Some(&self.plain),
+        }
+    }
+
     /// Draws one curve or a pair.
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, letters: u32) -> Drawn
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, title: &str, letters: u32) -> Drawn
     where
         B::ErrorType: 'static,
     {
@@ -268,8 +310,8 @@ impl Panel<'_> {
         let last = epochs.last().map_or(2.0, |epoch| epoch.epoch as f64).max(first + 1.0);
         let text = ("sans-serif", 12).into_font().color(&INK);
         let mut chart = ChartBuilder::on(area)
-            .caption(&self.title, ("sans-serif", letters).into_font().color(&INK))
-            .margin(12)
+            .caption(title, ("sans-serif", letters).into_font().color(&INK))
+            .margin(MARGIN)
             .x_label_area_size(36)
             .y_label_area_size(56)
             .build_cartesian_2d(first..last, low..high)?;

@@ -4,15 +4,12 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use super::colour::{Rgb, mix};
+use super::fonts::{Fonts, LETTER, cells};
+use super::names::width;
 use crate::error::{Error, Result};
 use crate::files::write_whole;
-
-/// Width and height of a character in pixels.
-pub(super) const LETTER: [usize; 2] =
-    [get_raster_width(FontWeight::Regular, RasterHeight::Size16), RasterHeight::Size16.val()];
 
 /// Largest number of pixels of a picture: 8192x8192, which common viewers still open.
 const LARGEST: usize = 1 << 26;
@@ -35,6 +32,14 @@ impl Picture {
             )
         })?;
         Ok(Picture { width, height, pixels: vec![colour; pixels] })
+    }
+
+    /// Creates a picture of these bytes, three a pixel.
+    #[cfg(feature = "curves")]
+    pub(super) fn of(width: usize, height: usize, bytes: Vec<u8>) -> Result<Self> {
+        let mut picture = Picture::new(width, height, [0; 3])?;
+        picture.pixels.as_flattened_mut().copy_from_slice(&bytes);
+        Ok(picture)
     }
 
     /// Width in pixels.
@@ -76,25 +81,29 @@ impl Picture {
         }
     }
 
-    /// Writes a line of text from its upper left corner. Characters that the font lacks become question marks.
-    pub(super) fn text(&mut self, [x, y]: [usize; 2], text: &str, colour: Rgb) {
-        self.letters(text, colour, |along, down| Some([x + along, y + down]));
+    /// Writes a line of text from its upper left corner. Characters that no font has become question marks.
+    pub(super) fn text(&mut self, [x, y]: [usize; 2], text: &str, colour: Rgb, fonts: &Fonts) {
+        self.letters(text, colour, fonts, |along, down| Some([x + along, y + down]));
     }
 
     /// Writes a line of text upward from its lower left corner, as for names of columns.
-    pub(super) fn text_upward(&mut self, [x, y]: [usize; 2], text: &str, colour: Rgb) {
-        self.letters(text, colour, |along, down| Some([x + down, y.checked_sub(along + 1)?]));
+    pub(super) fn text_upward(&mut self, [x, y]: [usize; 2], text: &str, colour: Rgb, fonts: &Fonts) {
+        self.letters(text, colour, fonts, |along, down| Some([x + down, y.checked_sub(along + 1)?]));
     }
 
     /// Blends every pixel of the text at the position that `place` gives for its offset along the line and down from
     /// its top.
-    fn letters(&mut self, text: &str, colour: Rgb, place: impl Fn(usize, usize) -> Option<[usize; 2]>) {
-        for (i, letter) in text.chars().enumerate() {
-            let raster = |letter| get_raster(letter, FontWeight::Regular, RasterHeight::Size16);
-            let Some(raster) = raster(letter).or_else(|| raster('?')) else { continue };
-            for (down, row) in raster.rows().enumerate() {
+    fn letters(&mut self, text: &str, colour: Rgb, fonts: &Fonts, place: impl Fn(usize, usize) -> Option<[usize; 2]>) {
+        let mut cell: usize = 0;
+        for letter in text.chars() {
+            let taken = cells(letter);
+            // A mark stands on the letter before it.
+            let at = if taken == 0 { cell.saturating_sub(1) } else { cell };
+            cell += taken;
+            let Some(glyph) = fonts.glyph(letter).or_else(|| fonts.glyph('?').filter(|_| taken > 0)) else { continue };
+            for (down, row) in glyph.iter().enumerate() {
                 for (across, &ink) in row.iter().enumerate() {
-                    let Some([x, y]) = place(i * LETTER[0] + across, down) else { continue };
+                    let Some([x, y]) = place(at * LETTER[0] + across, down) else { continue };
                     if let Some(ground) = self.pixel(x, y) {
                         self.set(x, y, mix(ground, colour, f64::from(ink) / 255.0));
                     }
@@ -121,14 +130,5 @@ impl Picture {
 
 /// Width of a text in pixels.
 pub(super) fn text_width(text: &str) -> usize {
-    text.chars().count() * LETTER[0]
-}
-
-/// Shortens a text to at most `letters` characters; two dots mark an omission.
-pub(super) fn shortened(text: &str, letters: usize) -> String {
-    if text.chars().count() <= letters {
-        return text.to_string();
-    }
-    let kept: String = text.chars().take(letters.saturating_sub(2)).collect();
-    format!("{kept}..")
+    width(text) * LETTER[0]
 }

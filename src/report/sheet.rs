@@ -1,10 +1,15 @@
 //! Sheets of pictures: a network's first filters, its feature maps, and its misclassified images.
 
-use super::Picture;
+use std::path::Path;
+
 use super::colour::{self, INK, NAN, PAPER, RIGHT, Rgb, WRONG};
-use super::picture::{LETTER, shortened, text_width};
-use crate::data::ImageSet;
-use crate::error::{Error, Quantity, Result};
+use super::fonts::{Fonts, LETTER};
+use super::names::{LABEL, labels, shortened};
+use super::picture::text_width;
+use super::predictions::{mistakes, write_csv};
+use super::{Picture, Prediction};
+use crate::data::Dataset;
+use crate::error::{Error, Quantity, Result, printable};
 use crate::shape::ImageSize;
 
 /// Pixels between two tiles, and around the sheet.
@@ -14,8 +19,9 @@ const MARGIN: usize = 14;
 const FILTER: usize = 48;
 const MAP: usize = 84;
 const PHOTO: usize = 112;
-/// Largest number of tiles of a sheet. Its title gives the full number.
+/// Largest number of tiles of a sheet, and of misclassified images. The title gives the full number.
 const MOST: usize = 256;
+const SHOWN: usize = 120;
 
 /// The range of values to which a tile is scaled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,15 +41,6 @@ pub enum Colours {
     Gray,
     /// matplotlib's viridis: dark blue, green, yellow.
     Viridis,
-}
-
-/// A misclassified image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// Index of the image in the set.
-    pub image: usize,
-    /// The predicted class.
-    pub predicted: usize,
 }
 
 /// A tile with the lines below it.
@@ -125,48 +122,70 @@ pub fn feature_maps(title: &str, maps: &[f32], size: ImageSize, scaling: Scaling
     sheet(&title, &tiles, square(shown), MAP)
 }
 
-/// Draws misclassified images, each with its true class and its predicted class.
+/// Draws the images that are misclassified among `predictions`, the most confident first: each with its true class, its
+/// predicted class, the probability of that, and the name of its file.
 ///
-/// [`Error::Config`] if an image is not in the set, or its predicted class is none of the set's.
-pub fn misclassified(images: &ImageSet, wrong: &[Wrong]) -> Result<Picture> {
-    let name = |class: usize| images.class_names.get(class).cloned().unwrap_or_else(|| class.to_string());
-    let shown = &wrong[..wrong.len().min(MOST)];
-    let inside = |wrong: &&Wrong| wrong.image < images.len() && wrong.predicted < images.classes;
-    if let Some(Wrong { image, predicted }) = shown.iter().find(|wrong| !inside(wrong)) {
-        let (count, classes) = (images.len(), images.classes);
+/// The title has the number of all mistakes, of which the first 120 are shown. A name in a script that no font has is
+/// shown as its class's number; classes without names are numbers too. An image without a file, or whose file's name no
+/// font has, is shown by its index. [`Error::Config`] if an image is not in `images`, or its predicted class is none.
+/// Other errors are those of reading the images.
+pub fn misclassified(images: &dyn Dataset, predictions: &[Prediction], names: &[String]) -> Result<Picture> {
+    misclassified_by(images, predictions, names, Fonts::system())
+}
+
+/// Writes the mistakes among `predictions` into the folder `dir`: [`misclassified`] as mistakes.png, and all of them in
+/// the same order as mistakes.csv. Without a mistake both say so. Errors are those of [`misclassified`], and
+/// [`Error::Io`], which names the file that can't be written.
+pub fn write_mistakes(dir: &Path, images: &dyn Dataset, predictions: &[Prediction], names: &[String]) -> Result<()> {
+    misclassified(images, predictions, names)?.save(&dir.join("mistakes.png"))?;
+    write_csv(&dir.join("mistakes.csv"), &mistakes(predictions), images, names)
+}
+
+fn misclassified_by(
+    images: &dyn Dataset,
+    predictions: &[Prediction],
+    names: &[String],
+    fonts: &Fonts,
+) -> Result<Picture> {
+    let (wrong, classes) = (mistakes(predictions), images.classes().max(names.len()));
+    let inside = |of: &&Prediction| of.image < images.len() && of.truth.max(of.predicted) < classes;
+    if let Some(Prediction { image, predicted, .. }) = wrong.iter().find(|wrong| !inside(wrong)) {
+        let count = images.len();
         let message =
             format!("image {image} taken for class {predicted}: the set has {count} images and {classes} classes");
         return Err(Error::config("misclassified", message));
     }
-    let names = |wrong: &Wrong| [name(images.labels[wrong.image] as usize), name(wrong.predicted)];
-    // One line if every caption is narrower than a tile, else two.
-    let side = images.height.max(images.width);
-    let letters = images.width * (PHOTO / side).max(1) / LETTER[0];
-    let short = |wrong: &Wrong| names(wrong).concat().chars().count() + 3 <= letters;
-    let one_line = shown.iter().all(short);
+    let labels = labels(names, LABEL, fonts);
+    let name = |class: usize| labels.get(class).cloned().unwrap_or_else(|| class.to_string());
+    let ImageSize { height, width, channels } = images.image_size();
+    let shown = &wrong[..wrong.len().min(SHOWN)];
     let mut tiles = Vec::new();
     for wrong in shown {
-        let bytes = images.image(wrong.image);
-        let channels = images.channels;
-        let picture = painted([images.height, images.width], |i| match &bytes[i * channels..(i + 1) * channels] {
-            [r, g, b] => [*r, *g, *b],
-            others => [others[0]; 3],
+        let (bytes, _) = images.get(wrong.image)?;
+        let picture = painted([height, width], |i| match bytes.get(i * channels..(i + 1) * channels) {
+            Some([r, g, b]) => [*r, *g, *b],
+            Some([first, ..]) => [*first; 3],
+            _ => NAN,
         })?;
-        let [truth, taken] = names(wrong);
-        let letters = letters.max(PHOTO / LETTER[0]);
-        let caption = match one_line {
-            true => vec![(format!("{truth} > {taken}"), INK)],
-            false => vec![(shortened(&truth, letters), RIGHT), (shortened(&format!("> {taken}"), letters), WRONG)],
-        };
+        let file = images.path(wrong.image).and_then(Path::file_name).map(printable);
+        let file = file.filter(|file| fonts.write(file)).unwrap_or_else(|| format!("image {}", wrong.image));
+        let share = format!("{:.1}%", wrong.probability * 100.0);
+        let caption = vec![
+            (name(wrong.truth), RIGHT),
+            (format!("> {}", name(wrong.predicted)), WRONG),
+            (format!("{share} {}", shortened(&file, LABEL + 2)), INK),
+        ];
         tiles.push(Tile { picture, caption });
     }
-    let count = match (tiles.len(), wrong.len()) {
+    let all = predictions.len();
+    let title = match (tiles.len(), wrong.len()) {
         (0, _) => "no misclassified image".to_string(),
-        (shown, all) if shown < all => format!("misclassified (true > predicted), {shown} of {all}"),
-        (1, _) => "1 misclassified image (true > predicted)".to_string(),
-        (all, _) => format!("{all} misclassified images (true > predicted)"),
+        (shown, wrong) if shown < wrong => {
+            format!("{wrong} of {all} images misclassified (true > predicted), the {shown} most confident")
+        }
+        (wrong, _) => format!("{wrong} of {all} images misclassified (true > predicted)"),
     };
-    sheet(&count, &tiles, square(tiles.len()).max(4), PHOTO)
+    sheet_by(&title, &tiles, square(tiles.len()).max(4), PHOTO, fonts)
 }
 
 fn check(values: &[f32], shape: &[usize]) -> Result<()> {
@@ -203,6 +222,10 @@ fn painted([height, width]: [usize; 2], colour: impl Fn(usize) -> Rgb) -> Result
 
 /// Lays out tiles of one size below a title, with their longer side enlarged to about `side` pixels.
 fn sheet(title: &str, tiles: &[Tile], columns: usize, side: usize) -> Result<Picture> {
+    sheet_by(title, tiles, columns, side, Fonts::system())
+}
+
+fn sheet_by(title: &str, tiles: &[Tile], columns: usize, side: usize, fonts: &Fonts) -> Result<Picture> {
     let (width, height) = tiles.first().map_or((0, 0), |tile| (tile.picture.width(), tile.picture.height()));
     let zoom = (side / width.max(height).max(1)).max(1);
     let lines = tiles.iter().map(|tile| tile.caption.len()).max().unwrap_or(0);
@@ -213,12 +236,12 @@ fn sheet(title: &str, tiles: &[Tile], columns: usize, side: usize) -> Result<Pic
     let top = MARGIN + LETTER[1] + MARGIN / 2;
     let across = (columns.min(tiles.len()) * cell[0]).max(text_width(title));
     let mut sheet = Picture::new(across + 2 * MARGIN - GAP.min(across), top + rows * cell[1] + MARGIN - GAP, PAPER)?;
-    sheet.text([MARGIN, MARGIN], title, INK);
+    sheet.text([MARGIN, MARGIN], title, INK, fonts);
     for (i, tile) in tiles.iter().enumerate() {
         let [x, y] = [MARGIN + i % columns * cell[0], top + i / columns * cell[1]];
         sheet.paste([x, y], &tile.picture, zoom);
         for (line, (text, colour)) in tile.caption.iter().enumerate() {
-            sheet.text([x, y + height * zoom + 2 + line * LETTER[1]], text, *colour);
+            sheet.text([x, y + height * zoom + 2 + line * LETTER[1]], text, *colour, fonts);
         }
     }
     Ok(sheet)

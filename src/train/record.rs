@@ -6,10 +6,10 @@ use super::checkpoints::Checkpoints;
 use super::early_stopping::Monitor;
 use super::event::{Event, Flow};
 use super::keep_best::KeepBest;
-use super::predictor::{Predictor, most_probable};
+use super::predictor::Predictor;
 use super::trainer::{Callback, Trainer};
 use super::weights::Load;
-use crate::data::{ImageSet, Normalisation};
+use crate::data::{Dataset, Normalisation};
 use crate::error::{Error, Result};
 use crate::files::{SUMMARY, write_whole};
 use crate::graph::Tape;
@@ -23,8 +23,6 @@ use crate::tensor::Role;
 
 /// Name of the file with the best epoch's model.
 pub(super) const BEST: &str = "best.safetensors";
-/// Largest number of mistakes shown.
-const SHOWN: usize = 120;
 
 /// Writes the files of a run into its folder. [`super::RunFolder::start`] returns it.
 ///
@@ -127,9 +125,10 @@ impl Record {
     }
 
     /// Draws the filters and feature maps of the first convolution (`filters.png`, `features.png`), if there is one.
-    /// Also draws those of `images` that are assigned to the wrong class (`mistakes.png`), if any. `images` are as fed
-    /// to the network, and `normalisation` is theirs.
-    pub fn draw(&self, trainer: &mut Trainer, images: &ImageSet, normalisation: Normalisation) -> Result<()> {
+    /// If the loss has classes, also writes those of `images` that are assigned to the wrong one, by
+    /// [`sheet::write_mistakes`]. `images` are as fed to the network, and `normalisation` is theirs.
+    pub fn draw(&self, trainer: &mut Trainer, images: &dyn Dataset, normalisation: Normalisation) -> Result<()> {
+        let has_classes = trainer.has_classes;
         let (model, engine) = trainer.model_and_engine();
         let mut predictor = Predictor::new(model, engine, images.image_size(), normalisation);
         if let Some(first) = predictor.first_layer(images, 0)? {
@@ -140,19 +139,10 @@ impl Record {
             sheet::feature_maps("first layer: feature maps", &first.maps, first.maps_size, each, viridis)?
                 .save(&self.dir.join("features.png"))?;
         }
-        let predicted = predictor.probabilities(images)?.into_iter().map(|of| most_probable(&of));
-        let all = predicted.zip(&images.labels).enumerate();
-        let wrong: Vec<sheet::Wrong> = all
-            .filter(|(_, (predicted, label))| *predicted != **label as usize)
-            .map(|(image, (predicted, _))| sheet::Wrong { image, predicted })
-            .collect();
-        if !wrong.is_empty() {
-            // Samples all classes, also if the images are ordered by class.
-            let step = wrong.len().div_ceil(SHOWN);
-            let shown: Vec<sheet::Wrong> = wrong.into_iter().step_by(step).collect();
-            sheet::misclassified(images, &shown)?.save(&self.dir.join("mistakes.png"))?;
+        if !has_classes {
+            return Ok(());
         }
-        Ok(())
+        sheet::write_mistakes(&self.dir, images, &predictor.predictions(images)?, &self.class_names)
     }
 }
 

@@ -204,7 +204,7 @@ pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
 /// Reads the file at `path` into the parameters and buffers of `tape` that `load` covers.
 ///
 /// Numbers may be F32, F64, F16 or BF16, counters I64 or I32. One error lists every name that is missing, unexpected,
-/// of another shape or type, or skipped in vain; nothing is changed then.
+/// of another shape or type, skipped in vain, or that holds values that are NaN or infinite; nothing is changed then.
 pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load) -> Result<()> {
     let content = read(path)?;
     let file = parse(path, &content)?;
@@ -220,7 +220,7 @@ pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load)
     for tensor in kept(tape) {
         unexpected.retain(|name| *name != tensor.name);
         if !load.skips(&tensor.name) {
-            match value(&file, &tensor.name, tensor) {
+            match value(&file, &tensor.name, tensor).and_then(|value| finite(&tensor.name, value)) {
                 Ok(value) => values.push((tensor, value)),
                 Err(problem) => problems.push(problem),
             }
@@ -232,6 +232,15 @@ pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load)
         (Role::Parameter { .. }, Value::Real(values)) => engine.set_parameter(&tensor.name, &values),
         (_, value) => engine.set_buffer(&tensor.name, value),
     })
+}
+
+/// Returns the value, unless it holds numbers that are NaN or infinite: every prediction would be wrong.
+fn finite(name: &str, value: Value<f32>) -> Result<Value<f32>, String> {
+    let Value::Real(values) = &value else { return Ok(value) };
+    match values.iter().filter(|value| !value.is_finite()).count() {
+        0 => Ok(value),
+        wrong => Err(format!("\"{name}\" has {wrong} of {} values that are NaN or infinite", values.len())),
+    }
 }
 
 /// The error that lists all problems and unexpected names, if there are any.

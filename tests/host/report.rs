@@ -5,9 +5,9 @@ use std::path::Path;
 use tilegrad::Error;
 use tilegrad::data::{ImageSet, synthetic};
 use tilegrad::ops::confusion::{Confusion, MOST_CLASSES};
-use tilegrad::report::sheet::{Colours, Scaling, Wrong, feature_maps, filters, misclassified};
+use tilegrad::report::sheet::{Colours, Scaling, feature_maps, filters, misclassified};
 use tilegrad::report::tensorboard::EventWriter;
-use tilegrad::report::{ClassReport, Picture, confusion};
+use tilegrad::report::{ClassReport, Picture, Prediction, confusion};
 use tilegrad::shape::ImageSize;
 use tilegrad::train::{Epoch, Measured};
 
@@ -258,25 +258,36 @@ fn feature_maps_are_scaled_each_or_all_and_flat_ones_are_dark() {
     assert!(feature_maps("m", &maps, ImageSize::new(1, 2, 3), Scaling::Each, Colours::Gray).is_err());
 }
 
+/// A prediction that is right where `truth` is `predicted`.
+fn prediction(image: usize, truth: usize, predicted: usize) -> Prediction {
+    Prediction { image, truth, predicted, probability: 0.75, loss: 1.0 }
+}
+
 #[test]
 fn misclassified_images_are_shown_with_their_captions() {
     let digits = synthetic::digits(1, 20);
-    let wrong: Vec<Wrong> = (0..20).map(|image| Wrong { image, predicted: image % 10 }).collect();
-    let sheet = misclassified(&digits, &wrong).unwrap();
+    let all = |shift| -> Vec<Prediction> { (0..20).map(|i| prediction(i, i % 10, (i + shift) % 10)).collect() };
+    let sheet = misclassified(&digits, &all(1), &[]).unwrap();
     assert!(sheet.width() > 4 * 112 && sheet.height() > 3 * 112, "{}x{}", sheet.width(), sheet.height());
     // An image stands there pixel by pixel, enlarged; its brightest is somewhere on the sheet.
     let brightest = *digits.image(3).iter().max().unwrap();
     assert!(has(&sheet, [brightest; 3]));
-    let none = misclassified(&digits, &[]).unwrap();
+    let none = misclassified(&digits, &all(0), &[]).unwrap();
     assert!(none.width() > 100 && none.height() < 60);
-    for wrong in [Wrong { image: 20, predicted: 0 }, Wrong { image: 0, predicted: 10 }] {
-        let (name, message) = field(misclassified(&digits, &[wrong]).unwrap_err());
+    for wrong in [prediction(20, 1, 0), prediction(0, 1, 10)] {
+        let (name, message) = field(misclassified(&digits, &[wrong], &[]).unwrap_err());
         assert!(name == "misclassified" && message.contains("20 images and 10 classes"), "{message}");
     }
-    // Long names of classes take two lines, and names that the font does not have do no harm.
     let set = ImageSet::new(vec![9; 2 * 12], vec![0, 1], ImageSize::new(2, 2, 3), 2).unwrap();
-    let set = set.named(["a very long name of a class indeed", "名前"]).unwrap();
-    assert!(has(&misclassified(&set, &[Wrong { image: 1, predicted: 0 }]).unwrap(), [9; 3]));
+    let names = ["a very long name of a class indeed".to_string(), "名前".to_string()];
+    assert!(has(&misclassified(&set, &[prediction(1, 1, 0)], &names).unwrap(), [9; 3]));
+    // All are counted, however few are shown.
+    let many: Vec<Prediction> = (0..215).map(|i| prediction(i % 20, 1, 0)).collect();
+    assert_ne!(misclassified(&digits, &many, &[]), misclassified(&digits, &many[..214], &[]));
+    // Long names of one beginning differ.
+    let names = |end: &str| vec![format!("Italian greyhound of the {end} coast"), "b".to_string()];
+    let drawn = |end| misclassified(&set, &[prediction(1, 1, 0)], &names(end)).unwrap();
+    assert_ne!(drawn("east"), drawn("west"));
 }
 
 #[test]

@@ -13,6 +13,7 @@
 
 mod cache;
 mod dataset;
+mod found;
 mod layout;
 mod listing;
 mod names;
@@ -21,6 +22,7 @@ mod survey;
 mod walk;
 
 pub use dataset::FolderDataset;
+pub use found::ImageFiles;
 pub(super) use layout::has_classes;
 pub(super) use listing::{File, Files, at_least_two};
 pub(super) use names::some_of;
