@@ -9,15 +9,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use support::{Fitting, ended, engine, line, log};
-use tilegrad::data::{self, Dataset, DatasetSource, FolderOptions};
+use support::{Limits, ended, engine, line, log};
+use tilegrad::data::{Dataset, DatasetSource, FolderOptions};
 use tilegrad::error::printable;
 use tilegrad::nn::models::Networks;
 use tilegrad::ops::confusion::Confusion;
 use tilegrad::optim::Sgd;
 use tilegrad::report::{ClassReport, Prediction, confusion, predictions, sheet};
 use tilegrad::train::weights::Load;
-use tilegrad::train::{ModelCard, Predictor, TrainOptions, Trainer};
+use tilegrad::train::{EvaluationImages, EvaluationSplit, ModelCard, Predictor, TrainOptions, Trainer};
 use tilegrad::{Error, Result};
 
 /// Number of pairs of classes that are named as the most confused.
@@ -29,23 +29,21 @@ const CONFUSED: usize = 5;
 struct Arguments {
     /// A model.safetensors that a training example has written.
     model: PathBuf,
-    /// Folder with the images, in one of the formats that the train example reads; those to test on are taken.
+    /// Folder or file with the images, in one of the formats that the train example reads. Of the data set of the training the
+    /// images held out for its test are taken, of other images all.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Takes the images to train on.
-    #[arg(long)]
-    train: bool,
+    /// Takes these images: those that were not trained on, all, or a part of the data set by name.
+    #[arg(long, value_name = "unseen|all|train|validation|test")]
+    split: Option<EvaluationSplit>,
     /// Leaves out files that can't be read, in place of stopping at the first.
     #[arg(long)]
     skip_bad: bool,
     /// Images that are looked at together.
     #[arg(long, value_name = "N", default_value_t = 100)]
     batch_size: usize,
-    /// Which images are held out for the test where the folder does not say: the seed of the training.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seed: u64,
     #[command(flatten)]
-    fitting: Fitting,
+    limits: Limits,
     /// auto: the best adapter, or the CPU where there is none; cpu: the reference executor; else a part of an adapter's
     /// name.
     #[arg(long, value_name = "auto|cpu|NAME", default_value = "auto")]
@@ -64,34 +62,16 @@ fn main() -> ExitCode {
     ended(evaluate(&Arguments::parse()).map(|()| ExitCode::SUCCESS))
 }
 
-/// The images to evaluate on, and their description.
-fn images(arguments: &Arguments, card: &ModelCard) -> Result<(String, Arc<dyn Dataset>)> {
-    let folder = data::detect(&arguments.data)? == data::Format::Folder;
-    let settings = FolderOptions::default().skip_bad(arguments.skip_bad).seed(arguments.seed);
-    let settings = if folder { settings.images(arguments.fitting.images(card.image_size)) } else { settings };
-    let read = data::open_lazily(&arguments.data, &settings)?;
-    read.skipped.iter().for_each(|error| eprintln!("skipped  {error}"));
-    let images = if arguments.train { read.train } else { read.test };
-    let (found, expected) = (images.image_size(), card.image_size);
-    if found != expected {
-        let message = format!("has images of {found}, the model is for {expected}");
-        return Err(Error::data(&arguments.data, message));
-    }
-    if !images.class_names().is_empty() && images.class_names() != card.class_names {
-        let named = |names: &[String]| names.iter().map(printable).collect::<Vec<_>>().join(", ");
-        let (found, known) = (named(images.class_names()), named(&card.class_names));
-        return Err(Error::data(&arguments.data, format!("has the classes {found}, the model knows {known}")));
-    }
-    Ok((read.description, images))
-}
-
 fn evaluate(arguments: &Arguments) -> Result<()> {
     let card = ModelCard::read(&arguments.model)?;
-    let (description, images) = images(arguments, &card)?;
+    let options = FolderOptions::default().skip_bad(arguments.skip_bad).max_pixels(arguments.limits.max_pixels);
+    let chosen = EvaluationImages::open(&arguments.data, &card, arguments.split, &options)?;
+    chosen.skipped.iter().for_each(|error| eprintln!("skipped  {error}"));
+    let images = chosen.images;
     let model = card.build(&Networks::new())?;
     let engine = engine(&arguments.device)?;
     line(format_args!("device   {}", engine.name()))?;
-    line(format_args!("data     {description}: {} images", images.len()))?;
+    line(format_args!("data     {}: {}", printable(&arguments.data), chosen.description))?;
     let mut source = DatasetSource::new("test", Arc::clone(&images)).normalised(card.normalisation);
     let options = TrainOptions::default().batch_size(arguments.batch_size);
     let mut trainer = Trainer::new(model, Sgd::new(0.0), engine, options, &source)?;

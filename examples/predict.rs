@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use support::{Fitting, ended, engine, line, log};
+use support::{Limits, ended, engine, line, log};
 use tilegrad::data::ImageFiles;
 use tilegrad::error::printable;
 use tilegrad::nn::models::Networks;
@@ -40,7 +40,7 @@ struct Arguments {
     #[arg(long, conflicts_with = "json")]
     csv: bool,
     #[command(flatten)]
-    fitting: Fitting,
+    limits: Limits,
     /// auto: the best adapter, or the CPU where there is none; cpu: the reference executor; else a part of an adapter's
     /// name.
     #[arg(long, value_name = "auto|cpu|NAME", default_value = "auto")]
@@ -67,8 +67,10 @@ fn predict(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.csv {
         line(header(arguments.top.clamp(1, counts.len().max(1)))?)?;
     }
-    predictor.files(&found.files, &arguments.fitting.images(card.image_size), &mut |file, probabilities| {
-        match probabilities {
+    predictor.files(
+        &found.files,
+        &card.images().max_pixels(arguments.limits.max_pixels),
+        &mut |file, probabilities| match probabilities {
             Ok(probabilities) => {
                 let ranked = ranked(&probabilities);
                 ranked.first().into_iter().for_each(|&best| counts[best] += 1);
@@ -79,8 +81,8 @@ fn predict(arguments: &Arguments) -> Result<ExitCode> {
                 eprintln!("error    {error}");
                 Ok(())
             }
-        }
-    })?;
+        },
+    )?;
     let predicted = found.files.len() - failed;
     if !arguments.csv && !arguments.json && arguments.images.iter().any(|path| path.is_dir()) {
         summary(predicted, &card.class_names, &counts)?;

@@ -1,7 +1,7 @@
 //! Atomic file writes: a file is complete at every moment. The marks of a run's folder.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -25,6 +25,38 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
         let _ = std::fs::remove_file(&temporary);
         Error::io(path, source)
     })
+}
+
+/// Opens the regular file at `path`, or a link to one, and returns it with its length. Opening a FIFO would wait for a
+/// writer, and a device never ends.
+pub(crate) fn open_regular(path: &Path) -> Result<(File, u64)> {
+    let system = |error| Error::io(path, error);
+    let metadata = std::fs::metadata(path).map_err(system)?;
+    if !metadata.is_file() {
+        let kind = if metadata.is_dir() { "a folder" } else { "a FIFO, socket or device" };
+        return Err(Error::data(path, format!("is {kind}, not a file")));
+    }
+    Ok((File::open(path).map_err(system)?, metadata.len()))
+}
+
+/// Most bytes of a text that people write.
+const TEXT: u64 = 16 << 20;
+
+/// Reads the text file at `path`, of at most 16 MiB.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    file.take(TEXT + 1).read_to_string(&mut text).map_err(|error| Error::io(path, error))?;
+    match text.len() as u64 > TEXT {
+        true => Err(Error::data(path, format!("has more than {TEXT} bytes; a text as it is expected has fewer"))),
+        false => Ok(text),
+    }
+}
+
+/// Most bytes to which the compressed file of this length may expand: 64 MiB, or 128 times its length. Images and
+/// labels are compressed to a tenth at best; a file that is made to fill the memory, to a thousandth.
+pub(crate) fn most_expanded(length: u64) -> u64 {
+    length.saturating_mul(128).max(64 << 20)
 }
 
 /// Name of the folder of checkpoints within a run's folder.

@@ -118,7 +118,7 @@ impl Init {
 
     /// Xavier (Glorot) uniform: U(-b, b) with b = sqrt(6 / (fan_in + fan_out)).
     pub fn xavier_uniform(fan_in: usize, fan_out: usize) -> Self {
-        Init::Uniform((6.0 / (fan_in + fan_out).max(1) as f32).sqrt())
+        Init::Uniform((6.0 / fan_in.saturating_add(fan_out).max(1) as f32).sqrt())
     }
 
     /// The first `len` values of the parameter `name` under `seed`, in PyTorch's element order.

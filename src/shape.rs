@@ -31,6 +31,12 @@ impl Shape {
         self.0.iter().product()
     }
 
+    /// Number of elements, or `None` if no memory could hold them: if their bytes are beyond an `isize`.
+    pub fn checked_len(&self) -> Option<usize> {
+        let most = isize::MAX as usize / size_of::<u64>();
+        self.0.iter().try_fold(1_usize, |product, &extent| product.checked_mul(extent)).filter(|&len| len <= most)
+    }
+
     /// True if there are no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

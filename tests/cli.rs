@@ -131,17 +131,18 @@ fn wrong_data_files_are_named() {
 
     data_set(&data);
     let images = data.join("train-images-idx3-ubyte");
-    let labels = data.join("train-labels-idx1-ubyte");
     let whole = std::fs::read(&images).unwrap();
     std::fs::write(&images, &whole[..whole.len() - 100]).unwrap();
     refuses("truncated", &arguments, &["train-images-idx3-ubyte", "15680", "15580"]);
     std::fs::write(&images, idx(0x803, &[19, 28, 28], 19 * 784)).unwrap();
     refuses("counts", &arguments, &["19", "20", "train-labels-idx1-ubyte"]);
     std::fs::write(&images, &whole).unwrap();
+    // Every label of training is a class; a test can't have others.
+    let labels = data.join("t10k-labels-idx1-ubyte");
     let mut wrong = std::fs::read(&labels).unwrap();
     wrong[8 + 7] = 10;
     std::fs::write(&labels, wrong).unwrap();
-    refuses("labels", &arguments, &["train-labels-idx1-ubyte", "10", "7"]);
+    refuses("labels", &arguments, &["t10k-labels-idx1-ubyte", "label 7, at offset 15, is 10", "0..=9"]);
     // Images of another size fit the files but not the network.
     data_set(&data);
     for (name, count) in [("train", 20_u32), ("t10k", 10)] {

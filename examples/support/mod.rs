@@ -21,6 +21,6 @@ pub use download::download;
 pub use options::{Defaults, Options, SGD_HELP};
 pub use output::{ended, line};
 pub use profile::{check_profile, write_profile};
-pub use reading::{Fitting, Reading};
+pub use reading::{Limits, Reading};
 pub use run::{Problem, engine, log, report, run, train};
 pub use supply::Supply;

@@ -3,7 +3,6 @@
 use clap::Args;
 use tilegrad::data::images::MAX_PIXELS;
 use tilegrad::data::{ImageOptions, Resize};
-use tilegrad::shape::ImageSize;
 use tilegrad::{Error, Result};
 
 /// The options of examples that read folders of images.
@@ -14,24 +13,24 @@ pub struct Reading {
     #[arg(long, value_name = "N|HxW")]
     resize: Option<Resize>,
 
+    /// Stretches images to their size, in place of cutting a square out of the centre.
+    #[arg(long)]
+    squash: bool,
+
     #[command(flatten)]
-    fitting: Fitting,
+    limits: Limits,
 
     /// Channels of the images of a folder: 3, to which gray images are repeated, or 1, to which colour is weighted.
     #[arg(long, value_name = "1|3")]
     channels: Option<usize>,
 }
 
-/// The options of examples that read images for a model, whose size and channels are known.
+/// The limits of image files.
 #[derive(Args, Clone, Debug)]
-pub struct Fitting {
-    /// Stretches images to their size, in place of cutting a square out of the centre.
-    #[arg(long)]
-    squash: bool,
-
+pub struct Limits {
     /// Pixels above which an image file is refused by what its header claims, before memory is taken.
     #[arg(long, value_name = "N", default_value_t = MAX_PIXELS)]
-    max_pixels: u64,
+    pub max_pixels: u64,
 }
 
 impl Reading {
@@ -42,20 +41,11 @@ impl Reading {
 
     /// How images are read.
     pub fn images(&self) -> Result<ImageOptions> {
-        if self.fitting.squash && self.resize.is_none() {
+        if self.squash && self.resize.is_none() {
             return Err(Error::config("squash", "says how --resize N is done, give that too"));
         }
-        let resize = self.resize.map(|resize| if self.fitting.squash { resize.squashed() } else { resize });
-        let options = ImageOptions::default().resize(resize).max_pixels(self.fitting.max_pixels);
+        let resize = self.resize.map(|resize| if self.squash { resize.squashed() } else { resize });
+        let options = ImageOptions::default().resize(resize).max_pixels(self.limits.max_pixels);
         Ok(self.channels.map_or(options, |channels| options.channels(channels)))
-    }
-}
-
-impl Fitting {
-    /// How images are read for a model that takes images of this size.
-    pub fn images(&self, ImageSize { height, width, channels }: ImageSize) -> ImageOptions {
-        let stretch = self.squash || height != width;
-        let resize = if stretch { Resize::stretch(height, width) } else { Resize::crop(height) };
-        ImageOptions::default().resize(resize).channels(channels).max_pixels(self.max_pixels)
     }
 }

@@ -4,7 +4,7 @@
 //! and `labels`, with `test` and `val` for the other parts. Images are [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3
 //! channels: whole numbers from 0 to 255, or floats in 0..1 or 0..255. Labels are whole numbers, [N] or [N, 1].
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use super::split::DataPart;
 use super::whole::Whole;
 use super::{ImageSet, folder};
 use crate::error::{Error, Result, printable};
+use crate::files::{most_expanded, open_regular};
 use crate::shape::ImageSize;
 
 /// Words that say what an array holds, in small letters.
@@ -111,18 +112,20 @@ fn of_folder(files: Vec<PathBuf>) -> Result<Vec<(String, Array)>> {
         if role(&name).is_none() {
             continue;
         }
-        let file = File::open(&path).map_err(|error| Error::io(&path, error))?;
-        arrays.push((name, array(&path, "", &mut BufReader::new(file))?));
+        let (file, length) = open_regular(&path)?;
+        arrays.push((name, array(&path, "", &mut BufReader::new(file), length)?));
     }
     Ok(arrays)
 }
 
 /// The arrays of a .npz file, which is a zip archive of .npy files.
 fn of_zip(path: &Path) -> Result<Vec<(String, Array)>> {
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let (file, length) = open_regular(path)?;
     let broken = |error| Error::data(path, format!("is no .npz file that can be read: {error}"));
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(broken)?;
     let (mut arrays, mut others) = (Vec::new(), Vec::new());
+    // All arrays together, since entries of an archive may share their bytes.
+    let mut most = most_expanded(length);
     for i in 0..archive.len() {
         let mut entry = archive.by_index(i).map_err(broken)?;
         let full = entry.name().map_err(broken)?.into_owned();
@@ -131,7 +134,9 @@ fn of_zip(path: &Path) -> Result<Vec<(String, Array)>> {
             others.push(name.to_string());
             continue;
         }
-        arrays.push((name.to_string(), array(path, name, &mut entry)?));
+        let array = array(path, name, &mut entry, most)?;
+        most -= array.bytes.len() as u64;
+        arrays.push((name.to_string(), array));
     }
     if arrays.is_empty() {
         let message = format!(
@@ -143,9 +148,9 @@ fn of_zip(path: &Path) -> Result<Vec<(String, Array)>> {
     Ok(arrays)
 }
 
-/// Reads an array; errors name it, if it has a name in the file.
-fn array(path: &Path, name: &str, reader: &mut dyn Read) -> Result<Array> {
-    Array::read(reader).map_err(|error| match error.kind() {
+/// Reads an array of at most `most` bytes; errors name it, if it has a name in the file.
+fn array(path: &Path, name: &str, reader: &mut dyn Read, most: u64) -> Result<Array> {
+    Array::read(reader, most).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
             let name = if name.is_empty() { String::new() } else { format!("array {}: ", printable(name)) };
             Error::data(path, format!("{name}{error}"))

@@ -5,11 +5,12 @@
 //! data_batch_5.bin and test_batch.bin, CIFAR-100 train.bin and test.bin. Source: Krizhevsky, "Learning multiple layers
 //! of features from tiny images", 2009, and the page of the data set.
 
-use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::ImageSet;
 use crate::error::{Error, Quantity, Result};
+use crate::files::open_regular;
 use crate::shape::ImageSize;
 
 const SIDE: usize = 32;
@@ -71,7 +72,9 @@ fn read_files_100(dir: &Path, records: [usize; 2]) -> Result<(ImageSet, ImageSet
     let names = dir.join("fine_label_names.txt");
     let names: Vec<String> = match names.is_file() {
         true => {
-            let text = fs::read_to_string(&names).map_err(|error| Error::io(&names, error))?;
+            let mut text = String::new();
+            let file = open_regular(&names)?.0;
+            file.take(NAMES).read_to_string(&mut text).map_err(|error| Error::io(&names, error))?;
             text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect()
         }
         false => CIFAR100_CLASS_NAMES.map(String::from).to_vec(),
@@ -86,26 +89,32 @@ pub(super) fn folder(dir: &Path, archive: &str) -> PathBuf {
     if inner.is_dir() { inner } else { dir.to_path_buf() }
 }
 
+/// Most bytes that are read of a file of names.
+const NAMES: u64 = 1 << 16;
+
 /// Reads all records of `files` in order, `records` of each. The last of a record's `labels` label bytes is its label.
 fn read_files(files: &[PathBuf], labels: usize, classes: usize, records: usize) -> Result<ImageSet> {
     let record = labels + CHANNELS * PIXELS;
     let (mut images, mut found) = (Vec::new(), Vec::new());
     for path in files {
-        let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
-        let rest = bytes.len() % record;
-        if bytes.is_empty() || rest != 0 {
-            let at = bytes.len() - rest;
+        let (mut file, length) = open_regular(path)?;
+        let rest = length % record as u64;
+        if length == 0 || rest != 0 {
+            let at = length - rest;
             let expected = format!("a record of {record} bytes at offset {at}");
             let error = Error::data(path, format!("truncated: expected {expected}, found {rest} bytes"));
-            return Err(error.between(Quantity::Bytes(record as u64), Quantity::Bytes(rest as u64)));
+            return Err(error.between(Quantity::Bytes(record as u64), Quantity::Bytes(rest)));
         }
-        let held = bytes.len() / record;
+        let held = (length / record as u64) as usize;
         if held != records {
             let fault = if held < records { "cut at the end of a record" } else { "too long" };
             let message = format!("{fault}: holds {held} images, expected {records}; fetch the file again");
             return Err(Error::data(path, message).between(records, held));
         }
-        images.reserve(bytes.len() / record * CHANNELS * PIXELS);
+        // The length is now known to be right.
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;
+        images.reserve(records * CHANNELS * PIXELS);
         for (i, record_bytes) in bytes.chunks_exact(record).enumerate() {
             let label = record_bytes[labels - 1];
             if usize::from(label) >= classes {
@@ -123,6 +132,8 @@ fn read_files(files: &[PathBuf], labels: usize, classes: usize, records: usize) 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A folder owned by one test and removed when the test ends.

@@ -8,7 +8,7 @@
 //! EMNIST's images are stored with rows and columns exchanged. They are read as they are stored, as torchvision does.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use super::label_map::LabelMap;
 use super::pixels::{Axes, channels_last, size_of};
 use super::{ImageSet, Normalisation};
 use crate::error::{Error, Result, printable};
+use crate::files::{most_expanded, open_regular};
 use crate::shape::ImageSize;
 
 const IMAGES: u32 = 0x0803;
@@ -226,16 +227,17 @@ struct Contents {
 
 /// Reads the file at `path`, whose magic number must be one of `magic`.
 fn read_file(path: &Path, magic: &[u32]) -> Result<Contents> {
-    let system = |e| Error::io(path, e);
-    let mut file = BufReader::new(File::open(path).map_err(system)?);
-    let gzip = file.fill_buf().map_err(system)?.starts_with(&GZIP);
+    let (file, length) = open_regular(path)?;
+    let mut file = BufReader::new(file);
+    let gzip = file.fill_buf().map_err(|error| Error::io(path, error))?.starts_with(&GZIP);
+    let most = if gzip { most_expanded(length) } else { length };
     let reader: Box<dyn Read> = if gzip {
         // Some tools write several gzip members in a row; a plain GzDecoder would stop after the first.
         Box::new(MultiGzDecoder::new(file))
     } else {
         Box::new(file)
     };
-    Stream { path, reader, gzip }.contents(magic)
+    Stream { path, reader, gzip, most }.contents(magic)
 }
 
 /// The decompressed bytes of a file, with the context for errors.
@@ -243,6 +245,8 @@ struct Stream<'a> {
     path: &'a Path,
     reader: Box<dyn Read>,
     gzip: bool,
+    /// Most bytes that are read of it.
+    most: u64,
 }
 
 impl Stream<'_> {
@@ -272,8 +276,16 @@ impl Stream<'_> {
         let expected = extents.iter().try_fold(1_u64, |product, &extent| product.checked_mul(u64::from(extent)));
         let Some(expected) = expected else { return Err(self.wrong("header says more bytes than there can be")) };
         let bytes = self.take(expected)?;
-        let rest = io::copy(&mut self.reader, &mut io::sink()).map_err(|e| self.failure(e))?;
+        let most = self.most.saturating_sub(bytes.len() as u64);
+        let rest = io::copy(&mut (&mut self.reader).take(most), &mut io::sink()).map_err(|e| self.failure(e))?;
         let held = bytes.len() as u64 + rest;
+        if self.gzip && (held < expected || rest > 0) && held >= self.most {
+            return Err(self.wrong(format!(
+                "gzip data expand to more than {} bytes, the most that is read of a file of this length; \
+                 gunzip it, if it is what it should be",
+                self.most
+            )));
+        }
         if held != expected {
             let what = match extents[..] {
                 [count, rows, columns] => format!("{count} images of {rows}x{columns}"),
@@ -303,7 +315,9 @@ impl Stream<'_> {
 
     /// Reads the next `limit` bytes, or as many as there are. A header that overstates the size costs no memory.
     fn take(&mut self, limit: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+        let limit = limit.min(self.most);
+        // A plain file is not smaller than it says; a compressed one is read into a buffer that grows.
+        let mut bytes = Vec::with_capacity(if self.gzip { 0 } else { limit as usize });
         let result = (&mut self.reader).take(limit).read_to_end(&mut bytes);
         result.map_err(|e| self.failure(e))?;
         Ok(bytes)

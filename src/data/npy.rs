@@ -39,9 +39,9 @@ fn wrong(message: impl Into<String>) -> io::Error {
 }
 
 impl Array {
-    /// Reads an array. The memory it takes is bounded by what the reader holds, whatever the header says. Invalid
-    /// content is [`io::ErrorKind::InvalidData`].
-    pub fn read(reader: &mut dyn Read) -> io::Result<Self> {
+    /// Reads an array of at most `most` bytes. The memory it takes is bounded by these and by what the reader holds,
+    /// whatever the header says. Invalid content is [`io::ErrorKind::InvalidData`].
+    pub fn read(reader: &mut dyn Read, most: u64) -> io::Result<Self> {
         let start = take(reader, 8)?;
         if !start.starts_with(MAGIC) {
             return Err(wrong("is no .npy array: it does not begin with \\x93NUMPY"));
@@ -67,6 +67,11 @@ impl Array {
         let (Kind::Signed(width) | Kind::Unsigned(width) | Kind::Float(width)) = kind;
         let expected = shape.iter().try_fold(width, |product, &extent| product.checked_mul(extent));
         let expected = expected.ok_or_else(|| wrong(format!("has the shape {shape:?}, more than there can be")))?;
+        if expected as u64 > most {
+            return Err(wrong(format!(
+                "the header says {shape:?} of {kind} = {expected} bytes, the file can't hold more than {most}"
+            )));
+        }
         let mut bytes = take(reader, expected as u64)?;
         let rest = take(reader, 1)?;
         if bytes.len() < expected || !rest.is_empty() {
@@ -190,12 +195,12 @@ mod tests {
     }
 
     fn fault(bytes: &[u8]) -> String {
-        Array::read(&mut &*bytes).unwrap_err().to_string()
+        Array::read(&mut &*bytes, 1 << 20).unwrap_err().to_string()
     }
 
     #[test]
     fn every_type_and_both_byte_orders_are_read() {
-        let read = |descr: &str, body: &[u8]| Array::read(&mut &*npy(descr, "False", "(2,)", body)).unwrap();
+        let read = |descr: &str, body: &[u8]| Array::read(&mut &*npy(descr, "False", "(2,)", body), 1 << 20).unwrap();
         let numbers = |array: Array| array.numbers().collect::<Vec<_>>();
         assert_eq!(numbers(read("'|u1'", &[3, 255])), [3.0, 255.0]);
         assert_eq!(numbers(read("'|i1'", &[3, 255])), [3.0, -1.0]);
@@ -222,7 +227,9 @@ mod tests {
         assert!(fault(&npy("'|u1'", "False", "(3, 3)", &[0; 10])).contains("holds more"));
         let huge = fault(&npy("'<f4'", "False", "(18446744073709551615, 3)", &[0; 8]));
         assert!(huge.contains("more than there can be"), "{huge}");
-        assert!(fault(&npy("'<f4'", "False", "(4611686018427387, 3)", &[0; 8])).contains("the file holds 8"));
+        assert!(
+            fault(&npy("'<f4'", "False", "(4611686018427387, 3)", &[0; 8])).contains("can't hold more than 1048576")
+        );
         assert!(fault(&npy("'<f4'", "False", "(-1, 3)", &[0; 8])).contains("no tuple of numbers"));
     }
 
@@ -231,11 +238,11 @@ mod tests {
     fn damaged_headers_never_panic() {
         let whole = npy("'<i4'", "False", "(2, 1)", &[0; 8]);
         for at in 0..whole.len() {
-            assert!(Array::read(&mut &whole[..at]).is_err());
+            assert!(Array::read(&mut &whole[..at], 1 << 20).is_err());
             for byte in [0, b'\'', b'(', b')', b'9', 0xff, 0xc3] {
                 let mut bytes = whole.clone();
                 bytes[at] = byte;
-                let _ = Array::read(&mut &*bytes);
+                let _ = Array::read(&mut &*bytes, 1 << 20);
             }
         }
     }

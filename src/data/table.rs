@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File as SystemFile};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord};
@@ -13,6 +13,7 @@ use csv::{ReaderBuilder, StringRecord};
 use super::folder::{File, Files, FolderOptions, PassedOver, at_least_two, images, is_image};
 use super::split::DataPart;
 use crate::error::{Error, Result, printable};
+use crate::files::open_regular;
 
 /// Names of columns, in small letters.
 const PATHS: [&str; 16] = [
@@ -64,6 +65,28 @@ pub(super) fn list(path: &Path, options: &FolderOptions) -> Result<Files> {
     table.files(options)
 }
 
+/// Most bytes of a line. A quote that is never closed makes one line of the rest of a file.
+const LINE: usize = 1 << 20;
+
+/// A file of which `left` bytes may be read; more is an error.
+struct Bounded {
+    file: SystemFile,
+    left: usize,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            let message = format!("has more than {LINE} bytes; is there a quote that is not closed?");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        let most = buffer.len().min(self.left);
+        let read = self.file.read(&mut buffer[..most])?;
+        self.left -= read;
+        Ok(read)
+    }
+}
+
 struct Table<'a> {
     path: &'a Path,
     places: Places,
@@ -111,9 +134,8 @@ impl Table<'_> {
 
     fn rows(&mut self) -> Result<Vec<Row>> {
         let delimiter = self.delimiter()?;
-        let file = SystemFile::open(self.path).map_err(|error| Error::io(self.path, error))?;
-        let mut reader = ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(BufReader::new(file));
-        let mut records = reader.records();
+        let file = Bounded { file: open_regular(self.path)?.0, left: LINE };
+        let mut reader = ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(file);
         let broken = |path: &Path, error: csv::Error| {
             let line = error.position().map_or(String::new(), |at| format!("line {}: ", at.line()));
             let message = match error.kind() {
@@ -125,12 +147,18 @@ impl Table<'_> {
             };
             Error::data(path, format!("{line}{message}"))
         };
-        let Some(first) = records.next() else { return Err(Error::data(self.path, "is empty")) };
-        let first = first.map_err(|error| broken(self.path, error))?;
-        let (columns, header) = self.columns(&first)?;
+        let mut record = StringRecord::new();
+        let mut next = |record: &mut StringRecord| {
+            reader.get_mut().left = LINE;
+            reader.read_record(record).map_err(|error| broken(self.path, error))
+        };
+        if !next(&mut record)? {
+            return Err(Error::data(self.path, "is empty"));
+        }
+        let (columns, header) = self.columns(&record)?;
         let mut rows = Vec::new();
-        for record in (!header).then_some(Ok(first)).into_iter().chain(records) {
-            let record = record.map_err(|error| broken(self.path, error))?;
+        let mut more = if header { next(&mut record)? } else { true };
+        while more {
             let line = record.position().map_or(0, csv::Position::line);
             let field = |i: usize| record.get(i).unwrap_or_default().trim().to_string();
             let part = match &columns.part {
@@ -149,6 +177,7 @@ impl Table<'_> {
             {
                 return Err(self.wrong(line, "has no image"));
             }
+            more = next(&mut record)?;
         }
         if rows.iter().all(|row| row.part != DataPart::Train) {
             return Err(Error::data(self.path, "lists no image to train on"));
@@ -161,8 +190,8 @@ impl Table<'_> {
         let system = |error| Error::io(self.path, error);
         let mut line = Vec::new();
         // A table has short lines; a file that is no table must not be read as one.
-        let file = BufReader::new(SystemFile::open(self.path).map_err(system)?);
-        std::io::Read::take(file, 1 << 16).read_until(b'\n', &mut line).map_err(system)?;
+        let file = BufReader::new(open_regular(self.path)?.0);
+        file.take(1 << 16).read_until(b'\n', &mut line).map_err(system)?;
         Ok([b',', b'\t', b';'].into_iter().find(|delimiter| line.contains(delimiter)).unwrap_or(b','))
     }
 

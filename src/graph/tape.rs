@@ -70,6 +70,14 @@ fn in_order(named: &HashMap<String, TensorId>) -> Vec<TensorId> {
     ids
 }
 
+/// Checks that a tensor of this shape can exist. Sizes may come from a file.
+fn holdable(op: &'static str, name: &str, shape: &Shape) -> Result<()> {
+    match shape.checked_len() {
+        Some(_) => Ok(()),
+        None => Err(Error::shape(op, name, format!("{shape} has more elements than memory can hold"))),
+    }
+}
+
 /// A program as data: tensors, and nodes in an order in which they can run.
 #[derive(Clone, Debug)]
 pub struct Tape {
@@ -210,6 +218,7 @@ impl Tape {
         if self.inputs.contains_key(name) {
             return Err(Error::name(name, "this tape has an input of that name already"));
         }
+        holdable("input", name, &spec.shape)?;
         let id = self.push(spec.tensor(name.to_string(), Role::Input));
         self.inputs.insert(name.to_string(), id);
         Ok(id)
@@ -239,6 +248,7 @@ impl Tape {
             dtype: DType::F32,
             role: Role::Parameter { init, trainable: true, group: None },
         };
+        holdable("parameter", &name, &tensor.shape)?;
         let id = self.push(tensor);
         self.parameters.insert(name, id);
         Ok(id)
@@ -248,6 +258,7 @@ impl Tape {
     pub fn buffer(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType, init: f32) -> Result<TensorId> {
         let name = self.unused(name)?;
         let spec = Spec { shape: shape.into(), layout: Layout::RowMajor, dtype };
+        holdable("buffer", &name, &spec.shape)?;
         let id = self.push(spec.tensor(name.clone(), Role::Buffer { init }));
         self.buffers.insert(name, id);
         Ok(id)
@@ -367,6 +378,7 @@ impl Tape {
             }
             Misfit::Attribute(message) => Error::Attribute { op: op.name(), name: name.clone(), message },
         })?;
+        specs.iter().try_for_each(|spec| holdable(op.name(), &name, &spec.shape))?;
         let outputs =
             specs.into_iter().map(|spec| self.push(spec.tensor(name.clone(), Role::Activation))).collect::<Vec<_>>();
         self.nodes.push(Node {

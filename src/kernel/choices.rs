@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::files::read_text;
 use crate::shape::Shape;
 
 /// Key of a choice, as readable text: the operation with its attributes, as the operation's [`key`] writes them, and
@@ -199,7 +200,7 @@ impl Choices {
 
     /// Reads a file of choices.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::io(path, source))?;
+        let text = read_text(path)?;
         Choices::from_json(&text).map_err(|message| Error::data(path, message))
     }
 }

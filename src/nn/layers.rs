@@ -145,10 +145,11 @@ impl Module for Conv2d {
             });
         }
         let [kernel_h, kernel_w] = self.kernel;
-        let (in_group, area) = (self.in_channels / groups, kernel_h * kernel_w);
+        // The tape refuses what is too large.
+        let (in_group, area) = (self.in_channels / groups, kernel_h.saturating_mul(kernel_w));
         let shape = [self.out_channels, in_group, kernel_h, kernel_w];
-        let fan_in = in_group * area;
-        let weight = tape.parameter("weight", shape, Layout::Hwio, self.init.init(fan_in, self.out_channels * area))?;
+        let (fan_in, fan_out) = (in_group.saturating_mul(area), self.out_channels.saturating_mul(area));
+        let weight = tape.parameter("weight", shape, Layout::Hwio, self.init.init(fan_in, fan_out))?;
         let bias = self.bias.declare(tape, self.out_channels, fan_in)?;
         tape.conv2d("", input, weight, bias, self.conv)
     }

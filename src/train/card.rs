@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::training_data::TrainingData;
-use crate::data::{Normalisation, Resize};
+use crate::data::{ImageOptions, Normalisation, Resize};
 use crate::error::Result;
 use crate::nn::Module;
 use crate::nn::models::{NamedModel, Networks};
@@ -105,6 +105,14 @@ impl ModelCard {
             precision: "f32".into(),
             others: Map::new(),
         }
+    }
+
+    /// How image files are read for the network. If it was trained on images of its size, a square is cut out of the
+    /// centre of others, and those for a network that is not square are stretched.
+    pub fn images(&self) -> ImageOptions {
+        let ImageSize { height, width, channels } = self.image_size;
+        let usual = if height == width { Resize::crop(height) } else { Resize::stretch(height, width) };
+        ImageOptions::default().resize(self.resize.unwrap_or(usual)).channels(channels)
     }
 
     /// Sets how image files are brought to the size.

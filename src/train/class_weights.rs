@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::sampling::labels;
 use crate::data::BatchSource;
 use crate::error::{Error, Result};
+use crate::files::read_text;
 
 /// Weights of classes in the loss: the `weight` of torch.nn.CrossEntropyLoss. The mean of a batch divides by the sum of
 /// the weights of its targets.
@@ -131,8 +132,7 @@ impl ClassWeights {
     /// [`Error::Data`] names the file, and the line or the classes at fault: an unknown or repeated name, a missing
     /// class, a weight that is negative or no number.
     pub fn read(path: &Path, names: &[String]) -> Result<Self> {
-        let io = |source| Error::Io { path: path.to_path_buf(), source };
-        let text = std::fs::read_to_string(path).map_err(io)?;
+        let text = read_text(path)?;
         let values = parse(&text, names).map_err(|message| Error::data(path, message))?;
         Self::new(values)
     }

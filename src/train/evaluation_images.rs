@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::card::ModelCard;
 use super::training_data::TrainingData;
 use crate::data::{
-    self, ConcatDataset, DataPart, Dataset, FolderOptions, Format, Opened, Relabelled, Split, SplitKind, Subset,
+    self, ConcatDataset, DataPart, Dataset, FolderOptions, Format, ImageOptions, Opened, Relabelled, Split, SplitKind,
+    Subset,
 };
 use crate::error::{Error, Result, printable};
 
@@ -70,8 +71,9 @@ impl EvaluationImages {
         options: &FolderOptions,
     ) -> Result<Self> {
         let files = matches!(data::detect(path)?, Format::Folder | Format::Table);
-        let options = options.clone().single_class(true).channels(card.image_size.channels);
-        let options = options.resize(card.resize.filter(|_| files));
+        let images = ImageOptions { max_pixels: options.images.max_pixels, ..card.images() };
+        let options = options.clone().single_class(true).images(images).array_channels(images.channels);
+        let options = if files { options } else { options.resize(None) };
         let options = match &card.data {
             Some(data) => options.divided_as(&data.split),
             None => options,

@@ -85,8 +85,7 @@ impl<'a> Predictor<'a> {
     pub fn load(path: &Path, card: &ModelCard, model: &'a dyn Module, engine: &'a mut dyn Engine) -> Result<Self> {
         let predictor = Predictor::new(model, engine, card.image_size, card.normalisation);
         let (tape, ..) = predictor.tape(1)?;
-        predictor.engine.initialise(&tape, 0)?;
-        weights::load(path, &tape, predictor.engine)?;
+        weights::initialise(path, &tape, predictor.engine)?;
         Ok(predictor)
     }
 

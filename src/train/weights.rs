@@ -23,6 +23,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::convert::{ints, reals};
 use super::engine::Engine;
 use crate::error::{Error, Result};
-use crate::files::write_whole;
+use crate::files::{open_regular, write_whole};
 use crate::graph::Tape;
 use crate::shape::{DType, Shape};
 use crate::tensor::{Role, Tensor};
@@ -131,7 +132,10 @@ pub(super) fn write(path: &Path, content: &Content, metadata: &Metadata) -> Resu
 
 /// Reads the bytes of the file at `path`, for [`parse`].
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| Error::io(path, source))
+    let (mut file, length) = open_regular(path)?;
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.read_to_end(&mut bytes).map_err(|source| Error::io(path, source))?;
+    Ok(bytes)
 }
 
 /// Parses the tensors in `content`, the bytes of the file at `path`.
@@ -207,7 +211,32 @@ pub fn load(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
 /// of another shape or type, skipped in vain, or that holds values that are NaN or infinite; nothing is changed then.
 pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load) -> Result<()> {
     let content = read(path)?;
-    let file = parse(path, &content)?;
+    store(values_of(path, &parse(path, &content)?, tape, load)?, engine)
+}
+
+/// Initialises `engine` with the parameters and buffers of `tape`, which are those of the file at `path`. The file is
+/// held against the tape first: its sizes may come from the file's own metadata, and must not be trusted with memory.
+pub(super) fn initialise(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {
+    let content = read(path)?;
+    let values = values_of(path, &parse(path, &content)?, tape, &Load::strict())?;
+    engine.initialise(tape, 0)?;
+    store(values, engine)
+}
+
+fn store(values: Vec<(&Tensor, Value<f32>)>, engine: &mut dyn Engine) -> Result<()> {
+    values.into_iter().try_for_each(|(tensor, value)| match (&tensor.role, value) {
+        (Role::Parameter { .. }, Value::Real(values)) => engine.set_parameter(&tensor.name, &values),
+        (_, value) => engine.set_buffer(&tensor.name, value),
+    })
+}
+
+/// The file's values for the tensors of `tape` that `load` covers.
+fn values_of<'a>(
+    path: &Path,
+    file: &SafeTensors<'_>,
+    tape: &'a Tape,
+    load: &Load,
+) -> Result<Vec<(&'a Tensor, Value<f32>)>> {
     let mut problems = Vec::new();
     let mut values = Vec::new();
     let mut unexpected: Vec<String> = file.names().iter().map(|name| name.to_string()).collect();
@@ -220,7 +249,7 @@ pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load)
     for tensor in kept(tape) {
         unexpected.retain(|name| *name != tensor.name);
         if !load.skips(&tensor.name) {
-            match value(&file, &tensor.name, tensor).and_then(|value| finite(&tensor.name, value)) {
+            match value(file, &tensor.name, tensor).and_then(|value| finite(&tensor.name, value)) {
                 Ok(value) => values.push((tensor, value)),
                 Err(problem) => problems.push(problem),
             }
@@ -228,10 +257,7 @@ pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load)
     }
     unexpected.retain(|name| !load.skips(name));
     refuse(path, problems, unexpected)?;
-    values.into_iter().try_for_each(|(tensor, value)| match (&tensor.role, value) {
-        (Role::Parameter { .. }, Value::Real(values)) => engine.set_parameter(&tensor.name, &values),
-        (_, value) => engine.set_buffer(&tensor.name, value),
-    })
+    Ok(values)
 }
 
 /// Returns the value, unless it holds numbers that are NaN or infinite: every prediction would be wrong.

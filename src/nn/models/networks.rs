@@ -100,18 +100,27 @@ impl fmt::Debug for Networks {
 
 impl NamedModel {
     /// Builds a built-in network, like [`Networks::build`] without additions. [`Error::Config`] reports an unknown name
-    /// together with the known ones, or a size of 0.
+    /// together with the known ones, or a size out of range.
     pub fn build(&self) -> Result<Box<dyn Module>> {
         Networks::new().build(self)
     }
 }
 
+/// Largest number of classes; beyond it, f32 has no counter for each.
+const MAX_CLASSES: usize = 1 << 24;
+/// Largest number of channels of a first stage, a thousand times what is published.
+const MAX_WIDTH: usize = 1 << 16;
+/// Largest number of channels of images.
+const MAX_CHANNELS: usize = 4;
+
 /// Builds a built-in network.
 fn own(model: &NamedModel) -> Result<Box<dyn Module>> {
     let NamedModel { name, classes, width, small, channels, .. } = model;
-    for (field, value) in [("classes", *classes), ("width", *width), ("channels", *channels)] {
-        if value == 0 {
-            return Err(Error::config(field, "must be at least 1, it is 0"));
+    for (field, value, most) in
+        [("classes", *classes, MAX_CLASSES), ("width", *width, MAX_WIDTH), ("channels", *channels, MAX_CHANNELS)]
+    {
+        if !(1..=most).contains(&value) {
+            return Err(Error::config(field, format!("must be 1 to {most}, it is {value}")));
         }
     }
     if name.starts_with("lenet5") && *channels != 1 {
