@@ -23,6 +23,8 @@ use super::results::Results;
 use super::watch::{Progress, catch_interrupts, is_interrupted};
 use super::{Defaults, Options, Supply, check_profile, tuning, write_profile};
 
+/// Number of training images used for pictures.
+const PICTURED: usize = 2_000;
 /// Number of steps for a profile's medians.
 const PROFILED: usize = 15;
 

@@ -292,7 +292,7 @@ pub(crate) struct Bytes {
 
 /// The random boxes of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Cuts {
+pub(crate) struct Cuts {
     pub crop: ResizedCrop,
     pub random: [i32; 4],
     /// Height and width of the result.

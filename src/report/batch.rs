@@ -2,7 +2,8 @@
 
 use super::Picture;
 use super::colour::{INK, PAPER};
-use super::picture::{LETTER, text_width};
+use super::fonts::{Fonts, LETTER};
+use super::picture::text_width;
 use crate::data::Normalisation;
 use crate::error::{Error, Result};
 use crate::shape::ImageSize;
@@ -49,12 +50,12 @@ pub fn batch(
     let top = MARGIN + LETTER[1] + MARGIN / 2;
     let across = (columns * cell[0]).max(text_width(&title));
     let mut sheet = Picture::new(across + 2 * MARGIN, top + shown.div_ceil(columns) * cell[1] + MARGIN, PAPER)?;
-    sheet.text([MARGIN, MARGIN], &title, INK);
+    sheet.text([MARGIN, MARGIN], &title, INK, Fonts::system());
     for (i, (image, caption)) in images.chunks_exact(size.values()).zip(&captions).enumerate() {
         let [x, y] = [MARGIN + i % columns * cell[0], top + i / columns * cell[1]];
         sheet.paste([x, y], &tile(image, size, normalisation)?, zoom);
         for (line, text) in caption.iter().enumerate() {
-            sheet.text([x, y + height * zoom + 2 + line * LETTER[1]], text, INK);
+            sheet.text([x, y + height * zoom + 2 + line * LETTER[1]], text, INK, Fonts::system());
         }
     }
     Ok(sheet)

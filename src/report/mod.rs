@@ -1,6 +1,5 @@
-//! Reports of a run: TensorBoard event files, sheets of pictures and of batches, predictions by image, confusion matrices and
-//! reports by class, and
-//! curves with the feature `curves`.
+//! Reports of a run: TensorBoard event files, sheets of pictures and of batches, predictions by image, confusion matrices,
+//! reports by class, and curves with the feature `curves`.
 //!
 //! They take plain data and produce files or PNG bytes. They use no device and do not affect a run.
 

@@ -117,7 +117,7 @@ impl<'a> Predictor<'a> {
             }
         };
         let op = Gather { scale: self.normalisation.scale, shift: self.normalisation.shift, augment: None };
-        let Bytes { images, labels } = Bytes::read(images, indices)?;
+        let Bytes { images, labels, .. } = Bytes::read(images, indices, None)?;
         let values = size.values().max(1);
         let mut inputs = vec![0.0; count * size.values()];
         inputs.par_chunks_mut(values).zip(images.par_chunks(values)).for_each(|(output, image)| {
