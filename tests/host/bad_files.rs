@@ -101,7 +101,8 @@ fn links_to_nowhere_and_what_is_no_file_are_named_or_left_out() {
         colour(&scratch, &format!("in/{}/{i}.png", if i % 2 == 0 { "ant" } else { "bee" }), 30 * i);
     }
     let dir = scratch.join("in");
-    let spoilers: [(&str, &str, fn(&Path)); 4] = [
+    type Make = fn(&Path);
+    let spoilers: [(&str, &str, Make); 4] = [
         ("gone.png", "No such file", |path| std::os::unix::fs::symlink("nowhere.png", path).unwrap()),
         ("circle.jpg", "Too many levels", |path| std::os::unix::fs::symlink(path, path).unwrap()),
         ("pipe.webp", "is a FIFO, socket or device, not a file", |path| {
@@ -133,10 +134,67 @@ fn links_to_nowhere_and_what_is_no_file_are_named_or_left_out() {
     // A file that may not be read, unless root asks.
     let path = dir.join("ant/locked.png");
     fs::copy(dir.join("ant/0.png"), &path).unwrap();
-    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     if fs::read(&path).is_err() {
         let text = folder::open(&dir, &plain).unwrap_err().to_string();
         assert!(text.contains("locked.png"), "{text}");
         assert_eq!(folder::read(&dir, &plain.skip_bad(true)).unwrap().train, expected);
     }
+}
+
+/// Compares odd files in the folder TILEGRAD_IMAGE_CASES with its expected.json.
+#[test]
+fn odd_files_are_what_their_list_says() {
+    let Some(dir) = std::env::var_os("TILEGRAD_IMAGE_CASES").map(std::path::PathBuf::from) else { return };
+    let list = fs::read(dir.join("expected.json")).unwrap();
+    let list: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&list).unwrap();
+    for (name, expected) in &list {
+        let read = tilegrad::data::image_file(&dir.join(name), &Default::default());
+        println!("{name}: {:?}", read.as_ref().map(|pixels| pixels.size()).map_err(Error::to_string));
+        match expected {
+            // In words: an error, or the picture that lies on its side.
+            serde_json::Value::String(text) if text.starts_with("an error") => {
+                let error = read.unwrap_err().to_string();
+                assert!(error.contains(name) && (!text.contains("limit") || error.contains("the limit is")), "{error}");
+            }
+            serde_json::Value::String(_) => {
+                let pixels = read.unwrap();
+                assert_eq!(pixels.size(), ImageSize::new(40, 20, 3));
+                let at = |row: usize| &pixels.bytes()[(row * 20 + 10) * 3..][..3];
+                assert!(at(5)[0] > 200 && at(5)[2] < 60 && at(35)[2] > 200 && at(35)[0] < 60);
+            }
+            other => {
+                let pixels = read.unwrap();
+                let numbers = |key: &str| -> Option<Vec<i64>> {
+                    Some(other.get(key)?.as_array()?.iter().filter_map(|number| number.as_i64()).collect())
+                };
+                let within = other["within"].as_i64().unwrap();
+                let near = |seen: &[u8], wanted: &[i64]| {
+                    assert!(
+                        seen.iter().zip(wanted).all(|(&a, b)| (i64::from(a) - b).abs() <= within),
+                        "{name}: {seen:?}"
+                    );
+                };
+                if let Some(rgb) = numbers("rgb") {
+                    pixels.bytes().chunks_exact(3).for_each(|seen| near(seen, &rgb));
+                }
+                if let Some(rgb) = numbers("rgb_at_0_0") {
+                    near(&pixels.bytes()[..3], &rgb);
+                }
+                if let Some(size) = numbers("size") {
+                    assert_eq!([pixels.size().width, pixels.size().height].map(|side| side as i64), size[..]);
+                }
+                if let Some(gray) = numbers("gray") {
+                    // A ramp: each value is there.
+                    gray.iter().for_each(|&gray| {
+                        assert!(
+                            pixels.bytes().iter().any(|&byte| (i64::from(byte) - gray).abs() <= within),
+                            "{name}: {gray}"
+                        );
+                    });
+                }
+            }
+        }
+    }
+    assert!(!list.is_empty());
 }
