@@ -32,15 +32,18 @@ pub(super) fn size_of(extents: &[usize]) -> Result<(ImageSize, Axes), String> {
     }
 }
 
-/// Brings the images of `size` in `bytes` to the order height, width, channels.
-pub(super) fn channels_last(bytes: Vec<u8>, size: ImageSize, axes: Axes) -> Vec<u8> {
+/// Brings the images of `size` in `bytes` to the order height, width, channels, in the memory that they have.
+pub(super) fn channels_last(mut bytes: Vec<u8>, size: ImageSize, axes: Axes) -> Vec<u8> {
     if axes == Axes::ChannelsLast || size.channels == 1 {
         return bytes;
     }
     let pixels = size.height * size.width;
-    let mut turned = Vec::with_capacity(bytes.len());
-    for image in bytes.chunks_exact(size.values().max(1)) {
-        turned.extend((0..pixels).flat_map(|pixel| (0..size.channels).map(move |c| image[c * pixels + pixel])));
+    let mut planes = vec![0; size.values()];
+    for image in bytes.chunks_exact_mut(size.values().max(1)) {
+        planes.copy_from_slice(image);
+        for (pixel, values) in image.chunks_exact_mut(size.channels).enumerate() {
+            values.iter_mut().enumerate().for_each(|(channel, value)| *value = planes[channel * pixels + pixel]);
+        }
     }
-    turned
+    bytes
 }

@@ -1,5 +1,6 @@
 //! Data kept between steps and shared by the sessions of a run: parameters, gradients, momentum, states, data sets.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +13,19 @@ use crate::plan::{Buffer, ParameterLayout, Placement, Span};
 use crate::shape::DType;
 use crate::tensor::{Role, Tensor};
 use crate::twin::Value;
+
+/// Bytes of a data set on their way to the device.
+const STAGED: usize = 16 << 20;
+
+/// Rows of `row` bytes, each padded with zeros to `padded`.
+fn whole_words(bytes: &[u8], row: usize, padded: usize) -> Cow<'_, [u8]> {
+    if row == padded {
+        return Cow::Borrowed(bytes);
+    }
+    let mut words = vec![0; bytes.len() / row.max(1) * padded];
+    words.chunks_exact_mut(padded).zip(bytes.chunks_exact(row)).for_each(|(to, from)| to[..row].copy_from_slice(from));
+    Cow::Owned(words)
+}
 
 /// Buffers that outlive a step, by the names that plans use.
 pub struct Store {
@@ -206,25 +220,31 @@ impl Store {
         self.device.check()
     }
 
-    /// Uploads a data set of `rows` rows under `name`, for sessions created before or after.
+    /// Uploads a data set of `rows` rows of equal length under `name`, for sessions created before or after. On the device
+    /// each row is padded to whole words.
+    ///
+    /// What is on its way takes little host memory: the next part is copied when the one before has arrived.
     pub fn set_resident(&self, name: &str, rows: usize, bytes: &[u8]) -> Result<()> {
-        let row_bytes = (bytes.len() / rows.max(1)) as u64;
+        let row = bytes.len() / rows.max(1);
+        let padded = row.next_multiple_of(4);
         let caps = self.device.caps();
         let limit = caps.max_binding.min(caps.max_buffer);
-        let pieces = Pieces::cut(rows, row_bytes, limit).ok_or_else(|| {
+        let pieces = Pieces::cut(rows, padded as u64, limit).ok_or_else(|| {
             let what = format!("an item of data set \"{name}\"");
-            Error::too_large(what, row_bytes, limit, "in one binding", "use smaller images")
+            Error::too_large(what, padded as u64, limit, "in one binding", "use smaller images")
         })?;
+        let at_once = (STAGED / padded.max(1)).max(1);
         for (piece, (first, count)) in pieces.rows().enumerate() {
-            let part = &bytes[first * row_bytes as usize..(first + count) * row_bytes as usize];
-            let allocation = self.place_of(name, piece, part.len() as u64)?;
-            // A write needs whole words. The padding of the last word is never read.
-            let whole = part.len() / 4 * 4;
-            self.device.queue().write_buffer(&allocation.buffer, allocation.offset, &part[..whole]);
-            if whole < part.len() {
-                let mut word = [0; 4];
-                word[..part.len() - whole].copy_from_slice(&part[whole..]);
-                self.device.queue().write_buffer(&allocation.buffer, allocation.offset + whole as u64, &word);
+            let allocation = self.place_of(name, piece, (count * padded) as u64)?;
+            for begin in (0..count).step_by(at_once) {
+                let end = count.min(begin + at_once);
+                let part = &bytes[(first + begin) * row..(first + end) * row];
+                let offset = allocation.offset + (begin * padded) as u64;
+                self.device.queue().write_buffer(&allocation.buffer, offset, &whole_words(part, row, padded));
+                if part.len() * 2 > STAGED {
+                    self.device.queue().submit([]);
+                    self.device.wait()?;
+                }
             }
         }
         self.resident.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into());

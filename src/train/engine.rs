@@ -273,17 +273,6 @@ impl BatchSink for Session {
 
 /// Copies images and labels to a store on the GPU.
 pub(super) fn set_resident(store: &Store, name: &str, images: &ImageSet) -> Result<()> {
-    // Each image starts at a whole word. Most have whole words and are not copied.
-    let padded = images.image_bytes().next_multiple_of(4);
-    let mut bytes = Vec::new();
-    if padded != images.image_bytes() {
-        bytes.reserve_exact(padded * images.len());
-        for i in 0..images.len() {
-            bytes.extend_from_slice(images.image(i));
-            bytes.resize((i + 1) * padded, 0);
-        }
-    }
-    let bytes = if padded == images.image_bytes() { &images.images[..] } else { &bytes };
-    store.set_resident(&images_name(name), images.len(), bytes)?;
+    store.set_resident(&images_name(name), images.len(), &images.images)?;
     store.set_resident(&labels_name(name), images.len(), bytemuck::cast_slice(&images.labels))
 }

@@ -115,7 +115,7 @@ fn a_thousand_images_are_the_same_to_the_bit_from_both_sources_on_both_engines()
             }
             let same = |seen: [Vec<u32>; 3], what: &str| {
                 for (actual, expected) in seen.iter().zip(&expected) {
-                    same_as_host(&device, &numbers(actual), &numbers(expected), &format!("{label}: {what}"));
+                    same_as_host(device, &numbers(actual), &numbers(expected), &format!("{label}: {what}"));
                 }
             };
             same(fed(&mut GpuEngine::new(device.clone()), &mut resident(), &indices), "device");
@@ -144,16 +144,18 @@ impl Case {
         let draw_case = Draw::new(seed, "transform case");
         let extents = [draw_case.between(1, 5), draw_case.between(1, 14), draw_case.between(1, 14)];
         let images = [draw_case.between(1, 9), extents[0], extents[1], extents[2]];
-        let augmentation = augmentation(seed, extents);
+        let other = draw_case.coin().then(|| [draw_case.between(1, 14), draw_case.between(1, 14)]);
+        let output = other.unwrap_or([extents[1], extents[2]]);
+        let augmentation = augmentation(seed, [extents[0], output[0], output[1]]);
         let four = |name: &str, by: f32| -> [f32; 4] {
             let values = uniform(seed, name, 4);
             [0, 1, 2, 3].map(|i| values[if extents[0] > 4 { 0 } else { i }] * by)
         };
-        let op = Transform { scale: four("scale", 1.0 / 60.0), shift: four("shift", 2.0), augmentation, output: None };
+        let op = Transform { scale: four("scale", 1.0 / 60.0), shift: four("shift", 2.0), augmentation, output: other };
         let indices: Vec<i32> =
             (0..draw_case.between(1, 7)).map(|_| draw_case.between(0, images[0] - 1) as i32).collect();
         let draws = indices.iter().enumerate().flat_map(|(step, &item)| {
-            augmentation.draw(&draw(seed, step as u32), item as u32, [extents[1], extents[2]]).words()
+            augmentation.draw_to(&draw(seed, step as u32), item as u32, [extents[1], extents[2]], output).words()
         });
         Case { images, op, draws: draws.collect(), indices }
     }

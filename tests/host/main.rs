@@ -2,8 +2,10 @@
 
 mod augmentation;
 mod autodiff;
+mod bad_files;
 mod barriers;
 mod candidates;
+mod crops;
 mod curves;
 mod data;
 mod dataset;
@@ -44,6 +46,7 @@ mod run_folder;
 mod schedules;
 mod scratch;
 mod shaders;
+mod show_batch;
 mod slots;
 mod starvation;
 mod tables;

@@ -116,9 +116,8 @@ pub(super) fn entries(dir: &Path) -> Result<Entries> {
         match followed {
             Ok(kind) if kind.is_dir() && is_run_folder(&entry.path) => entries.runs.push(entry.path),
             Ok(kind) if kind.is_dir() => entries.folders.push(entry),
-            Ok(kind) if kind.is_file() && is_image(&entry.path) => entries.images.push(entry),
-            // A broken link is an image that can't be read.
-            Err(_) if is_image(&entry.path) => entries.images.push(entry),
+            // A broken link, a FIFO or a device is an image that can't be read, and refused by its name.
+            _ if is_image(&entry.path) => entries.images.push(entry),
             _ => entries.others.push(entry.path),
         }
     }

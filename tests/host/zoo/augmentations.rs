@@ -11,12 +11,12 @@ use tilegrad::shape::{DType, Layout};
 
 use crate::common::augmentations;
 
-fn transformed(augmentation: tilegrad::data::Augmentation, channels: usize) -> Tape {
+fn transformed(augmentation: tilegrad::data::Augmentation, channels: usize, output: Option<[usize; 2]>) -> Tape {
     let mut tape = Tape::new(Purpose::Train);
     let images = tape.resident("images", Spec { dtype: DType::U8, ..Spec::f32([900, channels, 13, 12]) });
     let indices = tape.input("indices", Spec::i32([8])).unwrap();
     let draws = tape.input("draws", Spec::i32([8, DRAWN])).unwrap();
-    let op = Transform { scale: [1.0 / 64.0; 4], shift: [-2.0; 4], augmentation, output: None };
+    let op = Transform { scale: [1.0 / 64.0; 4], shift: [-2.0; 4], augmentation, output };
     let batch = tape.transform("images", images, indices, draws, op).unwrap();
     tape.keep(batch);
     tape
@@ -54,7 +54,9 @@ fn many_classes() -> Tape {
 pub fn tapes() -> Vec<(String, Tape)> {
     let each = augmentations::each().into_iter();
     let mut tapes: Vec<(String, Tape)> =
-        each.map(|(name, augmentation)| (name.into(), transformed(augmentation, 3))).collect();
+        each.map(|(name, augmentation)| (name.into(), transformed(augmentation, 3, None))).collect();
+    let (name, augmentation) = augmentations::each().pop().expect("the list has all together at its end");
+    tapes.push((format!("{name}, of another size"), transformed(augmentation, 3, Some([9, 10]))));
     tapes.extend([8, 7].map(|features| (format!("mixup of {features}"), mixed(features))));
     tapes.push(("counts of many classes".into(), many_classes()));
     tapes
