@@ -34,7 +34,7 @@ fn model(path: &Path, bias: f32) {
     model.forward(&mut tape, input).unwrap();
     let mut engine = CpuEngine::new();
     engine.initialise(&tape, 1).unwrap();
-    let last = tape.parameters().into_iter().map(|id| tape.tensor(id)).last().unwrap();
+    let last = tape.parameters().into_iter().map(|id| tape.tensor(id)).next_back().unwrap();
     let mut values = engine.parameter(&last.name).unwrap();
     values[0] = bias;
     engine.set_parameter(&last.name, &values).unwrap();
