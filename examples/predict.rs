@@ -70,7 +70,7 @@ fn predict(arguments: &Arguments) -> Result<ExitCode> {
     predictor.files(
         &found.files,
         &card.images().max_pixels(arguments.limits.max_pixels),
-        &mut |file, probabilities| match probabilities {
+        |file, probabilities| match probabilities {
             Ok(probabilities) => {
                 let ranked = ranked(&probabilities);
                 ranked.first().into_iter().for_each(|&best| counts[best] += 1);

@@ -185,7 +185,7 @@ impl<'a> Predictor<'a> {
         &mut self,
         files: &[PathBuf],
         options: &ImageOptions,
-        each: &mut dyn FnMut(&Path, Result<Vec<f64>>) -> Result<()>,
+        mut each: impl FnMut(&Path, Result<Vec<f64>>) -> Result<()>,
     ) -> Result<()> {
         let (size, output) = (self.size, self.output()?);
         let mut waiting: Vec<(&Path, Pixels)> = Vec::new();

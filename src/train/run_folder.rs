@@ -29,6 +29,7 @@ const LEFT: &[&str] = &[
     "filters.png",
     "features.png",
     "mistakes.png",
+    "mistakes.csv",
     "choices.json",
 ];
 

@@ -64,3 +64,22 @@ fn several_runs_are_columns_and_too_many_are_refused() {
     let error = curves::write(&path.join("nowhere/curves"), &first).unwrap_err().to_string();
     assert!(error.contains("nowhere"), "{error}");
 }
+
+#[test]
+fn names_in_any_script_and_with_line_breaks_are_told() {
+    let path = std::env::temp_dir().join(format!("tilegrad-curves-names-{}", std::process::id()));
+    let epochs = epochs(3, 0.5, &[]);
+    // Letters that no font has, where a row of boxes would stand: the runs are still told apart.
+    let [first, second] = ["\u{e000}\u{e001}", "\u{e000}\u{e002}"].map(|name| {
+        curves::write_several(&path, &[("plain", &epochs), (name, &epochs)]).unwrap();
+        std::fs::read(path.with_extension("png")).unwrap()
+    });
+    assert_eq!(first, second, "a number");
+    curves::write_several(&path, &[("plain", &epochs), ("two\nlines", &epochs)]).unwrap();
+    assert_ne!(std::fs::read(path.with_extension("png")).unwrap(), first);
+    let svg = std::fs::read_to_string(path.with_extension("svg")).unwrap();
+    assert!(svg.contains("two\\nlines: loss"), "{svg}");
+    for ending in ["svg", "png"] {
+        std::fs::remove_file(path.with_extension(ending)).unwrap();
+    }
+}

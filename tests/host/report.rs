@@ -283,9 +283,10 @@ fn misclassified_images_are_shown_with_their_captions() {
     assert!(has(&misclassified(&set, &[prediction(1, 1, 0)], &names).unwrap(), [9; 3]));
     // All are counted, however few are shown.
     let many: Vec<Prediction> = (0..215).map(|i| prediction(i % 20, 1, 0)).collect();
-    assert_ne!(misclassified(&digits, &many, &[]).unwrap(), misclassified(&digits, &many[..214], &[]).unwrap());
+    let title = |all: &[Prediction]| misclassified(&digits, all, &[]).unwrap();
+    assert_ne!(title(&many), title(&many[..214]));
     // Long names of one beginning differ.
-    let names = |end: &str| vec![format!("Italian greyhound of the {end} coast"), "b".to_string()];
+    let names = |end: &str| vec![format!("Italian greyhound of the coast in the {end}"), "b".to_string()];
     let drawn = |end| misclassified(&set, &[prediction(1, 1, 0)], &names(end)).unwrap();
     assert_ne!(drawn("east"), drawn("west"));
 }
@@ -320,6 +321,40 @@ accuracy 0.800, 12 of 15 right
         assert_eq!(field(confusion::text(classes, &counts, &names).unwrap_err()).0, "confusion matrix");
         assert!(confusion::picture(classes, &counts, &names).is_err());
     }
+}
+
+#[test]
+fn confusions_are_told_in_words() {
+    let names = ["cat", "dog", "a\nb"].map(String::from);
+    let counts = [28, 12, 0, 1, 9, 0, 0, 3, 0];
+    let words = confusion::most_confused(3, &counts, &names, 2).unwrap();
+    assert_eq!(words, ["12 of 40 images of cat were taken for dog", "3 of 3 images of a\\nb were taken for dog"]);
+    let all = confusion::most_confused(3, &counts, &[], 9).unwrap();
+    assert_eq!((all.len(), all[2].as_str()), (3, "1 of 10 images of 1 was taken for 0"));
+    assert!(confusion::most_confused(3, &counts[1..], &[], 9).is_err());
+    assert_eq!(confusion::most_confused(6_000, &vec![1; 3 * 6_000], &[], 9).unwrap(), Vec::<String>::new());
+    // The table escapes, and aligns wide letters.
+    let names = ["猫", "dog", "a\nb"].map(String::from);
+    let text = confusion::text(3, &counts, &names).unwrap();
+    assert!(text.contains("a\\nb") && text.lines().count() == 5, "{text}");
+    assert!(text.contains("\n猫                28   12"), "{text}");
+}
+
+#[test]
+fn names_of_one_beginning_stay_apart_in_tables_and_pictures() {
+    let names = |end: [&str; 2]| end.map(|end| format!("Chihuahua of the {end} mountains")).to_vec();
+    let text = confusion::text(2, &[3, 1, 0, 4], &names(["eastern", "western"])).unwrap();
+    let rows: Vec<&str> = text.lines().skip(1).take(2).map(|line| &line[..20]).collect();
+    assert_ne!(rows[0], rows[1], "{text}");
+    let picture = |end| {
+        let names = ["plain".to_string(), format!("Chihuahua of the mountains in the {end}")];
+        confusion::picture(2, &[3, 1, 0, 4], &names).unwrap()
+    };
+    assert!(picture("east") != picture("west"));
+    let folder = Scratch::new("legend");
+    confusion::write(&folder, 2, &[3, 1, 0, 4], &names(["eastern", "western"])).unwrap();
+    let text = std::fs::read_to_string(folder.join("confusion.txt")).unwrap();
+    assert!(text.contains("class 0, Chihuahua of the eastern mountains\n"), "{text}");
 }
 
 #[test]
