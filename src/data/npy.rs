@@ -227,7 +227,9 @@ mod tests {
         assert!(fault(&npy("'|u1'", "False", "(3, 3)", &[0; 10])).contains("holds more"));
         let huge = fault(&npy("'<f4'", "False", "(18446744073709551615, 3)", &[0; 8]));
         assert!(huge.contains("more than there can be"), "{huge}");
-        assert!(fault(&npy("'<f4'", "False", "(4611686018427387, 3)", &[0; 8])).contains("can't hold more than 1048576"));
+        assert!(
+            fault(&npy("'<f4'", "False", "(4611686018427387, 3)", &[0; 8])).contains("can't hold more than 1048576")
+        );
         assert!(fault(&npy("'<f4'", "False", "(-1, 3)", &[0; 8])).contains("no tuple of numbers"));
     }
 

@@ -26,7 +26,7 @@ pub(super) use listing::{File, Files, at_least_two};
 pub(super) use names::some_of;
 pub use options::FolderOptions;
 pub use walk::PassedOver;
-pub(super) use walk::{endings, images, is_image};
+pub(super) use walk::{LeftOut, endings, entries, images, is_image};
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub struct Folder<D = ImageSet> {
     pub split: Split,
     /// What the folder holds besides.
     pub passed: PassedOver,
-    /// Errors of the omitted files, each with its path.
+    /// Errors of the omitted folders and files, each with its path.
     pub skipped: Vec<Error>,
 }
 
@@ -67,7 +67,7 @@ impl FolderOptions {
 /// or with two readings, a file that is no image, or the first file of a different size. [`Error::Io`] is what the
 /// system refuses.
 pub fn read(dir: &Path, options: &FolderOptions) -> Result<Folder> {
-    read_files(listing::list(dir)?, options)
+    read_files(listing::list(dir, options.skip_bad)?, options)
 }
 
 /// Reads these files as [`read`] does.
@@ -77,9 +77,10 @@ pub(super) fn read_files(files: Files, options: &FolderOptions) -> Result<Folder
         let [train, validation, test] = [&train, &validation, &test].map(|part| ImageSet::collect(part));
         return Ok(Folder { train: train?, validation: validation?, test: test?, split, passed, skipped });
     }
-    let (set, kept, skipped) = dataset::read_all(&files, options)?;
+    let (set, kept, bad) = dataset::read_all(&files, options)?;
     let (Division { train, validation, test }, split) = divide(&files, &kept, options)?;
     let [train, validation, test] = set.divide([&train, &validation, &test])?;
+    let skipped = files.skipped.into_iter().chain(bad).collect();
     Ok(Folder { train, validation, test, split, passed: files.passed, skipped })
 }
 
@@ -90,15 +91,16 @@ pub(super) fn read_files(files: Files, options: &FolderOptions) -> Result<Folder
 /// image fails. With [`FolderOptions::skip_bad`] all are decoded once, so that the same files are omitted as by [`read`];
 /// a [`FolderOptions::cache`] remembers which.
 pub fn open(dir: &Path, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
-    open_files(listing::list(dir)?, options)
+    open_files(listing::list(dir, options.skip_bad)?, options)
 }
 
 /// Opens these files as [`open`] does.
 pub(super) fn open_files(files: Files, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
-    let (dataset, kept, skipped) = FolderDataset::open(&files, options)?;
+    let (dataset, kept, bad) = FolderDataset::open(&files, options)?;
     let (Division { train, validation, test }, split) = divide(&files, &kept, options)?;
     let dataset = Arc::new(dataset);
     let [train, validation, test] = [train, validation, test].map(|part| Subset::new(Arc::clone(&dataset), part));
+    let skipped = files.skipped.into_iter().chain(bad).collect();
     Ok(Folder { train: train?, validation: validation?, test: test?, split, passed: files.passed, skipped })
 }
 
