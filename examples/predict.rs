@@ -67,10 +67,8 @@ fn predict(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.csv {
         line(header(arguments.top.clamp(1, counts.len().max(1)))?)?;
     }
-    predictor.files(
-        &found.files,
-        &card.images().max_pixels(arguments.limits.max_pixels),
-        |file, probabilities| match probabilities {
+    predictor.files(&found.files, &card.images().max_pixels(arguments.limits.max_pixels), |file, probabilities| {
+        match probabilities {
             Ok(probabilities) => {
                 let ranked = ranked(&probabilities);
                 ranked.first().into_iter().for_each(|&best| counts[best] += 1);
@@ -81,8 +79,8 @@ fn predict(arguments: &Arguments) -> Result<ExitCode> {
                 eprintln!("error    {error}");
                 Ok(())
             }
-        },
-    )?;
+        }
+    })?;
     let predicted = found.files.len() - failed;
     if !arguments.csv && !arguments.json && arguments.images.iter().any(|path| path.is_dir()) {
         summary(predicted, &card.class_names, &counts)?;

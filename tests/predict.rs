@@ -22,12 +22,12 @@ const NAMES: [&str; 3] = ["cat", "dog, \"big\"", "猫"];
 
 /// Writes a model for images of 28x28, with one value of fc3.bias replaced.
 fn model(path: &Path, bias: f32) {
-    let card = ModelCard {
-        model: NamedModel::new("lenet5", 3),
-        image_size: ImageSize::new(28, 28, 1),
-        class_names: NAMES.map(String::from).to_vec(),
-        normalisation: Normalisation::new([0.5; 3], [0.5; 3]),
-    };
+    let card = ModelCard::new(
+        NamedModel::new("lenet5", 3),
+        ImageSize::new(28, 28, 1),
+        NAMES,
+        Normalisation::new([0.5; 3], [0.5; 3]),
+    );
     let model = card.build(&Networks::new()).unwrap();
     let mut tape = Tape::new(Purpose::Evaluate);
     let input = tape.input("input", Spec::f32([1, 1, 28, 28])).unwrap();

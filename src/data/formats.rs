@@ -58,7 +58,7 @@ pub struct Opened<D = ImageSet> {
     pub split: Split,
     /// Description of everything, for people.
     pub overview: Overview,
-    /// Errors of the omitted files, each with its path.
+    /// Errors of the omitted folders and files, each with its path.
     pub skipped: Vec<Error>,
     /// Usual normalisation of a known set; for others, [`Normalisation::of`] measures it.
     pub normalisation: Option<Normalisation>,
@@ -117,7 +117,9 @@ fn of_files<D: Dataset>(path: &Path, format: Format, folder: Folder<D>) -> Resul
     let Folder { train, validation, test, split, passed, skipped } = folder;
     let description = format!("{format} of {}", printable(path));
     let mut overview = Overview::new(&description, [&train, &validation, &test], split)?;
-    (overview.passed, overview.skipped) = (passed, skipped.len());
+    // Folders are told among what was passed over.
+    overview.skipped = skipped.len().saturating_sub(passed.unreadable.len());
+    overview.passed = passed;
     Ok(Opened { format, description, train, validation, test, split, overview, skipped, normalisation: None })
 }
 

@@ -151,19 +151,21 @@ impl ImageSet {
     }
 
     /// Divides the set into the images of each part, in these orders, as calls of [`subset`](Self::subset) would, but
-    /// without holding more than a small part twice. [`Error::Config`] unless every image is in exactly one part.
+    /// without holding more than a small part twice. Images in no part are dropped. [`Error::Config`] if an image is in
+    /// two, or is not there.
     pub fn divide<const N: usize>(mut self, parts: [&[u32]; N]) -> Result<[ImageSet; N]> {
-        let order: Vec<u32> = parts.concat();
-        let mut seen = vec![false; self.len()];
-        if order.len() != self.len()
-            || !order.iter().all(|&i| seen.get_mut(i as usize).is_some_and(|seen| !std::mem::replace(seen, true)))
-        {
-            let message = format!("must have each of the {} images once", self.len());
+        let mut order: Vec<u32> = parts.concat();
+        let (taken, mut seen) = (order.len(), vec![false; self.len()]);
+        if !order.iter().all(|&i| seen.get_mut(i as usize).is_some_and(|seen| !std::mem::replace(seen, true))) {
+            let message = format!("must have each of the {} images at most once", self.len());
             return Err(Error::config("parts of a data set", message));
         }
+        order.extend((0..self.len() as u32).filter(|&i| !seen[i as usize]));
         // Clones would keep the images as they are.
         let mut rows = Arc::unwrap_or_clone(std::mem::take(&mut self.images));
         arrange(&mut rows, self.image_bytes(), order);
+        rows.truncate(taken * self.image_bytes());
+        rows.shrink_to_fit();
         let mut images: Vec<ImageSet> = Vec::with_capacity(N);
         // From the end, so that what has been moved can be given back.
         for part in parts.iter().rev() {
@@ -306,7 +308,9 @@ mod tests {
             assert_eq!(set.clone().divide([first, &[], second]).unwrap(), expected, "{count}");
             assert_eq!(expected[0].digests.len(), count);
         }
-        for (first, second) in [(&[0, 1][..], &[1][..]), (&[0], &[1]), (&[0, 1], &[3]), (&[0, 1, 2], &[3])] {
+        let some = [&[7, 3][..], &[], &[40, 0, 49]];
+        assert_eq!(set.clone().divide(some).unwrap(), some.map(|part| set.subset(part)), "the others are dropped");
+        for (first, second) in [(&[0, 1][..], &[1][..]), (&[0, 1], &[3]), (&[0, 1, 2], &[3])] {
             assert!(numbered(3).divide([first, second]).is_err(), "{first:?} {second:?}");
         }
     }

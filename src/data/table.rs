@@ -3,14 +3,14 @@
 //! A line has a file or its name without ending, a label, and perhaps the part of the data set. The first line may name
 //! the columns.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File as SystemFile};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use csv::{ReaderBuilder, StringRecord};
 
-use super::folder::{File, Files, FolderOptions, PassedOver, at_least_two, images, is_image};
+use super::folder::{File, Files, FolderOptions, LeftOut, PassedOver, at_least_two, entries, images, is_image};
 use super::split::DataPart;
 use crate::error::{Error, Result, printable};
 use crate::files::open_regular;
@@ -61,7 +61,7 @@ struct Columns {
 pub(super) fn list(path: &Path, options: &FolderOptions) -> Result<Files> {
     let beside = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let dir = options.image_dir.clone().unwrap_or_else(|| beside.to_path_buf());
-    let table = Table { path, places: Places { dir, index: None } };
+    let table = Table { path, places: Places { dir, skip_bad: options.skip_bad, index: None } };
     table.files(options)
 }
 
@@ -103,6 +103,7 @@ impl Table<'_> {
         let classes: HashMap<&str, usize> = names.iter().enumerate().map(|(i, (key, _))| (key.as_str(), i)).collect();
         let mut seen: HashMap<PathBuf, (u64, usize)> = HashMap::new();
         let mut files = Vec::new();
+        let mut passed = PassedOver::default();
         for row in &rows {
             let class = classes.get(key(&row.label).as_str()).copied().unwrap_or(0);
             let path = match self.places.find(&row.image)? {
@@ -117,11 +118,13 @@ impl Table<'_> {
                     let message = format!("{image} is {label}, in line {line} it is {first}; an image has one label");
                     return Err(self.wrong(row.line, message));
                 }
+                passed.repeated += 1;
                 continue;
             }
             seen.insert(path.clone(), (row.line, class));
             files.push(File { path, class, part: row.part });
         }
+        self.beside(&seen, &mut passed);
         // The order of the lines decides nothing.
         files.sort_by(|a, b| (a.part, &a.path).cmp(&(b.part, &b.path)));
         let has = [DataPart::Validation, DataPart::Test].map(|part| files.iter().any(|file| file.part == part));
@@ -129,7 +132,19 @@ impl Table<'_> {
         if !options.single_class {
             at_least_two(self.path, &names)?;
         }
-        Ok(Files { dir: self.places.dir, names, files, has, passed: PassedOver::default() })
+        Ok(Files { dir: self.places.dir, names, files, has, passed, skipped: Vec::new() })
+    }
+
+    /// Counts what lies in the folders of the images and is not listed.
+    fn beside(&self, listed: &HashMap<PathBuf, (u64, usize)>, passed: &mut PassedOver) {
+        let folders: BTreeSet<&Path> = listed.keys().filter_map(|path| path.parent()).collect();
+        let own = fs::canonicalize(self.path).ok();
+        // A folder that can't be listed is nothing to count.
+        for found in folders.into_iter().filter_map(|folder| entries(folder).ok()) {
+            passed.unlisted += found.images.iter().filter(|image| !listed.contains_key(&image.path)).count();
+            let others = found.others.iter().filter(|path| own.is_none() || fs::canonicalize(path).ok() != own);
+            others.for_each(|path| passed.file(path));
+        }
     }
 
     fn rows(&mut self) -> Result<Vec<Row>> {
@@ -359,6 +374,8 @@ fn part(name: &str, field: &str) -> Option<DataPart> {
 /// The files that the names in a table may mean.
 struct Places {
     dir: PathBuf,
+    /// True to leave out folders that can't be read.
+    skip_bad: bool,
     /// The images in the folder by name and by name without ending; made when a name is no path.
     index: Option<HashMap<String, Vec<PathBuf>>>,
 }
@@ -376,7 +393,7 @@ impl Places {
             None => {
                 // Without the folder there is nothing to find, and no file to name.
                 fs::metadata(&self.dir).map_err(|error| Error::io(&self.dir, error))?;
-                self.index.insert(index(&self.dir)?)
+                self.index.insert(index(&self.dir, self.skip_bad)?)
             }
         };
         let key = name.replace('\\', "/");
@@ -395,9 +412,11 @@ impl Places {
 }
 
 /// All images below a folder by their names, with and without folders and endings.
-fn index(dir: &Path) -> Result<HashMap<String, Vec<PathBuf>>> {
+fn index(dir: &Path, skip_bad: bool) -> Result<HashMap<String, Vec<PathBuf>>> {
     let mut index: HashMap<String, Vec<PathBuf>> = HashMap::new();
-    for path in images(dir, &mut PassedOver::default())?.into_iter().filter(|path| is_image(path)) {
+    for path in
+        images(dir, &mut PassedOver::default(), &mut LeftOut::new(skip_bad))?.into_iter().filter(|path| is_image(path))
+    {
         let relative = path.strip_prefix(dir).unwrap_or(&path);
         let mut names: Vec<String> = [relative.to_path_buf(), relative.with_extension("")]
             .iter()

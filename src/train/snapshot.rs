@@ -84,6 +84,12 @@ impl Snapshot {
             return Err(Error::data(path, "is damaged: its checksum is not that of its content"));
         }
         let run = Run::of_metadata(path, &metadata, words(&content, LOSSES))?;
+        let Run { steps, epochs, batch, .. } = run;
+        // Every epoch has a step; larger numbers would overflow what is computed from them.
+        if epochs > steps as usize || batch > steps as usize {
+            let message = format!("says {epochs} epochs and {batch} batches of the next in {steps} steps");
+            return Err(Error::data(path, message));
+        }
         Ok(Snapshot { run, content, settings: metadata })
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::memory::{Taken, measured};
@@ -39,6 +39,11 @@ pub struct Reader {
 
 /// One reader at a time: memory is counted for the whole process.
 static ONE: Mutex<()> = Mutex::new(());
+/// Waits until no other test of this binary counts memory.
+pub fn alone() -> MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Message and place of the last panic.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 /// Milliseconds since the start of the process at which the present input began; 0 between inputs.
@@ -122,7 +127,7 @@ fn letters(text: &str) -> String {
 
 /// Runs the reader called `name` on its seeds, on the inputs that once failed, and on mutations of both.
 pub fn fuzz(name: &str, mut reader: Reader) {
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     watch();
     fs::create_dir_all(folder()).unwrap();
     let mut failures: Vec<String> = Vec::new();

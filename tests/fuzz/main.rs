@@ -4,6 +4,7 @@
 //! gives each reader N minutes, and `TILEGRAD_FUZZ_SEED=N` other mutations. An input that fails is kept in the folder
 //! that the message names; in `tests/fuzz/regressions/READER/` it becomes a test of its own.
 
+mod copies;
 mod harness;
 mod memory;
 mod mutate;

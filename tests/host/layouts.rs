@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use tilegrad::Error;
 use tilegrad::data::{FolderOptions, Opened, Overview, SplitKind, open};
 
 use crate::scratch::{Scratch, colour};
@@ -104,6 +105,11 @@ fn a_folder_too_high_names_the_right_one() {
     let scratch = Scratch::new("layouts-high-classes");
     images(&scratch, &["mydata/cat/1", "mydata/dog/2"]);
     assert!(refused(&scratch, "").contains("one folder too high"));
+    let scratch = Scratch::new("layouts-high-part");
+    images(&scratch, &["train/mydata/cat/1", "train/mydata/dog/2", "test/cat/3", "test/dog/4"]);
+    let error = refused(&scratch, "");
+    let [train, mydata] = ["train", "train/mydata"].map(|name| scratch.text(name));
+    assert!(error.contains(&format!("{train}: is one folder too high: cat, dog lie in {mydata}")), "{error}");
     // Nested folders are no reason.
     let scratch = Scratch::new("layouts-nested");
     images(&scratch, &["cat/2024/01/1", "cat/2", "dog/2025/1", "dog/2024/2"]);
@@ -130,6 +136,34 @@ fn images_at_any_depth_count_and_the_rest_is_counted_by_ending() {
     assert!(text.starts_with("2 .txt, 1 .csv, 1 .heic, 1 without ending, 1 images outside the classes"), "{text}");
     assert!(text.contains("runs/mine"), "{text}");
     assert_eq!(opened.overview.counts().iter().sum::<usize>(), 4);
+}
+
+/// A path of more than 4,096 bytes can't be read even by root.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_can_not_be_read_is_named_or_left_out_and_said() {
+    let scratch = Scratch::new("layouts-unreadable");
+    let deep = |root: &str| (0..9).fold(scratch.join(root), |path, i| path.join(format!("{i}").repeat(250)));
+    for (class, shade) in [("cat", 1), ("dog", 40)] {
+        (0..3).for_each(|i| colour(&scratch, &format!("data/{class}/{i}.png"), shade + i));
+    }
+    let (inner, outer) = (deep("aside"), deep("data/dog"));
+    fs::create_dir_all(&inner).unwrap();
+    fs::create_dir_all(&outer).unwrap();
+    fs::rename(scratch.join("aside"), outer.join("deeper")).unwrap();
+
+    let error = refused(&scratch, "data");
+    assert!(error.contains("data/dog/000") && error.contains("name too long"), "{error}");
+    for skip in [FolderOptions::default(), FolderOptions::default().cache(scratch.join("cache"))] {
+        let opened = open(&scratch.join("data"), &skip.skip_bad(true)).unwrap();
+        assert_eq!(opened.overview.counts().iter().sum::<usize>(), 6);
+        let [Error::Io { path, .. }] = opened.skipped.as_slice() else { panic!("{:?}", opened.skipped) };
+        assert!(path.starts_with(scratch.join("data/dog")));
+        assert_eq!((opened.overview.skipped, opened.overview.passed.unreadable.len()), (0, 1));
+        assert!(opened.overview.passed.to_string().ends_with(", which can't be read"));
+    }
+    // A folder that is not there is an error in any case.
+    assert!(open(&scratch.join("none"), &FolderOptions::default().skip_bad(true)).is_err());
 }
 
 #[cfg(unix)]

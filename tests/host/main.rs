@@ -21,6 +21,7 @@ mod formats;
 mod fusion;
 mod golden;
 mod gradients;
+mod hostile;
 mod images;
 mod imbalance;
 mod keys;

@@ -66,6 +66,22 @@ fn a_column_may_say_the_part_and_the_order_of_lines_decides_nothing() {
 }
 
 #[test]
+fn what_a_table_does_not_list_is_counted() {
+    let scratch = images("tables-passed");
+    scratch.write("images/notes.txt", "");
+    scratch.write("images/elsewhere/a9.png", "not beside the listed ones");
+    let opened = table(&scratch, "id,label\na0,x\na1,y\na0.png,x\nimages/a1.png,y\n").unwrap();
+    assert_eq!(opened.overview.counts(), [2, 0, 0]);
+    let text = opened.overview.passed.to_string();
+    assert_eq!(text, "1 .txt, 4 images that the table does not list, 2 lines that name an image again");
+    assert!(opened.overview.to_string().contains("passed over 1 .txt"), "{}", opened.overview);
+    // The table itself is nothing that was passed over.
+    colour(&scratch, "b0.png", 20);
+    let opened = table(&scratch, "id,label\nb0.png,x\nimages/a1.png,y\n").unwrap();
+    assert_eq!(opened.overview.passed.to_string(), "1 .txt, 5 images that the table does not list");
+}
+
+#[test]
 fn wrong_tables_name_the_line() {
     let scratch = images("tables-wrong");
     for (text, expected) in [
@@ -163,7 +179,7 @@ fn wrong_arrays_are_named() {
         (npy("|u1", "(2, 3, 2, 3)", &[7; 36]), good.clone(), "first or last"),
         (npy("|i1", "(2, 2, 2)", &[255; 8]), good.clone(), "array x: value 0 is -1"),
         (npy("|u1", "(2, 2, 2)", &[7; 7]), good.clone(), "array x: the header says [2, 2, 2] of uint8 = 8 bytes"),
-        (npy("|u1", "(999999999999, 2, 2)", &[7; 7]), good.clone(), "the file holds 7"),
+        (npy("|u1", "(999999999999, 2, 2)", &[7; 7]), good.clone(), "can't hold more than 67108864"),
     ] {
         let message = fault(x, y);
         assert!(message.contains(expected), "{message}, not {expected}");

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::walk::{PassedOver, endings, images};
+use super::walk::{LeftOut, PassedOver, endings, images};
 use crate::error::{Error, Result};
 
 /// The image files at some paths, for prediction.
@@ -44,7 +44,11 @@ impl ImageFiles {
         if !fs::metadata(path).map_err(|error| Error::io(path, error))?.is_dir() {
             return Ok(vec![path.to_path_buf()]);
         }
-        match images(path, &mut self.passed)? {
+        let mut left = LeftOut::new(true);
+        let files = images(path, &mut self.passed, &mut left)?;
+        // A folder within that can't be listed does not end the search either.
+        self.errors.extend(left.folders.into_values());
+        match files {
             files if files.is_empty() => Err(Error::data(path, format!("holds no image ({})", endings()))),
             files => Ok(files),
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::names::some_of;
-use super::walk::{Entry, entries, has_images};
+use super::walk::{Entry, LeftOut, entries, has_images};
 use crate::data::split::DataPart;
 use crate::error::{Error, Result, printable};
 
@@ -49,10 +49,10 @@ impl Holder {
 }
 
 /// The folders in `dir` that hold images.
-fn holders(dir: &Path) -> Result<Vec<Holder>> {
+fn holders(dir: &Path, left: &mut LeftOut) -> Result<Vec<Holder>> {
     let mut holders = Vec::new();
     for entry in entries(dir)?.folders {
-        let found = entries(&entry.path)?;
+        let found = left.entries(&entry.path)?;
         let direct = !found.images.is_empty();
         let part = entry
             .name
@@ -60,7 +60,7 @@ fn holders(dir: &Path) -> Result<Vec<Holder>> {
             .and_then(|name| NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, part)| *part));
         let mut inner = Vec::new();
         for folder in &found.folders {
-            if has_images(&folder.path)? {
+            if has_images(&folder.path, left)? {
                 inner.push(printable(&folder.name));
             }
         }
@@ -72,11 +72,11 @@ fn holders(dir: &Path) -> Result<Vec<Holder>> {
 }
 
 /// Reads the layout of `dir`. [`Error::Data`] if it can be read in two ways, or is one folder too high.
-pub(super) fn layout(dir: &Path) -> Result<Layout> {
-    let holders = holders(dir)?;
+pub(super) fn layout(dir: &Path, left: &mut LeftOut) -> Result<Layout> {
+    let holders = holders(dir, left)?;
     let classes_beside = holders.iter().any(|holder| holder.direct && holder.part.is_none());
     let Some(divides) = holders.iter().find(|holder| holder.divides()) else {
-        not_too_high(dir, &holders)?;
+        not_too_high(dir, &holders, left)?;
         return Ok(Layout::Classes);
     };
     if classes_beside {
@@ -131,10 +131,34 @@ fn both(dir: &Path, divides: &Holder, other: &Holder) -> Error {
 }
 
 /// Checks that the folders of `dir` are classes and not data sets, or one folder that holds the classes.
-fn not_too_high(dir: &Path, classes: &[Holder]) -> Result<()> {
+fn not_too_high(dir: &Path, classes: &[Holder], left: &mut LeftOut) -> Result<()> {
+    match below(classes, left)? {
+        Some((place, names)) => {
+            let place = printable(place);
+            let message = format!("is one folder too high: name {place}, which holds {}", some_of(&names));
+            Err(Error::data(dir, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks the same of the part of the data at `root`.
+pub(super) fn part_not_too_high(root: &Path, left: &mut LeftOut) -> Result<()> {
+    match below(&holders(root, left)?, left)? {
+        Some((place, names)) => {
+            let (names, place, to) = (some_of(&names), printable(place), printable(root));
+            let message = format!("is one folder too high: {names} lie in {place}; move them to {to}");
+            Err(Error::data(root, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The folder below these that holds the classes, with their names, if these are none themselves.
+fn below(classes: &[Holder], left: &mut LeftOut) -> Result<Option<(PathBuf, Vec<String>)>> {
     let mut inside = Vec::new();
     for class in classes.iter().filter(|class| !class.direct) {
-        let parts = holders(&class.entry.path)?.iter().filter(|holder| holder.divides()).count();
+        let parts = holders(&class.entry.path, left)?.iter().filter(|holder| holder.divides()).count();
         // A class may have a folder called train, hardly two such folders.
         if parts > 1 || (parts == 1 && classes.len() == 1) {
             inside.push(class);
@@ -145,20 +169,19 @@ fn not_too_high(dir: &Path, classes: &[Holder]) -> Result<()> {
     {
         inside = vec![class];
     }
-    let Some(first) = inside.first() else { return Ok(()) };
+    let Some(first) = inside.first() else { return Ok(None) };
     let mut place = first.entry.path.clone();
     let mut names = first.inner.clone();
     // A chain of single folders: the last of them is meant.
     while let [_] = names.as_slice() {
-        let Ok([next]) = <[Holder; 1]>::try_from(holders(&place)?) else { break };
+        let Ok([next]) = <[Holder; 1]>::try_from(holders(&place, left)?) else { break };
         if next.direct {
             // One class, which is said elsewhere.
-            return Ok(());
+            return Ok(None);
         }
         (place, names) = (next.entry.path, next.inner);
     }
-    let message = format!("is one folder too high: name {}, which holds {}", printable(&place), some_of(&names));
-    Err(Error::data(dir, message))
+    Ok(Some((place, names)))
 }
 
 /// True if `dir` has folders, which are classes or parts.

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::layout::{Layout, layout};
+use super::layout::{Layout, layout, part_not_too_high};
 use super::names::{class_name, some_of};
 use super::options::FolderOptions;
-use super::walk::{Entry, PassedOver, endings, entries, images};
+use super::walk::{Entry, LeftOut, PassedOver, endings, entries, images};
 use crate::data::split::DataPart;
 use crate::error::{Error, Result, printable};
 
@@ -21,6 +21,8 @@ pub(in crate::data) struct Files {
     pub has: [bool; 2],
     /// What lies there besides.
     pub passed: PassedOver,
+    /// Errors of folders that are left out.
+    pub skipped: Vec<Error>,
 }
 
 /// A file with its class.
@@ -72,13 +74,17 @@ impl Files {
     }
 }
 
-/// Lists the files of the folder `dir` with their classes.
+/// Lists the files of the folder `dir` with their classes. Folders in it that can't be read are left out, if the
+/// options say so.
 pub(in crate::data) fn list(dir: &Path, options: &FolderOptions) -> Result<Files> {
-    let mut passed = PassedOver::default();
-    let parts = match layout(dir)? {
+    let (mut passed, mut left) = (PassedOver::default(), LeftOut::new(options.skip_bad));
+    let parts = match layout(dir, &mut left)? {
         Layout::Classes => vec![(DataPart::Train, dir.to_path_buf())],
         Layout::Parts(parts) => {
             passed.beside(&entries(dir)?);
+            if let Some((DataPart::Train, root)) = parts.first() {
+                part_not_too_high(root, &mut left)?;
+            }
             parts
         }
     };
@@ -86,10 +92,10 @@ pub(in crate::data) fn list(dir: &Path, options: &FolderOptions) -> Result<Files
     let mut names: Vec<String> = Vec::new();
     let mut files = Vec::new();
     for (part, root) in parts {
-        let found = entries(&root)?;
+        let found = left.entries(&root)?;
         passed.beside(&found);
         for folder in &found.folders {
-            let paths = class(folder, part, &mut passed)?;
+            let paths = class(folder, part, &mut passed, &mut left)?;
             if paths.is_empty() {
                 continue;
             }
@@ -112,14 +118,19 @@ pub(in crate::data) fn list(dir: &Path, options: &FolderOptions) -> Result<Files
             at_least_two(&root, &names)?;
         }
     }
-    Ok(Files { dir: dir.to_path_buf(), names, files, has, passed })
+    passed.unreadable = left.folders.keys().cloned().collect();
+    let skipped: Vec<Error> = left.folders.into_values().collect();
+    skipped.iter().for_each(|error| log::warn!("left out: {error}"));
+    Ok(Files { dir: dir.to_path_buf(), names, files, has, passed, skipped })
 }
 
-/// The images of a class. A class to train on needs some, unless its folder holds only folders of runs.
-fn class(folder: &Entry, part: DataPart, passed: &mut PassedOver) -> Result<Vec<PathBuf>> {
+/// The images of a class. A class to train on needs some, unless its folder holds only folders of runs or some that are
+/// left out.
+fn class(folder: &Entry, part: DataPart, passed: &mut PassedOver, left: &mut LeftOut) -> Result<Vec<PathBuf>> {
     let runs = passed.runs.len();
-    let paths = images(&folder.path, passed)?;
-    if paths.is_empty() && part == DataPart::Train && passed.runs.len() == runs {
+    let paths = images(&folder.path, passed, left)?;
+    let explained = passed.runs.len() > runs || left.folders.keys().any(|dir| dir.starts_with(&folder.path));
+    if paths.is_empty() && part == DataPart::Train && !explained {
         let message = format!("is a class without an image ({}); add some or remove the folder", endings());
         return Err(Error::data(&folder.path, message));
     }

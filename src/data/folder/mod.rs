@@ -28,7 +28,7 @@ pub(super) use listing::{File, Files, at_least_two};
 pub(super) use names::some_of;
 pub use options::FolderOptions;
 pub use walk::PassedOver;
-pub(super) use walk::{endings, images, is_image};
+pub(super) use walk::{LeftOut, endings, entries, images, is_image};
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -51,7 +51,7 @@ pub struct Folder<D = ImageSet> {
     pub split: Split,
     /// What the folder holds besides.
     pub passed: PassedOver,
-    /// Errors of the omitted files, each with its path.
+    /// Errors of the omitted folders and files, each with its path.
     pub skipped: Vec<Error>,
 }
 
@@ -80,12 +80,13 @@ pub(super) fn read_files(files: Files, options: &FolderOptions) -> Result<Folder
         let [train, validation, test] = [&train, &validation, &test].map(|part| ImageSet::collect(part));
         return Ok(Folder { train: train?, validation: validation?, test: test?, split, passed, skipped });
     }
-    let (set, kept, skipped) = dataset::read_all(&files, options)?;
+    let (set, kept, bad) = dataset::read_all(&files, options)?;
     let (Division { train, validation, test }, split) = divide(&files, &kept, options)?;
     // Of a part that is not wanted.
     let used: HashSet<u32> = [&train, &validation, &test].into_iter().flatten().copied().collect();
     let others: Vec<u32> = (0..kept.len() as u32).filter(|i| !used.contains(i)).collect();
     let [train, validation, test, _] = set.divide([&train, &validation, &test, &others])?;
+    let skipped = files.skipped.into_iter().chain(bad).collect();
     Ok(Folder { train, validation, test, split, passed: files.passed, skipped })
 }
 
@@ -103,7 +104,7 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Folder<Subset<FolderD
 pub(super) fn open_files(files: Files, options: &FolderOptions) -> Result<Folder<Subset<FolderDataset>>> {
     // The training images are the most, so that a cache is best of use to them.
     let all = options.train_resize.map(|resize| options.clone().resize(resize));
-    let (dataset, kept, skipped) = FolderDataset::open(&files, all.as_ref().unwrap_or(options))?;
+    let (dataset, kept, bad) = FolderDataset::open(&files, all.as_ref().unwrap_or(options))?;
     let (Division { train, validation, test }, split) = divide(&files, &kept, options)?;
     let held = match (options.train_resize, options.images.resize) {
         (None, _) => None,
@@ -116,6 +117,7 @@ pub(super) fn open_files(files: Files, options: &FolderOptions) -> Result<Folder
     let held = held.unwrap_or_else(|| Arc::clone(&dataset));
     let train = Subset::new(dataset, train)?;
     let [validation, test] = [validation, test].map(|part| Subset::new(Arc::clone(&held), part));
+    let skipped = files.skipped.into_iter().chain(bad).collect();
     Ok(Folder { train, validation: validation?, test: test?, split, passed: files.passed, skipped })
 }
 

@@ -32,17 +32,23 @@ pub struct PassedOver {
     pub endings: BTreeMap<String, usize>,
     /// Number of image files that lie in no class.
     pub outside: usize,
+    /// Number of image files that lie beside those of a table, which does not list them.
+    pub unlisted: usize,
+    /// Number of lines of a table that name an image again.
+    pub repeated: usize,
     /// Folders of training runs.
     pub runs: Vec<PathBuf>,
+    /// Folders that can't be read, where bad files are left out.
+    pub unreadable: Vec<PathBuf>,
 }
 
 impl PassedOver {
     /// True if nothing was passed over.
     pub fn is_empty(&self) -> bool {
-        self.endings.is_empty() && self.runs.is_empty() && self.outside == 0
+        *self == PassedOver::default()
     }
 
-    fn file(&mut self, path: &Path) {
+    pub(in crate::data) fn file(&mut self, path: &Path) {
         let ending = path.extension().filter(|ending| !ending.is_empty());
         let ending = ending.map_or(String::new(), |ending| format!(".{}", ending.to_string_lossy().to_lowercase()));
         *self.endings.entry(ending).or_default() += 1;
@@ -69,14 +75,52 @@ impl fmt::Display for PassedOver {
         if self.outside > 0 {
             parts.push(format!("{} images outside the classes", self.outside));
         }
+        if self.unlisted > 0 {
+            parts.push(format!("{} images that the table does not list", self.unlisted));
+        }
+        if self.repeated > 0 {
+            parts.push(format!("{} lines that name an image again", self.repeated));
+        }
         parts.extend(self.runs.iter().map(|run| format!("the run in {}", printable(run))));
+        parts.extend(self.unreadable.iter().map(|dir| format!("{}, which can't be read", printable(dir))));
         f.write_str(&parts.join(", "))
+    }
+}
+
+/// The folders that can't be read: each is an error, or is left out.
+#[derive(Debug, Default)]
+pub(in crate::data) struct LeftOut {
+    skip_bad: bool,
+    /// The errors by folder.
+    pub folders: BTreeMap<PathBuf, Error>,
+}
+
+impl LeftOut {
+    /// Leaves out what can't be read, if `skip_bad` says so.
+    pub fn new(skip_bad: bool) -> Self {
+        LeftOut { skip_bad, folders: BTreeMap::new() }
+    }
+
+    /// What was read of the folder `dir`; `None` if it can't be read and is left out.
+    fn or_none<T>(&mut self, dir: &Path, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Err(error) if self.skip_bad => {
+                self.folders.entry(dir.to_path_buf()).or_insert(error);
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+
+    /// Lists the folder `dir`, which is empty if it is left out.
+    pub(super) fn entries(&mut self, dir: &Path) -> Result<Entries> {
+        Ok(self.or_none(dir, entries(dir))?.unwrap_or_default())
     }
 }
 
 /// The entries of a folder whose names do not start with a dot, each list sorted by name.
 #[derive(Default)]
-pub(super) struct Entries {
+pub(in crate::data) struct Entries {
     /// Folders, also by links.
     pub folders: Vec<Entry>,
     /// Files that should be images.
@@ -89,7 +133,7 @@ pub(super) struct Entries {
 
 /// A file or folder.
 #[derive(Clone)]
-pub(super) struct Entry {
+pub(in crate::data) struct Entry {
     pub name: OsString,
     pub path: PathBuf,
     /// True for a link.
@@ -97,7 +141,7 @@ pub(super) struct Entry {
 }
 
 /// Lists the folder `dir`.
-pub(super) fn entries(dir: &Path) -> Result<Entries> {
+pub(in crate::data) fn entries(dir: &Path) -> Result<Entries> {
     let system = |error| Error::io(dir, error);
     let mut all: Vec<(Entry, FileType)> = Vec::new();
     for entry in fs::read_dir(dir).map_err(system)? {
@@ -126,9 +170,9 @@ pub(super) fn entries(dir: &Path) -> Result<Entries> {
 
 /// Visits the folders below `root` and `root` itself, each real folder once. Links are followed after everything that is
 /// not one, and never to a folder that holds the link.
-fn each_folder(root: &Path, visit: &mut dyn FnMut(Entries) -> bool) -> Result<()> {
+fn each_folder(root: &Path, left: &mut LeftOut, visit: &mut dyn FnMut(Entries) -> bool) -> Result<()> {
     let real = |path: &Path| fs::canonicalize(path).map_err(|error| Error::io(path, error));
-    let top = real(root)?;
+    let Some(top) = left.or_none(root, real(root))? else { return Ok(()) };
     let mut seen: HashSet<PathBuf> = HashSet::new();
     let mut folders = vec![(root.to_path_buf(), top.clone())];
     let mut links: VecDeque<(PathBuf, PathBuf)> = VecDeque::new();
@@ -137,7 +181,7 @@ fn each_folder(root: &Path, visit: &mut dyn FnMut(Entries) -> bool) -> Result<()
             Some(folder) => folder,
             None => {
                 let Some((link, holder)) = links.pop_front() else { return Ok(()) };
-                let target = real(&link)?;
+                let Some(target) = left.or_none(&link, real(&link))? else { continue };
                 if holder.starts_with(&target) || top.starts_with(&target) {
                     continue;
                 }
@@ -147,7 +191,7 @@ fn each_folder(root: &Path, visit: &mut dyn FnMut(Entries) -> bool) -> Result<()
         if !seen.insert(place.clone()) {
             continue;
         }
-        let mut found = entries(&path)?;
+        let mut found = left.entries(&path)?;
         for folder in std::mem::take(&mut found.folders).into_iter().rev() {
             match folder.link {
                 true => links.push_back((folder.path, place.clone())),
@@ -161,9 +205,9 @@ fn each_folder(root: &Path, visit: &mut dyn FnMut(Entries) -> bool) -> Result<()
 }
 
 /// True if there is an image in `dir` or in a folder below it.
-pub(super) fn has_images(dir: &Path) -> Result<bool> {
+pub(super) fn has_images(dir: &Path, left: &mut LeftOut) -> Result<bool> {
     let mut found = false;
-    each_folder(dir, &mut |entries| {
+    each_folder(dir, left, &mut |entries| {
         found |= !entries.images.is_empty();
         !found
     })?;
@@ -172,9 +216,9 @@ pub(super) fn has_images(dir: &Path) -> Result<bool> {
 
 /// Images of a class: those in `dir` and in all folders below it, sorted by path, each real file once. `passed` counts
 /// the rest.
-pub(in crate::data) fn images(dir: &Path, passed: &mut PassedOver) -> Result<Vec<PathBuf>> {
+pub(in crate::data) fn images(dir: &Path, passed: &mut PassedOver, left: &mut LeftOut) -> Result<Vec<PathBuf>> {
     let (mut images, mut links) = (Vec::new(), Vec::new());
-    each_folder(dir, &mut |entries| {
+    each_folder(dir, left, &mut |entries| {
         entries.others.iter().for_each(|path| passed.file(path));
         passed.runs.extend(entries.runs);
         for image in entries.images {
