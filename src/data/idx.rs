@@ -313,11 +313,12 @@ impl Stream<'_> {
         Ok(words)
     }
 
-    /// Reads the next `limit` bytes, or as many as there are. A header that overstates the size costs no memory.
+    /// Reads the next `limit` bytes, or as many as there are. A header that overstates the size costs no memory beyond
+    /// the limit.
     fn take(&mut self, limit: u64) -> Result<Vec<u8>> {
         let limit = limit.min(self.most);
-        // A plain file is not smaller than it says; a compressed one is read into a buffer that grows.
-        let mut bytes = Vec::with_capacity(if self.gzip { 0 } else { limit as usize });
+        // At once: a vector that grows may take twice as much.
+        let mut bytes = Vec::with_capacity(limit as usize);
         let result = (&mut self.reader).take(limit).read_to_end(&mut bytes);
         result.map_err(|e| self.failure(e))?;
         Ok(bytes)

@@ -72,7 +72,9 @@ impl Array {
                 "the header says {shape:?} of {kind} = {expected} bytes, the file can't hold more than {most}"
             )));
         }
-        let mut bytes = take(reader, expected as u64)?;
+        // At once, within the limit: a vector that grows may take twice as much.
+        let mut bytes = Vec::with_capacity(expected);
+        reader.take(expected as u64).read_to_end(&mut bytes)?;
         let rest = take(reader, 1)?;
         if bytes.len() < expected || !rest.is_empty() {
             let held = if rest.is_empty() { bytes.len().to_string() } else { "more".into() };

@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use crate::memory::{Taken, measured};
 use crate::mutate::{Random, mutate};
 
-/// Longest time that a reader may take for an input, in milliseconds.
+/// Longest time that a reader may take for an input, in milliseconds: of the processor where the system tells it, for
+/// a machine may have other work, and in any case.
 const PATIENCE: u64 = 10_000;
+const LAST: u64 = 120_000;
 /// Failures after which a reader is left alone.
 const FAILURES: usize = 20;
 /// Inputs that are kept because they led to a new message.
@@ -55,6 +57,15 @@ fn now() -> u64 {
     start.elapsed().as_millis() as u64 + 1
 }
 
+/// Milliseconds that this process has worked.
+fn processor() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field, a name in parentheses, may hold blanks. Times are in hundredths of a second.
+    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+    let ticks: u64 = fields.get(11..13)?.iter().map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
+    Some(10 * ticks)
+}
+
 /// Starts the watch over time, and takes notes of panics.
 fn watch() {
     static ONCE: Once = Once::new();
@@ -65,10 +76,16 @@ fn watch() {
             _ => *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = info.to_string(),
         }));
         std::thread::spawn(|| {
+            let (mut watched, mut from) = (0, None);
             loop {
                 std::thread::sleep(Duration::from_millis(200));
                 let begun = BEGUN.load(Relaxed);
-                if begun != 0 && now() > begun + PATIENCE {
+                if begun != watched {
+                    (watched, from) = (begun, processor());
+                }
+                let took = now().saturating_sub(begun);
+                let worked = from.and_then(|from| Some(processor()? - from)).unwrap_or(took);
+                if begun != 0 && (worked.min(took) > PATIENCE || took > LAST) {
                     // Nothing can end another thread.
                     eprintln!("a reader hangs; its input is the newest *.now in {}", folder().display());
                     std::process::exit(101);
