@@ -40,8 +40,8 @@ fn a_run_on_a_data_set_ends_with_the_bits_of_one_on_resident_images() {
     let expected = train(&model, &mut resident, device.clone());
     assert_eq!(expected.0.len(), 6);
     let same = |(losses, weight): (Vec<f32>, Vec<f32>), what: &str| {
-        same_as_host(&device, &losses, &expected.0, what);
-        same_as_host(&device, &weight, &expected.1, what);
+        same_as_host(device, &losses, &expected.0, what);
+        same_as_host(device, &weight, &expected.1, what);
     };
     let mut ahead = DatasetSource::new("train", set.clone()).normalised(Normalisation::CIFAR10).augmented(augment);
     same(train(&model, &mut ahead, device.clone()), "not announced");

@@ -115,7 +115,7 @@ fn a_thousand_images_are_the_same_to_the_bit_from_both_sources_on_both_engines()
             }
             let same = |seen: [Vec<u32>; 3], what: &str| {
                 for (actual, expected) in seen.iter().zip(&expected) {
-                    same_as_host(&device, &numbers(actual), &numbers(expected), &format!("{label}: {what}"));
+                    same_as_host(device, &numbers(actual), &numbers(expected), &format!("{label}: {what}"));
                 }
             };
             same(fed(&mut GpuEngine::new(device.clone()), &mut resident(), &indices), "device");
