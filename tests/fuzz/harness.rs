@@ -27,6 +27,9 @@ pub struct Input {
     pub bytes: Vec<u8>,
 }
 
+/// A function that reads an input.
+type Read = dyn FnMut(&Input) -> Result<(), String>;
+
 /// A reader of files.
 pub struct Reader {
     /// Valid files.
@@ -34,7 +37,7 @@ pub struct Reader {
     /// Most memory that it may take for an input of this many bytes: in one allocation, and in all.
     pub limit: fn(usize) -> Taken,
     /// Reads an input. The error is its message.
-    pub read: Box<dyn FnMut(&Input) -> Result<(), String>>,
+    pub read: Box<Read>,
     /// Restores what a mutation breaks and a reader compares first, checksums and lengths; may make changes of its own.
     pub mend: Option<fn(&mut Input, &mut Random)>,
 }
