@@ -68,7 +68,7 @@ fn evaluate(arguments: &Arguments) -> Result<()> {
     let chosen = EvaluationImages::open(&arguments.data, &card, arguments.split, &options)?;
     chosen.skipped.iter().for_each(|error| eprintln!("skipped  {error}"));
     let images = chosen.images;
-    let model = card.build(&Networks::new())?;
+    let model = card.build_for(&arguments.model, &Networks::new())?;
     let engine = engine(&arguments.device)?;
     line(format_args!("device   {}", engine.name()))?;
     line(format_args!("data     {}: {}", printable(&arguments.data), chosen.description))?;

@@ -60,7 +60,7 @@ impl Folder {
     /// Arguments of a small network on the images, whose run is in `out`.
     fn training<'a>(&'a self, out: &'a str, data: &'a str) -> Vec<&'a str> {
         let mut arguments = vec!["--model", "resnet18", "--width", "4", "--data", data, "--resize", "16", "--augment"];
-        arguments.extend(["--epochs", "3", "--batch-size", "8", "--lr", "0.02", "--device", "cpu", "--out", out]);
+        arguments.extend(["--epochs", "3", "--batch-size", "8", "--lr", "0.02", "--device", "cpu", "--seed", "2", "--out", out]);
         arguments
     }
 }
@@ -106,6 +106,8 @@ fn a_folder_of_images_to_a_prediction() {
     let model = format!("{out}/model.safetensors");
     let text = succeed("evaluate", &[&model, "--data", &data, "--device", "cpu", "--out", &folder.path("evaluated")]);
     let tested: Value = serde_json::from_slice(&std::fs::read(folder.0.join("run/summary.json")).unwrap()).unwrap();
+    let loss = format!("loss {:.4}, ", tested["test_loss"].as_f64().unwrap());
+    assert!(text.contains(&loss) && text.contains("14 test images"), "{loss}: {text}");
     let accuracy = format!("accuracy {:.2}%", tested["test_accuracy"].as_f64().unwrap() * 100.0);
     assert!(text.contains(&accuracy) && text.contains("green"), "{accuracy}: {text}");
     assert!(folder.0.join("evaluated/confusion.png").exists());
@@ -146,6 +148,19 @@ fn a_folder_of_images_to_a_prediction() {
     }
     let other = folder.path("other");
     assert!(refuse("evaluate", &[&model, "--data", &other, "--device", "cpu"]).contains("a, b"), "other classes");
+}
+
+#[test]
+fn each_augmentation_can_be_switched_off() {
+    let folder = Folder::new("flip");
+    let (data, plain, off) = (folder.path("images"), folder.path("plain"), folder.path("off"));
+    let mut arguments = folder.training(&plain, &data);
+    arguments.retain(|argument| *argument != "--augment");
+    succeed("train", &arguments);
+    let mut arguments = folder.training(&off, &data);
+    arguments.extend(["--flip", "0", "--padding", "0"]);
+    succeed("train", &arguments);
+    assert!(end(&plain) == end(&off));
 }
 
 #[test]

@@ -28,6 +28,15 @@ pub struct Source {
     #[arg(long)]
     augment: bool,
 
+    /// How likely an image is flipped from left to right; 0 where the sides tell classes apart [default: 0.5 with --augment or
+    /// --resized-crop, else 0].
+    #[arg(long, value_name = "P")]
+    flip: Option<f32>,
+
+    /// Pixels of padding before the random crop; 0 for no crop [default: 4 with --augment, else 0].
+    #[arg(long, value_name = "N", conflicts_with = "resized_crop")]
+    padding: Option<usize>,
+
     /// Sets a square of N by N pixels at a random place to the mean.
     #[arg(long, value_name = "N", default_value_t = 0)]
     cutout: usize,
@@ -182,6 +191,7 @@ impl Source {
             (_, true) => (0, 0.5),
             (false, false) => (0, 0.0),
         };
+        let (padding, flip) = (self.padding.unwrap_or(padding), self.flip.unwrap_or(flip));
         let jitter = ColorJitter { brightness: self.jitter, contrast: self.jitter, saturation: self.jitter };
         let resized_crop = self.resized_crop.then(ResizedCrop::default);
         let augmentation = Augmentation { padding, flip, resized_crop, jitter, cutout: self.cutout };

@@ -11,8 +11,11 @@ use super::training_data::TrainingData;
 use super::weights::{self, Metadata};
 use crate::data::{Normalisation, Resize, Shares, Split, SplitKind};
 use crate::error::{Error, Result};
-use crate::nn::models::NamedModel;
+use crate::graph::{Purpose, Tape};
+use crate::nn::Module;
+use crate::nn::models::{NamedModel, Networks};
 use crate::shape::ImageSize;
+use crate::tensor::Spec;
 
 /// Key of the card in the metadata.
 const KEY: &str = "tilegrad.card";
@@ -25,6 +28,17 @@ const LARGEST_SIDE: usize = 1 << 16;
 type Parsed<T> = std::result::Result<T, String>;
 
 impl ModelCard {
+    /// Builds the network of the file at `path`, whose card this is, with `networks`. The file must have the parameters of
+    /// that network, so that a card can't claim a larger one.
+    pub fn build_for(&self, path: &Path, networks: &Networks) -> Result<Box<dyn Module>> {
+        let model = self.build(networks)?;
+        let mut tape = Tape::new(Purpose::Evaluate);
+        let input = tape.input("input", Spec::f32(self.image_size.nchw(1)))?;
+        model.forward(&mut tape, input)?;
+        weights::check(path, &tape)?;
+        Ok(model)
+    }
+
     /// Returns the card as metadata, in version 2. It holds nothing of time or place.
     pub fn to_metadata(&self) -> Metadata {
         Metadata::from([(KEY.to_string(), to_json(self).to_string())])
@@ -232,7 +246,12 @@ fn several<T: FromStr, const N: usize>(text: &str) -> Option<[T; N]> {
 
 /// Checks the parts against each other, and against what can be.
 fn check(card: &ModelCard) -> Parsed<()> {
-    let ModelCard { model, image_size, class_names, .. } = card;
+    let ModelCard { model, image_size, class_names, normalisation, .. } = card;
+    for (name, values) in [("scale", normalisation.scale), ("shift", normalisation.shift)] {
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(format!("has a card whose \"normalisation.{name}\" has {value}"));
+        }
+    }
     if class_names.len() != model.classes {
         return Err(format!("names {} classes of {}", class_names.len(), model.classes));
     }

@@ -214,6 +214,13 @@ pub fn load_with(path: &Path, tape: &Tape, engine: &mut dyn Engine, load: &Load)
     store(values_of(path, &parse(path, &content)?, tape, load)?, engine)
 }
 
+/// Checks that the file at `path` has the parameters and buffers of `tape`, by [`Load::strict`], without memory for them:
+/// for a tape whose sizes come from the file's own metadata.
+pub fn check(path: &Path, tape: &Tape) -> Result<()> {
+    let content = read(path)?;
+    values_of(path, &parse(path, &content)?, tape, &Load::strict()).map(|_| ())
+}
+
 /// Initialises `engine` with the parameters and buffers of `tape`, which are those of the file at `path`. The file is
 /// held against the tape first: its sizes may come from the file's own metadata, and must not be trusted with memory.
 pub(super) fn initialise(path: &Path, tape: &Tape, engine: &mut dyn Engine) -> Result<()> {

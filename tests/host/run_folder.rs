@@ -242,3 +242,27 @@ fn a_regression_has_metrics_and_no_accuracy_in_its_files_and_in_its_progress() {
     assert_eq!(summary["metrics"]["distance"]["test"].as_f64(), Some(tested.others[0].1));
     std::fs::remove_dir_all(&dir).unwrap();
 }
+
+#[test]
+fn a_run_only_goes_on_with_its_own_images_and_labels() {
+    let set = synthetic::digits(3, 40);
+    let trainer = |set: &ImageSet| {
+        let train = ResidentSource::new("train", set.clone());
+        let model = Sequential::new().with("flatten", Flatten).with("fc", Linear::new(28 * 28, 10));
+        Trainer::new(model, Sgd::new(0.1), CpuEngine::new(), TrainOptions::default().batch_size(8), &train).unwrap()
+    };
+    let snapshot = trainer(&set).snapshot().unwrap();
+    let path = std::path::Path::new("run");
+    trainer(&set).restore(&snapshot, path).unwrap();
+    let mut exchanged = set.clone();
+    let other = (1..40).find(|&i| set.labels[i] != set.labels[0]).unwrap();
+    exchanged.labels.swap(0, other);
+    // As many images, one of them another.
+    let mut bytes = set.images.to_vec();
+    bytes[5] ^= 1;
+    let changed = ImageSet::new(bytes, set.labels.clone(), set.image_size(), set.classes).unwrap();
+    for others in [exchanged, changed] {
+        let error = trainer(&others).restore(&snapshot, path).unwrap_err().to_string();
+        assert!(error.contains("other images or labels"), "{error}");
+    }
+}
