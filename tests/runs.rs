@@ -60,7 +60,20 @@ impl Folder {
     /// Arguments of a small network on the images, whose run is in `out`.
     fn training<'a>(&'a self, out: &'a str, data: &'a str) -> Vec<&'a str> {
         let mut arguments = vec!["--model", "resnet18", "--width", "4", "--data", data, "--resize", "16", "--augment"];
-        arguments.extend(["--epochs", "3", "--batch-size", "8", "--lr", "0.02", "--device", "cpu", "--seed", "2", "--out", out]);
+        arguments.extend([
+            "--epochs",
+            "3",
+            "--batch-size",
+            "8",
+            "--lr",
+            "0.02",
+            "--device",
+            "cpu",
+            "--seed",
+            "2",
+            "--out",
+            out,
+        ]);
         arguments
     }
 }

@@ -140,15 +140,20 @@ fn a_card_is_held_against_its_weights_before_memory_is_taken() {
     // The first would have 154 GB of weights in one layer.
     for (fields, expected) in [
         (&[("width", "65536")][..], "\"conv1.weight\" is missing"),
-        (&[("width", "9223372036854775807")], "width: must be 1 to 65536"),
-        (&[("shape", "3,4294967296,4294967296")], "more elements than memory can hold"),
-        (&[("model", "lenet5"), ("shape", "1,9223372036854775807,3")], "more elements than memory can hold"),
+        (&[("width", "9223372036854775807")], "\"model.width\" is 9223372036854775807, it can be 1 to 65536"),
+        (&[("shape", "3,4294967296,4294967296")], "\"image_size.height\" is 4294967296"),
+        (&[("model", "lenet5"), ("shape", "1,28,9223372036854775807")], "\"image_size.width\" is 9223372036854775807"),
     ] {
         let error = fault(fields).unwrap_err().to_string();
         assert!(error.contains(expected), "{fields:?}: {error}");
     }
     let error = NamedModel::new("vgg11", usize::MAX).build().map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("classes: must be 1 to 16777216"), "{error}");
+    let error = NamedModel::new("vgg11", 2).width(usize::MAX).build().map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("width: must be 1 to 65536"), "{error}");
+    let mut tape = Tape::new(Purpose::Evaluate);
+    let error = tape.input("input", Spec::f32([1, 1 << 40, 1 << 40])).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("more elements than memory can hold"), "{error}");
 }
 
 #[cfg(unix)]
