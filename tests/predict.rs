@@ -70,9 +70,9 @@ fn rows(text: &str) -> Vec<Vec<String>> {
 #[test]
 fn evaluate_lists_every_image_by_its_loss() {
     let (folder, model, data) = folder("evaluate");
-    // As the library does it today, all images of the folder: those to train on.
+    // The file does not say what it was trained on: all images of the folder.
     let (file, out) = (folder.text("all.csv"), folder.text("out"));
-    let (code, text, errors) = run("evaluate", &[&model, "--data", &data, "--train", "--csv", &file, "--out", &out]);
+    let (code, text, errors) = run("evaluate", &[&model, "--data", &data, "--csv", &file, "--out", &out]);
     assert_eq!(code, Some(0), "{errors}");
     assert!(text.contains("f1-score") && text.contains("balanced accuracy"), "{text}");
     let table = std::fs::read_to_string(&file).unwrap();
@@ -113,9 +113,7 @@ fn weights_that_are_not_finite_are_refused_by_name() {
     let broken = folder.text("broken.safetensors");
     for bias in [f32::NAN, f32::INFINITY] {
         model(Path::new(&broken), bias);
-        for (name, arguments) in
-            [("predict", vec![&*broken, &*data]), ("evaluate", vec![&*broken, "--data", &*data, "--train"])]
-        {
+        for (name, arguments) in [("predict", vec![&*broken, &*data]), ("evaluate", vec![&*broken, "--data", &*data])] {
             let (code, text, errors) = run(name, &arguments);
             assert_eq!(code, Some(2), "{name}: {text}");
             assert!(errors.contains("bias\" has 1 of 3 values that are NaN or infinite"), "{name}: {errors}");

@@ -84,8 +84,9 @@ impl EvaluationImages {
             let message = format!("has images of {found}, the model is for {expected}");
             return Err(Error::data(path, message).between(expected, found));
         }
-        let chosen = Self::choose(opened, card.data.as_ref(), choice)?;
-        Ok(EvaluationImages { images: with_classes_of(chosen.images, &card.class_names, path)?, ..chosen })
+        let named = |part: Arc<dyn Dataset>| with_classes_of(part, &card.class_names, path);
+        let (train, validation, test) = (named(opened.train)?, named(opened.validation)?, named(opened.test)?);
+        Self::choose(Opened { train, validation, test, ..opened }, card.data.as_ref(), choice)
     }
 
     /// Chooses the images of `opened`, which was divided as for the training, to evaluate a network on that was trained on
