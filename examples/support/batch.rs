@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use tilegrad::data::{BatchSource, Normalisation};
-use tilegrad::report::batch::{MOST, batch};
+use tilegrad::report::batch::{MOST, batch, captions};
 use tilegrad::shape::ImageSize;
 use tilegrad::train::{SeenBatch, Trainer};
 use tilegrad::{Error, Result};
@@ -23,6 +23,7 @@ pub fn show_batch(
     let &[count, channels, height, width] = shape.as_slice() else {
         return Err(Error::config("show-batch", format!("draws images, a batch has the shape {shape:?}")));
     };
+    let names = captions(names);
     let name = |i: usize| {
         let label = labels.get(i).copied().unwrap_or(-1);
         let name = usize::try_from(label).ok().and_then(|label| names.get(label).cloned());

@@ -3,6 +3,7 @@
 use super::Picture;
 use super::colour::{INK, PAPER};
 use super::fonts::{Fonts, LETTER};
+use super::names::labels;
 use super::picture::text_width;
 use crate::data::Normalisation;
 use crate::error::{Error, Result};
@@ -15,6 +16,8 @@ const MARGIN: usize = 14;
 const SIDE: usize = 112;
 /// Largest number of lines of a caption.
 const LINES: usize = 6;
+/// Largest number of letters of a caption.
+const LONGEST: usize = 80;
 /// Largest number of images of a sheet. Its title gives the full number.
 pub const MOST: usize = 64;
 
@@ -59,6 +62,12 @@ pub fn batch(
         }
     }
     Ok(sheet)
+}
+
+/// Names of classes for captions: one that no font of the system can write becomes its class's number, and those that
+/// would look alike have it in front.
+pub fn captions(names: &[String]) -> Vec<String> {
+    labels(names, LONGEST, Fonts::system())
 }
 
 /// The image [C, H, W] without its normalisation.
