@@ -252,7 +252,7 @@ fn a_run_only_goes_on_with_its_own_images_and_labels() {
         Trainer::new(model, Sgd::new(0.1), CpuEngine::new(), TrainOptions::default().batch_size(8), &train).unwrap()
     };
     let snapshot = trainer(&set).snapshot().unwrap();
-    let path = std::path::Path::new("run");
+    let path = Path::new("run");
     trainer(&set).restore(&snapshot, path).unwrap();
     let mut exchanged = set.clone();
     let other = (1..40).find(|&i| set.labels[i] != set.labels[0]).unwrap();
