@@ -9,7 +9,8 @@ use tilegrad::gpu::{Device, DeviceOptions};
 use tilegrad::graph::Role;
 use tilegrad::nn::models::NamedModel;
 use tilegrad::nn::{Module, Summary};
-use tilegrad::optim::{Optimizer, Schedule, Sgd};
+use tilegrad::optim::{Optimizer, Rates, Schedule, Sgd};
+use tilegrad::shape::ImageSize;
 use tilegrad::train::weights::Load;
 use tilegrad::train::{
     Callback, CpuEngine, Engine, GpuEngine, History, ModelCard, Record, RunFolder, Trainer, TrainingData,
@@ -121,17 +122,8 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     options.say(format_args!("rate     {schedule}"));
     let trained_on = named.is_some().then(|| TrainingData::of(split, train.dataset())).transpose()?;
     let card = named.map(|model| {
-        ModelCard::new(model, image_size, class_names.clone(), normalisation)
-            .resize(resize)
-            .data(trained_on)
-            .with("optimizer", optimizer.name())
-            .with("lr", optimizer.rates().lr)
-            .with("momentum", optimizer.rates().momentum)
-            .with("weight_decay", options.weight_decay)
-            .with("schedule", &schedule)
-            .with("epochs", train_options.epochs)
-            .with("batch_size", options.batch_size)
-            .with("seed", options.seed)
+        let card = ModelCard::new(model, image_size, class_names.clone(), normalisation);
+        with_recipe(card.resize(resize).data(trained_on), options, &optimizer, &schedule, train_options.epochs)
     });
     let loss = options.loss(&train_options, &*train_source, &class_names)?;
     // These are the loss's now.
@@ -165,15 +157,12 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     if let Some(file) = &options.show_batch {
         show_batch(options, file, &mut trainer, &mut *train_source, &class_names, &normalisation)?;
     }
-    let pictured = [&test, &validation, &train].into_iter().find(|part| part.len() > 0).unwrap_or(&train);
     let sources: [&mut dyn BatchSource; 2] = [&mut *train_source, &mut *validation_source];
     let Some(history) = fit(options, &mut trainer, sources, record.as_mut())? else {
         return Ok(());
     };
-    let tested = match has_test {
-        true => Some((trainer.evaluate(&mut *test_source)?, trainer.confusion()?)),
-        false => None,
-    };
+    let tested = has_test.then(|| Ok::<_, Error>((trainer.evaluate(&mut *test_source)?, trainer.confusion()?)));
+    let tested = tested.transpose()?;
     let results = Results { tested, history, class_names };
     results.say(options, trainer.diagnosis(&results.class_names));
     let penalties = penalties(&options.optimizer(defaults), &mut trainer)?;
@@ -183,15 +172,7 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
     if let Some(record) = &record {
         record.save(&mut trainer)?;
         if options.pictures {
-            match pictured.image_size() == image_size {
-                true => record.draw(&mut trainer, pictured.dataset(), normalisation)?,
-                // Training images with a margin.
-                false => {
-                    let mut images = pictured.some(PICTURED)?.center_crop([image_size.height, image_size.width]);
-                    images.class_names.clone_from(&results.class_names);
-                    record.draw(&mut trainer, &images, normalisation)?;
-                }
-            }
+            draw(record, &mut trainer, [&test, &validation, &train], image_size, normalisation)?;
         }
         record.summarise(&mut trainer, results.tested.as_ref().map(|(tested, _)| tested))?;
         options.say(format_args!("written  {}", record.path().display()));
@@ -201,6 +182,37 @@ pub fn train(options: &Options, defaults: &Defaults, problem: impl FnOnce(&Optio
         write_profile(trainer.profile(&mut *train_source, PROFILED)?, file)?;
     }
     Ok(())
+}
+
+/// The card with the choices of the training.
+fn with_recipe(card: ModelCard, options: &Options, optimizer: &Sgd, schedule: &Schedule, epochs: usize) -> ModelCard {
+    let Rates { lr, momentum } = optimizer.rates();
+    card.with("optimizer", optimizer.name())
+        .with("lr", lr)
+        .with("momentum", momentum)
+        .with("weight_decay", options.weight_decay)
+        .with("schedule", schedule)
+        .with("epochs", epochs)
+        .with("batch_size", options.batch_size)
+        .with("seed", options.seed)
+}
+
+/// Draws the pictures of the first of these parts that has images.
+fn draw(
+    record: &Record,
+    trainer: &mut Trainer,
+    parts: [&Supply; 3],
+    size: ImageSize,
+    normalisation: Normalisation,
+) -> Result<()> {
+    let Some(shown) = parts.into_iter().find(|part| part.len() > 0) else { return Ok(()) };
+    if shown.image_size() == size {
+        return record.draw(trainer, shown.dataset(), normalisation);
+    }
+    // Training images with a margin.
+    let mut images = shown.some(PICTURED)?.center_crop([size.height, size.width]);
+    images.class_names = shown.class_names();
+    record.draw(trainer, &images, normalisation)
 }
 
 /// If only a part of the model is trained, prints that part, and the test results before training.

@@ -133,7 +133,8 @@ impl ModelCard {
         self
     }
 
-    /// Builds the network with `networks`. [`Error::Config`] for an unknown name lists the known ones.
+    /// Builds the network with `networks`. [`Error::Config`](crate::Error::Config) for an unknown name
+    /// lists the known ones.
     pub fn build(&self, networks: &Networks) -> Result<Box<dyn Module>> {
         networks.build(&self.model)
     }

@@ -77,16 +77,8 @@ impl Trainer {
         self.run.history.losses.iter().any(|loss| !loss.is_finite())
     }
 
-    /// Restores the position at which `snapshot` was taken; `path` is the file that errors name. The next
-    /// [`Trainer::fit`] continues as the original run would have, to the bit. Choices in the format of an older version
-    /// are not used, and a warning names them.
-    ///
-    /// [`Error::Data`] names a setting or tensor that differs from this run's; nothing is changed then. Seed, batch
-    /// size, accumulation, the number of images, the sampling, the optimizer's name, and every tensor's name and shape are compared.
-    /// Images and labels are compared by their digests, where the source knows them without reading all
-    /// ([`BatchSource::digest`](crate::data::BatchSource::digest)). The loss, the schedule's settings, the number of epochs and the device are not compared.
-    /// With different ones the run continues, but not to the same bits.
-    pub fn restore(&mut self, snapshot: &Arc<Snapshot>, path: &Path) -> Result<()> {
+    /// Compares the settings that must be the same to continue.
+    fn check_settings(&self, snapshot: &Snapshot, path: &Path) -> Result<()> {
         let fields = Fields { path, metadata: &snapshot.settings };
         let options = self.options;
         fields.same("seed", &options.seed)?;
@@ -108,6 +100,20 @@ impl Trainer {
         if snapshot.settings.contains_key("optimizer") {
             fields.same("optimizer", &self.optimizer.name())?;
         }
+        Ok(())
+    }
+
+    /// Restores the position at which `snapshot` was taken; `path` is the file that errors name. The next
+    /// [`Trainer::fit`] continues as the original run would have, to the bit. Choices in the format of an older version
+    /// are not used, and a warning names them.
+    ///
+    /// [`Error::Data`] names a setting or tensor that differs from this run's; nothing is changed then. Seed, batch
+    /// size, accumulation, the number of images, the sampling, the optimizer's name, and every tensor's name and shape are compared.
+    /// Images and labels are compared by their digests, where the source knows them without reading all
+    /// ([`BatchSource::digest`](crate::data::BatchSource::digest)). The loss, the schedule's settings, the number of epochs and the device are not compared.
+    /// With different ones the run continues, but not to the same bits.
+    pub fn restore(&mut self, snapshot: &Arc<Snapshot>, path: &Path) -> Result<()> {
+        self.check_settings(snapshot, path)?;
         let choices = match snapshot.settings.get("choices") {
             // The run continues; only the order of some sums may differ from the run that wrote the snapshot.
             Some(text) if Choices::is_old(text) => {

@@ -72,7 +72,21 @@ fn a_card_comes_back_as_it_was_and_says_what_is_wrong_with_it() {
     );
     let small = ImageSet::new(vec![0; 192], vec![0], ImageSize::new(8, 8, 3), 3).unwrap();
     assert!(predictor.probabilities(&small).unwrap_err().to_string().contains("8x8x3"));
+}
 
+#[test]
+fn a_card_says_what_is_wrong_with_it_and_keeps_what_it_does_not_know() {
+    let folder = Scratch::new("card-text");
+    let path = folder.join("model.safetensors");
+    let shares = Shares { validation: 0.1, test: 0.0 };
+    let split = Split { validation: SplitKind::HeldOut, test: SplitKind::Given, shares, seed: 1 };
+    let card =
+        ModelCard::new(named("resnet18", 3), ImageSize::new(16, 16, 3), ["a", "b", "c"], Normalisation::default());
+    let card = card.data(TrainingData::new(split, vec![7]));
+    let mut engine = CpuEngine::new();
+    let mut tape = tilegrad::graph::Tape::new(tilegrad::graph::Purpose::Evaluate);
+    tape.parameter("w", [2], tilegrad::shape::Layout::RowMajor, tilegrad::rng::Init::Constant(0.0)).unwrap();
+    engine.initialise(&tape, 1).unwrap();
     // A field of a later version is kept.
     let text = &card.to_metadata()["tilegrad.card"];
     let mut later: serde_json::Value = serde_json::from_str(text).unwrap();
