@@ -73,6 +73,9 @@ impl<'a> Encoded<'a> {
             let header = jpeg::Header::read(bytes).map_err(|message| format!("JPEG {message}"))?;
             Encoded { size: header.size, orientation: header.orientation, kind: Kind::Jpeg(header) }
         } else {
+            if format == ImageFormat::Tiff {
+                tiff::check(bytes)?;
+            }
             let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
             reader.no_limits();
             let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;

@@ -7,6 +7,34 @@ const PALETTE: u16 = 320;
 const GRAY: u16 = 1;
 const INDICES: u16 = 3;
 
+/// Bytes of a value of each type, from type 1 on.
+const SIZES: [usize; 13] = [1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4];
+
+/// Checks that the values of the first directory lie within the file: the decoder takes memory for as many as an entry
+/// claims.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    let little = bytes.starts_with(b"II");
+    let number = |at: usize, count: usize| {
+        let digits = bytes.get(at..at.checked_add(count)?)?.iter();
+        let add = |number: usize, byte: &u8| number << 8 | usize::from(*byte);
+        Some(if little { digits.rev().fold(0, add) } else { digits.fold(0, add) })
+    };
+    let entries = |directory: usize| -> Option<bool> {
+        let mut all = true;
+        for i in 0..number(directory, 2)? {
+            let at = directory + 2 + 12 * i;
+            let (kind, count) = (number(at + 2, 2)?, number(at + 4, 4)?);
+            let size = SIZES.get(kind.wrapping_sub(1)).map_or(0, |size| size.saturating_mul(count));
+            all &= size <= 4 || number(at + 8, 4)?.saturating_add(size) <= bytes.len();
+        }
+        Some(all)
+    };
+    match number(4, 4).and_then(entries) {
+        Some(true) => Ok(()),
+        _ => Err("its directory has values beyond its end".into()),
+    }
+}
+
 /// Returns the file with its indices declared gray values, and the color of each index, if it has a palette of 256.
 pub(super) fn palette(bytes: &[u8]) -> Option<(Vec<u8>, Vec<[u8; 3]>)> {
     let little = match bytes.get(..4)? {
