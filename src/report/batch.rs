@@ -1,17 +1,14 @@
 //! A sheet of the images of a batch, as a network sees them.
 
 use super::Picture;
-use super::colour::{INK, PAPER};
+use super::colour::INK;
 use super::fonts::{Fonts, LETTER};
 use super::names::labels;
-use super::picture::text_width;
+use super::sheet::{Tile, painted, sheet, square};
 use crate::data::Normalisation;
 use crate::error::{Error, Result};
 use crate::shape::ImageSize;
 
-/// Pixels between two tiles, and around the sheet.
-const GAP: usize = 6;
-const MARGIN: usize = 14;
 /// Approximate length of a tile's longer side in pixels, after enlargement by a whole factor.
 const SIDE: usize = 112;
 /// Largest number of lines of a caption.
@@ -42,26 +39,16 @@ pub fn batch(
     let zoom = (SIDE / width.max(height)).max(1);
     let letters = ((width * zoom).max(SIDE) / LETTER[0]).max(1);
     let shown = captions.len().min(MOST);
-    let captions: Vec<Vec<String>> = captions[..shown].iter().map(|caption| wrapped(caption, letters)).collect();
-    let lines = captions.iter().map(Vec::len).max().unwrap_or(0);
-    let title = match shown < images.len() / size.values() {
-        true => format!("{title}, {shown} of {} images", images.len() / size.values()),
+    let images = images.chunks_exact(size.values()).zip(&captions[..shown]).map(|(image, caption)| {
+        let caption = wrapped(caption, letters).into_iter().map(|line| (line, INK)).collect();
+        Ok(Tile { picture: tile(image, size, normalisation)?, caption })
+    });
+    let tiles = images.collect::<Result<Vec<_>>>()?;
+    let title = match shown < captions.len() {
+        true => format!("{title}, {shown} of {} images", captions.len()),
         false => title.to_string(),
     };
-    let columns = ((shown as f64 * 1.5).sqrt().round() as usize).clamp(1, shown);
-    let cell = [(width * zoom).max(letters * LETTER[0]) + GAP, height * zoom + lines * LETTER[1] + 2 * GAP];
-    let top = MARGIN + LETTER[1] + MARGIN / 2;
-    let across = (columns * cell[0]).max(text_width(&title));
-    let mut sheet = Picture::new(across + 2 * MARGIN, top + shown.div_ceil(columns) * cell[1] + MARGIN, PAPER)?;
-    sheet.text([MARGIN, MARGIN], &title, INK, Fonts::system());
-    for (i, (image, caption)) in images.chunks_exact(size.values()).zip(&captions).enumerate() {
-        let [x, y] = [MARGIN + i % columns * cell[0], top + i / columns * cell[1]];
-        sheet.paste([x, y], &tile(image, size, normalisation)?, zoom);
-        for (line, text) in caption.iter().enumerate() {
-            sheet.text([x, y + height * zoom + 2 + line * LETTER[1]], text, INK, Fonts::system());
-        }
-    }
-    Ok(sheet)
+    sheet(&title, &tiles, square(shown), SIDE)
 }
 
 /// Names of classes for captions: one that no font of the system can write becomes its class's number, and those that
@@ -77,12 +64,10 @@ fn tile(image: &[f32], ImageSize { height, width, channels }: ImageSize, of: &No
         // NaN becomes 0.
         ((value - of.shift[channel.min(3)]) / of.scale[channel.min(3)]).round() as u8
     };
-    let mut picture = Picture::new(width, height, PAPER)?;
-    for pixel in 0..height * width {
-        let colour = if channels == 3 { [0, 1, 2].map(|c| byte(c, pixel)) } else { [byte(0, pixel); 3] };
-        picture.set(pixel % width, pixel / width, colour);
-    }
-    Ok(picture)
+    painted([height, width], |pixel| match channels {
+        3 => [0, 1, 2].map(|channel| byte(channel, pixel)),
+        _ => [byte(0, pixel); 3],
+    })
 }
 
 /// Cuts a text into lines of at most `letters` characters; of a very long one the middle is left out.

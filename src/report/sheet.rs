@@ -44,9 +44,9 @@ pub enum Colours {
 }
 
 /// A tile with the lines below it.
-struct Tile {
-    picture: Picture,
-    caption: Vec<(String, Rgb)>,
+pub(super) struct Tile {
+    pub picture: Picture,
+    pub caption: Vec<(String, Rgb)>,
 }
 
 impl Tile {
@@ -201,7 +201,7 @@ fn check(values: &[f32], shape: &[usize]) -> Result<()> {
 }
 
 /// Number of columns that makes a sheet somewhat wider than tall.
-fn square(tiles: usize) -> usize {
+pub(super) fn square(tiles: usize) -> usize {
     ((tiles as f64 * 1.5).sqrt().round() as usize).clamp(1, tiles.max(1))
 }
 
@@ -214,14 +214,14 @@ fn shade(part: f32, colours: Colours) -> Rgb {
 }
 
 /// Creates a picture whose pixel `i`, counted by rows, has the colour that `colour` returns.
-fn painted([height, width]: [usize; 2], colour: impl Fn(usize) -> Rgb) -> Result<Picture> {
+pub(super) fn painted([height, width]: [usize; 2], colour: impl Fn(usize) -> Rgb) -> Result<Picture> {
     let mut picture = Picture::new(width, height, PAPER)?;
     (0..width * height).for_each(|i| picture.set(i % width, i / width, colour(i)));
     Ok(picture)
 }
 
 /// Lays out tiles of one size below a title, with their longer side enlarged to about `side` pixels.
-fn sheet(title: &str, tiles: &[Tile], columns: usize, side: usize) -> Result<Picture> {
+pub(super) fn sheet(title: &str, tiles: &[Tile], columns: usize, side: usize) -> Result<Picture> {
     sheet_by(title, tiles, columns, side, Fonts::system())
 }
 

@@ -108,10 +108,10 @@ impl Trainer {
     /// are not used, and a warning names them.
     ///
     /// [`Error::Data`] names a setting or tensor that differs from this run's; nothing is changed then. Seed, batch
-    /// size, accumulation, the number of images, the sampling, the optimizer's name, and every tensor's name and shape are compared.
-    /// Images and labels are compared by their digests, where the source knows them without reading all
-    /// ([`BatchSource::digest`](crate::data::BatchSource::digest)). The loss, the schedule's settings, the number of epochs and the device are not compared.
-    /// With different ones the run continues, but not to the same bits.
+    /// size, accumulation, the number of images, the sampling, the optimizer's name, and every tensor's name and shape
+    /// are compared. So are images and labels, by their digest, where the source knows it without reading them all
+    /// ([`BatchSource::digest`](crate::data::BatchSource::digest)). The loss, the schedule's settings, the number of
+    /// epochs and the device are not compared. With different ones the run continues, but not to the same bits.
     pub fn restore(&mut self, snapshot: &Arc<Snapshot>, path: &Path) -> Result<()> {
         self.check_settings(snapshot, path)?;
         let choices = match snapshot.settings.get("choices") {
